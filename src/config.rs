@@ -1,0 +1,181 @@
+//! What kind of RefVSR network it is: the published presets, and the same read off a checkpoint.
+
+use crate::{Error, Result};
+use serde::{Deserialize, Serialize};
+
+/// The family a network belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Variant {
+    /// RefVSR, as in the paper.
+    #[serde(rename = "RefVSR")]
+    RefVsr,
+    /// RefVSR-IR, with information refill from key frames.
+    #[serde(rename = "RefVSR-IR")]
+    RefVsrIr,
+}
+
+/// How features travel from frame to frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Recurrence {
+    /// As the published weights were trained: warping samples with the `align_corners` mismatch, and inside a first run
+    /// the level-2 state is replaced by the warped level-1 feature.
+    Upstream,
+    /// True pixel sampling, and the level-2 state is warped at every step, so that training and streaming compute the same.
+    Clean,
+}
+
+/// Everything that determines the network's shape and schedule.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelConfig {
+    /// The family.
+    pub variant: Variant,
+    /// Channels of the features (the paper's C; upstream's `mid_channels`), 1 to 512.
+    pub mid_channels: i64,
+    /// Residual blocks of each trunk (`num_blocks`), 1 to 200.
+    pub num_blocks: i64,
+    /// Frames in the window, odd (`frame_num`); half of them, rounded down, is the look-ahead.
+    pub frame_num: usize,
+    /// Output size over input size, 2 or 4.
+    pub scale: i64,
+    /// The network takes full-resolution input and matches on a reduced image (upstream's `flag_HD_in`, the 8K models).
+    pub hd: bool,
+    /// The forward recurrence starts anew every so many outputs; `None` = never (upstream's `reset_branch`).
+    pub reset_interval: Option<usize>,
+    /// How features travel from frame to frame.
+    pub recurrence: Recurrence,
+}
+
+/// A published model's name and config (paper, table 1; upstream's config files).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Preset {
+    /// Its name, as in `refvsr-small-mfid`.
+    pub name: &'static str,
+    variant: Variant,
+    mid_channels: i64,
+    num_blocks: i64,
+    frame_num: usize,
+    hd: bool,
+    reset_interval: Option<usize>,
+}
+
+const fn preset(name: &'static str, mid_channels: i64, num_blocks: i64, frame_num: usize, reset_interval: Option<usize>) -> Preset {
+    Preset { name, variant: Variant::RefVsr, mid_channels, num_blocks, frame_num, hd: false, reset_interval }
+}
+
+/// All published models. Their scale is 4 and their recurrence [`Recurrence::Upstream`].
+pub const PRESETS: [Preset; 8] = [
+    preset("refvsr-mfid", 48, 30, 7, Some(9)),
+    preset("refvsr-l1", 48, 30, 13, Some(26)),
+    preset("refvsr-small-mfid", 24, 24, 7, Some(9)),
+    preset("refvsr-small-l1", 24, 24, 13, Some(26)),
+    Preset { variant: Variant::RefVsrIr, ..preset("refvsr-ir-l1", 36, 30, 13, Some(26)) },
+    Preset { variant: Variant::RefVsrIr, ..preset("refvsr-ir-mfid", 36, 30, 9, Some(5)) },
+    Preset { hd: true, ..preset("refvsr-mfid-8k", 48, 30, 7, None) },
+    Preset { hd: true, ..preset("refvsr-small-mfid-8k", 24, 24, 3, Some(9)) },
+];
+
+impl Preset {
+    /// The preset as a config.
+    pub fn config(&self) -> ModelConfig {
+        ModelConfig {
+            variant: self.variant,
+            mid_channels: self.mid_channels,
+            num_blocks: self.num_blocks,
+            frame_num: self.frame_num,
+            scale: 4,
+            hd: self.hd,
+            reset_interval: self.reset_interval,
+            recurrence: Recurrence::Upstream,
+        }
+    }
+}
+
+impl ModelConfig {
+    /// The config of a published model, by name.
+    ///
+    /// # Errors
+    /// [`Error::UnknownPreset`], with all names there are.
+    pub fn preset(name: &str) -> Result<Self> {
+        PRESETS
+            .iter()
+            .find(|p| p.name == name)
+            .map(Preset::config)
+            .ok_or_else(|| Error::UnknownPreset { name: name.to_owned(), known: PRESETS.map(|p| p.name).join(", ") })
+    }
+
+    /// Frames that must follow a frame before it can be put out (m in the paper's window of 2m + 1).
+    pub fn look_ahead(&self) -> usize {
+        self.frame_num / 2
+    }
+
+    /// Matching kernel K: one matched position stands for K x K reference pixels.
+    pub fn matching_kernel(&self) -> i64 {
+        let base = if self.scale == 4 { 2 } else { 4 };
+        if self.hd { base * self.scale } else { base }
+    }
+
+    /// Frame heights and widths are padded to a multiple of this many pixels.
+    pub fn size_multiple(&self) -> i64 {
+        self.matching_kernel()
+    }
+
+    /// Checks every field.
+    ///
+    /// # Errors
+    /// [`Error::Config`] with the field's name, its value and what is allowed.
+    pub fn validate(&self) -> Result<()> {
+        let check = |ok: bool, field, actual: String, allowed: &str| {
+            if ok { Ok(()) } else { Err(Error::Config { field, actual, allowed: allowed.to_owned() }) }
+        };
+        check((1..=512).contains(&self.mid_channels), "mid_channels", self.mid_channels.to_string(), "1 to 512")?;
+        check((1..=200).contains(&self.num_blocks), "num_blocks", self.num_blocks.to_string(), "1 to 200")?;
+        check(self.frame_num % 2 == 1 && self.frame_num <= 101, "frame_num", self.frame_num.to_string(), "an odd number from 1 to 101")?;
+        check(matches!(self.scale, 2 | 4), "scale", self.scale.to_string(), "2 or 4")?;
+        check(self.reset_interval != Some(0), "reset_interval", "0".to_owned(), "null (never) or at least 1")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn presets_are_valid_and_found_by_name() {
+        for p in PRESETS {
+            let config = ModelConfig::preset(p.name).unwrap();
+            config.validate().unwrap();
+            assert_eq!(config, p.config());
+        }
+        let c = ModelConfig::preset("refvsr-small-mfid-8k").unwrap();
+        assert_eq!((c.mid_channels, c.num_blocks, c.frame_num, c.hd, c.reset_interval), (24, 24, 3, true, Some(9)));
+        let message = ModelConfig::preset("edvr").unwrap_err().to_string();
+        assert!(message.contains("'edvr'") && message.contains("refvsr-ir-mfid"), "{message}");
+    }
+
+    #[test]
+    fn kernel_follows_scale_and_hd() {
+        let c = ModelConfig::preset("refvsr-mfid").unwrap();
+        assert_eq!(c.matching_kernel(), 2);
+        assert_eq!(ModelConfig { scale: 2, ..c.clone() }.matching_kernel(), 4);
+        assert_eq!(ModelConfig { hd: true, ..c.clone() }.matching_kernel(), 8);
+        assert_eq!(c.look_ahead(), 3);
+    }
+
+    #[test]
+    fn errors_name_field_value_and_allowed() {
+        let good = ModelConfig::preset("refvsr-mfid").unwrap();
+        let cases = [
+            (ModelConfig { mid_channels: 0, ..good.clone() }, "mid_channels is 0, allowed is 1 to 512"),
+            (ModelConfig { num_blocks: 999, ..good.clone() }, "num_blocks is 999, allowed is 1 to 200"),
+            (ModelConfig { frame_num: 4, ..good.clone() }, "frame_num is 4, allowed is an odd number"),
+            (ModelConfig { scale: 3, ..good.clone() }, "scale is 3, allowed is 2 or 4"),
+            (ModelConfig { reset_interval: Some(0), ..good }, "reset_interval is 0"),
+        ];
+        for (config, expected) in cases {
+            let message = config.validate().unwrap_err().to_string();
+            assert!(message.contains(expected), "{message}");
+        }
+    }
+}

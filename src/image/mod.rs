@@ -1,0 +1,5 @@
+//! Pictures and tensors: pixel formats, resizing, padding.
+
+pub mod colour;
+pub mod pad;
+pub mod resize;
