@@ -140,7 +140,7 @@ impl Description {
 
     /// The code of 0, and how many codes there are from there to 1.
     ///
-    /// ITU-T H.273, equations 17 to 31; the limited range is also in ITU-R BT.601, BT.709 and BT.2020.
+    /// ITU-T H.273, 8.3; the limited range is also in ITU-R BT.601, BT.709 and BT.2020.
     pub(super) fn coding(&self, component: usize, range: Range) -> (i64, i64) {
         let unit = 1 << (self.depth - 8);
         let is_chroma = self.is_yuv && component != 0;

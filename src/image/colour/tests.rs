@@ -259,9 +259,13 @@ fn limited_rgb_is_16_to_235() {
 fn codes_are_rounded_to_nearest_and_clamped() {
     for format in PACKED_RGB {
         let layout = layout(format, 4, 1);
-        let (top, code): (u32, fn(&[u8]) -> Vec<u16>) = match format {
-            Rgba64Le => (65535, |bytes| words(bytes).chunks(4).map(|pixel| pixel[0]).collect()),
-            _ => (255, |bytes| bytes.chunks(3).map(|pixel| pixel[0].into()).collect()),
+        let top = if format == Rgba64Le { 65535 } else { 255 };
+        // The first component of each pixel.
+        let code = |bytes: &[u8]| -> Vec<u16> {
+            match format {
+                Rgba64Le => words(bytes).chunks(4).map(|pixel| pixel[0]).collect(),
+                _ => bytes.chunks(3).map(|pixel| pixel[0].into()).collect(),
+            }
         };
         for k in (0..top).step_by(top as usize / 255) {
             let at = [0.0, 0.49, 0.51, 1.0].map(|part| (f64::from(k) + part) / f64::from(top));
