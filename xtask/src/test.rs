@@ -1,6 +1,6 @@
 //! `cargo xtask test`: the whole workspace's tests, and one line that sums them up.
 
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{ExitCode, Stdio};
 
 use anyhow::{Context, Result, bail};
@@ -42,27 +42,17 @@ pub fn test(project: &Project, args: &[String]) -> Result<ExitCode> {
     Ok(if status.success() && summary.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Copies the runner's output as it comes and adds up its results.
-fn pass_through(mut output: impl Read, mut to: impl Write) -> std::io::Result<Summary> {
+/// Copies the runner's output line by line as it comes and adds up its results.
+fn pass_through(output: impl Read, mut to: impl Write) -> std::io::Result<Summary> {
     let mut summary = Summary::default();
-    let (mut buffer, mut line) = ([0; 4096], Vec::new());
-    loop {
-        let count = output.read(&mut buffer)?;
-        if count == 0 {
-            summary.add(&String::from_utf8_lossy(&line));
-            return Ok(summary);
-        }
-        to.write_all(&buffer[..count])?;
+    let (mut output, mut line) = (BufReader::new(output), Vec::new());
+    while output.read_until(b'\n', &mut line)? > 0 {
+        to.write_all(&line)?;
         to.flush()?;
-        for &byte in &buffer[..count] {
-            if byte == b'\n' {
-                summary.add(&String::from_utf8_lossy(&line));
-                line.clear();
-            } else {
-                line.push(byte);
-            }
-        }
+        summary.add(String::from_utf8_lossy(&line).trim_end());
+        line.clear();
     }
+    Ok(summary)
 }
 
 #[derive(Default, Debug, PartialEq)]
