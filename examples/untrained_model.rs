@@ -21,7 +21,7 @@ fn main() -> refvsr::Result<()> {
     };
     let network = Network::new(config, Device::Cpu)?;
     for (_, mut variable) in network.weights().variables() {
-        tch::no_grad(|| variable.f_zero_())?;
+        tch::no_grad(|| variable.f_zero_().map(|_| ()))?;
     }
     checkpoint::save(&network, &path, Kind::Half)
 }

@@ -20,6 +20,12 @@ pub struct Pyramid {
     size: (i64, i64),
 }
 
+impl Pyramid {
+    pub(crate) fn tensors(&self) -> std::slice::Iter<'_, Tensor> {
+        self.levels.iter()
+    }
+}
+
 impl SpyNet {
     /// `vs` is `FlowNet`, or the root of a file that holds SPyNet alone.
     pub fn new(vs: Path<'_>) -> Result<Self> {

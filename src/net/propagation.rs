@@ -36,6 +36,10 @@ impl Motion {
         let grid2 = grid(&twice(&flow)?, (2 * h, 2 * w))?;
         Ok(Self { grid: grid(&flow, (h, w))?, grid2, flow })
     }
+
+    pub(crate) fn tensors(&self) -> [&Tensor; 3] {
+        [&self.flow, &self.grid, &self.grid2]
+    }
 }
 
 impl State {
@@ -47,6 +51,10 @@ impl State {
             feature2: zeros(lr, [1, channels, 2 * h, 2 * w])?,
             confidence: zeros(lr, [1, 1, h, w])?,
         })
+    }
+
+    pub(crate) fn tensors(&self) -> [&Tensor; 3] {
+        [&self.feature, &self.feature2, &self.confidence]
     }
 
     /// The same tensors once more.
@@ -91,6 +99,12 @@ pub struct Reference {
     aligned: Tensor,
     /// Aligned reference features at twice the size, `[1, C, 2h, 2w]`.
     aligned2: Tensor,
+}
+
+impl Reference {
+    pub(crate) fn tensors(&self) -> [&Tensor; 3] {
+        [&self.confidence, &self.aligned, &self.aligned2]
+    }
 }
 
 /// Reference alignment and propagation (RAP).
