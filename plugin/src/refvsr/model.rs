@@ -24,7 +24,7 @@ pub fn load(element: &super::RefVsr, settings: &Settings) -> Result<(Session, St
     progress(gst::ProgressType::Start, &format!("Loading model {file}"));
     match open(settings, &progress) {
         Ok((session, model)) => {
-            progress(gst::ProgressType::Complete, &model);
+            progress(gst::ProgressType::Complete, &format!("Loaded {model}"));
             gst::info!(super::imp::CAT, obj = element, "Loaded {model} from {file}");
             Ok((session, model))
         }
