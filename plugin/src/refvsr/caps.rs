@@ -62,7 +62,7 @@ impl Video {
     pub fn frame_duration(&self) -> Option<gst::ClockTime> {
         let fps = self.info.fps();
         let (numer, denom) = (u64::try_from(fps.numer()).ok()?, u64::try_from(fps.denom()).ok()?);
-        gst::ClockTime::SECOND.mul_div_floor(denom, numer)
+        if numer == 0 { None } else { gst::ClockTime::SECOND.mul_div_floor(denom, numer) }
     }
 }
 
