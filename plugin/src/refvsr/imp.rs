@@ -318,6 +318,11 @@ impl AggregatorImpl for RefVsr {
         }
     }
 
+    fn negotiate(&self) -> bool {
+        // Before the first caps there is nothing to settle; when they apply, this is called again.
+        self.state.lock().unwrap().ultrawide.is_none() || self.parent_negotiate()
+    }
+
     fn update_src_caps(&self, downstream: &gst::Caps) -> Result<gst::Caps, gst::FlowError> {
         let (ultrawide, scale) = {
             let state = self.state.lock().unwrap();
@@ -453,6 +458,7 @@ impl RefVsr {
         let started = Instant::now();
         self.ultrawide.drop_buffer();
         work.clock.advance(time, duration);
+        self.obj().selected_samples(buffer.pts(), buffer.dts(), duration, None);
         let device = work.session.network().device();
         let picture = frames::read(&buffer, &ultrawide, device).map_err(|why| self.bad_frame(&self.ultrawide, &why))?;
         let wide = self.reference(&self.wide, &mut work.wide, time, wide_tolerance, &settings, device)?;
