@@ -217,20 +217,26 @@ fn a_new_segment_starts_a_new_clip() {
 fn it_plays_twice_and_cycles_through_its_states() {
     let (w, h) = SIZE;
     let pipeline = parse(&format!(
-        "refvsr name=r device=cpu lookahead=1 model-file={} ! video/x-raw,format=RGB ! appsink name=s sync=false \
+        "refvsr name=r device=cpu lookahead=1 model-file={} ! video/x-raw,format=RGB ! fakesink name=s \
          videotestsrc num-buffers=4 ! video/x-raw,format=RGB,width={w},height={h},framerate=25/1 ! r.ultrawide \
          videotestsrc num-buffers=4 pattern=ball ! video/x-raw,format=RGB,width={w},height={h},framerate=25/1 ! r.wide",
         model()
     ));
-    let sink = pipeline.by_name("s").unwrap().downcast::<gst_app::AppSink>().unwrap();
+    let (sender, receiver) = std::sync::mpsc::channel();
+    let sink = pipeline.by_name("s").unwrap().static_pad("sink").unwrap();
+    sink.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
+        sender.send(bytes(&info.buffer().unwrap().to_owned())).unwrap();
+        gst::PadProbeReturn::Ok
+    });
+    let bus = pipeline.bus().unwrap();
     let mut runs = vec![];
     for state in [gst::State::Ready, gst::State::Null, gst::State::Ready] {
         pipeline.set_state(gst::State::Playing).unwrap();
-        let out: Vec<_> = std::iter::from_fn(|| sink.pull_sample().ok()).map(|s| bytes(&s.buffer_owned().unwrap())).collect();
-        assert_eq!(out.len(), 4);
-        runs.push(out);
+        wait_for(&bus, &[gst::MessageType::Eos]);
         pipeline.set_state(state).unwrap();
+        runs.push(receiver.try_iter().collect::<Vec<_>>());
     }
+    assert_eq!(runs[0].len(), 4);
     assert!(runs.iter().all(|run| *run == runs[0]));
     for state in [gst::State::Paused, gst::State::Ready, gst::State::Paused, gst::State::Playing, gst::State::Paused, gst::State::Null] {
         pipeline.set_state(state).unwrap();
