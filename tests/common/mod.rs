@@ -10,7 +10,9 @@ use std::{collections::BTreeMap, path::PathBuf};
 use tch::{Device, Kind, Tensor, nn::VarStore};
 
 pub fn golden(name: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)
+    let folder =
+        std::env::var_os("REFVSR_GOLDEN").map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden"), PathBuf::from);
+    folder.join(name)
 }
 
 pub fn tensors(name: &str) -> Tensors {
@@ -60,7 +62,11 @@ pub fn fill(vs: &VarStore) {
 }
 
 pub fn network(config: ModelConfig) -> Network {
-    let network = Network::new(config, Device::Cpu).unwrap();
+    network_on(config, Device::Cpu)
+}
+
+pub fn network_on(config: ModelConfig, device: Device) -> Network {
+    let network = Network::new(config, device).unwrap();
     fill(network.weights());
     network
 }
@@ -134,4 +140,25 @@ pub fn difference(a: &Tensor, b: &Tensor) -> (f64, f64) {
 pub fn assert_close(what: &str, a: &Tensor, b: &Tensor, tolerance: f64) {
     let (max, _) = difference(a, b);
     assert!(max <= tolerance, "{what}: off by {max:.3e}, {tolerance:e} allowed");
+}
+
+/// A frame of the golden data's closed-form scene, `[1, 3, h, w]` bytes: `zoom` 1 is the ultra-wide camera's view, 2 the wide one's, 5 the tele one's.
+pub fn scene(zoom: f64, t: i64, h: i64, w: i64) -> Tensor {
+    use std::f64::consts::TAU;
+    let mut bytes = Vec::with_capacity((3 * h * w) as usize);
+    for c in 0..3 {
+        let c = f64::from(c);
+        for (row, column) in (0..h).flat_map(|row| (0..w).map(move |column| (row, column))) {
+            let at = |i: i64, n: i64| ((i as f64 + 0.5) / n as f64 - 0.5) / zoom + 0.5;
+            let (x, y) = (at(column, w) + 0.010 * t as f64, at(row, h) + 0.006 * t as f64);
+            let r = (x - 0.5).hypot(y - 0.45);
+            let v = 0.5
+                + 0.16 * (TAU * (3.0 * x + 2.0 * y) + 1.3 * c).sin()
+                + 0.13 * (TAU * (7.0 * x - 5.0 * y) + 0.7 * c).sin()
+                + 0.10 * (TAU * (29.0 * x + 3.0 * y)).sin() * (TAU * (5.0 * x + 31.0 * y) + c).sin()
+                + 0.10 * (60.0 * r * (1.0 + 0.2 * c) - 0.4 * t as f64).sin();
+            bytes.push((255.0 * v + 0.5).floor() as u8);
+        }
+    }
+    Tensor::from_slice(&bytes).view([1, 3, h, w])
 }
