@@ -218,8 +218,8 @@ fn it_plays_twice_and_cycles_through_its_states() {
     let (w, h) = SIZE;
     let pipeline = parse(&format!(
         "refvsr name=r device=cpu lookahead=1 model-file={} ! video/x-raw,format=RGB ! fakesink name=s \
-         videotestsrc num-buffers=4 ! video/x-raw,format=RGB,width={w},height={h},framerate=25/1 ! r.ultrawide \
-         videotestsrc num-buffers=4 pattern=ball ! video/x-raw,format=RGB,width={w},height={h},framerate=25/1 ! r.wide",
+         videotestsrc num-buffers=4 pattern=ball ! video/x-raw,format=RGB,width={w},height={h},framerate=25/1 ! r.ultrawide \
+         videotestsrc num-buffers=4 pattern=circular ! video/x-raw,format=RGB,width={w},height={h},framerate=25/1 ! r.wide",
         model()
     ));
     let (sender, receiver) = std::sync::mpsc::channel();

@@ -35,7 +35,7 @@ fn filled(format: VideoFormat, camera: u64, n: usize) -> gst::Buffer {
 
 fn fill_component(frame: &mut gst_video::VideoFrameRef<&mut gst::BufferRef>, info: &VideoInfo, component: u8, camera: u64, n: usize) {
     let plane = info.comp_plane(component);
-    let (stride, step, offset) = (info.stride()[plane as usize] as usize, info.comp_pstride(component) as usize, info.comp_poffset(component) as usize);
+    let (stride, step, first) = (info.stride()[plane as usize] as usize, info.comp_pstride(component) as usize, offset(info, component));
     let (width, height) = (info.comp_width(component) as usize, info.comp_height(component) as usize);
     let (sub_x, sub_y) = (WIDTH / width, HEIGHT / height);
     let depth = info.comp_depth(component);
@@ -50,7 +50,7 @@ fn fill_component(frame: &mut gst_video::VideoFrameRef<&mut gst::BufferRef>, inf
                 value += code(info, component, smooth(camera, n, x * sub_x + i, y * sub_y + j)) / (sub_x * sub_y) as f64;
             }
             let code = (value.round() as u32) << shift;
-            let at = y * stride + x * step + offset;
+            let at = y * stride + x * step + first;
             if depth > 8 {
                 data[at..at + 2].copy_from_slice(&(code as u16).to_le_bytes());
             } else {
@@ -58,6 +58,12 @@ fn fill_component(frame: &mut gst_video::VideoFrameRef<&mut gst::BufferRef>, inf
             }
         }
     }
+}
+
+/// Where a component's first sample lies in its plane. Of P010, GStreamer tells the offset in samples.
+fn offset(info: &VideoInfo, component: u8) -> usize {
+    let offset = info.comp_poffset(component) as usize;
+    if info.format() == VideoFormat::P01010le { offset * 2 } else { offset }
 }
 
 /// A component's code, not yet rounded.
@@ -94,15 +100,15 @@ fn plane(format: VideoFormat, component: u8, buffer: &gst::Buffer) -> Vec<f64> {
     let info = VideoInfo::builder(format, width as u32, height as u32).build().unwrap();
     let frame = gst_video::VideoFrameRef::from_buffer_ref_readable(buffer, &info).unwrap();
     let index = info.comp_plane(component);
-    let (stride, step, offset) =
-        (frame.plane_stride()[index as usize] as usize, info.comp_pstride(component) as usize, info.comp_poffset(component) as usize);
+    let (stride, step, first) =
+        (frame.plane_stride()[index as usize] as usize, info.comp_pstride(component) as usize, offset(&info, component));
     let shift = info.format_info().shift()[component as usize];
     let depth = info.comp_depth(component);
     let data = frame.plane_data(index).unwrap();
     let mut out = vec![];
     for y in 0..info.comp_height(component) as usize {
         for x in 0..info.comp_width(component) as usize {
-            let at = y * stride + x * step + offset;
+            let at = y * stride + x * step + first;
             let code = if depth > 8 { u32::from(u16::from_le_bytes([data[at], data[at + 1]])) } else { u32::from(data[at]) };
             out.push(f64::from(code >> shift) / f64::from((1_u32 << depth) - 1));
         }

@@ -79,7 +79,7 @@ fn loading_the_model_is_reported() {
     let bus = with_bus(&element);
     element.set_state(gst::State::Paused).unwrap();
     let mut texts = vec![];
-    while let Some(message) = bus.timed_pop_filtered(gst::ClockTime::ZERO, &[gst::MessageType::Progress]) {
+    while let Some(message) = bus.pop_filtered(&[gst::MessageType::Progress]) {
         if let gst::MessageView::Progress(progress) = message.view() {
             let (kind, code, text) = progress.get();
             assert_eq!(code, "load-model");
