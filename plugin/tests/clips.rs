@@ -158,8 +158,7 @@ fn new_ultrawide_caps_start_a_new_clip() {
     });
     let out = rig.until_eos();
     assert_times(&out, 0);
-    let other: Vec<Moment> =
-        (4..7).map(|n| (picture_of(ULTRAWIDE, n, OTHER), Some(picture_of(WIDE, n, OTHER)), None)).collect();
+    let other: Vec<Moment> = (4..7).map(|n| (picture_of(ULTRAWIDE, n, OTHER), Some(picture_of(WIDE, n, OTHER)), None)).collect();
     assert_pictures(&out, &[expected(&together(0..4), 3), expected_of(&other, 3, OTHER)].concat());
     let widths: Vec<i32> = std::iter::from_fn(|| rig.ultrawide.try_pull_event())
         .filter_map(|event| match event.view() {

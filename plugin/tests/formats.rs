@@ -164,7 +164,12 @@ fn downstream_may_ask_for_another_format() {
     init();
     let rgb = play_as(VideoFormat::Rgb);
     let mut rig = Rig::new(element());
-    let caps = VideoInfo::builder(VideoFormat::Rgb, WIDTH as u32, HEIGHT as u32).fps(gst::Fraction::new(25, 1)).build().unwrap().to_caps().unwrap();
+    let caps = VideoInfo::builder(VideoFormat::Rgb, WIDTH as u32, HEIGHT as u32)
+        .fps(gst::Fraction::new(25, 1))
+        .build()
+        .unwrap()
+        .to_caps()
+        .unwrap();
     rig.ultrawide.set_src_caps(caps.clone());
     rig.wide().set_src_caps(caps);
     rig.ultrawide.set_sink_caps_str("video/x-raw,format=NV12");

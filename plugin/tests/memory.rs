@@ -15,7 +15,8 @@ fn nothing_is_leaked() {
     let output = gst_launch(&arguments, &[("GST_TRACERS", "leaks"), ("GST_DEBUG", "GST_TRACER:7"), ("GST_DEBUG_NO_COLOR", "1")]);
     let log = text(&output.stderr);
     assert!(output.status.success(), "{log}");
-    let leaks: Vec<&str> = log.lines().filter(|line| line.contains("object-alive,")).filter(|line| !line.contains("build_format")).collect();
+    let leaks: Vec<&str> =
+        log.lines().filter(|line| line.contains("object-alive,")).filter(|line| !line.contains("build_format")).collect();
     assert!(log.contains("object-alive"), "the tracer was at work");
     assert!(leaks.is_empty(), "{leaks:#?}");
 }

@@ -180,8 +180,18 @@ fn the_element_describes_itself() {
     assert!(output.status.success());
     let text = text(&output.stdout);
     let properties = [
-        "model-file", "device", "precision", "lookahead", "reset-interval", "use-tele", "pts-tolerance", "on-missing-reference", "wide-zoom",
-        "tele-zoom", "qos", "stats",
+        "model-file",
+        "device",
+        "precision",
+        "lookahead",
+        "reset-interval",
+        "use-tele",
+        "pts-tolerance",
+        "on-missing-reference",
+        "wide-zoom",
+        "tele-zoom",
+        "qos",
+        "stats",
     ];
     for name in properties.into_iter().chain(["'ultrawide'", "'wide'", "'tele'", "GstRefVsrPrecision", "GstRefVsrMissingReference"]) {
         assert!(text.contains(name), "{name} is not in\n{text}");

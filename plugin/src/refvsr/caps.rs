@@ -177,7 +177,7 @@ fn divide(structure: &mut gst::Structure, side: &str, scale: i32) -> bool {
         return one(n).map(|n| structure.set(side, n)).is_some();
     }
     if let Ok(range) = value.get::<gst::IntRange<i32>>() {
-        let (min, max) = ((range.min() + (scale - 1)) / scale, range.max() / scale);
+        let (min, max) = (range.min() / scale + i32::from(range.min() % scale > 0), range.max() / scale);
         return match min.cmp(&max) {
             std::cmp::Ordering::Less => {
                 structure.set(side, gst::IntRange::new(min, max));
@@ -217,7 +217,8 @@ mod tests {
 
     #[test]
     fn source_keeps_everything_but_the_size() {
-        let input = "video/x-raw,format=NV12,width=160,height=120,framerate=24000/1001,pixel-aspect-ratio=8/9,colorimetry=bt709,chroma-site=mpeg2";
+        let input =
+            "video/x-raw,format=NV12,width=160,height=120,framerate=24000/1001,pixel-aspect-ratio=8/9,colorimetry=bt709,chroma-site=mpeg2";
         let caps = chosen(input, "video/x-raw").unwrap();
         let s = caps.structure(0).unwrap();
         assert_eq!((s.get::<i32>("width"), s.get::<i32>("height")), (Ok(640), Ok(480)));
@@ -283,7 +284,9 @@ mod tests {
 
     #[test]
     fn frame_durations() {
-        let ms = |fps: &str| video(&format!("video/x-raw,format=RGB,width=8,height=8,framerate={fps}")).frame_duration().map(gst::ClockTime::mseconds);
+        let ms = |fps: &str| {
+            video(&format!("video/x-raw,format=RGB,width=8,height=8,framerate={fps}")).frame_duration().map(gst::ClockTime::mseconds)
+        };
         assert_eq!(ms("25/1"), Some(40));
         assert_eq!(ms("30000/1001"), Some(33));
         assert_eq!(ms("0/1"), None);

@@ -73,7 +73,8 @@ pub fn dress(shell: &gst::BufferRef, output: &mut gst::BufferRef, from: &Video, 
         if let Some(crop) = meta.downcast_ref::<gst_video::VideoCropMeta>() {
             let (x, y, width, height) = crop.rect();
             let scale = to.info.width() / from.info.width().max(1);
-            gst_video::VideoCropMeta::add(output, (x * scale, y * scale, width * scale, height * scale));
+            let [x, y, width, height] = [x, y, width, height].map(|n| n.saturating_mul(scale));
+            gst_video::VideoCropMeta::add(output, (x, y, width, height));
         } else if meta.has_tag::<gst_video::video_meta::tags::Size>() {
             // What cannot be scaled would be wrong at the new size, and is left out.
             let _ = meta.transform(output, &scaling);

@@ -203,6 +203,9 @@ impl AggregatorImpl for RefVsr {
         }
         let pad = gst::PadBuilder::<AggregatorPad>::from_template(template).name("tele").build();
         self.follow_links(&pad);
+        if self.state.lock().unwrap().scale != 0 {
+            self.watch_unlinked();
+        }
         Some(pad)
     }
 
@@ -228,7 +231,11 @@ impl AggregatorImpl for RefVsr {
             gst::EventView::Segment(segment) => {
                 let Some(segment) = segment.segment().downcast_ref::<ClockTime>() else {
                     let format = segment.segment().format();
-                    gst::element_imp_error!(self, gst::StreamError::Format, ("Pad {} has a segment in {format}, time expected", pad.name()));
+                    gst::element_imp_error!(
+                        self,
+                        gst::StreamError::Format,
+                        ("Pad {} has a segment in {format}, time expected", pad.name())
+                    );
                     return false;
                 };
                 if ultrawide {
@@ -553,7 +560,13 @@ impl RefVsr {
     }
 
     /// Puts out what is finished. `started`: when work on the first of it began.
-    fn put_out(&self, work: &mut Work, generation: u64, settings: &Settings, mut started: Instant) -> Result<gst::FlowSuccess, gst::FlowError> {
+    fn put_out(
+        &self,
+        work: &mut Work,
+        generation: u64,
+        settings: &Settings,
+        mut started: Instant,
+    ) -> Result<gst::FlowSuccess, gst::FlowError> {
         loop {
             while let Some(&Held::Gap(pts, duration)) = work.held.front() {
                 work.held.pop_front();
@@ -629,13 +642,10 @@ impl RefVsr {
             }
             None => gst::Buffer::with_size(output.info.size()).map_err(|_| gst::FlowError::Error)?,
         };
-        let written = buffer
-            .get_mut()
-            .ok_or_else(|| "the buffer is shared".to_owned())
-            .and_then(|buffer| {
-                frames::write(picture, buffer, output)?;
-                frames::dress(shell, buffer, input, output).map_err(|e| e.to_string())
-            });
+        let written = buffer.get_mut().ok_or_else(|| "the buffer is shared".to_owned()).and_then(|buffer| {
+            frames::write(picture, buffer, output)?;
+            frames::dress(shell, buffer, input, output).map_err(|e| e.to_string())
+        });
         if let Err(why) = written {
             gst::element_imp_error!(self, gst::StreamError::Encode, ("A finished frame could not be put out: {why}"));
             return Err(gst::FlowError::Error);
@@ -683,7 +693,8 @@ impl RefVsr {
             );
             return false;
         }
-        let latency = video.frame_duration().unwrap_or_default() * look_ahead as u64;
+        let frame = video.frame_duration().unwrap_or_default();
+        let latency = (0..look_ahead).fold(ClockTime::ZERO, |sum, _| sum.saturating_add(frame));
         {
             let mut state = self.state.lock().unwrap();
             let current = state.pending_caps.as_ref().or(state.ultrawide.as_ref());
@@ -841,7 +852,11 @@ impl RefVsr {
             return gst::FlowError::Flushing;
         }
         let downstream = source.peer_query_caps(None);
-        gst::element_imp_error!(self, gst::CoreError::Negotiation, ("Downstream takes no video that the ultra-wide video can be put out as: {downstream}"));
+        gst::element_imp_error!(
+            self,
+            gst::CoreError::Negotiation,
+            ("Downstream takes no video that the ultra-wide video can be put out as: {downstream}")
+        );
         gst::FlowError::NotNegotiated
     }
 

@@ -22,7 +22,7 @@ pub struct Stamped<T> {
 impl<T> Stamped<T> {
     /// A gap that lasts over `time`: whatever comes later, the camera saw nothing then.
     fn is_gap_over(&self, time: ClockTime) -> bool {
-        self.frame.is_none() && self.time <= time && self.duration.is_some_and(|d| time < self.time + d)
+        self.frame.is_none() && self.time <= time && self.duration.is_some_and(|d| time < self.time.saturating_add(d))
     }
 }
 
@@ -97,7 +97,7 @@ impl<T> Pairing<T> {
 /// and a little for rounding. In two steady streams, then, no frame is ever missing, and every real hole is one.
 pub fn automatic_tolerance(ultrawide: Option<ClockTime>, other: Option<ClockTime>) -> ClockTime {
     match ultrawide.max(other) {
-        Some(period) => period / 2 + SAME_MOMENT,
+        Some(period) => (period / 2).saturating_add(SAME_MOMENT),
         None => ClockTime::MAX,
     }
 }
@@ -110,7 +110,7 @@ mod tests {
         ClockTime::from_mseconds(n)
     }
 
-    /// Runs the search as the element does: one queue, whose head is shown, and `ended` or not. Gaps are negative indices.
+    /// Runs the search as the element does: one queue, whose head is shown, and `ended` or not.
     struct Camera {
         pairing: Pairing<usize>,
         queue: std::collections::VecDeque<Stamped<usize>>,

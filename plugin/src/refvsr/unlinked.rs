@@ -29,7 +29,14 @@ impl Unlinked {
         let clock = gst::SystemClock::obtain();
         let timer = clock.new_single_shot_id(clock.time() + GRACE);
         // An unscheduled timer calls too, without a time.
-        if timer.wait_async(move |_, time, _| if time.is_some() { end() }).is_ok() {
+        if timer
+            .wait_async(move |_, time, _| {
+                if time.is_some() {
+                    end()
+                }
+            })
+            .is_ok()
+        {
             self.inner.lock().unwrap().timers.push(timer);
         }
     }

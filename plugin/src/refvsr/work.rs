@@ -24,14 +24,7 @@ pub struct Work {
 
 impl Work {
     pub fn new(session: Session) -> Self {
-        Self {
-            session,
-            under_way: false,
-            held: VecDeque::new(),
-            clock: Clock::default(),
-            wide: Camera::default(),
-            tele: Camera::default(),
-        }
+        Self { session, under_way: false, held: VecDeque::new(), clock: Clock::default(), wide: Camera::default(), tele: Camera::default() }
     }
 
     /// Forgets everything but the model.
