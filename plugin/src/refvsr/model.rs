@@ -1,0 +1,87 @@
+//! Loading the model, with PROGRESS messages.
+
+use super::settings::Settings;
+use ::refvsr::{DeviceChoice, Error, ModelConfig, Network, Precision, Session, config::Variant};
+use gst::prelude::*;
+
+/// The model that ships with the plugin.
+const DEFAULT_MODEL: &[u8] = include_bytes!("../../../models/default.safetensors");
+/// Its name in messages.
+const DEFAULT_NAME: &str = "models/default.safetensors (compiled in)";
+
+/// Code of the PROGRESS messages.
+const PROGRESS_CODE: &str = "load-model";
+
+/// Loads the model and starts a session on it. Returns what it is, in words, too.
+pub fn load(element: &super::RefVsr, settings: &Settings) -> Result<(Session, String), gst::ErrorMessage> {
+    let progress = |kind, text: &str| {
+        let message = gst::message::Progress::builder(kind, PROGRESS_CODE, text).src(element).build();
+        if element.post_message(message).is_err() {
+            gst::debug!(super::imp::CAT, obj = element, "No bus takes the PROGRESS messages");
+        }
+    };
+    let file = settings.model_file.as_ref().map_or(DEFAULT_NAME.into(), |path| path.to_string_lossy());
+    progress(gst::ProgressType::Start, &format!("Loading model {file}"));
+    match open(settings, &progress) {
+        Ok((session, model)) => {
+            progress(gst::ProgressType::Complete, &format!("Loaded {model}"));
+            gst::info!(super::imp::CAT, obj = element, "Loaded {model} from {file}");
+            Ok((session, model))
+        }
+        Err(error) => {
+            progress(gst::ProgressType::Error, &error.to_string());
+            Err(match error {
+                Error::Checkpoint { .. } => gst::error_msg!(gst::ResourceError::OpenRead, ("{error}")),
+                Error::DeviceUnavailable { .. } => gst::error_msg!(gst::ResourceError::NotFound, ("{error}")),
+                _ => gst::error_msg!(gst::LibraryError::Settings, ("{error} (model {file})")),
+            })
+        }
+    }
+}
+
+fn open(settings: &Settings, progress: &dyn Fn(gst::ProgressType, &str)) -> Result<(Session, String), Error> {
+    let precision = Precision::from(settings.precision);
+    precision.resolve()?;
+    let device = settings.device.parse::<DeviceChoice>()?.resolve()?;
+    let network = match &settings.model_file {
+        Some(path) => Network::load(path, device)?,
+        None => Network::from_bytes(DEFAULT_MODEL, DEFAULT_NAME, device)?,
+    };
+    let model = describe(network.config(), precision, &device_name(device));
+    progress(gst::ProgressType::Continue, &model);
+    let options = settings.session_options(&network);
+    Ok((Session::new(network, options)?, model))
+}
+
+/// As in "RefVSR, 48 channels, 30 blocks, fp32 on cpu".
+fn describe(config: &ModelConfig, precision: Precision, device: &str) -> String {
+    let family = match config.variant {
+        Variant::RefVsr => "RefVSR",
+        Variant::RefVsrIr => "RefVSR-IR",
+    };
+    let hd = if config.hd { " hd" } else { "" };
+    // What `auto` stands for at present.
+    let precision = if precision == Precision::Auto { Precision::Fp32 } else { precision };
+    format!("{family}{hd}, {} channels, {} blocks, {precision} on {device}", config.mid_channels, config.num_blocks)
+}
+
+fn device_name(device: tch::Device) -> String {
+    match device {
+        tch::Device::Cuda(n) => format!("cuda:{n}"),
+        tch::Device::Cpu => "cpu".to_owned(),
+        other => format!("{other:?}").to_lowercase(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn description_names_family_size_precision_and_device() {
+        let config = ModelConfig::preset("refvsr-mfid").unwrap();
+        assert_eq!(describe(&config, Precision::Auto, "cpu"), "RefVSR, 48 channels, 30 blocks, fp32 on cpu");
+        let config = ModelConfig::preset("refvsr-small-mfid-8k").unwrap();
+        assert_eq!(describe(&config, Precision::Bf16, "cuda:0"), "RefVSR hd, 24 channels, 24 blocks, bf16 on cuda:0");
+    }
+}

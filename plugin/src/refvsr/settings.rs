@@ -1,0 +1,194 @@
+//! The element's properties.
+
+use super::{MissingReference, Precision};
+use ::refvsr::{DeviceChoice, Network, SessionOptions};
+use gst::{glib, prelude::*};
+use std::{path::PathBuf, sync::LazyLock};
+
+/// What the user has asked for.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The model to load; `None`: the one compiled in.
+    pub model_file: Option<PathBuf>,
+    /// As given: it is read when the element starts, where a mistake can be reported.
+    pub device: String,
+    pub precision: Precision,
+    /// -1: the model's.
+    pub look_ahead: i32,
+    /// -1: the model's; 0: never.
+    pub reset_interval: i32,
+    pub use_tele: bool,
+    /// `ZERO`: see [`super::pairing::automatic_tolerance`].
+    pub pts_tolerance: gst::ClockTime,
+    pub on_missing_reference: MissingReference,
+    pub wide_zoom: f64,
+    pub tele_zoom: f64,
+    pub qos: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            model_file: None,
+            device: DeviceChoice::default().to_string(),
+            precision: Precision::default(),
+            look_ahead: -1,
+            reset_interval: -1,
+            use_tele: true,
+            pts_tolerance: gst::ClockTime::ZERO,
+            on_missing_reference: MissingReference::default(),
+            wide_zoom: 2.0,
+            tele_zoom: 5.0,
+            qos: false,
+        }
+    }
+}
+
+/// The smallest and largest ratio of two lenses' focal lengths that is taken for one.
+const ZOOMS: std::ops::RangeInclusive<f64> = 0.1..=100.0;
+const MAX_LOOK_AHEAD: i32 = 50;
+
+impl Settings {
+    /// All properties, `stats` too.
+    pub fn properties() -> &'static [glib::ParamSpec] {
+        static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
+            let default = Settings::default();
+            let zoom = |name, nick, blurb, default| {
+                glib::ParamSpecDouble::builder(name)
+                    .nick(nick)
+                    .blurb(blurb)
+                    .minimum(*ZOOMS.start())
+                    .maximum(*ZOOMS.end())
+                    .default_value(default)
+                    .mutable_ready()
+                    .build()
+            };
+            vec![
+                glib::ParamSpecString::builder("model-file")
+                    .nick("Model file")
+                    .blurb("Model to use: .safetensors, or a state dict as upstream publishes (.pytorch, .pth, .pt) (unset = the model compiled in)")
+                    .mutable_ready()
+                    .build(),
+                glib::ParamSpecString::builder("device")
+                    .nick("Device")
+                    .blurb("Where the network runs: auto (the first CUDA device, else the CPU), cpu, cuda or cuda:N")
+                    .default_value(Some(default.device.as_str()))
+                    .mutable_ready()
+                    .build(),
+                glib::ParamSpecEnum::builder_with_default("precision", default.precision)
+                    .nick("Precision")
+                    .blurb("Number format the network computes in")
+                    .mutable_ready()
+                    .build(),
+                glib::ParamSpecInt::builder("lookahead")
+                    .nick("Look-ahead")
+                    .blurb("Frames that must follow a frame before it is put out; sets the element's latency (-1 = the model's)")
+                    .minimum(-1)
+                    .maximum(MAX_LOOK_AHEAD)
+                    .default_value(default.look_ahead)
+                    .mutable_ready()
+                    .build(),
+                glib::ParamSpecInt::builder("reset-interval")
+                    .nick("Reset interval")
+                    .blurb("The recurrence starts anew every so many frames (-1 = the model's, 0 = never)")
+                    .minimum(-1)
+                    .default_value(default.reset_interval)
+                    .mutable_ready()
+                    .build(),
+                glib::ParamSpecBoolean::builder("use-tele")
+                    .nick("Use tele")
+                    .blurb("Draw detail from the tele camera too, where its pad is linked")
+                    .default_value(default.use_tele)
+                    .mutable_playing()
+                    .build(),
+                glib::ParamSpecUInt64::builder("pts-tolerance")
+                    .nick("Timestamp tolerance")
+                    .blurb("A reference frame further than this from its ultra-wide frame is missing, in nanoseconds (0 = half a frame of the slower of the two streams)")
+                    .default_value(default.pts_tolerance.nseconds())
+                    .mutable_playing()
+                    .build(),
+                glib::ParamSpecEnum::builder_with_default("on-missing-reference", default.on_missing_reference)
+                    .nick("On missing reference")
+                    .blurb("What to do where no reference frame belongs to an ultra-wide frame")
+                    .mutable_playing()
+                    .build(),
+                zoom("wide-zoom", "Wide zoom", "Focal length of the wide lens over the ultra-wide's", default.wide_zoom),
+                zoom("tele-zoom", "Tele zoom", "Focal length of the tele lens over the ultra-wide's", default.tele_zoom),
+                glib::ParamSpecBoolean::builder("qos")
+                    .nick("Quality of service")
+                    .blurb("Leave out frames that downstream says would come too late")
+                    .default_value(default.qos)
+                    .mutable_playing()
+                    .build(),
+                glib::ParamSpecBoxed::builder::<gst::Structure>("stats")
+                    .nick("Statistics")
+                    .blurb("Frames in, out and dropped, missing references, mean and last latency (time to process a frame), device memory, model")
+                    .read_only()
+                    .build(),
+            ]
+        });
+        &PROPERTIES
+    }
+
+    /// Takes a property's new value. GObject has checked its name, type and range.
+    pub fn set(&mut self, name: &str, value: &glib::Value) {
+        match name {
+            "model-file" => assign(&mut self.model_file, value),
+            "device" => self.device = value.get().ok().flatten().unwrap_or_else(|| Self::default().device),
+            "precision" => assign(&mut self.precision, value),
+            "lookahead" => assign(&mut self.look_ahead, value),
+            "reset-interval" => assign(&mut self.reset_interval, value),
+            "use-tele" => assign(&mut self.use_tele, value),
+            "pts-tolerance" => {
+                let mut nanoseconds = self.pts_tolerance.nseconds();
+                assign(&mut nanoseconds, value);
+                // The largest number of all stands for "no time"; as a limit it means the same as the one before it.
+                self.pts_tolerance = gst::ClockTime::from_nseconds(nanoseconds.min(gst::ClockTime::MAX.nseconds()));
+            }
+            "on-missing-reference" => assign(&mut self.on_missing_reference, value),
+            "wide-zoom" => assign(&mut self.wide_zoom, value),
+            "tele-zoom" => assign(&mut self.tele_zoom, value),
+            "qos" => assign(&mut self.qos, value),
+            _ => (),
+        }
+    }
+
+    /// A property's value; `None` where it is no setting.
+    pub fn get(&self, name: &str) -> Option<glib::Value> {
+        Some(match name {
+            "model-file" => self.model_file.as_ref().and_then(|path| path.to_str()).to_value(),
+            "device" => self.device.to_value(),
+            "precision" => self.precision.to_value(),
+            "lookahead" => self.look_ahead.to_value(),
+            "reset-interval" => self.reset_interval.to_value(),
+            "use-tele" => self.use_tele.to_value(),
+            "pts-tolerance" => self.pts_tolerance.nseconds().to_value(),
+            "on-missing-reference" => self.on_missing_reference.to_value(),
+            "wide-zoom" => self.wide_zoom.to_value(),
+            "tele-zoom" => self.tele_zoom.to_value(),
+            "qos" => self.qos.to_value(),
+            _ => return None,
+        })
+    }
+
+    /// How a session of `network` should run.
+    pub fn session_options(&self, network: &Network) -> SessionOptions {
+        let models = ::refvsr::Session::options_of(network);
+        SessionOptions {
+            look_ahead: usize::try_from(self.look_ahead).ok().or(models.look_ahead),
+            reset_interval: match usize::try_from(self.reset_interval) {
+                Ok(0) => None,
+                Ok(n) => Some(n),
+                Err(_) => models.reset_interval,
+            },
+            wide_zoom: self.wide_zoom,
+            tele_zoom: self.tele_zoom,
+        }
+    }
+}
+
+fn assign<'a, T: glib::value::FromValue<'a>>(slot: &mut T, value: &'a glib::Value) {
+    if let Ok(value) = value.get() {
+        *slot = value;
+    }
+}

@@ -1,0 +1,71 @@
+//! What the `stats` property tells.
+
+use std::time::Duration;
+
+/// Counts since the element was started.
+#[derive(Debug, Clone, Default)]
+pub struct Stats {
+    /// Ultra-wide frames taken.
+    pub frames_in: u64,
+    /// Frames put out.
+    pub frames_out: u64,
+    /// Finished frames not put out because downstream would have come too late with them.
+    pub frames_dropped: u64,
+    /// Wide frames (and, where tele is linked and used, tele frames) that an ultra-wide frame had to do without.
+    pub missing_references: u64,
+    /// Bytes of device memory held for the weights and for all frames in flight.
+    pub device_memory: u64,
+    /// The model, as in the PROGRESS messages.
+    pub model: String,
+    busy: Duration,
+    last: Duration,
+}
+
+impl Stats {
+    /// Nothing counted yet.
+    pub fn new(model: String, device_memory: usize) -> Self {
+        Self { model, device_memory: device_memory as u64, ..Self::default() }
+    }
+
+    /// Notes that a finished frame took so long.
+    pub fn took(&mut self, time: Duration) {
+        self.busy += time;
+        self.last = time;
+    }
+
+    /// As a structure.
+    pub fn to_structure(&self) -> gst::Structure {
+        let nanoseconds = |d: Duration| u64::try_from(d.as_nanos()).unwrap_or(u64::MAX);
+        let finished = self.frames_out + self.frames_dropped;
+        gst::Structure::builder("refvsr-stats")
+            .field("frames-in", self.frames_in)
+            .field("frames-out", self.frames_out)
+            .field("frames-dropped", self.frames_dropped)
+            .field("missing-references", self.missing_references)
+            .field("mean-latency", nanoseconds(self.busy).checked_div(finished).unwrap_or(0))
+            .field("last-latency", nanoseconds(self.last))
+            .field("device-memory", self.device_memory)
+            .field("model", self.model.as_str())
+            .build()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn structure_carries_all_counts() {
+        gst::init().unwrap();
+        let mut stats = Stats { frames_in: 5, frames_out: 3, frames_dropped: 1, model: "m".into(), ..Stats::default() };
+        assert_eq!(Stats::default().to_structure().get::<u64>("mean-latency"), Ok(0));
+        for ms in [1, 2, 3, 6] {
+            stats.took(Duration::from_millis(ms));
+        }
+        let s = stats.to_structure();
+        assert_eq!(s.get::<u64>("frames-in"), Ok(5));
+        assert_eq!(s.get::<u64>("mean-latency"), Ok(3_000_000));
+        assert_eq!(s.get::<u64>("last-latency"), Ok(6_000_000));
+        assert_eq!(s.get::<&str>("model"), Ok("m"));
+    }
+}

@@ -1,0 +1,62 @@
+//! Nothing is leaked, and memory does not grow with the clip.
+
+mod common;
+use common::*;
+use gst::prelude::*;
+use refvsr::{ModelConfig, Network, checkpoint};
+
+#[test]
+fn nothing_is_leaked() {
+    let source = "videotestsrc num-buffers=6 ! video/x-raw,format=I420,width=16,height=12 !";
+    let arguments = format!(
+        "-q refvsr name=r device=cpu lookahead=2 model-file={} ! fakesink {source} r.ultrawide {source} r.wide {source} r.tele",
+        model()
+    );
+    let output = gst_launch(&arguments, &[("GST_TRACERS", "leaks"), ("GST_DEBUG", "GST_TRACER:7"), ("GST_DEBUG_NO_COLOR", "1")]);
+    let log = text(&output.stderr);
+    assert!(output.status.success(), "{log}");
+    let leaks: Vec<&str> =
+        log.lines().filter(|line| line.contains("object-alive,")).filter(|line| !line.contains("build_format")).collect();
+    assert!(log.contains("object-alive"), "the tracer was at work");
+    assert!(leaks.is_empty(), "{leaks:#?}");
+}
+
+/// Bytes of this process's resident memory.
+fn resident() -> usize {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
+    statm.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap() * 4096
+}
+
+#[test]
+fn memory_is_flat_over_500_frames() {
+    // Small, so that it does not take long: what could grow does not depend on it.
+    let config = ModelConfig { mid_channels: 4, num_blocks: 1, frame_num: 1, ..ModelConfig::preset("refvsr-mfid").unwrap() };
+    let folder = tempfile::tempdir().unwrap();
+    let model = folder.path().join("model.safetensors");
+    checkpoint::save(&Network::new(config, tch::Device::Cpu).unwrap(), &model, tch::Kind::Float).unwrap();
+    let source = "num-buffers=500 ! video/x-raw,format=RGB,width=64,height=48,framerate=25/1 !";
+    let pipeline = parse(&format!(
+        "refvsr name=r device=cpu model-file={} ! fakesink name=s \
+         videotestsrc pattern=ball {source} r.ultrawide videotestsrc {source} r.wide",
+        model.to_str().unwrap()
+    ));
+    let element = pipeline.by_name("r").unwrap();
+    pipeline.set_state(gst::State::Playing).unwrap();
+    let bus = pipeline.bus().unwrap();
+    let mut after_100 = None;
+    loop {
+        let message = bus.timed_pop_filtered(gst::ClockTime::from_mseconds(20), &[gst::MessageType::Eos, gst::MessageType::Error]);
+        if after_100.is_none() && stat(&element, "frames-out") >= 100 {
+            after_100 = Some(resident());
+        }
+        if let Some(message) = message {
+            assert_eq!(message.type_(), gst::MessageType::Eos, "{message:?}");
+            break;
+        }
+    }
+    assert_eq!(stat(&element, "frames-out"), 500);
+    let (before, after) = (after_100.unwrap(), resident());
+    // A frame's features take 400 kB and more (4 channels, 4 times the size): 400 frames' would not go unnoticed.
+    assert!(after < before + (48 << 20), "{} MB after 100 frames, {} MB after 500", before >> 20, after >> 20);
+    pipeline.set_state(gst::State::Null).unwrap();
+}

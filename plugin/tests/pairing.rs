@@ -1,0 +1,310 @@
+//! Every ultra-wide frame comes out once, with the reference frame that belongs to it.
+
+mod common;
+use common::*;
+use gst::prelude::*;
+
+/// Plays clips of these frames and checks that the wide picture used for each ultra-wide frame is the expected one.
+#[track_caller]
+fn check(rig: &mut Rig, wide: Vec<gst::Buffer>, used: &[Option<usize>]) {
+    let out = rig.run(frames(ULTRAWIDE, 0..used.len()), wide, vec![]);
+    let moments: Vec<Moment> = used.iter().enumerate().map(|(n, w)| (picture(ULTRAWIDE, n), w.map(|w| picture(WIDE, w)), None)).collect();
+    assert_times(&out, 0);
+    assert_pictures(&out, &expected(&moments, 1));
+}
+
+/// Wide frames at other times than usual, in milliseconds.
+fn wide_at(times: &[u64], duration: u64) -> Vec<gst::Buffer> {
+    let ms = gst::ClockTime::from_mseconds;
+    times.iter().enumerate().map(|(n, &t)| buffer(picture(WIDE, n), ms(t), ms(duration))).collect()
+}
+
+fn set_wide_rate(rig: &mut Rig, duration: u64) {
+    let caps = caps_of(SIZE, gst::ClockTime::from_mseconds(duration));
+    rig.wide().set_src_caps(caps);
+}
+
+#[test]
+fn as_many_come_out_as_go_in_with_lookahead_3() {
+    for n in 1..=9 {
+        let mut rig = Rig::new(with_lookahead(3));
+        let out = rig.run(frames(ULTRAWIDE, 0..n), frames(WIDE, 0..n), vec![]);
+        assert_times(&out, 0);
+        assert_pictures(&out, &expected(&together(0..n), 3));
+        assert_eq!((rig.stat("frames-in"), rig.stat("frames-out"), rig.stat("missing-references")), (n as u64, n as u64, 0));
+    }
+}
+
+#[test]
+fn as_many_come_out_as_go_in_with_tele() {
+    for n in [1, 2, 5, 9] {
+        let mut rig = Rig::new(with_lookahead(3));
+        rig.link_tele();
+        let out = rig.run(frames(ULTRAWIDE, 0..n), frames(WIDE, 0..n), frames(TELE, 0..n));
+        assert_times(&out, 0);
+        let moments: Vec<Moment> = (0..n).map(|i| (picture(ULTRAWIDE, i), Some(picture(WIDE, i)), Some(picture(TELE, i)))).collect();
+        assert_pictures(&out, &expected(&moments, 3));
+    }
+}
+
+#[test]
+fn tele_can_be_left_unused() {
+    let element = element();
+    element.set_property("use-tele", false);
+    let mut rig = Rig::new(element);
+    rig.link_tele();
+    let out = rig.run(frames(ULTRAWIDE, 0..4), frames(WIDE, 0..4), frames(TELE, 0..2));
+    assert_pictures(&out, &expected(&together(0..4), 1));
+    assert_eq!(rig.stat("missing-references"), 0);
+}
+
+#[test]
+fn a_shorter_tele_stream_repeats_its_last_frame() {
+    let mut rig = Rig::new(element());
+    rig.link_tele();
+    let out = rig.run(frames(ULTRAWIDE, 0..5), frames(WIDE, 0..5), frames(TELE, 0..2));
+    let moments: Vec<Moment> = (0..5).map(|i| (picture(ULTRAWIDE, i), Some(picture(WIDE, i)), Some(picture(TELE, i.min(1))))).collect();
+    assert_pictures(&out, &expected(&moments, 1));
+    assert_eq!(rig.stat("missing-references"), 3);
+}
+
+#[test]
+fn a_shorter_wide_stream_repeats_its_last_frame() {
+    let mut rig = Rig::new(element());
+    check(&mut rig, frames(WIDE, 0..2), &[Some(0), Some(1), Some(1), Some(1), Some(1)]);
+    assert_eq!(rig.stat("missing-references"), 3);
+}
+
+#[test]
+fn a_shorter_wide_stream_can_give_way_to_the_ultrawide_one() {
+    let element = element();
+    element.set_property_from_str("on-missing-reference", "self");
+    check(&mut Rig::new(element), frames(WIDE, 0..2), &[Some(0), Some(1), None, None]);
+}
+
+#[test]
+fn a_missing_wide_frame_can_be_an_error() {
+    let element = element();
+    element.set_property_from_str("on-missing-reference", "error");
+    let bus = gst::Bus::new();
+    element.set_bus(Some(&bus));
+    let mut rig = Rig::new(element);
+    let Rig { ultrawide, wide, .. } = &mut rig;
+    let wide = wide.as_mut().unwrap();
+    wide.push(frame(WIDE, 0)).unwrap();
+    ultrawide.push(frame(ULTRAWIDE, 0)).unwrap();
+    wide.push_event(gst::event::Eos::new());
+    ultrawide.push(frame(ULTRAWIDE, 1)).unwrap();
+    let text = error_on(&bus);
+    assert!(text.contains("wide") && text.contains("0:00:00.040000000"), "{text}");
+}
+
+#[test]
+fn a_longer_wide_stream_does_no_harm() {
+    check(&mut Rig::new(element()), frames(WIDE, 0..40), &[Some(0), Some(1), Some(2)]);
+}
+
+#[test]
+fn wide_frames_half_a_frame_off_find_their_neighbours() {
+    let late: Vec<u64> = (0..4).map(|n| n * 40 + 20).collect();
+    check(&mut Rig::new(element()), wide_at(&late, 40), &[Some(0), Some(0), Some(1), Some(2)]);
+    let early: Vec<u64> = (0..4).map(|n| n * 40 + 15).collect();
+    check(&mut Rig::new(element()), wide_at(&early, 40), &[Some(0), Some(1), Some(2), Some(3)]);
+}
+
+#[test]
+fn wide_streams_of_other_rates_leave_no_holes() {
+    let mut rig = Rig::new(element());
+    set_wide_rate(&mut rig, 80);
+    check(&mut rig, wide_at(&[0, 80, 160], 80), &[Some(0), Some(0), Some(1), Some(1), Some(2)]);
+    assert_eq!(rig.stat("missing-references"), 0);
+    let mut rig = Rig::new(element());
+    set_wide_rate(&mut rig, 16);
+    check(&mut rig, wide_at(&[0, 16, 32, 48, 64, 80, 96], 16), &[Some(0), Some(2), Some(5)]);
+    assert_eq!(rig.stat("missing-references"), 0);
+}
+
+#[test]
+fn the_tolerance_can_be_narrower() {
+    let element = element();
+    element.set_property("pts-tolerance", 10_000_000_u64);
+    element.set_property_from_str("on-missing-reference", "self");
+    check(&mut Rig::new(element), wide_at(&[5, 55, 80], 40), &[Some(0), None, Some(2)]);
+}
+
+#[test]
+fn before_the_first_wide_frame_the_ultrawide_one_stands_in() {
+    let wide = (2..5).map(|n| frame(WIDE, n)).collect();
+    check(&mut Rig::new(element()), wide, &[None, None, Some(2), Some(3), Some(4)]);
+}
+
+#[test]
+fn an_empty_wide_stream_is_all_missing() {
+    check(&mut Rig::new(element()), vec![], &[None, None, None]);
+}
+
+#[test]
+fn gaps_in_the_wide_stream_are_missing_frames() {
+    let mut gap = frame(WIDE, 1);
+    gap.get_mut().unwrap().set_flags(gst::BufferFlags::GAP);
+    let wide = vec![frame(WIDE, 0), gap, frame(WIDE, 2)];
+    check(&mut Rig::new(element()), wide, &[Some(0), Some(0), Some(2)]);
+
+    let mut rig = Rig::new(element());
+    let Rig { ultrawide, wide, .. } = &mut rig;
+    let wide = wide.as_mut().unwrap();
+    wide.push(frame(WIDE, 0)).unwrap();
+    ultrawide.push(frame(ULTRAWIDE, 0)).unwrap();
+    wide.push_event(gst::event::Gap::builder(FRAME).duration(FRAME * 2).build());
+    ultrawide.push(frame(ULTRAWIDE, 1)).unwrap();
+    ultrawide.push(frame(ULTRAWIDE, 2)).unwrap();
+    wide.push(frame(WIDE, 3)).unwrap();
+    ultrawide.push(frame(ULTRAWIDE, 3)).unwrap();
+    wide.push_event(gst::event::Eos::new());
+    ultrawide.push_event(gst::event::Eos::new());
+    let out = rig.until_eos();
+    let used = [0, 0, 0, 3];
+    let moments: Vec<Moment> = used.iter().enumerate().map(|(n, &w)| (picture(ULTRAWIDE, n), Some(picture(WIDE, w)), None)).collect();
+    assert_pictures(&out, &expected(&moments, 1));
+    assert_eq!(rig.stat("missing-references"), 2);
+}
+
+#[test]
+fn gaps_in_the_ultrawide_stream_pass_in_order() {
+    let mut rig = Rig::new(element());
+    let Rig { ultrawide, wide, .. } = &mut rig;
+    let wide = wide.as_mut().unwrap();
+    for n in [0, 1] {
+        ultrawide.push(frame(ULTRAWIDE, n)).unwrap();
+        wide.push(frame(WIDE, n)).unwrap();
+    }
+    ultrawide.push_event(gst::event::Gap::builder(FRAME * 2).duration(FRAME).build());
+    wide.push(frame(WIDE, 3)).unwrap();
+    ultrawide.push(frame(ULTRAWIDE, 3)).unwrap();
+    wide.push_event(gst::event::Eos::new());
+    ultrawide.push_event(gst::event::Eos::new());
+    let out = rig.until_eos();
+    assert_eq!(out.iter().map(|b| b.pts().unwrap()).collect::<Vec<_>>(), [gst::ClockTime::ZERO, FRAME, FRAME * 3]);
+    let moments: Vec<Moment> = [0, 1, 3].iter().map(|&n| (picture(ULTRAWIDE, n), Some(picture(WIDE, n)), None)).collect();
+    assert_pictures(&out, &expected(&moments, 1));
+    let gap = std::iter::from_fn(|| rig.ultrawide.try_pull_event()).find(|e| e.type_() == gst::EventType::Gap);
+    assert!(gap.is_some(), "the gap is passed on");
+}
+
+#[test]
+fn late_pads_are_waited_for() {
+    // The wide camera starts when the ultra-wide one has long been waiting, and the other way round.
+    for first in [ULTRAWIDE, WIDE] {
+        let mut rig = Rig::new(element());
+        let Rig { ultrawide, wide, .. } = &mut rig;
+        let (early, late) = if first == ULTRAWIDE { (ultrawide, wide.as_mut().unwrap()) } else { (wide.as_mut().unwrap(), ultrawide) };
+        let second = ULTRAWIDE + WIDE - first;
+        std::thread::scope(|scope| {
+            scope.spawn(move || {
+                for n in 0..4 {
+                    early.push(frame(first, n)).unwrap();
+                }
+                early.push_event(gst::event::Eos::new());
+            });
+            std::thread::sleep(std::time::Duration::from_millis(300));
+            for n in 0..4 {
+                late.push(frame(second, n)).unwrap();
+            }
+            late.push_event(gst::event::Eos::new());
+        });
+        let out = rig.until_eos();
+        assert_pictures(&out, &expected(&together(0..4), 1));
+    }
+}
+
+#[test]
+fn running_times_are_paired_not_timestamps() {
+    // The wide stream's timestamps start elsewhere; its segment says so.
+    let mut rig = Rig::new(element());
+    let start = gst::ClockTime::from_seconds(100);
+    let mut segment = gst::FormattedSegment::<gst::ClockTime>::new();
+    segment.set_start(start);
+    rig.wide().push_event(gst::event::Segment::new(&segment));
+    let wide = (0..4).map(|n| buffer(picture(WIDE, n), start + FRAME * n as u64, FRAME)).collect();
+    check(&mut rig, wide, &[Some(0), Some(1), Some(2), Some(3)]);
+}
+
+#[test]
+fn frames_outside_of_the_segment_are_dropped() {
+    let mut rig = Rig::new(element());
+    let mut segment = gst::FormattedSegment::<gst::ClockTime>::new();
+    segment.set_start(FRAME * 2);
+    rig.ultrawide.push_event(gst::event::Segment::new(&segment));
+    rig.wide().push_event(gst::event::Segment::new(&segment));
+    let out = rig.run(frames(ULTRAWIDE, 0..5), frames(WIDE, 0..5), vec![]);
+    assert_times(&out, 2);
+    assert_pictures(&out, &expected(&together(2..5), 1));
+}
+
+#[test]
+fn wide_video_of_another_size_and_format_is_brought_to_scale() {
+    let mut rig = Rig::new(element());
+    let size = (32, 24);
+    rig.wide().set_src_caps(caps_of(size, FRAME));
+    let wide = (0..3).map(|n| buffer(picture_of(WIDE, n, size), FRAME * n as u64, FRAME)).collect();
+    let out = rig.run(frames(ULTRAWIDE, 0..3), wide, vec![]);
+    assert_times(&out, 0);
+    assert_eq!(rig.stat("missing-references"), 0);
+}
+
+#[test]
+fn an_unlinked_wide_pad_is_missing_by_policy() {
+    let mut rig = Rig::without_wide(element());
+    let out = rig.run(frames(ULTRAWIDE, 0..3), vec![], vec![]);
+    let moments: Vec<Moment> = (0..3).map(|n| (picture(ULTRAWIDE, n), None, None)).collect();
+    assert_pictures(&out, &expected(&moments, 1));
+
+    let element = element();
+    element.set_property_from_str("on-missing-reference", "error");
+    let bus = gst::Bus::new();
+    element.set_bus(Some(&bus));
+    let mut rig = Rig::without_wide(element);
+    rig.ultrawide.push(frame(ULTRAWIDE, 0)).unwrap();
+    assert!(error_on(&bus).contains("wide"));
+}
+
+#[test]
+fn a_wide_pad_linked_late_takes_part() {
+    let mut rig = Rig::without_wide(element());
+    for n in 0..3 {
+        rig.ultrawide.push(frame(ULTRAWIDE, n)).unwrap();
+    }
+    eventually("the first frames without a wide camera", || rig.stat("frames-in") == 3);
+    rig.link_wide();
+    let Rig { ultrawide, wide, .. } = &mut rig;
+    ultrawide.push(frame(ULTRAWIDE, 3)).unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(100));
+    wide.as_mut().unwrap().push(frame(WIDE, 3)).unwrap();
+    ultrawide.push_event(gst::event::Eos::new());
+    wide.as_mut().unwrap().push_event(gst::event::Eos::new());
+    let out = rig.until_eos();
+    let moments: Vec<Moment> = (0..4).map(|n| (picture(ULTRAWIDE, n), (n == 3).then(|| picture(WIDE, n)), None)).collect();
+    assert_pictures(&out, &expected(&moments, 1));
+}
+
+#[test]
+fn live_streams_go_on_without_what_is_late() {
+    // The harness's clock stands still until it is cranked: time is up when the test says so.
+    let element = with_lookahead(0);
+    let mut ultrawide = gst_check::Harness::with_element(&element, Some("ultrawide"), Some("src"));
+    ultrawide.set_src_caps(caps());
+    let mut wide = gst_check::Harness::with_element(&element, Some("wide"), None);
+    wide.set_src_caps(caps());
+    wide.push(frame(WIDE, 0)).unwrap();
+    ultrawide.push(frame(ULTRAWIDE, 0)).unwrap();
+    let first = ultrawide.pull().unwrap();
+    ultrawide.push(frame(ULTRAWIDE, 1)).unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(100));
+    assert_eq!(ultrawide.buffers_in_queue(), 0, "there is time yet");
+    let clock = element.clock().and_downcast::<gst_check::TestClock>().unwrap();
+    assert!(clock.crank(), "the element waits for its time to be up");
+    let second = ultrawide.pull().unwrap();
+    let moments = [0, 1].map(|n| (picture(ULTRAWIDE, n), Some(picture(WIDE, 0)), None));
+    assert_pictures(&[first, second], &expected(&moments, 0));
+    assert_eq!(stat(&element, "missing-references"), 1);
+}

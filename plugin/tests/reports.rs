@@ -1,0 +1,199 @@
+//! What the element tells: errors, progress, latency, statistics, quality of service.
+
+mod common;
+use common::*;
+use gst::prelude::*;
+use std::time::{Duration, Instant};
+
+fn with_bus(element: &gst::Element) -> gst::Bus {
+    let bus = gst::Bus::new();
+    element.set_bus(Some(&bus));
+    bus
+}
+
+#[test]
+fn a_bad_model_file_is_named_and_a_good_one_mends_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let garbage = folder.path().join("garbage.safetensors");
+    std::fs::write(&garbage, b"this is no model").unwrap();
+    let cut = folder.path().join("cut.pytorch");
+    let whole = std::fs::read(golden("official_format.pytorch")).unwrap();
+    std::fs::write(&cut, &whole[..whole.len() / 2]).unwrap();
+    let absent = folder.path().join("absent.pt");
+
+    let element = element();
+    let bus = with_bus(&element);
+    for bad in [&garbage, &cut, &absent] {
+        let name = bad.to_str().unwrap();
+        element.set_property("model-file", name);
+        let before = Instant::now();
+        assert!(element.set_state(gst::State::Playing).is_err());
+        let text = error_on(&bus);
+        assert!(text.contains(name), "{text}");
+        assert!(before.elapsed() < Duration::from_secs(10));
+        element.set_state(gst::State::Null).unwrap();
+    }
+    element.set_property("model-file", model());
+    let mut rig = Rig::new(element);
+    let out = rig.run(frames(ULTRAWIDE, 0..3), frames(WIDE, 0..3), vec![]);
+    assert_pictures(&out, &expected(&together(0..3), 1));
+}
+
+#[test]
+fn an_absent_device_and_nonsense_are_clear_errors() {
+    // No machine has so many, so this holds with CUDA and without.
+    for (device, words) in [("cuda:99", &["cuda:99", "CUDA"][..]), ("abacus", &["abacus", "auto, cpu, cuda, cuda:N"])] {
+        let element = element();
+        let bus = with_bus(&element);
+        element.set_property("device", device);
+        assert!(element.set_state(gst::State::Paused).is_err());
+        let text = error_on(&bus);
+        assert!(words.iter().all(|word| text.contains(word)), "{text}");
+        element.set_state(gst::State::Null).unwrap();
+    }
+    if !tch::Cuda::is_available() {
+        let element = element();
+        let bus = with_bus(&element);
+        element.set_property("device", "cuda");
+        assert!(element.set_state(gst::State::Paused).is_err());
+        assert!(error_on(&bus).contains("CUDA"));
+        element.set_state(gst::State::Null).unwrap();
+    }
+}
+
+#[test]
+fn the_latency_is_the_look_ahead() {
+    for (look_ahead, live) in [(0, true), (3, true), (3, false)] {
+        let mut rig = Rig::new(with_lookahead(look_ahead));
+        rig.ultrawide.set_live(live);
+        rig.ultrawide.push(frame(ULTRAWIDE, 0)).unwrap();
+        rig.wide().push(frame(WIDE, 0)).unwrap();
+        eventually("the first frame", || rig.stat("frames-in") == 1);
+        assert_eq!(rig.ultrawide.query_latency(), Some(FRAME * look_ahead as u64));
+    }
+}
+
+#[test]
+fn loading_the_model_is_reported() {
+    let element = element();
+    let bus = with_bus(&element);
+    element.set_state(gst::State::Paused).unwrap();
+    let mut texts = vec![];
+    while let Some(message) = bus.pop_filtered(&[gst::MessageType::Progress]) {
+        if let gst::MessageView::Progress(progress) = message.view() {
+            let (kind, code, text) = progress.get();
+            assert_eq!(code, "load-model");
+            texts.push((kind, text.to_owned()));
+        }
+    }
+    let kinds: Vec<_> = texts.iter().map(|(kind, _)| *kind).collect();
+    assert_eq!(kinds, [gst::ProgressType::Start, gst::ProgressType::Continue, gst::ProgressType::Complete]);
+    assert!(texts[0].1.contains(&model()));
+    assert!(texts[2].1.contains("RefVSR, 8 channels, 2 blocks, fp32 on cpu"), "{texts:?}");
+    let stats = element.property::<gst::Structure>("stats");
+    assert_eq!(stats.get::<&str>("model"), Ok("RefVSR, 8 channels, 2 blocks, fp32 on cpu"));
+    element.set_state(gst::State::Null).unwrap();
+}
+
+#[test]
+fn statistics_count() {
+    let mut rig = Rig::new(element());
+    rig.run(frames(ULTRAWIDE, 0..4), frames(WIDE, 0..2), vec![]);
+    let counts = ["frames-in", "frames-out", "frames-dropped", "missing-references"].map(|name| rig.stat(name));
+    assert_eq!(counts, [4, 4, 0, 2]);
+    assert!(rig.stat("mean-latency") > 0 && rig.stat("last-latency") > 0);
+    assert!(rig.stat("device-memory") > 1_000_000, "at least the weights");
+}
+
+#[test]
+fn late_frames_are_left_out_only_if_asked_for() {
+    for qos in [false, true] {
+        let element = element();
+        element.set_property("qos", qos);
+        let bus = with_bus(&element);
+        let mut rig = Rig::new(element);
+        let Rig { ultrawide, wide, .. } = &mut rig;
+        let wide = wide.as_mut().unwrap();
+        for n in 0..6 {
+            if n == 2 {
+                // The sink says of the frame at 0 that it came 50 ms too late: nothing before 140 ms can be in time.
+                eventually("the first frame out", || ultrawide.buffers_in_queue() == 1);
+                ultrawide.push_upstream_event(gst::event::Qos::new(gst::QOSType::Underflow, 2.0, 50_000_000, gst::ClockTime::ZERO));
+            }
+            wide.push(frame(WIDE, n)).unwrap();
+            ultrawide.push(frame(ULTRAWIDE, n)).unwrap();
+        }
+        wide.push_event(gst::event::Eos::new());
+        ultrawide.push_event(gst::event::Eos::new());
+        let out = rig.until_eos();
+        let all = expected(&together(0..6), 1);
+        if qos {
+            assert_pictures(&out, &[&all[..1], &all[4..]].concat());
+            assert_eq!(rig.stat("frames-dropped"), 3);
+            let message = wait_for(&bus, &[gst::MessageType::Qos]);
+            let gst::MessageView::Qos(message) = message.view() else { unreachable!() };
+            assert_eq!(message.get().3, Some(FRAME));
+        } else {
+            assert_pictures(&out, &all);
+        }
+    }
+}
+
+#[test]
+fn too_small_a_buffer_is_an_error() {
+    let element = element();
+    let bus = with_bus(&element);
+    let mut rig = Rig::new(element);
+    rig.ultrawide.push(buffer(vec![0; 10], gst::ClockTime::ZERO, FRAME)).unwrap();
+    rig.wide().push(frame(WIDE, 0)).unwrap();
+    let text = error_on(&bus);
+    assert!(text.contains("ultrawide") && text.contains("10 bytes"), "{text}");
+}
+
+#[test]
+fn downstream_that_takes_nothing_of_it_is_an_error() {
+    let element = element();
+    let bus = with_bus(&element);
+    let mut rig = Rig::new(element);
+    rig.ultrawide.set_sink_caps_str("video/x-raw,width=17");
+    rig.ultrawide.push(frame(ULTRAWIDE, 0)).unwrap();
+    rig.wide().push(frame(WIDE, 0)).unwrap();
+    assert!(error_on(&bus).contains("17"));
+}
+
+#[test]
+fn the_default_model_runs() {
+    init();
+    let element = gst::ElementFactory::make("refvsr").property("device", "cpu").property("lookahead", 1).build().unwrap();
+    let mut rig = Rig::new(element);
+    assert_times(&rig.run(frames(ULTRAWIDE, 0..2), frames(WIDE, 0..2), vec![]), 0);
+}
+
+#[test]
+fn the_element_describes_itself() {
+    let output = std::process::Command::new("gst-inspect-1.0")
+        .arg("refvsr")
+        .env("GST_PLUGIN_PATH", plugin_folder())
+        .env("GST_REGISTRY", std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("registry.bin"))
+        .output()
+        .unwrap();
+    assert!(output.status.success());
+    let text = text(&output.stdout);
+    let properties = [
+        "model-file",
+        "device",
+        "precision",
+        "lookahead",
+        "reset-interval",
+        "use-tele",
+        "pts-tolerance",
+        "on-missing-reference",
+        "wide-zoom",
+        "tele-zoom",
+        "qos",
+        "stats",
+    ];
+    for name in properties.into_iter().chain(["'ultrawide'", "'wide'", "'tele'", "GstRefVsrPrecision", "GstRefVsrMissingReference"]) {
+        assert!(text.contains(name), "{name} is not in\n{text}");
+    }
+}
