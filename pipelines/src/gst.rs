@@ -1,0 +1,219 @@
+//! Running `gst-launch-1.0`, and saying in one message what is missing or what went wrong.
+
+use anyhow::{Context, Result, bail, ensure};
+use std::ffi::OsString;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+const LAUNCH: &str = "gst-launch-1.0";
+const INSPECT: &str = "gst-inspect-1.0";
+
+/// A GStreamer element and the Debian package that holds it.
+pub type Needed = (&'static str, &'static str);
+
+/// Fails where the GStreamer tools or one of the elements is missing, naming the packages to install.
+pub fn check(needed: &[Needed]) -> Result<()> {
+    let mut packages = Vec::new();
+    let mut missing = Vec::new();
+    for (element, package) in needed {
+        if !exists(element, None)? {
+            missing.push(*element);
+            if !packages.contains(package) {
+                packages.push(*package);
+            }
+        }
+    }
+    ensure!(
+        missing.is_empty(),
+        "GStreamer lacks the element{} {}; on Debian: apt-get install {}",
+        if missing.len() == 1 { "" } else { "s" },
+        missing.join(", "),
+        packages.join(" ")
+    );
+    Ok(())
+}
+
+/// The environment in which GStreamer finds the element `refvsr`: nothing where it is installed or `GST_PLUGIN_PATH` names it, else
+/// the folder of this very command, where cargo puts the plugin.
+pub fn find_refvsr() -> Result<Option<PathBuf>> {
+    if exists("refvsr", None)? {
+        return Ok(None);
+    }
+    let beside = std::env::current_exe().ok().and_then(|exe| Some(exe.parent()?.to_owned()));
+    if let Some(folder) = beside.filter(|folder| folder.join("libgstrefvsr.so").is_file()) {
+        let folder = shortened(&folder);
+        ensure!(
+            exists("refvsr", Some(&folder))?,
+            "GStreamer cannot load {}; GST_DEBUG=GST_PLUGIN_LOADING:4 GST_PLUGIN_PATH={} {INSPECT} refvsr says why",
+            folder.join("libgstrefvsr.so").display(),
+            folder.display()
+        );
+        return Ok(Some(folder));
+    }
+    bail!(
+        "GStreamer does not know the element refvsr: build it (cargo build -p gst-plugin-refvsr) and set GST_PLUGIN_PATH to the folder of \
+         libgstrefvsr.so"
+    )
+}
+
+/// `path` relative to the current folder where it lies in it.
+fn shortened(path: &Path) -> PathBuf {
+    std::env::current_dir().ok().and_then(|here| Some(path.strip_prefix(here).ok()?.to_owned())).unwrap_or_else(|| path.to_owned())
+}
+
+fn exists(element: &str, plugin_path: Option<&Path>) -> Result<bool> {
+    let status = with_plugin_path(Command::new(INSPECT), plugin_path)
+        .args(["--exists", element])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .with_context(|| format!("cannot run {INSPECT}; on Debian: apt-get install gstreamer1.0-tools"))?;
+    Ok(status.success())
+}
+
+fn with_plugin_path(mut command: Command, plugin_path: Option<&Path>) -> Command {
+    if let Some(folder) = plugin_path {
+        let mut value = OsString::from(folder);
+        if let Some(more) = std::env::var_os("GST_PLUGIN_PATH") {
+            value.push(":");
+            value.push(more);
+        }
+        command.env("GST_PLUGIN_PATH", value);
+    }
+    command
+}
+
+/// A pipeline for `gst-launch-1.0`: lines of words.
+#[derive(Debug, Default)]
+pub struct Pipeline {
+    lines: Vec<Vec<String>>,
+    plugin_path: Option<PathBuf>,
+}
+
+impl Pipeline {
+    /// An empty pipeline; `plugin_path` is added to GStreamer's own.
+    pub fn new(plugin_path: Option<PathBuf>) -> Self {
+        Self { lines: Vec::new(), plugin_path }
+    }
+
+    /// Adds a line of it. Words are split at spaces; each `{}` stands for the next of `values`, which may hold spaces.
+    pub fn line(mut self, words: &str, values: &[&str]) -> Self {
+        let mut values = values.iter();
+        let fill = |word: &str| {
+            let mut parts = word.split("{}");
+            let mut filled = parts.next().unwrap_or_default().to_owned();
+            for part in parts {
+                filled += values.next().unwrap_or(&"");
+                filled += part;
+            }
+            filled
+        };
+        self.lines.push(words.split_whitespace().map(fill).collect());
+        self
+    }
+
+    /// The command line to copy to a shell, as many lines as it was made of.
+    pub fn command_line(&self) -> String {
+        let plugin_path = self.plugin_path.as_ref().map(|p| format!("GST_PLUGIN_PATH={} ", quoted(&p.to_string_lossy())));
+        let mut line = format!("{}{LAUNCH} -e", plugin_path.unwrap_or_default());
+        for words in &self.lines {
+            line += " \\\n  ";
+            line += &words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ");
+        }
+        line
+    }
+
+    /// Runs it to its end; `poll` is called several times a second meanwhile. All that `gst-launch-1.0` says goes to the file `log`.
+    pub fn run(&self, log: &Path, mut poll: impl FnMut()) -> Result<()> {
+        let out = File::create(log).with_context(|| format!("cannot write {}", log.display()))?;
+        let err = out.try_clone().with_context(|| format!("cannot write {}", log.display()))?;
+        let mut child = with_plugin_path(Command::new(LAUNCH), self.plugin_path.as_deref())
+            .arg("-e")
+            .args(self.lines.iter().flatten())
+            .stdin(Stdio::null())
+            .stdout(out)
+            .stderr(err)
+            .spawn()
+            .with_context(|| format!("cannot run {LAUNCH}; on Debian: apt-get install gstreamer1.0-tools"))?;
+        let status = loop {
+            if let Some(status) = child.try_wait().with_context(|| format!("cannot wait for {LAUNCH}"))? {
+                break status;
+            }
+            poll();
+            std::thread::sleep(Duration::from_millis(50));
+        };
+        poll();
+        if !status.success() {
+            let said = std::fs::read(log).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
+            bail!(
+                "{LAUNCH} failed ({status}):\n{}\nIt ran:\n{}\nAll it said is in {}",
+                complaint(&said),
+                self.command_line(),
+                log.display()
+            );
+        }
+        Ok(())
+    }
+}
+
+/// What went wrong, out of all that `gst-launch-1.0` said: its errors and what follows each, else its last lines.
+fn complaint(said: &str) -> String {
+    let lines: Vec<&str> = said.lines().filter(|line| !line.trim().is_empty()).collect();
+    let mut kept = Vec::new();
+    for (n, line) in lines.iter().enumerate() {
+        if line.starts_with("ERROR:") || line.contains("erroneous pipeline") {
+            kept.push(*line);
+            if lines.get(n + 1).is_some_and(|next| next.starts_with("Additional debug info")) {
+                kept.extend(lines.get(n + 2));
+            }
+        }
+    }
+    if kept.is_empty() {
+        kept = lines[lines.len().saturating_sub(8)..].to_vec();
+    }
+    kept.dedup();
+    kept.iter().map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n")
+}
+
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "!_-./=,:+@%".contains(c);
+    if !word.is_empty() && word.chars().all(plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn command_line_can_be_pasted() {
+        let pipeline =
+            Pipeline::new(Some("a b".into())).line("filesrc location={} ! caps,w={},h={}", &["it's", "1", "2"]).line("tee name=t", &[]);
+        assert_eq!(
+            pipeline.command_line(),
+            "GST_PLUGIN_PATH='a b' gst-launch-1.0 -e \\\n  filesrc 'location=it'\\''s' ! caps,w=1,h=2 \\\n  tee name=t"
+        );
+    }
+
+    #[test]
+    fn errors_are_picked_out() {
+        let said = "Setting pipeline to PAUSED ...\nERROR: from element /x: No such file.\nAdditional debug info:\n../x.c(1): open:\n\
+                    ERROR: pipeline doesn't want to preroll.\nFreeing pipeline ...\n";
+        assert_eq!(
+            complaint(said),
+            "  ERROR: from element /x: No such file.\n  ../x.c(1): open:\n  ERROR: pipeline doesn't want to preroll."
+        );
+        assert_eq!(complaint("a\nb\n"), "  a\n  b");
+    }
+
+    #[test]
+    fn missing_elements_name_their_package() {
+        if Command::new(INSPECT).arg("--version").output().is_err() {
+            return;
+        }
+        let message = check(&[("nosuchelement", "gstreamer1.0-nowhere")]).unwrap_err().to_string();
+        assert!(message.contains("nosuchelement") && message.contains("apt-get install gstreamer1.0-nowhere"), "{message}");
+    }
+}
