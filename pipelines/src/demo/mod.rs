@@ -94,7 +94,13 @@ pub fn run(args: &Args) -> Result<()> {
 
     println!("[4/4] Drawing the side-by-side picture\n");
     let middle = frames / 2;
-    let moment = picture::Moment { ultrawide: small.frame(middle)?, ours: ours.frame(middle)?, truth: truth.frame(middle)? };
+    let mut wide = Reader::open(&work.path().join("wide.rgb"), CAMERA)?;
+    let moment = picture::Moment {
+        ultrawide: small.frame(middle)?,
+        wide: wide.frame(middle)?,
+        ours: ours.frame(middle)?,
+        truth: truth.frame(middle)?,
+    };
     let words = picture::Words { frame: middle, scores: &scores, credit: &footage.credit };
     let png = args.output.join("side-by-side.png");
     picture::draw(&moment, &WIDE, &words)?.save(&png)?;
@@ -135,7 +141,8 @@ fn encode(folder: &Path, name: &str, video: &Path, log: &Path) -> Result<()> {
     Pipeline::new(None)
         .line("filesrc location={} ! rawvideoparse format=rgb", &[&raw.to_string_lossy()])
         .line("width={} height={} framerate={}/1", &[&width, &height, &FRAMES_PER_SECOND.to_string()])
-        .line("! videoconvert ! video/x-raw,format=BGRx ! avenc_ffv1 ! matroskamux", &[])
+        // FFV1 has no RGB without a fourth channel; as alpha it is opaque, as padding it would be 0 and players show nothing.
+        .line("! videoconvert ! video/x-raw,format=BGRA ! avenc_ffv1 ! matroskamux", &[])
         .line("! filesink location={}", &[&video.to_string_lossy()])
         .run(log, || ())
         .with_context(|| format!("cannot write {}", video.display()))

@@ -20,7 +20,10 @@ const GAP: i64 = 16;
 const MAGNIFIED: i64 = 2;
 const CROP: (i64, i64) = (152, 112);
 const PANEL: (i64, i64) = (CROP.0 * MAGNIFIED, CROP.1 * MAGNIFIED);
-const OVERVIEW: (i64, i64) = (768, 432);
+const OVERVIEW: (i64, i64) = (864, 486);
+/// Where the words beside the overview start, and how wide each camera's small frame below them is.
+const NOTES: i64 = MARGIN + OVERVIEW.0 + 24;
+const THUMB: (i64, i64) = (180, 101);
 const CAPTION: i64 = 34;
 const WIDTH: i64 = 2 * MARGIN + 4 * PANEL.0 + 3 * GAP;
 const HEIGHT: i64 = 2 * MARGIN + OVERVIEW.1 + 2 * (GAP + CAPTION + PANEL.1 + 26) + GAP + 16;
@@ -29,6 +32,7 @@ const HEIGHT: i64 = 2 * MARGIN + OVERVIEW.1 + 2 * (GAP + CAPTION + PANEL.1 + 26)
 #[derive(Debug)]
 pub struct Moment {
     pub ultrawide: Tensor,
+    pub wide: Tensor,
     pub ours: Tensor,
     pub truth: Tensor,
 }
@@ -49,7 +53,8 @@ pub fn draw(moment: &Moment, lens: &Lens, words: &Words) -> Result<Canvas> {
 
     let mut canvas = Canvas::new(WIDTH, HEIGHT, BACKGROUND)?;
     overview(&mut canvas, &moment.ours, lens, [(here, INSIDE), (there, OUTSIDE)])?;
-    side_notes(&mut canvas, words)?;
+    side_notes(&mut canvas, words);
+    cameras(&mut canvas, moment)?;
 
     let mut y = MARGIN + OVERVIEW.1 + GAP;
     for (crop, colour, title) in
@@ -91,29 +96,38 @@ fn overview(canvas: &mut Canvas, frame: &Tensor, lens: &Lens, crops: [(Rect, Col
     Ok(())
 }
 
-fn side_notes(canvas: &mut Canvas, words: &Words) -> Result<()> {
-    let x = MARGIN + OVERVIEW.0 + 28;
-    let mut y = MARGIN - 4;
+fn side_notes(canvas: &mut Canvas, words: &Words) {
+    let mut y = MARGIN - 6;
     let mut line = |size: f32, colour, after: i64, text: &str| {
-        canvas.text(x, y, size, colour, text);
+        canvas.text(NOTES, y, size, colour, text);
         y += size as i64 + after;
     };
-    line(34.0, TEXT, 10, "refvsr");
-    line(17.0, FAINT, 4, "Ultra-wide video, enlarged 4 times with");
-    line(17.0, FAINT, 26, "detail from the wide camera");
-    let input = format!("{}x{} -> {}x{}, frame {}", TRUTH.width / SCALE, TRUTH.height / SCALE, TRUTH.width, TRUTH.height, words.frame);
-    line(17.0, TEXT, 30, &input);
+    line(34.0, TEXT, 8, "refvsr");
+    line(15.0, FAINT, 3, "ultra-wide video, enlarged 4 times with");
+    line(15.0, FAINT, 16, "detail from the wide camera");
+    line(15.0, TEXT, 20, &format!("{}x{} to {TRUTH}, frame {}", TRUTH.width / SCALE, TRUTH.height / SCALE, words.frame));
     let mut table = |title: &str, pair: &Pair| {
-        line(17.0, TEXT, 8, title);
-        line(16.0, FAINT, 5, &format!("bicubic  {}", pair.bicubic));
-        line(16.0, INSIDE, 22, &format!("refvsr   {}", pair.ours));
+        line(15.0, TEXT, 6, title);
+        line(15.0, FAINT, 4, &format!("bicubic  {}", pair.bicubic));
+        line(15.0, INSIDE, 16, &format!("refvsr   {}", pair.ours));
     };
-    table("Whole frames, PSNR / SSIM", &words.scores.whole);
-    table("Inside the wide camera's field", &words.scores.inside);
+    table("all frames, PSNR / SSIM", &words.scores.whole);
+    table("in the wide camera's field", &words.scores.inside);
     if words.scores.ours_is_bicubic {
-        line(16.0, WIDE_FIELD, 4, "This model is untrained: its last");
-        line(16.0, WIDE_FIELD, 4, "layer is zero and its output is the");
-        line(16.0, WIDE_FIELD, 4, "bicubic base.");
+        line(15.0, WIDE_FIELD, 3, "This model is untrained: its last layer");
+        line(15.0, WIDE_FIELD, 3, "is zero, so it gives the bicubic base.");
+    }
+}
+
+/// What the two cameras gave.
+fn cameras(canvas: &mut Canvas, moment: &Moment) -> Result<()> {
+    let y = MARGIN + OVERVIEW.1 - THUMB.1;
+    let frames = [("ultra-wide", &moment.ultrawide, FAINT), ("wide", &moment.wide, WIDE_FIELD)];
+    for (n, (name, frame, colour)) in frames.into_iter().enumerate() {
+        let x = NOTES + n as i64 * (THUMB.0 + GAP);
+        canvas.text(x, y - 20, 14.0, colour, name);
+        canvas.picture(x, y, &bicubic_antialiased(frame, THUMB.1, THUMB.0)?)?;
+        canvas.outline(Rect { x, y, width: THUMB.0, height: THUMB.1 }, 2, colour);
     }
     Ok(())
 }
@@ -180,7 +194,10 @@ mod tests {
 
     #[test]
     fn layout_holds_all_parts() {
-        assert!(MARGIN + OVERVIEW.0 + 28 + 400 <= WIDTH);
+        assert_eq!(NOTES + 2 * THUMB.0 + GAP + MARGIN, WIDTH);
+        let canvas = Canvas::new(1, 1, BACKGROUND).unwrap();
+        let longest = "ultra-wide video, enlarged 4 times with";
+        assert!(NOTES + canvas.text_width(15.0, longest) + MARGIN <= WIDTH);
         assert_eq!(OVERVIEW.0 * TRUTH.height, OVERVIEW.1 * TRUTH.width);
     }
 }
