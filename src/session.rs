@@ -1,7 +1,18 @@
 //! The streaming session: triplets in, finished frames out.
+//!
+//! It computes what [`Network::forward`] computes for every window, frame for frame and bit for bit, from the same steps; but whatever depends on
+//! one frame or on one pair of neighbours is computed once, when the frame comes, and kept only as long as a window can need it.
 
-use crate::{Network, Result};
-use tch::Tensor;
+use crate::{
+    Error, Network, Result,
+    image::resize::{bicubic_antialiased, reference_size},
+    net::{
+        flow::{Pyramid, SpyNet},
+        propagation::{Motion, Reference, State},
+    },
+};
+use std::collections::VecDeque;
+use tch::{Kind, Tensor};
 
 /// What the three cameras saw at one moment. Each is RGB, `[1, 3, H, W]`, f32 in \[0, 1\], on the network's device.
 #[derive(Debug)]
@@ -14,78 +25,332 @@ pub struct Triplet {
     pub tele: Option<Tensor>,
 }
 
-/// How a session runs.
+/// How a session runs. [`Session::options_of`] gives a model's own.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SessionOptions {
-    /// Frames of look-ahead; `None` = the model's own.
+    /// Frames of look-ahead, at most 50; `None` = the model's own.
     pub look_ahead: Option<usize>,
-    /// The forward recurrence starts anew every so many outputs; `None` = never. Start from the model's own value, [`Session::options_of`].
+    /// The forward recurrence starts anew every so many outputs, at least 1; `None` = never.
     pub reset_interval: Option<usize>,
-    /// The wide lens's focal length over the ultra-wide's, more than 0.
+    /// The wide lens's focal length over the ultra-wide's, 0.1 to 100.
     pub wide_zoom: f64,
-    /// The tele lens's focal length over the ultra-wide's, more than 0.
+    /// The tele lens's focal length over the ultra-wide's, 0.1 to 100.
     pub tele_zoom: f64,
 }
 
-/// The streaming session. Send a triplet, receive finished frames, drain at the end.
+impl SessionOptions {
+    fn validate(&self) -> Result<()> {
+        let refuse = |field, actual: String, allowed: &str| Err(Error::Config { field, actual, allowed: allowed.into() });
+        match (self.look_ahead, self.reset_interval) {
+            (Some(m @ 51..), _) => return refuse("look-ahead", m.to_string(), "0 to 50"),
+            (_, Some(0)) => return refuse("reset interval", "0".into(), "at least 1, or none (never)"),
+            _ => (),
+        }
+        for (field, zoom) in [("wide zoom", self.wide_zoom), ("tele zoom", self.tele_zoom)] {
+            if !(0.1..=100.0).contains(&zoom) {
+                return refuse(field, zoom.to_string(), "0.1 to 100");
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The streaming session of one network. Send a triplet, receive finished frames, drain at the end, reset for the next clip.
+///
+/// ```
+/// use refvsr::{ModelConfig, Network, Session, Triplet};
+/// use tch::{Device, Kind, Tensor};
+///
+/// # fn main() -> refvsr::Result<()> {
+/// let config = ModelConfig { mid_channels: 4, num_blocks: 1, frame_num: 3, ..ModelConfig::preset("refvsr-mfid")? };
+/// let network = Network::new(config, Device::Cpu)?; // a trained one comes from Network::load
+/// let options = Session::options_of(&network);
+/// let mut session = Session::new(network, options)?;
+///
+/// let mut finished = 0;
+/// for _ in 0..3 {
+///     let camera = || Tensor::rand([1, 3, 16, 24], (Kind::Float, Device::Cpu));
+///     session.send(Triplet { ultrawide: camera(), wide: Some(camera()), tele: None })?;
+///     while let Some(frame) = session.receive()? {
+///         assert_eq!(frame.size(), [1, 3, 64, 96]);
+///         finished += 1;
+///     }
+/// }
+/// session.drain();
+/// while session.receive()?.is_some() {
+///     finished += 1;
+/// }
+/// assert_eq!(finished, 3);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Session {
     network: Network,
+    options: SessionOptions,
+    clip: Clip,
+}
+
+/// All state of a clip; a reset replaces it.
+#[derive(Debug, Default)]
+struct Clip {
+    /// Consecutive frames that a window may still need, oldest first.
+    frames: VecDeque<Held>,
+    /// Frames no longer held: the number of `frames[0]`.
+    gone: usize,
+    /// Frames sent.
+    sent: usize,
+    /// Frames received.
+    received: usize,
+    drained: bool,
+    /// Pyramid of the newest frame.
+    pyramid: Option<Pyramid>,
+    /// The forward branch after the last output.
+    forward: Option<State>,
+    /// Height and width of the frames as they were sent.
+    size: Option<(i64, i64)>,
+}
+
+/// A frame and what depends on it, or on it and a neighbour, alone.
+#[derive(Debug)]
+struct Held {
+    /// Padded.
+    lr: Tensor,
+    reference: Reference,
+    /// From this frame to the one before.
+    to_previous: Option<Motion>,
+    /// From this frame to the one after.
+    to_next: Option<Motion>,
+    /// From this frame to itself, which a network need not see as zero: windows repeat the first and last frames of a clip.
+    to_itself: Option<Motion>,
+}
+
+impl Clip {
+    fn frame(&self, number: usize) -> &Held {
+        &self.frames[number - self.gone]
+    }
 }
 
 impl Session {
-    /// The options a model was made for: its own look-ahead and reset interval, zooms of 2 and 5.
+    /// The options a model was made for: its own look-ahead and reset interval; RealMCVSR's zooms of 2 and 5.
     pub fn options_of(network: &Network) -> SessionOptions {
-        let config = network.config();
-        SessionOptions { look_ahead: None, reset_interval: config.reset_interval, wide_zoom: 2.0, tele_zoom: 5.0 }
+        SessionOptions { look_ahead: None, reset_interval: network.config().reset_interval, wide_zoom: 2.0, tele_zoom: 5.0 }
     }
 
     /// A session at the start of a clip.
     ///
     /// # Errors
-    /// [`Error::Config`](crate::Error::Config) for options outside their range.
+    /// [`Error::Config`] for options outside their range.
     pub fn new(network: Network, options: SessionOptions) -> Result<Self> {
-        let _ = options;
-        Ok(Self { network })
+        options.validate()?;
+        Ok(Self { network, options, clip: Clip::default() })
     }
 
     /// Takes the next moment of the clip and does all work that depends on it alone.
     ///
     /// # Errors
-    /// [`Error::Full`](crate::Error::Full) while a finished frame waits, [`Error::Drained`](crate::Error::Drained) after
-    /// [`drain`](Self::drain), [`Error::Shape`](crate::Error::Shape) for a frame of another size than the first.
+    /// [`Error::Full`] while a finished frame waits, [`Error::Drained`] after [`drain`](Self::drain), [`Error::Shape`] for anything but RGB
+    /// frames or an ultra-wide frame of another size than the first, [`Error::Torch`] where memory runs out. The session then is as it was before.
     pub fn send(&mut self, triplet: Triplet) -> Result<()> {
-        let _ = triplet;
-        Ok(())
+        if self.clip.drained {
+            return Err(Error::Drained);
+        }
+        let held = self.clip.sent - self.clip.received;
+        if held > self.look_ahead() {
+            return Err(Error::Full { held });
+        }
+        tch::no_grad(|| self.take(&triplet))
     }
 
     /// The next finished frame in order, `[1, 3, scale*H, scale*W]` in \[0, 1\], or `None` while more input is needed (or, after
     /// [`drain`](Self::drain), at the end).
     ///
     /// # Errors
-    /// [`Error::Torch`](crate::Error::Torch) where memory runs out.
+    /// [`Error::Torch`] where memory runs out; the same frame can then be asked for again.
     pub fn receive(&mut self) -> Result<Option<Tensor>> {
-        Ok(None)
+        let Clip { sent, received, drained, .. } = self.clip;
+        let ready = received < sent && (drained || received + self.look_ahead() < sent);
+        if !ready {
+            return Ok(None);
+        }
+        tch::no_grad(|| self.finish(received)).map(Some)
     }
 
     /// Says that no more frames come: [`receive`](Self::receive) then gives all that are held.
-    pub fn drain(&mut self) {}
+    pub fn drain(&mut self) {
+        self.clip.drained = true;
+    }
 
     /// Forgets the clip: the next frame sent is the first of a new one, of any size.
-    pub fn reset(&mut self) {}
+    pub fn reset(&mut self) {
+        self.clip = Clip::default();
+    }
 
     /// Frames that must follow a frame before it can be received.
     pub fn look_ahead(&self) -> usize {
-        self.network.config().look_ahead()
+        self.options.look_ahead.unwrap_or_else(|| self.network.config().look_ahead())
     }
 
-    /// Bytes of device memory held for the weights and for all frames in flight.
+    /// Bytes of device memory held for the weights and for all frames in flight. What a step needs while it runs comes on top.
     pub fn memory(&self) -> usize {
-        0
+        let clip = &self.clip;
+        let frames = clip.frames.iter().flat_map(|held| {
+            let motions = [&held.to_previous, &held.to_next, &held.to_itself];
+            let motions = motions.into_iter().flatten().flat_map(Motion::tensors);
+            std::iter::once(&held.lr).chain(held.reference.tensors()).chain(motions)
+        });
+        let rest = clip.pyramid.iter().flat_map(Pyramid::tensors).chain(clip.forward.iter().flat_map(State::tensors));
+        self.network.weight_bytes() + frames.chain(rest).map(|t| t.numel() * t.kind().elt_size_in_bytes()).sum::<usize>()
     }
 
     /// The network.
     pub fn network(&self) -> &Network {
         &self.network
+    }
+
+    fn take(&mut self, triplet: &Triplet) -> Result<()> {
+        let size = picture_size("ultra-wide frame", &triplet.ultrawide)?;
+        if let Some(first) = self.clip.size.filter(|&first| first != size) {
+            let text = |(h, w)| format!("{w}x{h}");
+            return Err(Error::Shape {
+                what: "ultra-wide frame".into(),
+                actual: text(size),
+                expected: format!("{}, as the first of the clip", text(first)),
+            });
+        }
+        let lr = self.network.pad(&triplet.ultrawide.f_to_kind(Kind::Float)?)?;
+        let wide = match &triplet.wide {
+            Some(wide) => self.network.pad(&at_reference_scale("wide frame", wide, size, self.options.wide_zoom)?)?,
+            None => lr.shallow_clone(),
+        };
+        let tele = match &triplet.tele {
+            Some(tele) => Some(self.network.pad(&at_reference_scale("tele frame", tele, size, self.options.tele_zoom)?)?),
+            None => None,
+        };
+        let references: Vec<&Tensor> = std::iter::once(&wide).chain(&tele).collect();
+        let reference = self.network.reference(&lr, &references)?;
+
+        let pyramid = SpyNet::pyramid(&lr)?;
+        let network = &self.network;
+        let repeats = self.look_ahead() > 0; // windows reach beyond the clip's ends
+        let to_itself = if self.clip.sent == 0 && repeats { Some(network.motion(&pyramid, &pyramid)?) } else { None };
+        let to_previous = self.clip.pyramid.as_ref().map(|previous| network.motion(&pyramid, previous)).transpose()?;
+        let to_next = self.clip.pyramid.as_ref().filter(|_| repeats).map(|previous| network.motion(previous, &pyramid)).transpose()?;
+
+        if let Some(previous) = self.clip.frames.back_mut() {
+            previous.to_next = to_next;
+        }
+        self.clip.frames.push_back(Held { lr, reference, to_previous, to_next: None, to_itself });
+        self.clip.pyramid = Some(pyramid);
+        self.clip.size = Some(size);
+        self.clip.sent += 1;
+        Ok(())
+    }
+
+    /// Computes output `n`, which is the next and can be computed.
+    fn finish(&mut self, n: usize) -> Result<Tensor> {
+        let m = self.look_ahead();
+        let last = self.clip.sent - 1;
+        if n + m > last {
+            self.find_motion_of_last_to_itself()?;
+        }
+        let backward = self.backward(n, m, last)?;
+        let forward = if self.is_first(n) { self.forward_run(n, m)? } else { self.forward_step(n)? };
+        let out = self.network.reconstruct(&self.clip.frame(n).lr, &backward, &forward)?.f_clamp(0.0, 1.0)?;
+        let (h, w) = self.clip.size.unwrap_or_default();
+        let scale = self.network.config().scale;
+        let out = out.f_narrow(2, 0, scale * h)?.f_narrow(3, 0, scale * w)?;
+
+        self.clip.forward = Some(forward);
+        self.clip.received = n + 1;
+        self.forget(n + 1, m);
+        Ok(out)
+    }
+
+    /// The backward branch, from the end of the window to frame `n`. Beyond the clip's last frame that one is repeated.
+    fn backward(&self, n: usize, m: usize, last: usize) -> Result<State> {
+        let clip = &self.clip;
+        let mut state = State::zero(&clip.frame(n).lr, self.network.config().mid_channels)?;
+        for position in (n..=n + m).rev() {
+            let frame = clip.frame(position.min(last));
+            if position < n + m {
+                let motion = if position < last { &frame.to_next } else { &frame.to_itself };
+                state = state.warp(found(motion)?, self.network.recurrence())?;
+            }
+            state = self.network.backward_step(&frame.lr, &state, &frame.reference)?;
+        }
+        Ok(state)
+    }
+
+    /// The forward branch from nothing, over the window's first half. Before the clip's first frame that one is repeated.
+    fn forward_run(&self, n: usize, m: usize) -> Result<State> {
+        let clip = &self.clip;
+        let mut state = State::zero(&clip.frame(n).lr, self.network.config().mid_channels)?;
+        for back in (0..=m).rev() {
+            let frame = clip.frame(n.saturating_sub(back));
+            if back < m {
+                let motion = if n > back { &frame.to_previous } else { &frame.to_itself };
+                state = state.warp_in_first_run(found(motion)?, self.network.recurrence())?;
+            }
+            state = self.network.forward_step(&frame.lr, &state, &frame.reference)?;
+        }
+        Ok(state)
+    }
+
+    /// The forward branch one frame on from the last output.
+    fn forward_step(&self, n: usize) -> Result<State> {
+        let frame = self.clip.frame(n);
+        let kept = found(&self.clip.forward)?;
+        let state = kept.warp(found(&frame.to_previous)?, self.network.recurrence())?;
+        self.network.forward_step(&frame.lr, &state, &frame.reference)
+    }
+
+    fn is_first(&self, n: usize) -> bool {
+        n == 0 || self.options.reset_interval.is_some_and(|r| n.is_multiple_of(r))
+    }
+
+    fn find_motion_of_last_to_itself(&mut self) -> Result<()> {
+        if let (Some(last), Some(pyramid)) = (self.clip.frames.back_mut(), &self.clip.pyramid) {
+            if last.to_itself.is_none() {
+                last.to_itself = Some(self.network.motion(pyramid, pyramid)?);
+            }
+        }
+        Ok(())
+    }
+
+    /// Drops frames that no window from output `next` on can need: those before it, but for the ones a coming first run starts at.
+    fn forget(&mut self, next: usize, m: usize) {
+        let needed = match self.options.reset_interval {
+            Some(r) => next.min(next.next_multiple_of(r).saturating_sub(m)),
+            None => next,
+        };
+        while self.clip.gone < needed && !self.clip.frames.is_empty() {
+            self.clip.frames.pop_front();
+            self.clip.gone += 1;
+        }
+    }
+}
+
+/// Something that must have been computed when its frame came.
+fn found<T>(value: &Option<T>) -> Result<&T> {
+    value.as_ref().ok_or_else(|| Error::Shape {
+        what: "session".into(),
+        actual: "a step without its predecessor".into(),
+        expected: "frames in order".into(),
+    })
+}
+
+/// A reference frame at the size at which one of its pixels covers half an ultra-wide pixel.
+fn at_reference_scale(what: &str, frame: &Tensor, ultrawide: (i64, i64), zoom: f64) -> Result<Tensor> {
+    let size = picture_size(what, frame)?;
+    let (h, w) = reference_size(ultrawide, size, zoom);
+    let frame = frame.f_to_kind(Kind::Float)?;
+    if (h, w) == size { Ok(frame) } else { Ok(bicubic_antialiased(&frame, h, w)?.f_clamp(0.0, 1.0)?) }
+}
+
+fn picture_size(what: &str, frame: &Tensor) -> Result<(i64, i64)> {
+    match frame.size()[..] {
+        [1, 3, h, w] if h > 0 && w > 0 => Ok((h, w)),
+        ref other => Err(Error::Shape { what: what.into(), actual: format!("{other:?}"), expected: "RGB, [1, 3, H, W]".into() }),
     }
 }

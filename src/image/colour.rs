@@ -1,107 +1,162 @@
 //! Pixel formats to tensors and back, on the tensor's device.
+//!
+//! The bytes of a plane are copied to the device as they are, and whole bytes are copied back; everything between is computed on the
+//! device in f32. Memory layouts are those of GStreamer's "Raw Video Media Types", matrices those of ITU-R BT.601, BT.709,
+//! BT.2020, SMPTE 240M and FCC 47 CFR 73.682, ranges and rounding those of ITU-T H.273.
 
-use crate::Result;
-use tch::{Device, Tensor};
+use super::plane::{decode, encode, rows, rows_mut};
+use crate::{Error, Result};
+use tch::{Device, Kind, Tensor};
 
-/// Memory layouts of raw video that are understood, named as in GStreamer's "Raw Video Media Types".
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[allow(missing_docs)]
-pub enum PixelFormat {
-    Rgb,
-    Bgr,
-    Rgbx,
-    Bgrx,
-    Rgba,
-    Bgra,
-    Gbr,
-    I420,
-    Nv12,
-    Y42b,
-    Y444,
-    P010Le,
-    I42010Le,
-    Rgba64Le,
-}
-
-/// How R'G'B' relates to Y'CbCr.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[allow(missing_docs)]
-pub enum Matrix {
-    Rgb,
-    Bt601,
-    Bt709,
-    Bt2020,
-    Smpte240m,
-    Fcc,
-}
-
-/// Which codes stand for black and white.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Range {
-    /// 0..255 (0..1023, 0..65535).
-    Full,
-    /// 16..235, chroma 16..240 (times 4 at 10 bit).
-    Limited,
-}
-
-/// Where subsampled chroma samples sit, per axis.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ChromaSite {
-    /// Chroma sits on the left of its two pixels (else between them).
-    pub horizontally_cosited: bool,
-    /// Chroma sits on the upper of its two rows (else between them).
-    pub vertically_cosited: bool,
-}
-
-/// All that is needed to read or write one raw picture.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ImageLayout {
-    /// Memory layout.
-    pub format: PixelFormat,
-    /// Width in pixels, at least 1.
-    pub width: usize,
-    /// Height in pixels, at least 1.
-    pub height: usize,
-    /// Colour matrix; [`Matrix::Rgb`] for RGB formats.
-    pub matrix: Matrix,
-    /// Code range.
-    pub range: Range,
-    /// Siting of subsampled chroma.
-    pub site: ChromaSite,
-}
-
-/// One plane to read: rows of `stride` bytes.
-#[derive(Debug, Clone, Copy)]
-pub struct Plane<'a> {
-    /// The bytes, from the first pixel on.
-    pub data: &'a [u8],
-    /// Bytes from one row to the next, at least a row's worth.
-    pub stride: usize,
-}
-
-/// One plane to write: rows of `stride` bytes. Bytes past a row's pixels are left alone.
-#[derive(Debug)]
-pub struct PlaneMut<'a> {
-    /// The bytes, from the first pixel on.
-    pub data: &'a mut [u8],
-    /// Bytes from one row to the next, at least a row's worth.
-    pub stride: usize,
-}
+pub use super::format::{ChromaSite, ImageLayout, Matrix, PixelFormat, PlaneSize, Range};
+pub use super::plane::{Plane, PlaneMut};
 
 /// Reads a picture into RGB, `[1, 3, H, W]`, f32 in \[0, 1\].
 ///
-/// # Errors
-/// [`Error::Shape`](crate::Error::Shape) where planes are missing or too small for the layout.
-pub fn to_tensor(layout: &ImageLayout, planes: &[Plane<'_>], device: Device) -> Result<Tensor> {
-    let _ = (layout, planes, device);
-    Err(crate::Error::Unsupported { what: "pixel format".into(), why: "not written yet".into() })
-}
-
-/// Writes RGB `[1, 3, H, W]` in \[0, 1\] (values outside are clamped), rounded to the nearest code. Alpha is set opaque, padding (x) to the same.
+/// Black is 0 and white is 1; codes beyond them, and colours that RGB does not have, are clamped. Subsampled chroma is interpolated
+/// linearly, edges repeated. Alpha is dropped.
 ///
 /// # Errors
-/// [`Error::Shape`](crate::Error::Shape) where the tensor or the planes do not fit the layout.
-pub fn from_tensor(rgb: &Tensor, layout: &ImageLayout, planes: &mut [PlaneMut<'_>]) -> Result<()> {
-    let _ = (rgb, layout, planes);
-    Err(crate::Error::Unsupported { what: "pixel format".into(), why: "not written yet".into() })
+/// [`Error::Shape`] where planes are missing or too small for the layout, or the picture has no pixels;
+/// [`Error::Unsupported`] where a Y'CbCr format comes with [`Matrix::Rgb`];
+/// [`Error::Torch`] where the device is not there or its memory runs out.
+pub fn to_tensor(layout: &ImageLayout, planes: &[Plane<'_>], device: Device) -> Result<Tensor> {
+    let weights = LumaWeights::of(layout)?;
+    let description = layout.format.description();
+    let sizes = layout.planes()?;
+
+    let mut components = Vec::new();
+    for ((rows, size), order) in rows(layout, planes)?.iter().zip(sizes).zip(description.planes) {
+        let codes = decode(&rows.upload(device)?, &description, size.rows as i64, order.len() as i64)?;
+        components.extend(order.iter().copied().zip(codes));
+    }
+    components.sort_by_key(|&(component, _)| component);
+    components.truncate(3); // Behind R, G, B comes alpha, if anything.
+
+    let mut picture = Vec::new();
+    for (component, codes) in components {
+        let (zero, one) = description.coding(component, layout.range);
+        let mut values = codes.f_sub_scalar(zero)?.f_div_scalar(one)?;
+        for axis in layout.subsampled_axes(component) {
+            values = axis.upsample(&values)?;
+        }
+        picture.push(values);
+    }
+    let picture = Tensor::f_stack(&picture, 0)?; // [3, H, W]
+    let rgb = match weights {
+        Some(weights) => weights.to_rgb(&picture)?,
+        None => picture,
+    };
+    Ok(rgb.f_clamp(0.0, 1.0)?.f_unsqueeze(0)?)
 }
+
+/// Writes RGB `[1, 3, H, W]` of any floating-point kind, in \[0, 1\] (values outside are clamped, NaN is black).
+///
+/// Codes are rounded to nearest. Chroma is subsampled by the mean of two pixels where it sits between them, by \[1 2 1\] / 4 where it sits
+/// on one. Alpha is opaque: it and the padding byte (x) have all bits set. Nothing is written where an error is found in the arguments,
+/// and bytes past the pixels of a row are never written.
+///
+/// # Errors
+/// [`Error::Shape`] where the tensor or the planes do not fit the layout, or the picture has no pixels;
+/// [`Error::Unsupported`] where a Y'CbCr format comes with [`Matrix::Rgb`];
+/// [`Error::Torch`] where the memory of the device runs out.
+pub fn from_tensor(rgb: &Tensor, layout: &ImageLayout, planes: &mut [PlaneMut<'_>]) -> Result<()> {
+    let weights = LumaWeights::of(layout)?;
+    let description = layout.format.description();
+    let mut rows = rows_mut(layout, planes)?;
+    check_picture(rgb, layout)?;
+
+    let rgb = rgb.f_detach()?.f_select(0, 0)?.f_totype(Kind::Float)?; // [3, H, W]
+    let rgb = rgb.f_nan_to_num(0.0, None, None)?.f_clamp(0.0, 1.0)?;
+    let picture = match weights {
+        Some(weights) => weights.to_ycbcr(&rgb)?,
+        None => rgb,
+    };
+
+    let mut components = Vec::new();
+    for (component, mut values) in picture.f_unbind(0)?.into_iter().enumerate() {
+        for axis in layout.subsampled_axes(component) {
+            values = axis.downsample(&values)?;
+        }
+        let (zero, one) = description.coding(component, layout.range);
+        components.push(values.f_mul_scalar(one)?.f_add_scalar(zero)?.f_round()?.f_clamp(0, description.max())?);
+    }
+    let opaque = |like: &Tensor| like.f_full_like(description.max());
+    for (rows, order) in rows.iter_mut().zip(description.planes) {
+        let codes = order.iter().map(|&component| match components.get(component) {
+            Some(codes) => Ok(codes.shallow_clone()),
+            None => opaque(&picture.f_select(0, 0)?),
+        });
+        rows.fill(&encode(&codes.collect::<std::result::Result<Vec<_>, _>>()?, &description)?)?;
+    }
+    Ok(())
+}
+
+/// Refuses a tensor that is not the layout's picture.
+fn check_picture(rgb: &Tensor, layout: &ImageLayout) -> Result<()> {
+    let refused = |actual| {
+        let expected = format!("floating point [1, 3, {}, {}]", layout.height, layout.width);
+        Err(Error::Shape { what: "picture tensor".into(), actual, expected })
+    };
+    if !rgb.defined() {
+        return refused("no tensor".into());
+    }
+    let (kind, size) = (rgb.f_kind()?, rgb.size());
+    let is_float = matches!(kind, Kind::Half | Kind::BFloat16 | Kind::Float | Kind::Double);
+    if !is_float || size != [1, 3, layout.height as i64, layout.width as i64] {
+        return refused(format!("{kind:?} {size:?}"));
+    }
+    Ok(())
+}
+
+/// What red and blue weigh in luma; green weighs the rest. They define the matrix.
+#[derive(Debug, Clone, Copy)]
+struct LumaWeights {
+    red: f64,
+    blue: f64,
+}
+
+impl LumaWeights {
+    /// The weights of a Y'CbCr layout's matrix, none for RGB formats.
+    fn of(layout: &ImageLayout) -> Result<Option<Self>> {
+        if !layout.format.is_yuv() {
+            return Ok(None);
+        }
+        let (red, blue) = match layout.matrix {
+            Matrix::Bt601 => (0.299, 0.114),     // ITU-R BT.601-7, 2.5.1
+            Matrix::Bt709 => (0.2126, 0.0722),   // ITU-R BT.709-6, item 3.2
+            Matrix::Bt2020 => (0.2627, 0.0593),  // ITU-R BT.2020-2, table 4
+            Matrix::Smpte240m => (0.212, 0.087), // SMPTE 240M, as in ITU-T H.273, table 4
+            Matrix::Fcc => (0.30, 0.11),         // 47 CFR 73.682 (a) (20), as in ITU-T H.273, table 4
+            Matrix::Rgb => {
+                let what = format!("{} with the RGB matrix", layout.format.name());
+                return Err(Error::Unsupported { what, why: "Y'CbCr needs the matrix of one of the standards, such as BT.709".into() });
+            }
+        };
+        Ok(Some(Self { red, blue }))
+    }
+
+    /// `[3, H, W]` Y' in \[0, 1\], Cb and Cr in \[-0.5, 0.5\], to R'G'B'.
+    fn to_rgb(self, ycbcr: &Tensor) -> Result<Tensor> {
+        let (y, cb, cr) = (ycbcr.f_select(0, 0)?, ycbcr.f_select(0, 1)?, ycbcr.f_select(0, 2)?);
+        let red = cr.f_mul_scalar(2.0 * (1.0 - self.red))?.f_add(&y)?;
+        let blue = cb.f_mul_scalar(2.0 * (1.0 - self.blue))?.f_add(&y)?;
+        // Luma less what red and blue give to it.
+        let green = y.f_sub(&red.f_mul_scalar(self.red)?)?.f_sub(&blue.f_mul_scalar(self.blue)?)?;
+        let green = green.f_div_scalar(1.0 - self.red - self.blue)?;
+        Ok(Tensor::f_stack(&[red, green, blue], 0)?)
+    }
+
+    /// The way back.
+    fn to_ycbcr(self, rgb: &Tensor) -> Result<Tensor> {
+        let (red, green, blue) = (rgb.f_select(0, 0)?, rgb.f_select(0, 1)?, rgb.f_select(0, 2)?);
+        let y = green.f_mul_scalar(1.0 - self.red - self.blue)?;
+        let y = y.f_add(&red.f_mul_scalar(self.red)?)?.f_add(&blue.f_mul_scalar(self.blue)?)?;
+        let cb = blue.f_sub(&y)?.f_div_scalar(2.0 * (1.0 - self.blue))?;
+        let cr = red.f_sub(&y)?.f_div_scalar(2.0 * (1.0 - self.red))?;
+        Ok(Tensor::f_stack(&[y, cb, cr], 0)?)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,8 @@
 //! Pictures and tensors: pixel formats, resizing, padding.
 
+mod chroma;
 pub mod colour;
+mod format;
 pub mod pad;
+mod plane;
 pub mod resize;

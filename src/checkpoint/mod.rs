@@ -1,0 +1,188 @@
+//! Model files: upstream's zip-pickle state dicts and safetensors.
+//!
+//! Files are untrusted. Whatever is in one, reading it ends in a [`Checkpoint`] or in an [`Error::Checkpoint`] that names the file; no code in a
+//! file is run, and memory stays within a small multiple of the file's size.
+
+mod describe;
+mod pickle;
+mod safetensors;
+
+use crate::{Error, ModelConfig, Result, error::CheckpointProblem};
+use std::{
+    collections::BTreeMap,
+    fs,
+    io::Read,
+    path::{Path, PathBuf},
+};
+use tch::{Kind, Tensor, nn::VarStore};
+
+/// The largest file that is read. The largest published model has 4.3 M parameters, 17 MB.
+const MAX_BYTES: u64 = 1 << 30;
+
+/// Tensors by name, as files hold them.
+pub type Tensors = BTreeMap<String, Tensor>;
+
+type Problem<T> = std::result::Result<T, CheckpointProblem>;
+
+/// A model read from a file: weights by upstream's names (without `module.Network.`), and the config they belong to.
+#[derive(Debug)]
+pub struct Checkpoint {
+    path: PathBuf,
+    tensors: Tensors,
+    /// From the file's metadata where it has some, else read off the tensors' names and shapes and completed from the published presets. May be
+    /// changed before a network is made of it.
+    pub config: ModelConfig,
+}
+
+impl Checkpoint {
+    /// Reads a model file, told apart by content: a zip-format PyTorch state dict or safetensors.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`], naming the file.
+    pub fn read(path: &Path) -> Result<Self> {
+        let bytes = read_limited(path).map_err(|problem| at(path, problem))?;
+        Self::parse(&bytes, path)
+    }
+
+    /// The same from bytes in memory; `path` stands for them in errors, and its file name may tell two presets apart that are of one shape.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub fn parse(bytes: &[u8], path: &Path) -> Result<Self> {
+        let read = || -> Problem<Self> {
+            let (tensors, stated) = parse_tensors(bytes)?;
+            let tensors = without_prefix(tensors)?;
+            let config = match stated {
+                Some(config) => config,
+                None => describe::config_of(&tensors, path)?,
+            };
+            config.validate().map_err(|e| CheckpointProblem::Config(Box::new(e)))?;
+            Ok(Self { path: path.to_owned(), tensors, config })
+        };
+        read().map_err(|problem| at(path, problem))
+    }
+
+    /// Copies the weights to a network's variables.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] where tensors are missing, of another shape, not floating-point or not finite.
+    pub(crate) fn copy_to(&self, weights: &VarStore) -> Result<()> {
+        let copy = || -> Problem<()> {
+            let variables: BTreeMap<_, _> = weights.variables().into_iter().collect();
+            let names: Vec<String> = variables.keys().filter(|name| !self.tensors.contains_key(*name)).cloned().collect();
+            if !names.is_empty() {
+                return Err(CheckpointProblem::Missing { count: names.len(), names });
+            }
+            for (name, mut variable) in variables {
+                let tensor = &self.tensors[&name];
+                if tensor.size() != variable.size() {
+                    return Err(CheckpointProblem::WrongShape { name, actual: tensor.size(), expected: variable.size() });
+                }
+                if !matches!(tensor.kind(), Kind::Half | Kind::BFloat16 | Kind::Float | Kind::Double) {
+                    return Err(CheckpointProblem::WrongType { name, actual: format!("{:?}", tensor.kind()) });
+                }
+                let value = tensor.f_to_kind(Kind::Float).map_err(malformed)?;
+                let finite = value.f_isfinite().and_then(|t| t.f_all()).and_then(|t| t.f_int64_value(&[])).map_err(malformed)?;
+                if finite == 0 {
+                    return Err(CheckpointProblem::NotFinite { name });
+                }
+                tch::no_grad(|| variable.f_copy_(&value)).map_err(malformed)?;
+            }
+            Ok(())
+        };
+        copy().map_err(|problem| at(&self.path, problem))
+    }
+
+    /// Names of tensors in the file that a network does not have. They do no harm, but tell of a file for something else.
+    pub fn unused(&self, network: &crate::Network) -> Vec<String> {
+        let known = network.weights().variables();
+        self.tensors.keys().filter(|name| !known.contains_key(*name)).cloned().collect()
+    }
+
+    /// The tensors.
+    pub fn tensors(&self) -> &Tensors {
+        &self.tensors
+    }
+}
+
+/// Reads the tensors of a file of either format as they are, under the names they have there.
+///
+/// # Errors
+/// [`Error::Checkpoint`], naming the file.
+pub fn read_tensors(path: &Path) -> Result<Tensors> {
+    read_limited(path).and_then(|bytes| Ok(parse_tensors(&bytes)?.0)).map_err(|problem| at(path, problem))
+}
+
+/// Saves a network's weights with its config as safetensors, floating-point numbers of `kind` ([`Kind::Float`] or [`Kind::Half`]). The file
+/// appears whole or not at all.
+///
+/// # Errors
+/// [`Error::Checkpoint`] where the file cannot be written.
+pub fn save(network: &crate::Network, path: &Path, kind: Kind) -> Result<()> {
+    let save = || -> Problem<()> {
+        let bytes = safetensors::bytes_of(network, kind)?;
+        let part = path.with_extension("part");
+        fs::write(&part, bytes)?;
+        Ok(fs::rename(&part, path)?)
+    };
+    save().map_err(|problem| at(path, problem))
+}
+
+fn at(path: &Path, problem: CheckpointProblem) -> Error {
+    Error::Checkpoint { path: path.to_owned(), problem }
+}
+
+fn malformed(error: impl std::fmt::Display) -> CheckpointProblem {
+    CheckpointProblem::Malformed(error.to_string())
+}
+
+fn read_limited(path: &Path) -> Problem<Vec<u8>> {
+    let file = fs::File::open(path)?;
+    let metadata = file.metadata()?;
+    if metadata.is_dir() {
+        return Err(CheckpointProblem::UnknownFormat { found: "a folder".into() });
+    }
+    if metadata.len() > MAX_BYTES {
+        return Err(CheckpointProblem::TooLarge { actual: metadata.len(), limit: MAX_BYTES });
+    }
+    let mut bytes = Vec::new();
+    file.take(MAX_BYTES).read_to_end(&mut bytes)?; // a pipe or device says 0 and goes on
+    Ok(bytes)
+}
+
+/// The tensors of a file, and its config where it states one.
+fn parse_tensors(bytes: &[u8]) -> Problem<(Tensors, Option<ModelConfig>)> {
+    let found = match bytes {
+        [b'P', b'K', 3, 4, ..] => return Ok((pickle::parse(bytes)?, None)),
+        [_, _, _, _, _, _, _, _, b'{', ..] => return safetensors::parse(bytes),
+        [] => "an empty file".into(),
+        [0x80, _, ..] => "a bare pickle (PyTorch before 1.6, or something else)".into(),
+        _ => format!("a file of {} bytes that starts with {:02x?}", bytes.len(), &bytes[..bytes.len().min(8)]),
+    };
+    Err(CheckpointProblem::UnknownFormat { found })
+}
+
+/// Drops what training wrappers put before upstream's names.
+fn without_prefix(tensors: Tensors) -> Problem<Tensors> {
+    let mut stripped = Tensors::new();
+    for (name, tensor) in tensors {
+        let bare = name.strip_prefix("module.").unwrap_or(&name);
+        let bare = bare.strip_prefix("Network.").unwrap_or(bare);
+        if stripped.insert(bare.to_owned(), tensor).is_some() {
+            return Err(CheckpointProblem::Malformed(format!("two tensors are named '{bare}' (one of them '{name}')")));
+        }
+    }
+    // Constants of upstream's, not weights: the mean and standard deviation the matching takes out of its input.
+    stripped.retain(|name, _| !name.starts_with("feature_match.sub_mean."));
+    Ok(stripped)
+}
+
+/// A tensor of raw little-endian bytes, whose number is checked.
+fn tensor_of(bytes: &[u8], shape: &[i64], kind: Kind) -> Problem<Tensor> {
+    let numel = shape.iter().try_fold(1i64, |n, &d| if d < 0 { None } else { n.checked_mul(d) });
+    let expected = numel.and_then(|n| usize::try_from(n).ok()).and_then(|n| n.checked_mul(kind.elt_size_in_bytes()));
+    if expected != Some(bytes.len()) {
+        return Err(CheckpointProblem::Malformed(format!("{} bytes for a tensor of {shape:?} {kind:?}", bytes.len())));
+    }
+    Tensor::f_from_data_size(bytes, shape, kind).map_err(malformed)
+}

@@ -1,0 +1,404 @@
+//! Reads zip-format PyTorch state dicts (`torch.save` since 1.6) with a pickle machine that knows tensors and nothing else.
+//!
+//! A pickle is a program; Python's, and with limits libtorch's, machine would run whatever it says. This one has the few instructions that a
+//! dictionary of tensors needs, constructs nothing but such tensors, and refuses all else by name.
+
+use super::{Problem, Tensors, malformed, tensor_of};
+use crate::error::CheckpointProblem;
+use std::{
+    collections::{BTreeMap, HashMap, hash_map::Entry},
+    io::{Cursor, Read},
+    rc::Rc,
+};
+use tch::{Kind, Tensor};
+use zip::ZipArchive;
+
+/// Tuples nest two deep in a state dict; a hostile file could nest them until the stack overflows.
+const MAX_DEPTH: usize = 8;
+
+/// All tensors of a state dict.
+pub fn parse(bytes: &[u8]) -> Problem<Tensors> {
+    let mut archive = Archive { zip: ZipArchive::new(Cursor::new(bytes)).map_err(malformed)?, left: bytes.len() as u64 };
+    let pickle = archive.zip.file_names().flatten().find(|n| n == "data.pkl" || n.ends_with("/data.pkl")).map(|n| n.into_owned());
+    let Some(pickle) = pickle else {
+        return Err(CheckpointProblem::UnknownFormat { found: "a zip archive without 'data.pkl'".into() });
+    };
+    let folder = pickle.trim_end_matches("data.pkl").to_owned();
+    let order = format!("{folder}byteorder");
+    if archive.zip.index_for_name(&order).is_some() && archive.read(&order)? != b"little" {
+        return Err(CheckpointProblem::Malformed("its numbers are big-endian".into()));
+    }
+    let views = Machine::run(&archive.read(&pickle)?)?;
+
+    let mut storages = HashMap::new();
+    let mut tensors = Tensors::new();
+    for (name, view) in views {
+        let Storage { key, kind } = &*view.storage;
+        let storage = match storages.entry(key.clone()) {
+            Entry::Occupied(storage) => storage.into_mut(),
+            Entry::Vacant(place) => {
+                let bytes = archive.read(&format!("{folder}data/{key}"))?;
+                let elements = i64::try_from(bytes.len() / kind.elt_size_in_bytes()).map_err(malformed)?;
+                place.insert(tensor_of(&bytes, &[elements], *kind)?)
+            }
+        };
+        let beyond = || CheckpointProblem::Malformed(format!("tensor '{name}' reaches beyond its storage"));
+        let tensor = view.of(storage).ok_or_else(beyond)?.map_err(malformed)?;
+        if tensors.insert(name.clone(), tensor).is_some() {
+            return Err(CheckpointProblem::Malformed(format!("two tensors are named '{name}'")));
+        }
+    }
+    Ok(tensors)
+}
+
+struct Archive<'a> {
+    zip: ZipArchive<Cursor<&'a [u8]>>,
+    /// Bytes that may still be read: as many as the file has. `torch.save` never compresses, but entries can overlap.
+    left: u64,
+}
+
+impl Archive<'_> {
+    fn read(&mut self, name: &str) -> Problem<Vec<u8>> {
+        let entry = self.zip.by_name(name).map_err(|e| CheckpointProblem::Malformed(format!("'{name}' in the archive: {e}")))?;
+        let mut bytes = Vec::new();
+        let more = entry.take(self.left + 1).read_to_end(&mut bytes)? as u64;
+        self.left =
+            self.left.checked_sub(more).ok_or_else(|| CheckpointProblem::Malformed("its archive holds more than the file".into()))?;
+        Ok(bytes)
+    }
+}
+
+/// A run of numbers in the archive.
+struct Storage {
+    key: String,
+    kind: Kind,
+}
+
+/// A tensor as a state dict describes it.
+struct View {
+    storage: Rc<Storage>,
+    offset: i64,
+    size: Vec<i64>,
+    stride: Vec<i64>,
+}
+
+impl View {
+    /// The tensor; `None` if it reaches beyond its storage or repeats its elements (so a small file could claim a huge tensor).
+    fn of(&self, storage: &Tensor) -> Option<Result<Tensor, tch::TchError>> {
+        let available = storage.size().first().copied()?;
+        let numel = self.size.iter().try_fold(1i64, |n, &d| n.checked_mul(d))?;
+        let last =
+            self.size.iter().zip(&self.stride).try_fold(self.offset, |at, (&d, &s)| at.checked_add((d.max(1) - 1).checked_mul(s)?))?;
+        let fits = self.storage.kind == storage.kind()
+            && self.offset >= 0
+            && self.size.len() == self.stride.len()
+            && self.size.iter().chain(&self.stride).all(|&n| n >= 0)
+            && numel <= available
+            && (numel == 0 || last < available);
+        fits.then(|| storage.f_as_strided(&self.size, &self.stride, self.offset)?.f_contiguous())
+    }
+}
+
+/// The functions and classes a state dict names.
+#[derive(Clone, Copy, PartialEq)]
+enum Global {
+    OrderedDict,
+    RebuildTensor,
+    RebuildParameter,
+    Storage(Kind),
+}
+
+impl Global {
+    fn named(module: &str, name: &str) -> Problem<Self> {
+        Ok(match (module, name) {
+            ("collections", "OrderedDict") => Self::OrderedDict,
+            ("torch._utils", "_rebuild_tensor_v2") => Self::RebuildTensor,
+            ("torch._utils", "_rebuild_parameter") => Self::RebuildParameter,
+            ("torch", "HalfStorage") => Self::Storage(Kind::Half),
+            ("torch", "BFloat16Storage") => Self::Storage(Kind::BFloat16),
+            ("torch", "FloatStorage") => Self::Storage(Kind::Float),
+            ("torch", "DoubleStorage") => Self::Storage(Kind::Double),
+            ("torch", "LongStorage") => Self::Storage(Kind::Int64),
+            ("torch", "IntStorage") => Self::Storage(Kind::Int),
+            ("torch", "ShortStorage") => Self::Storage(Kind::Int16),
+            ("torch", "CharStorage") => Self::Storage(Kind::Int8),
+            ("torch", "ByteStorage") => Self::Storage(Kind::Uint8),
+            _ => return Err(refuse(format!("{module}.{name}"))),
+        })
+    }
+}
+
+/// A value on the machine's stack. Dictionaries are numbers into [`Machine::dicts`], so that no cycle of references can arise.
+#[derive(Clone)]
+enum Value {
+    Nothing,
+    Int(i64),
+    Text(Rc<str>),
+    Tuple(Rc<Vec<Value>>, usize),
+    Global(Global),
+    Storage(Rc<Storage>),
+    Tensor(Rc<View>),
+    Dict(usize),
+}
+
+impl Value {
+    fn what(&self) -> &'static str {
+        match self {
+            Self::Nothing => "None or a truth value",
+            Self::Int(_) => "a number",
+            Self::Text(_) => "a text",
+            Self::Tuple(..) => "a tuple",
+            Self::Global(_) => "a class or function",
+            Self::Storage(_) => "a bare storage",
+            Self::Tensor(_) => "a tensor",
+            Self::Dict(_) => "a dictionary",
+        }
+    }
+
+    fn numbers(&self) -> Option<Vec<i64>> {
+        let Self::Tuple(items, _) = self else { return None };
+        items.iter().map(|item| if let Self::Int(n) = item { Some(*n) } else { None }).collect()
+    }
+}
+
+/// A dictionary, as far as it is of use: its tensors, and the first item that is none.
+#[derive(Default)]
+struct Dict {
+    tensors: Vec<(String, Rc<View>)>,
+    other: Option<String>,
+}
+
+fn refuse(what: impl Into<String>) -> CheckpointProblem {
+    CheckpointProblem::NotOnlyTensors(what.into())
+}
+
+fn underflow() -> CheckpointProblem {
+    CheckpointProblem::Malformed("the pickle takes more values than it made".into())
+}
+
+#[derive(Default)]
+struct Machine<'a> {
+    code: &'a [u8],
+    stack: Vec<Value>,
+    marks: Vec<usize>,
+    memo: BTreeMap<u64, Value>,
+    dicts: Vec<Dict>,
+}
+
+impl<'a> Machine<'a> {
+    /// Runs a pickle whose result must be a dictionary of tensors.
+    fn run(code: &'a [u8]) -> Problem<Vec<(String, Rc<View>)>> {
+        let mut machine = Self { code, ..Self::default() };
+        while !machine.step()? {}
+        let result = machine.pop()?;
+        let Value::Dict(dict) = result else { return Err(refuse(format!("{} in place of a dictionary of tensors", result.what()))) };
+        let dict = machine.dicts.swap_remove(dict);
+        match dict.other {
+            Some(other) => Err(refuse(other)),
+            None => Ok(dict.tensors),
+        }
+    }
+
+    /// Executes one instruction; true at the end. See "pickletools" in Python's standard library for what each is.
+    fn step(&mut self) -> Problem<bool> {
+        let op = self.take::<1>()?[0];
+        match op {
+            0x80 => _ = self.take::<1>()?, // PROTO
+            0x95 => _ = self.take::<8>()?, // FRAME
+            b'.' => return Ok(true),
+            b'(' => self.marks.push(self.stack.len()),
+            b'N' | 0x88 | 0x89 => self.stack.push(Value::Nothing), // NONE, NEWTRUE, NEWFALSE
+            b'J' => {
+                let n = i32::from_le_bytes(self.take()?);
+                self.stack.push(Value::Int(n.into()));
+            }
+            b'K' => {
+                let n = u8::from_le_bytes(self.take()?);
+                self.stack.push(Value::Int(n.into()));
+            }
+            b'M' => {
+                let n = u16::from_le_bytes(self.take()?);
+                self.stack.push(Value::Int(n.into()));
+            }
+            0x8a => self.long1()?,
+            b'X' => {
+                let len = u32::from_le_bytes(self.take()?);
+                self.text(len as usize)?;
+            }
+            0x8c => {
+                let len = u8::from_le_bytes(self.take()?);
+                self.text(len.into())?;
+            }
+            b'c' => {
+                let (module, name) = (self.line()?, self.line()?);
+                self.stack.push(Value::Global(Global::named(module, name)?));
+            }
+            0x93 => {
+                let (name, module) = (self.pop()?, self.pop()?);
+                let (Value::Text(module), Value::Text(name)) = (module, name) else { return Err(malformed("a name that is no text")) };
+                self.stack.push(Value::Global(Global::named(&module, &name)?));
+            }
+            b'q' => {
+                let slot = u8::from_le_bytes(self.take()?);
+                self.remember(slot.into())?;
+            }
+            b'r' => {
+                let slot = u32::from_le_bytes(self.take()?);
+                self.remember(slot.into())?;
+            }
+            0x94 => self.remember(self.memo.len() as u64)?,
+            b'h' => {
+                let slot = u8::from_le_bytes(self.take()?);
+                self.recall(slot.into())?;
+            }
+            b'j' => {
+                let slot = u32::from_le_bytes(self.take()?);
+                self.recall(slot.into())?;
+            }
+            b')' => self.tuple(vec![])?,
+            0x85..=0x87 => {
+                let items = self.pop_many(usize::from(op - 0x84))?;
+                self.tuple(items)?;
+            }
+            b't' => {
+                let items = self.pop_to_mark()?;
+                self.tuple(items)?;
+            }
+            b'}' => self.new_dict(),
+            b's' => {
+                let pair = self.pop_many(2)?;
+                self.set_items(pair)?;
+            }
+            b'u' => {
+                let items = self.pop_to_mark()?;
+                self.set_items(items)?;
+            }
+            b'Q' => {
+                let id = self.pop()?;
+                self.stack
+                    .push(Value::Storage(Rc::new(storage(&id).ok_or_else(|| malformed("a storage is not described as PyTorch does"))?)));
+            }
+            b'R' => self.reduce()?,
+            b'b' => {
+                // BUILD: state_dict() hangs version numbers on its dictionary. They are of no use.
+                self.pop()?;
+                let Some(Value::Dict(_)) = self.stack.last() else { return Err(refuse("an object with state")) };
+            }
+            other => return Err(refuse(format!("pickle instruction 0x{other:02x}"))),
+        }
+        Ok(false)
+    }
+
+    fn take<const N: usize>(&mut self) -> Problem<[u8; N]> {
+        let (head, rest) = self.code.split_first_chunk::<N>().ok_or_else(|| malformed("the pickle ends early"))?;
+        self.code = rest;
+        Ok(*head)
+    }
+
+    fn text(&mut self, len: usize) -> Problem<()> {
+        let (head, rest) = self.code.split_at_checked(len).ok_or_else(|| malformed("the pickle ends early"))?;
+        self.code = rest;
+        self.stack.push(Value::Text(std::str::from_utf8(head).map_err(malformed)?.into()));
+        Ok(())
+    }
+
+    fn line(&mut self) -> Problem<&'a str> {
+        let end = self.code.iter().position(|&b| b == b'\n').ok_or_else(|| malformed("the pickle ends early"))?;
+        let line = std::str::from_utf8(&self.code[..end]).map_err(malformed)?;
+        self.code = &self.code[end + 1..];
+        Ok(line)
+    }
+
+    fn long1(&mut self) -> Problem<()> {
+        let len = usize::from(self.take::<1>()?[0]);
+        let (head, rest) = self.code.split_at_checked(len).ok_or_else(|| malformed("the pickle ends early"))?;
+        self.code = rest;
+        let negative = head.last().is_some_and(|b| b & 0x80 != 0);
+        let mut bytes = [if negative { 0xff } else { 0 }; 8];
+        bytes.get_mut(..len).ok_or_else(|| malformed("a number of more than 64 bits"))?.copy_from_slice(head);
+        self.stack.push(Value::Int(i64::from_le_bytes(bytes)));
+        Ok(())
+    }
+
+    fn pop(&mut self) -> Problem<Value> {
+        self.stack.pop().ok_or_else(underflow)
+    }
+
+    fn pop_many(&mut self, n: usize) -> Problem<Vec<Value>> {
+        let start = self.stack.len().checked_sub(n).ok_or_else(underflow)?;
+        Ok(self.stack.split_off(start))
+    }
+
+    fn pop_to_mark(&mut self) -> Problem<Vec<Value>> {
+        let mark = self.marks.pop().filter(|&mark| mark <= self.stack.len()).ok_or_else(underflow)?;
+        Ok(self.stack.split_off(mark))
+    }
+
+    fn tuple(&mut self, items: Vec<Value>) -> Problem<()> {
+        let depth = 1 + items.iter().map(|item| if let Value::Tuple(_, depth) = item { *depth } else { 0 }).max().unwrap_or(0);
+        if depth > MAX_DEPTH {
+            return Err(refuse("tuples nested deeply"));
+        }
+        self.stack.push(Value::Tuple(Rc::new(items), depth));
+        Ok(())
+    }
+
+    fn new_dict(&mut self) {
+        self.stack.push(Value::Dict(self.dicts.len()));
+        self.dicts.push(Dict::default());
+    }
+
+    fn set_items(&mut self, items: Vec<Value>) -> Problem<()> {
+        let Some(&Value::Dict(dict)) = self.stack.last() else { return Err(malformed("items for something that is no dictionary")) };
+        let dict = &mut self.dicts[dict];
+        for pair in items.chunks(2) {
+            match pair {
+                [Value::Text(name), Value::Tensor(view)] => dict.tensors.push((name.to_string(), view.clone())),
+                [Value::Text(name), other] => _ = dict.other.get_or_insert_with(|| format!("{name}: {}", other.what())),
+                _ => _ = dict.other.get_or_insert_with(|| "an item without a name".into()),
+            }
+        }
+        Ok(())
+    }
+
+    fn remember(&mut self, slot: u64) -> Problem<()> {
+        let value = self.stack.last().ok_or_else(underflow)?.clone();
+        self.memo.insert(slot, value);
+        Ok(())
+    }
+
+    fn recall(&mut self, slot: u64) -> Problem<()> {
+        let value = self.memo.get(&slot).ok_or_else(|| malformed("the pickle recalls what it never stored"))?.clone();
+        self.stack.push(value);
+        Ok(())
+    }
+
+    /// REDUCE: calls a function with a tuple of arguments.
+    fn reduce(&mut self) -> Problem<()> {
+        let (args, function) = (self.pop()?, self.pop()?);
+        let Value::Tuple(args, _) = args else { return Err(malformed("arguments that are no tuple")) };
+        match (function, args.as_slice()) {
+            (Value::Global(Global::OrderedDict), []) => self.new_dict(),
+            (Value::Global(Global::RebuildTensor), [Value::Storage(storage), Value::Int(offset), size, stride, ..]) => {
+                let (Some(size), Some(stride)) = (size.numbers(), stride.numbers()) else {
+                    return Err(malformed("a tensor's shape is not numbers"));
+                };
+                self.stack.push(Value::Tensor(Rc::new(View { storage: storage.clone(), offset: *offset, size, stride })));
+            }
+            (Value::Global(Global::RebuildParameter), [tensor @ Value::Tensor(_), ..]) => self.stack.push(tensor.clone()),
+            _ => return Err(refuse("a function call")),
+        }
+        Ok(())
+    }
+}
+
+/// A storage from its persistent id, `("storage", class, key, device, elements)`.
+fn storage(id: &Value) -> Option<Storage> {
+    let Value::Tuple(id, _) = id else { return None };
+    match id.as_slice() {
+        [Value::Text(tag), Value::Global(Global::Storage(kind)), Value::Text(key), ..] if &**tag == "storage" => {
+            Some(Storage { key: key.to_string(), kind: *kind })
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,234 @@
+//! Reference alignment: what the matching found, gathered from the reference and bent into place (paper, section 3.2).
+
+use super::{
+    flow::BORDER,
+    layers::{Conv, GRID, ResBlock, SLOPE, bicubic, cat, lrelu, size},
+};
+use crate::Result;
+use tch::{Tensor, nn::Path};
+
+/// Aligned attention (`aa1`, `aa2`) with blocks of k x k pixels.
+#[derive(Debug)]
+pub struct AlignedAttention {
+    block: i64,
+    align: Option<Align>,
+}
+
+impl AlignedAttention {
+    /// `vs` is `aa1` (on half-size input, k = K/2) or `aa2` (k = K). For k = 1 it has no weights.
+    pub fn new(vs: Path<'_>, k: i64) -> Result<Self> {
+        Ok(Self { block: k, align: if k > 1 { Some(Align::new(&vs / "align", k)?) } else { None } })
+    }
+
+    /// Features of the references, `values` `[1, C, h, w]` each, rearranged to follow the ultra-wide frame `lr` `[1, 3, H, W]`:
+    /// `[1, C, 2H, 2W]`. `references` are the frames themselves, always at full size; `index` is the matching's.
+    pub fn forward(&self, lr: &Tensor, references: &[&Tensor], index: &Tensor, values: &[&Tensor]) -> Result<Tensor> {
+        let k = self.block;
+        let positions = positions_of(references, values, k)?;
+        let (h, w) = size(lr);
+        let (rows, columns) = (2 * h / k, 2 * w / k);
+        let gathered = gather(values, &positions, index, k, rows, columns)?;
+        let Some(align) = &self.align else { return Ok(gathered) };
+        // On half-size input the frames have four times as many blocks as the features, and the same index points elsewhere: so upstream
+        // does, and so its weights were trained.
+        let reference = gather(references, &positions, index, k, rows, columns)?;
+        align.forward(&gathered, &reference, &bicubic(lr, 2 * h, 2 * w)?)
+    }
+}
+
+/// The matched positions each reference answers for: as many as its features have blocks.
+fn positions_of(references: &[&Tensor], values: &[&Tensor], k: i64) -> Result<Vec<i64>> {
+    if references.len() != values.len() {
+        return Err(crate::Error::Shape {
+            what: "references".into(),
+            actual: format!("{} frames with {} feature maps", references.len(), values.len()),
+            expected: "a feature map a frame".into(),
+        });
+    }
+    Ok(values.iter().map(|v| blocks_in(v, k)).collect())
+}
+
+fn blocks_in(picture: &Tensor, k: i64) -> i64 {
+    let (h, w) = size(picture);
+    (h / k) * (w / k)
+}
+
+/// Block number `index[p]` of the sources, put at place p of a grid of `rows` x `columns` blocks. `positions` says how many numbers belong to
+/// each source; a source's numbers start where the former's end.
+fn gather(sources: &[&Tensor], positions: &[i64], index: &Tensor, k: i64, rows: i64, columns: i64) -> Result<Tensor> {
+    let tables = sources.iter().map(|s| blocks(s, k)).collect::<Result<Vec<_>>>()?;
+    // From "number among all positions" to "row of all tables": they part where a source has more blocks than positions.
+    let mut row = index.shallow_clone();
+    let (mut position, mut extra) = (0, 0);
+    for (table, &count) in tables.iter().zip(positions) {
+        if extra > 0 {
+            row = row.f_add(&index.f_ge(position)?.f_to_kind(index.kind())?.f_mul_scalar(extra)?)?;
+        }
+        position += count;
+        extra = table.size()[0] - count;
+    }
+    let channels = size_channels(sources[0]);
+    Ok(Tensor::f_cat(&tables, 0)?
+        .f_index_select(0, &row)?
+        .f_view([rows, columns, channels, k, k])?
+        .f_permute([2, 0, 3, 1, 4])?
+        .f_reshape([1, channels, rows * k, columns * k])?)
+}
+
+fn size_channels(picture: &Tensor) -> i64 {
+    picture.size().get(1).copied().unwrap_or(0)
+}
+
+/// The k x k blocks of `[1, C, H, W]`, in reading order: `[H/k * W/k, C, k, k]`.
+fn blocks(picture: &Tensor, k: i64) -> Result<Tensor> {
+    let (channels, (h, w)) = (size_channels(picture), size(picture));
+    Ok(picture.f_view([channels, h / k, k, w / k, k])?.f_permute([1, 3, 0, 2, 4])?.f_reshape([-1, channels, k, k])?)
+}
+
+/// Predicts how each block lies (two scales and an angle) and samples accordingly.
+#[derive(Debug)]
+struct Align {
+    block: i64,
+    conv1: (Conv, ResBlock),
+    p_conv: (Conv, ResBlock, Conv),
+}
+
+impl Align {
+    fn new(vs: Path<'_>, k: i64) -> Result<Self> {
+        let (conv1, p_conv) = (&vs / "conv1", &vs / "p_conv");
+        Ok(Self {
+            block: k,
+            conv1: (Conv::new(&conv1 / 0, 3, 32, 5)?, ResBlock::new(&conv1 / 2, 32, SLOPE)?),
+            p_conv: (Conv::strided(&p_conv / 0, 64, 32, 5, k)?, ResBlock::new(&p_conv / 2, 32, SLOPE)?, Conv::new(&p_conv / 4, 32, 3, 1)?),
+        })
+    }
+
+    /// `values` `[1, C, H, W]`, the gathered frame and the upscaled ultra-wide frame `[1, 3, H, W]`: `[1, C, H, W]`.
+    fn forward(&self, values: &Tensor, reference: &Tensor, query: &Tensor) -> Result<Tensor> {
+        sample(values, &self.affine(reference, query)?, self.block)
+    }
+
+    /// Row scale, column scale and angle of each block, `[1, 3, H/k, W/k]`, 1 where nothing is to be done.
+    fn affine(&self, reference: &Tensor, query: &Tensor) -> Result<Tensor> {
+        let features = |x: &Tensor| -> Result<Tensor> {
+            let y = lrelu(&self.conv1.0.forward(x)?, SLOPE)?;
+            lrelu(&self.conv1.1.forward(&y)?, SLOPE)
+        };
+        let x = cat(&[&features(reference)?, &features(query)?])?;
+        let x = lrelu(&self.p_conv.0.forward(&x)?, SLOPE)?;
+        let x = lrelu(&self.p_conv.1.forward(&x)?, SLOPE)?;
+        Ok(self.p_conv.2.forward(&x)?.f_add_scalar(1.0)?.f_clamp(-3.0, 3.0)?)
+    }
+}
+
+/// Radians that one unit of the predicted angle stands for.
+const ANGLE: f64 = 1.0472;
+
+/// Samples each k x k block of `values` `[1, C, H, W]` scaled and turned about its middle by `affine` `[1, 3, H/k, W/k]`.
+///
+/// Positions are those of upstream's own bilinear kernel, whose two weights along an axis add up to 2, not 1, where a position is at or beyond
+/// the border: hence the factors.
+fn sample(values: &Tensor, affine: &Tensor, k: i64) -> Result<Tensor> {
+    let (h, w) = size(values);
+    let affine = affine.f_to_kind(GRID)?;
+    let options = (GRID, values.device());
+    let (rows, columns) = (h / k, w / k);
+    let r = ((k - 1) / 2) as f64;
+    let part = |i: i64| -> Result<Tensor> { Ok(affine.f_select(1, i)?.f_view([rows, 1, columns, 1])?) };
+    let taps = Tensor::f_arange(k, options)?.f_sub_scalar(r + 0.5)?; // offsets from the block's middle
+    let offset_y = part(0)?.f_mul(&taps.f_view([1, k, 1, 1])?)?; // [rows, k, columns, 1]
+    let offset_x = part(1)?.f_mul(&taps.f_view([1, 1, 1, k])?)?; // [rows, 1, columns, k]
+    let angle = part(2)?.f_sub_scalar(1.0)?.f_mul_scalar(ANGLE)?;
+    let (sin, cos) = (angle.f_sin()?, angle.f_cos()?);
+    let start = |n: i64| -> Result<Tensor> { Ok(Tensor::f_arange(n, options)?.f_mul_scalar(k as f64)?.f_add_scalar(1.0 + r + 0.5)?) };
+    let y = offset_y.f_mul(&cos)?.f_sub(&offset_x.f_mul(&sin)?)?.f_add(&start(rows)?.f_view([rows, 1, 1, 1])?)?;
+    let x = offset_y.f_mul(&sin)?.f_add(&offset_x.f_mul(&cos)?)?.f_add(&start(columns)?.f_view([1, 1, columns, 1])?)?;
+    let (y, x) = (y.f_reshape([1, h, w])?, x.f_reshape([1, h, w])?);
+
+    let padded = values.f_reflection_pad2d([1, 1, 1, 1])?;
+    let (last_y, last_x) = ((h + 1) as f64, (w + 1) as f64);
+    let unit = |p: &Tensor, last: f64| -> Result<Tensor> { Ok(p.f_mul_scalar(2.0 / last)?.f_sub_scalar(1.0)?) };
+    let grid = Tensor::f_stack(&[unit(&x, last_x)?, unit(&y, last_y)?], 3)?.f_to_kind(values.kind())?;
+    let sampled = padded.f_grid_sampler(&grid, 0, BORDER, true)?;
+    let doubled = |p: &Tensor, last: f64| -> Result<Tensor> {
+        Ok(p.f_lt(0.0)?.f_logical_or(&p.f_ge(last)?)?.f_to_kind(values.kind())?.f_add_scalar(1.0)?)
+    };
+    let factor = doubled(&y, last_y)?.f_mul(&doubled(&x, last_x)?)?.f_unsqueeze(1)?;
+    Ok(sampled.f_mul(&factor)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tch::{Device, Kind};
+
+    /// Upstream's kernel as the facts state it, a pixel at a time.
+    fn sample_plainly(values: &Tensor, affine: &Tensor, k: i64) -> Tensor {
+        let (h, w) = size(values);
+        let padded = values.reflection_pad2d([1, 1, 1, 1]);
+        let (last_y, last_x) = ((h + 1) as f64, (w + 1) as f64);
+        let out = values.zeros_like();
+        let r = ((k - 1) / 2) as f64;
+        for (row, column) in (0..h).flat_map(|y| (0..w).map(move |x| (y, x))) {
+            let (by, bx, i, j) = (row / k, column / k, (row % k) as f64, (column % k) as f64);
+            let a = |n: i64| affine.double_value(&[0, n, by, bx]);
+            let (oy, ox) = ((i - r - 0.5) * a(0), (j - r - 0.5) * a(1));
+            let (sin, cos) = ((a(2) - 1.0) * ANGLE).sin_cos();
+            let y = oy * cos - ox * sin + r + 0.5 + 1.0 + (k * by) as f64;
+            let x = oy * sin + ox * cos + r + 0.5 + 1.0 + (k * bx) as f64;
+            let axis = |p: f64, last: f64| {
+                let (lt, rb) = (p.floor().clamp(0.0, last), (p.floor() + 1.0).clamp(0.0, last));
+                let p = p.clamp(0.0, last);
+                [(lt as i64, 1.0 + (lt - p)), (rb as i64, 1.0 - (rb - p))]
+            };
+            for (sy, wy) in axis(y, last_y) {
+                for (sx, wx) in axis(x, last_x) {
+                    let mut pixel = out.select(2, row).select(2, column);
+                    let _ = pixel.g_add_(&(padded.select(2, sy).select(2, sx) * (wy * wx)));
+                }
+            }
+        }
+        out
+    }
+
+    #[test]
+    fn sampling_is_upstreams_kernel() {
+        tch::manual_seed(1);
+        for k in [2, 4, 8] {
+            let values = Tensor::rand([1, 3, 2 * k, 3 * k], (Kind::Double, Device::Cpu));
+            let affine = Tensor::rand([1, 3, 2, 3], (Kind::Double, Device::Cpu)) * 6.0 - 3.0; // far beyond the borders, too
+            let off = (sample(&values, &affine, k).unwrap() - sample_plainly(&values, &affine, k)).abs().max().double_value(&[]);
+            assert!(off < 1e-4, "k = {k}: {off}");
+        }
+    }
+
+    #[test]
+    fn ones_leave_everything_in_place() {
+        let values = Tensor::rand([1, 2, 8, 12], (Kind::Float, Device::Cpu));
+        let same = sample(&values, &Tensor::ones([1, 3, 4, 6], (Kind::Float, Device::Cpu)), 2).unwrap();
+        assert!((same - values).abs().max().double_value(&[]) < 1e-5);
+    }
+
+    #[test]
+    fn gathers_whole_blocks_by_number() {
+        let picture = Tensor::arange(2 * 4 * 6, (Kind::Float, Device::Cpu)).view([1, 2, 4, 6]);
+        let index = Tensor::from_slice(&[5i64, 0, 0, 3, 2, 1]);
+        let out = gather(&[&picture], &[6], &index, 2, 2, 3).unwrap();
+        for (place, number) in [5, 0, 0, 3, 2, 1].into_iter().enumerate() {
+            let block = |p: &Tensor, n: i64| p.narrow(2, n / 3 * 2, 2).narrow(3, n % 3 * 2, 2);
+            assert!(block(&out, place as i64).equal(&block(&picture, number)));
+        }
+    }
+
+    #[test]
+    fn numbers_go_on_from_one_source_to_the_next() {
+        let wide = Tensor::zeros([1, 1, 4, 4], (Kind::Float, Device::Cpu));
+        let tele = Tensor::ones([1, 1, 2, 4], (Kind::Float, Device::Cpu));
+        let index = Tensor::from_slice(&[0i64, 3, 4, 5]);
+        let out = gather(&[&wide, &tele], &[4, 2], &index, 2, 2, 2).unwrap();
+        assert_eq!(Vec::<f64>::try_from(out.slice(2, 0, 4, 2).slice(3, 0, 4, 2).reshape([-1])).unwrap(), [0., 0., 1., 1.]);
+        // Where a source has more blocks than positions, the next one's blocks still start right.
+        let out = gather(&[&wide, &tele], &[2, 2], &Tensor::from_slice(&[0i64, 1, 2, 3]), 2, 2, 2).unwrap();
+        assert_eq!(Vec::<f64>::try_from(out.slice(2, 0, 4, 2).slice(3, 0, 4, 2).reshape([-1])).unwrap(), [0., 0., 1., 1.]);
+    }
+}

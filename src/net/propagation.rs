@@ -1,0 +1,186 @@
+//! Propagation: one step of a recurrent branch, with the reference fused into it (paper, section 3.1, the RAP module).
+
+use super::{
+    alignment::AlignedAttention,
+    flow::{grid, twice, warp},
+    layers::{Head, PixelShuffleUp, ResList, bicubic, bicubic_twice01, cat, clamp01, size, zeros},
+    matching::FeatureMatch,
+};
+use crate::{ModelConfig, Result, config::Recurrence};
+use tch::{Tensor, nn::Path};
+
+/// All recurrent state of a branch, at the ultra-wide frame's size h x w.
+#[derive(Debug)]
+pub struct State {
+    /// Level-1 feature, `[1, C, h, w]`.
+    pub feature: Tensor,
+    /// Level-2 feature, `[1, C, 2h, 2w]`.
+    pub feature2: Tensor,
+    /// Accumulated matching confidence, `[1, 1, h, w]`.
+    pub confidence: Tensor,
+}
+
+/// Where each pixel of a frame was in its neighbour: a flow in the forms warping takes. A function of one pair of frames.
+#[derive(Debug)]
+pub struct Motion {
+    /// `[1, 2, h, w]`, in pixels.
+    pub flow: Tensor,
+    grid: Tensor,
+    grid2: Tensor,
+}
+
+impl Motion {
+    /// From a flow of [`SpyNet`](super::flow::SpyNet).
+    pub fn new(flow: Tensor) -> Result<Self> {
+        let (h, w) = size(&flow);
+        let grid2 = grid(&twice(&flow)?, (2 * h, 2 * w))?;
+        Ok(Self { grid: grid(&flow, (h, w))?, grid2, flow })
+    }
+
+    pub(crate) fn tensors(&self) -> [&Tensor; 3] {
+        [&self.flow, &self.grid, &self.grid2]
+    }
+}
+
+impl State {
+    /// Nothing seen yet. `lr` is `[1, 3, h, w]`.
+    pub fn zero(lr: &Tensor, channels: i64) -> Result<Self> {
+        let (h, w) = size(lr);
+        Ok(Self {
+            feature: zeros(lr, [1, channels, h, w])?,
+            feature2: zeros(lr, [1, channels, 2 * h, 2 * w])?,
+            confidence: zeros(lr, [1, 1, h, w])?,
+        })
+    }
+
+    pub(crate) fn tensors(&self) -> [&Tensor; 3] {
+        [&self.feature, &self.feature2, &self.confidence]
+    }
+
+    /// The same tensors once more.
+    pub fn shallow_clone(&self) -> Self {
+        let Self { feature, feature2, confidence } = self;
+        Self { feature: feature.shallow_clone(), feature2: feature2.shallow_clone(), confidence: confidence.shallow_clone() }
+    }
+
+    /// The state moved along with the picture.
+    pub fn warp(&self, motion: &Motion, recurrence: Recurrence) -> Result<Self> {
+        Ok(Self {
+            feature: warp(&self.feature, &motion.grid, recurrence)?,
+            feature2: warp(&self.feature2, &motion.grid2, recurrence)?,
+            confidence: warp(&self.confidence, &motion.grid, recurrence)?,
+        })
+    }
+
+    /// [`warp`](Self::warp) as it is inside a first run of the forward branch: with [`Recurrence::Upstream`] the level-2 feature is dropped
+    /// and the warped level-1 feature takes its place, warped once more to twice the size. The published weights were trained so.
+    pub fn warp_in_first_run(&self, motion: &Motion, recurrence: Recurrence) -> Result<Self> {
+        match recurrence {
+            Recurrence::Clean => self.warp(motion, recurrence),
+            Recurrence::Upstream => {
+                let feature = warp(&self.feature, &motion.grid, recurrence)?;
+                let grid2 = grid(&twice(&motion.flow)?, size(&feature))?;
+                Ok(Self {
+                    feature2: warp(&feature, &grid2, recurrence)?,
+                    confidence: warp(&self.confidence, &motion.grid, recurrence)?,
+                    feature,
+                })
+            }
+        }
+    }
+}
+
+/// What the references have to say about one frame: a function of that frame alone.
+#[derive(Debug)]
+pub struct Reference {
+    /// Matching confidence, `[1, 1, h, w]`.
+    confidence: Tensor,
+    /// Aligned reference features at the frame's size, `[1, C, h, w]`.
+    aligned: Tensor,
+    /// Aligned reference features at twice the size, `[1, C, 2h, 2w]`.
+    aligned2: Tensor,
+}
+
+impl Reference {
+    pub(crate) fn tensors(&self) -> [&Tensor; 3] {
+        [&self.confidence, &self.aligned, &self.aligned2]
+    }
+}
+
+/// Reference alignment and propagation (RAP).
+#[derive(Debug)]
+pub struct Propagation {
+    feature_match: FeatureMatch,
+    aa1: AlignedAttention,
+    aa2: AlignedAttention,
+    ref_encoder1: Head,
+    res1: ResList,
+    ref_encoder2: Head,
+    res2: ResList,
+    conf_fusion: Head,
+    feat_fusion: Head,
+    feat_decoder: ResList,
+    upsample1: PixelShuffleUp,
+    conf_fusion2: Head,
+    feat_fusion2_1: Head,
+    feat_fusion2: Head,
+    feat_decoder2: ResList,
+}
+
+impl Propagation {
+    /// `vs` is the network's root.
+    pub fn new(vs: &Path<'_>, config: &ModelConfig) -> Result<Self> {
+        let (c, k) = (config.mid_channels, config.matching_kernel());
+        Ok(Self {
+            feature_match: FeatureMatch::new(vs / "feature_match", config)?,
+            aa1: AlignedAttention::new(vs / "aa1", k / 2)?,
+            aa2: AlignedAttention::new(vs / "aa2", k)?,
+            ref_encoder1: Head::new(vs / "ref_encoder1", &[3, c, c], 1)?,
+            res1: ResList::new(vs / "res1", 4, c)?,
+            ref_encoder2: Head::new(vs / "ref_encoder2", &[c, c, c], 2)?,
+            res2: ResList::new(vs / "res2", 4, c)?,
+            conf_fusion: Head::new(vs / "conf_fusion", &[2, 16, c], 1)?,
+            feat_fusion: Head::new(vs / "feat_fusion", &[2 * c, c, c], 1)?,
+            feat_decoder: ResList::new(vs / "feat_decoder", 8, c)?,
+            upsample1: PixelShuffleUp::new(vs / "upsample1", c)?,
+            conf_fusion2: Head::new(vs / "conf_fusion2", &[2, 16, c], 1)?,
+            feat_fusion2_1: Head::new(vs / "feat_fusion2_1", &[2 * c, c], 1)?,
+            feat_fusion2: Head::new(vs / "feat_fusion2", &[2 * c, c, c], 1)?,
+            feat_decoder2: ResList::new(vs / "feat_decoder2", 4, c)?,
+        })
+    }
+
+    /// Matches and aligns the references of a frame. `lr` is `[1, 3, h, w]`; each reference `[1, 3, h', w']` with sides that are multiples of
+    /// the matching kernel, one of its pixels covering half a pixel of `lr`.
+    pub fn reference(&self, lr: &Tensor, references: &[&Tensor]) -> Result<Reference> {
+        let found = self.feature_match.forward(lr, references)?;
+        let features = references.iter().map(|r| self.res1.forward(&self.ref_encoder1.forward(r)?)).collect::<Result<Vec<_>>>()?;
+        let halves = features.iter().map(|f| self.res2.forward(&self.ref_encoder2.forward(f)?)).collect::<Result<Vec<_>>>()?;
+        let (h, w) = size(lr);
+        let half_lr = clamp01(&bicubic(lr, h / 2, w / 2)?)?;
+        Ok(Reference {
+            aligned: self.aa1.forward(&half_lr, references, &found.index, &borrowed(&halves))?,
+            aligned2: self.aa2.forward(lr, references, &found.index, &borrowed(&features))?,
+            confidence: found.confidence,
+        })
+    }
+
+    /// Fuses a frame's reference into the branch. `state.feature` has been through the branch's trunk.
+    pub fn forward(&self, state: &State, reference: &Reference) -> Result<State> {
+        let weight = self.conf_fusion.forward(&cat(&[&state.confidence, &reference.confidence])?)?;
+        let fused = self.feat_fusion.forward(&cat(&[&state.feature, &reference.aligned])?)?;
+        let feature = self.feat_decoder.forward(&state.feature.f_add(&weight.f_mul(&fused)?)?)?;
+
+        let feature2 = self.feat_fusion2_1.forward(&cat(&[&state.feature2, &self.upsample1.forward(&feature)?])?)?;
+        let confidences = cat(&[&bicubic_twice01(&state.confidence)?, &bicubic_twice01(&reference.confidence)?])?;
+        let weight = self.conf_fusion2.forward(&confidences)?;
+        let fused = self.feat_fusion2.forward(&cat(&[&feature2, &reference.aligned2])?)?;
+        let feature2 = self.feat_decoder2.forward(&feature2.f_add(&weight.f_mul(&fused)?)?)?;
+
+        Ok(State { feature, feature2, confidence: state.confidence.f_maximum(&reference.confidence)? })
+    }
+}
+
+fn borrowed(tensors: &[Tensor]) -> Vec<&Tensor> {
+    tensors.iter().collect()
+}

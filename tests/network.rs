@@ -1,0 +1,64 @@
+//! Whole clips through the plain network against the research code's outputs.
+
+mod common;
+
+use common::{Clip, clips, difference, golden, network};
+use refvsr::{
+    Network,
+    net::{Frame, Kept, Run},
+};
+use tch::{Device, Tensor};
+
+/// Streams a clip as the research code's evaluation does: clamped windows, everything computed anew for each.
+fn stream(network: &Network, clip: &Clip) -> Vec<Tensor> {
+    let (n, m) = (clip.ultrawide.len() as i64, network.config().look_ahead() as i64);
+    let mut kept: Option<Kept> = None;
+    let mut out = vec![];
+    for centre in 0..n {
+        let at = |i: i64| i.clamp(0, n - 1) as usize;
+        let wide: Vec<[&Tensor; 1]> = (centre - m..=centre + m).map(|i| [&clip.wide[at(i)]]).collect();
+        let window: Vec<Frame<'_>> =
+            (centre - m..=centre + m).zip(&wide).map(|(i, references)| Frame { lr: &clip.ultrawide[at(i)], references }).collect();
+        if network.config().reset_interval.is_some_and(|r| centre % r as i64 == 0) {
+            kept = None;
+        }
+        let (frame, next) = tch::no_grad(|| network.forward(&window, kept.as_ref(), Run::Streaming)).unwrap();
+        kept = Some(next);
+        out.push(frame.clamp(0.0, 1.0));
+    }
+    out
+}
+
+fn check(clip: &Clip, out: &[Tensor]) {
+    assert_eq!(out.len(), clip.ultrawide.len());
+    for (i, expected) in &clip.kept {
+        let (max, mean) = difference(&out[*i], expected);
+        assert!(max <= 2e-4 && mean <= 1e-5, "{} frame {i}: off by {max:.3e}, mean {mean:.3e}", clip.name);
+    }
+    for (i, (frame, (mean, std))) in out.iter().zip(&clip.mean_std).enumerate() {
+        let (m, s) = (frame.mean(tch::Kind::Double).double_value(&[]), frame.std(true).double_value(&[]));
+        assert!((m - mean).abs() < 1e-5 && (s - std).abs() < 1e-5, "{} frame {i}: mean {m}, std {s}; {mean}, {std} expected", clip.name);
+    }
+}
+
+#[test]
+fn golden_clips() {
+    let clips = clips();
+    assert_eq!(clips.len(), 5);
+    for clip in clips {
+        let network = network(clip.config.clone());
+        check(&clip, &stream(&network, &clip));
+    }
+}
+
+#[test]
+fn a_file_in_the_official_format() {
+    let clip = clips().into_iter().find(|c| c.name == "x4_t3").unwrap();
+    let mut checkpoint = refvsr::checkpoint::Checkpoint::read(&golden("official_format.pytorch")).unwrap();
+    assert_eq!((checkpoint.config.mid_channels, checkpoint.config.num_blocks, checkpoint.config.scale), (8, 2, 4));
+    checkpoint.config.frame_num = 3;
+    checkpoint.config.reset_interval = None;
+    let network = Network::from_checkpoint(&checkpoint, Device::Cpu).unwrap();
+    assert!(checkpoint.unused(&network).is_empty());
+    check(&clip, &stream(&network, &clip));
+}

@@ -1,0 +1,246 @@
+//! The session against the plain network: the same frames, bit for bit.
+
+mod common;
+
+use common::{clips, config, difference, network};
+use proptest::prelude::*;
+use refvsr::{
+    Error, ModelConfig, Network, Session, SessionOptions, Triplet,
+    config::Recurrence,
+    image::resize::bicubic_antialiased,
+    net::{Frame, Kept, Run},
+};
+use tch::{Device, Kind, Tensor};
+
+/// A clip of noise: windows, flows and matches all differ.
+fn clip(frames: usize, h: i64, w: i64, seed: i64) -> Vec<Tensor> {
+    tch::manual_seed(seed);
+    (0..frames).map(|_| Tensor::rand([1, 3, h, w], (Kind::Float, Device::Cpu))).collect()
+}
+
+/// The plain form: every window anew, clip ends repeated, sides padded and cropped.
+fn plain(network: &Network, ultrawide: &[Tensor], wide: &[Tensor], m: usize, reset: Option<usize>) -> Vec<Tensor> {
+    let n = ultrawide.len();
+    let padded = |frames: &[Tensor]| frames.iter().map(|f| network.pad(f).unwrap()).collect::<Vec<_>>();
+    let (lr, wide) = (padded(ultrawide), padded(wide));
+    let mut kept: Option<Kept> = None;
+    let mut out = vec![];
+    for centre in 0..n {
+        let at = |position: usize| (centre + position).saturating_sub(m).min(n - 1);
+        let references: Vec<[&Tensor; 1]> = (0..=2 * m).map(|p| [&wide[at(p)]]).collect();
+        let window: Vec<Frame<'_>> = (0..=2 * m).map(|p| Frame { lr: &lr[at(p)], references: &references[p] }).collect();
+        if reset.is_some_and(|r| centre % r == 0) {
+            kept = None;
+        }
+        let (frame, next) = tch::no_grad(|| network.forward(&window, kept.as_ref(), Run::Streaming)).unwrap();
+        kept = Some(next);
+        let (h, w) = (ultrawide[0].size()[2], ultrawide[0].size()[3]);
+        let scale = network.config().scale;
+        out.push(frame.clamp(0.0, 1.0).narrow(2, 0, scale * h).narrow(3, 0, scale * w));
+    }
+    out
+}
+
+fn streamed(session: &mut Session, ultrawide: &[Tensor], wide: &[Tensor]) -> Vec<Tensor> {
+    let mut out = vec![];
+    for (i, (u, w)) in ultrawide.iter().zip(wide).enumerate() {
+        session.send(Triplet { ultrawide: u.shallow_clone(), wide: Some(w.shallow_clone()), tele: None }).unwrap();
+        while let Some(frame) = session.receive().unwrap() {
+            out.push(frame);
+        }
+        assert_eq!(out.len(), (i + 1).saturating_sub(session.look_ahead()), "frames come as soon as their look-ahead is there");
+    }
+    session.drain();
+    while let Some(frame) = session.receive().unwrap() {
+        out.push(frame);
+    }
+    out
+}
+
+/// Reference frames at the session's own scale: as large as the ultra-wide ones.
+fn options(m: usize, reset: Option<usize>) -> SessionOptions {
+    SessionOptions { look_ahead: Some(m), reset_interval: reset, wide_zoom: 2.0, tele_zoom: 5.0 }
+}
+
+fn assert_same(a: &[Tensor], b: &[Tensor], what: &str) {
+    assert_eq!(a.len(), b.len(), "{what}");
+    for (i, (a, b)) in a.iter().zip(b).enumerate() {
+        assert_eq!(a.size(), b.size(), "{what}, frame {i}");
+        assert!(a.equal(b), "{what}, frame {i}: off by {:.3e}", difference(a, b).0);
+    }
+}
+
+/// All presets' shapes, scaled down, and s = 2; both recurrences.
+fn shapes() -> Vec<ModelConfig> {
+    let small = |c: ModelConfig, channels| ModelConfig { mid_channels: channels, num_blocks: 1, ..c };
+    let mut all = vec![small(config(4, false), 4), small(config(4, false), 6), small(config(4, true), 4), small(config(2, false), 4)];
+    all.push(ModelConfig { recurrence: Recurrence::Clean, ..all[0].clone() });
+    all
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+
+    #[test]
+    fn equals_the_plain_form(
+        shape in 0..shapes().len(),
+        m in prop::sample::select(vec![0usize, 1, 2, 3, 6]),
+        reset in prop::sample::select(vec![None, Some(1), Some(3), Some(9)]),
+        frames in 1..=12usize,
+        (h, w) in (1..=18i64, 1..=18i64),
+        seed in 0..1000i64,
+    ) {
+        let mut session = Session::new(network(shapes()[shape].clone()), options(m, reset)).unwrap();
+        let (ultrawide, wide) = (clip(frames, h, w, seed), clip(frames, h, w, seed + 1));
+        let out = streamed(&mut session, &ultrawide, &wide);
+        assert_same(&out, &plain(session.network(), &ultrawide, &wide, m, reset), "session");
+    }
+}
+
+#[test]
+fn every_window_and_reset_on_every_clip_length() {
+    let mut session = Session::new(network(shapes().swap_remove(0)), options(1, None)).unwrap();
+    let (ultrawide, wide) = (clip(12, 6, 8, 1), clip(12, 6, 8, 2));
+    for m in [1, 3] {
+        for reset in [None, Some(1), Some(3), Some(9)] {
+            for n in [1, 2, m + 1, 12] {
+                session = Session::new(session_network(session), options(m, reset)).unwrap();
+                let out = streamed(&mut session, &ultrawide[..n], &wide[..n]);
+                let what = format!("m = {m}, reset {reset:?}, {n} frames");
+                assert_same(&out, &plain(session.network(), &ultrawide[..n], &wide[..n], m, reset), &what);
+            }
+        }
+    }
+}
+
+fn session_network(session: Session) -> Network {
+    let config = session.network().config().clone();
+    network(config)
+}
+
+#[test]
+fn golden_clips() {
+    for clip in clips() {
+        let network = network(clip.config.clone());
+        let options = Session::options_of(&network);
+        assert_eq!(options.reset_interval, clip.config.reset_interval);
+        let mut session = Session::new(network, options).unwrap();
+        let out = streamed(&mut session, &clip.ultrawide, &clip.wide);
+        for (i, expected) in &clip.kept {
+            let (max, mean) = difference(&out[*i], expected);
+            assert!(max <= 2e-4 && mean <= 1e-5, "{} frame {i}: off by {max:.3e}, mean {mean:.3e}", clip.name);
+        }
+    }
+}
+
+#[test]
+fn a_reset_starts_anew_with_any_size() {
+    let mut session = Session::new(network(config(4, false)), options(1, None)).unwrap();
+    let (a, b) = (clip(3, 8, 8, 1), clip(3, 8, 8, 2));
+    let first = streamed(&mut session, &a, &b);
+    session.reset();
+    streamed(&mut session, &clip(2, 5, 12, 3), &clip(2, 5, 12, 4));
+    session.reset();
+    session.send(Triplet { ultrawide: b[0].shallow_clone(), wide: None, tele: None }).unwrap();
+    session.reset();
+    assert_same(&streamed(&mut session, &a, &b), &first, "after resets");
+}
+
+#[test]
+fn misuse_is_an_error_and_changes_nothing() {
+    let mut session = Session::new(network(config(4, false)), options(1, None)).unwrap();
+    let frames = clip(3, 8, 8, 5);
+    let triplet = |i: usize| Triplet { ultrawide: frames[i].shallow_clone(), wide: None, tele: None };
+    assert!(session.receive().unwrap().is_none());
+    session.send(triplet(0)).unwrap();
+    let other = Triplet { ultrawide: clip(1, 8, 10, 5).swap_remove(0), wide: None, tele: None };
+    let message = session.send(other).unwrap_err().to_string();
+    assert!(message.contains("10x8 found, 8x8") && message.contains("ultra-wide"), "{message}");
+    let grey = Triplet { ultrawide: triplet(0).ultrawide.narrow(1, 0, 1), wide: None, tele: None };
+    assert!(matches!(session.send(grey), Err(Error::Shape { .. })));
+    let empty =
+        Triplet { ultrawide: triplet(0).ultrawide, wide: Some(Tensor::zeros([1, 3, 0, 4], (Kind::Float, Device::Cpu))), tele: None };
+    assert!(session.send(empty).unwrap_err().to_string().contains("wide frame"));
+    session.send(triplet(1)).unwrap();
+    assert!(matches!(session.send(triplet(2)), Err(Error::Full { held: 2 })));
+    assert!(session.receive().unwrap().is_some());
+    session.drain();
+    assert!(matches!(session.send(triplet(2)), Err(Error::Drained)));
+    assert!(session.receive().unwrap().is_some());
+    assert!(session.receive().unwrap().is_none());
+
+    let fresh = || network(config(4, false));
+    for (options, text) in [
+        (SessionOptions { reset_interval: Some(0), ..options(1, None) }, "reset interval is 0"),
+        (SessionOptions { look_ahead: Some(51), ..options(1, None) }, "look-ahead is 51"),
+        (SessionOptions { wide_zoom: 0.0, ..options(1, None) }, "wide zoom is 0"),
+        (SessionOptions { tele_zoom: f64::NAN, ..options(1, None) }, "tele zoom is NaN"),
+    ] {
+        let message = Session::new(fresh(), options).unwrap_err().to_string();
+        assert!(message.contains(text), "{message}");
+    }
+}
+
+#[test]
+fn memory_is_bounded_by_the_look_ahead() {
+    for (m, reset) in [(0, None), (2, None), (2, Some(5))] {
+        let mut session = Session::new(network(shapes().swap_remove(0)), options(m, reset)).unwrap();
+        let frame = clip(1, 8, 8, 6).swap_remove(0);
+        let mut held = vec![];
+        for _ in 0..30 {
+            session.send(Triplet { ultrawide: frame.shallow_clone(), wide: None, tele: None }).unwrap();
+            while session.receive().unwrap().is_some() {}
+            held.push(session.memory());
+        }
+        assert!(session.memory() > session.network().weight_bytes());
+        let (early, late) = (held[..12].iter().max(), held[12..].iter().max());
+        assert_eq!(early, late, "m = {m}, reset {reset:?}");
+    }
+}
+
+#[test]
+fn references_of_other_sizes_are_brought_to_scale() {
+    let shape = config(4, false);
+    let frames = clip(2, 8, 12, 7);
+    let run = |wide: &Tensor| {
+        let mut session = Session::new(network(shape.clone()), options(0, None)).unwrap();
+        session.send(Triplet { ultrawide: frames[0].shallow_clone(), wide: Some(wide.shallow_clone()), tele: None }).unwrap();
+        session.receive().unwrap().unwrap()
+    };
+    for ((h, w), (scaled_h, scaled_w)) in [((16, 24), (8, 12)), ((5, 7), (9, 12)), ((30, 12), (30, 12))] {
+        let wide = clip(1, h, w, 8).swap_remove(0);
+        let scaled = bicubic_antialiased(&wide, scaled_h, scaled_w).unwrap().clamp(0.0, 1.0);
+        assert!(run(&wide).equal(&run(&scaled)), "{h}x{w}");
+    }
+}
+
+#[test]
+fn a_tele_frame_adds_candidates_and_its_absence_changes_nothing() {
+    let shape = config(4, false);
+    let (ultrawide, wide) = (clip(2, 20, 30, 8), clip(2, 20, 30, 9));
+    let run = |tele: Option<Tensor>, tele_zoom| {
+        let mut session = Session::new(network(shape.clone()), SessionOptions { tele_zoom, ..options(0, None) }).unwrap();
+        let triplet = Triplet { ultrawide: ultrawide[0].shallow_clone(), wide: Some(wide[0].shallow_clone()), tele };
+        session.send(triplet).unwrap();
+        session.receive().unwrap().unwrap()
+    };
+    let without = run(None, 5.0);
+    // The wide frame once more offers nothing new: of equal scores the first reference's wins.
+    assert!(difference(&run(Some(wide[0].shallow_clone()), 2.0), &without).0 < 1e-5);
+    // A tele frame that shows the ultra-wide frame itself at twice the size wins every match.
+    let same = ultrawide[0].upsample_bilinear2d([40, 60], false, None, None);
+    assert!(difference(&run(Some(same), 1.0), &without).0 > 1e-4);
+    // Another lens, of any size, is brought to scale.
+    assert!(difference(&run(Some(wide[1].shallow_clone()), 5.0), &without).0.is_finite());
+}
+
+#[test]
+fn the_wide_frame_may_be_missing() {
+    let frames = clip(1, 8, 12, 10);
+    let run = |wide: Option<Tensor>| {
+        let mut session = Session::new(network(config(4, false)), options(0, None)).unwrap();
+        session.send(Triplet { ultrawide: frames[0].shallow_clone(), wide, tele: None }).unwrap();
+        session.receive().unwrap().unwrap()
+    };
+    assert!(run(None).equal(&run(Some(frames[0].shallow_clone()))), "the ultra-wide frame stands in");
+}
