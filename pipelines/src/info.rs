@@ -1,6 +1,6 @@
 //! `refvsr info`: what a model file is.
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use refvsr::Network;
 use refvsr::config::{Recurrence, Variant};
 use std::path::PathBuf;
@@ -17,7 +17,7 @@ pub struct Args {
 
 /// Prints what the model is.
 pub fn run(args: &Args) -> Result<()> {
-    let network = Network::load(&args.model, tch::Device::Cpu).with_context(|| format!("cannot load {}", args.model.display()))?;
+    let network = Network::load(&args.model, tch::Device::Cpu)?;
     let config = network.config();
     let row = |name: &str, value: String| println!("{name:<15} {value}");
     row("file", args.model.display().to_string());
@@ -30,11 +30,11 @@ pub fn run(args: &Args) -> Result<()> {
     );
     row("channels", config.mid_channels.to_string());
     row("blocks", format!("{} in each trunk", config.num_blocks));
-    row("window", format!("{} frames", config.frame_num));
-    row("look-ahead", format!("{} frames", config.look_ahead()));
+    row("window", frames(config.frame_num));
+    row("look-ahead", frames(config.look_ahead()));
     row("scale", format!("{}x", config.scale));
     row("hd", if config.hd { "yes: takes full-resolution input" } else { "no" }.to_owned());
-    row("reset interval", config.reset_interval.map_or("never".to_owned(), |n| format!("every {n} frames")));
+    row("reset interval", config.reset_interval.map_or("never".to_owned(), |n| format!("every {}", frames(n))));
     row(
         "recurrence",
         match config.recurrence {
@@ -42,5 +42,11 @@ pub fn run(args: &Args) -> Result<()> {
             Recurrence::Clean => "clean: training and streaming compute the same".to_owned(),
         },
     );
+    let parameters: usize = network.weights().variables().values().map(tch::Tensor::numel).sum();
+    row("parameters", format!("{parameters} ({:.1} M)", parameters as f64 / 1e6));
     Ok(())
+}
+
+fn frames(n: usize) -> String {
+    format!("{n} frame{}", if n == 1 { "" } else { "s" })
 }
