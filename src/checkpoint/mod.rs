@@ -57,6 +57,7 @@ impl Checkpoint {
                 None => describe::config_of(&tensors, path)?,
             };
             config.validate().map_err(|e| CheckpointProblem::Config(Box::new(e)))?;
+            check_amount(&config, &tensors)?;
             Ok(Self { path: path.to_owned(), tensors, config })
         };
         read().map_err(|problem| at(path, problem))
@@ -160,6 +161,19 @@ fn parse_tensors(bytes: &[u8]) -> Problem<(Tensors, Option<ModelConfig>)> {
         _ => format!("a file of {} bytes that starts with {:02x?}", bytes.len(), &bytes[..bytes.len().min(8)]),
     };
     Err(CheckpointProblem::UnknownFormat { found })
+}
+
+/// A config that claims a network far larger than the file is refused before any memory is taken for it.
+fn check_amount(config: &ModelConfig, tensors: &Tensors) -> Problem<()> {
+    let held: usize = tensors.values().map(Tensor::numel).sum();
+    // The two trunks' residual blocks alone: two 3 x 3 convolutions each.
+    let (c, b) = (config.mid_channels, config.num_blocks);
+    let least = 2 * 2 * 9 * b * c * c;
+    if i64::try_from(held).is_ok_and(|held| held < least) {
+        let text = format!("its tensors hold {held} numbers, a network of {c} channels and {b} blocks more than {least}");
+        return Err(CheckpointProblem::NotRefVsr(text));
+    }
+    Ok(())
 }
 
 /// Drops what training wrappers put before upstream's names.
