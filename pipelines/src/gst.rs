@@ -65,7 +65,8 @@ fn shortened(path: &Path) -> PathBuf {
 
 fn exists(element: &str, plugin_path: Option<&Path>) -> Result<bool> {
     let status = with_plugin_path(Command::new(INSPECT), plugin_path)
-        .args(["--exists", element])
+        // Without a version it would ask for one not below GStreamer's own, which only GStreamer's own plugins have.
+        .args(["--exists", "--atleast-version=0.0", element])
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
