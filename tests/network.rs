@@ -62,3 +62,43 @@ fn a_file_in_the_official_format() {
     assert!(checkpoint.unused(&network).is_empty());
     check(&clip, &stream(&network, &clip));
 }
+
+#[test]
+fn gradients_reach_every_weight_and_stop_at_what_was_kept() {
+    for (scale, hd) in [(4, false), (2, false), (4, true)] {
+        let clip = clips().into_iter().find(|c| c.config == common::config(scale, hd)).unwrap();
+        let network = network(clip.config.clone());
+        let references: Vec<[&Tensor; 1]> = clip.wide.iter().map(|w| [w]).collect();
+        let frames: Vec<Frame<'_>> = clip.ultrawide.iter().zip(&references).map(|(lr, references)| Frame { lr, references }).collect();
+        let (_, kept) = network.forward(&frames[..3], None, Run::Training).unwrap();
+        let (out, _) = network.forward(&frames[1..4], Some(&kept.detach()), Run::Training).unwrap();
+        let before: Vec<String> = network.weights().variables().into_iter().filter(|(_, v)| v.grad().defined()).map(|(k, _)| k).collect();
+        assert!(before.is_empty());
+        out.square().mean(tch::Kind::Float).backward();
+        for (name, variable) in network.weights().variables() {
+            let gradient = variable.grad();
+            assert!(gradient.defined() && gradient.isfinite().all().int64_value(&[]) == 1, "{name}");
+        }
+        // The matching learns through the winner's score.
+        let matching = &network.weights().variables()["feature_match.feature_extract.0.weight"];
+        assert!(matching.grad().abs().max().double_value(&[]) > 0.0);
+    }
+}
+
+#[test]
+fn windows_the_network_cannot_take_are_refused_in_words() {
+    let network = network(common::config(4, false));
+    let picture = |h, w| Tensor::zeros([1, 3, h, w], (tch::Kind::Float, Device::Cpu));
+    let (good, odd, small) = (picture(8, 8), picture(9, 8), picture(2, 8));
+    let refused = |frames: usize, lr: &Tensor, references: &[&Tensor]| {
+        let window = vec![Frame { lr, references }; frames];
+        network.forward(&window, None, Run::Streaming).unwrap_err().to_string()
+    };
+    assert!(refused(0, &good, &[&good]).contains("0 frames"));
+    assert!(refused(2, &good, &[&good]).contains("2 frames"));
+    assert!(refused(1, &good, &[]).contains("without references"));
+    assert!(refused(1, &odd, &[&good]).contains("multiples of 2"));
+    assert!(refused(1, &good, &[&small]).contains("at least 4"));
+    assert!(network.pad(&picture(9, 1)).unwrap().size() == [1, 3, 10, 4]);
+    assert!(network.pad(&picture(9, 1).narrow(1, 0, 2)).is_err());
+}

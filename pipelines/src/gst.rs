@@ -3,6 +3,7 @@
 use anyhow::{Context, Result, bail, ensure};
 use std::ffi::OsString;
 use std::fs::File;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -127,9 +128,11 @@ impl Pipeline {
         line
     }
 
-    /// Runs it to its end; `poll` is called several times a second meanwhile. All that `gst-launch-1.0` says goes to the file `log`.
+    /// Runs it to its end; `poll` is called several times a second meanwhile. The command and all that it says
+    /// go to the file `log`.
     pub fn run(&self, log: &Path, mut poll: impl FnMut()) -> Result<()> {
-        let out = File::create(log).with_context(|| format!("cannot write {}", log.display()))?;
+        let mut out = File::create(log).with_context(|| format!("cannot write {}", log.display()))?;
+        writeln!(out, "{}", self.command_line()).with_context(|| format!("cannot write {}", log.display()))?;
         let err = out.try_clone().with_context(|| format!("cannot write {}", log.display()))?;
         let mut child = with_plugin_path(Command::new(LAUNCH), self.plugin_path.as_deref())
             .arg("-e")

@@ -10,7 +10,9 @@ use std::{collections::BTreeMap, path::PathBuf};
 use tch::{Device, Kind, Tensor, nn::VarStore};
 
 pub fn golden(name: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)
+    let folder =
+        std::env::var_os("REFVSR_GOLDEN").map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden"), PathBuf::from);
+    folder.join(name)
 }
 
 pub fn tensors(name: &str) -> Tensors {
@@ -60,7 +62,11 @@ pub fn fill(vs: &VarStore) {
 }
 
 pub fn network(config: ModelConfig) -> Network {
-    let network = Network::new(config, Device::Cpu).unwrap();
+    network_on(config, Device::Cpu)
+}
+
+pub fn network_on(config: ModelConfig, device: Device) -> Network {
+    let network = Network::new(config, device).unwrap();
     fill(network.weights());
     network
 }

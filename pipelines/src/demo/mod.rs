@@ -112,7 +112,7 @@ pub fn run(args: &Args) -> Result<()> {
     println!("inside the wide camera's field    {}   {}", scores.inside.bicubic, scores.inside.ours);
     println!("{:.2} seconds a frame ({frames} frames in {seconds:.1} s, start-up included)\n", seconds / frames as f64);
     if scores.ours_is_bicubic {
-        println!("The model is untrained: its last layer is zero, so its output is the bicubic base and both scores are the same.\n");
+        println!("The model adds nothing to the bicubic base: it is untrained (its last layer is zero), so both scores are the same.\n");
     }
     println!("Watch {} and look at {}", video.display(), png.display());
     Ok(())

@@ -1,0 +1,142 @@
+//! The Debian packages: asked for by name, installed when they are missing.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::process::Command;
+
+use anyhow::{Result, bail};
+
+use crate::run::{ask, command, run, shown};
+
+/// What the build, the tests and the demo need. C++ builds torch-sys; the element plug-ins read, scale and write video.
+const PACKAGES: [&str; 8] = [
+    "g++",
+    "pkg-config",
+    "libgstreamer1.0-dev",
+    "libgstreamer-plugins-base1.0-dev",
+    "gstreamer1.0-plugins-base",
+    "gstreamer1.0-plugins-good",
+    "gstreamer1.0-tools",
+    // libav decodes what cameras record.
+    "gstreamer1.0-libav",
+];
+
+/// Elements of the demo and of the ready pipelines: x264enc (ugly), h264parse and mpegtsmux (bad).
+const CODEC_PACKAGES: [&str; 2] = ["gstreamer1.0-plugins-ugly", "gstreamer1.0-plugins-bad"];
+
+/// pip fetches libtorch's wheel; a python of the user's own that has it does as well.
+const PIP_PACKAGES: [&str; 2] = ["python3", "python3-pip"];
+
+/// The footage that `refvsr demo` takes its clip from.
+const DEMO_PACKAGES: [&str; 1] = ["forensics-samples-files"];
+
+/// The oldest GStreamer with the interfaces that the plugin uses.
+const GSTREAMER_VERSION: &str = "1.22";
+
+/// What pkg-config must know, for machines without dpkg.
+const LIBRARIES: [&str; 5] = ["gstreamer-1.0", "gstreamer-base-1.0", "gstreamer-video-1.0", "gstreamer-app-1.0", "gstreamer-check-1.0"];
+
+/// Installs what is missing of the packages, with apt.
+pub fn install(demo: bool) -> Result<()> {
+    let mut wanted = [&PACKAGES[..], &CODEC_PACKAGES].concat();
+    if ask(&mut command(&["python3", "-m", "pip", "--version"]))?.is_none() {
+        wanted.extend(PIP_PACKAGES);
+    }
+    if demo {
+        wanted.extend(DEMO_PACKAGES);
+    }
+    let Some(installed) = ask(&mut command(&["dpkg-query", "--show", "--showformat", "${db:Status-Status} ${Package}\\n"]))? else {
+        return check_without_dpkg(&wanted);
+    };
+    let missing = missing(&wanted, &installed);
+    if missing.is_empty() {
+        eprintln!("packages: all {} already there", wanted.len());
+    } else {
+        eprintln!("packages: {} of {} missing: {}", missing.len(), wanted.len(), missing.join(" "));
+        install_missing(&missing)?;
+    }
+    check_gstreamer()
+}
+
+/// Those of `wanted` that dpkg's list, lines like `installed g++`, does not hold.
+fn missing<'a>(wanted: &[&'a str], list: &str) -> Vec<&'a str> {
+    let installed: Vec<&str> = list.lines().filter_map(|line| line.strip_prefix("installed ")).collect();
+    wanted.iter().copied().filter(|package| !installed.contains(package)).collect()
+}
+
+fn install_missing(missing: &[&str]) -> Result<()> {
+    let install = [&["apt-get", "install", "--yes", "--no-install-recommends"], missing].concat();
+    let Some(prefix) = root_prefix()? else {
+        bail!(
+            "installing packages needs root, which this user is not and `sudo` does not give without a password. Missing: {}. \
+             Have them installed, then run this again:\n    apt-get update && {}",
+            missing.join(" "),
+            shown(&command(&install))
+        );
+    };
+    // apt says itself how much it fetches and how much disk it takes.
+    run(&mut as_root(prefix, &["apt-get", "update"]))?;
+    run(&mut as_root(prefix, &install))
+}
+
+/// The words that make a command run as root: none for root itself, sudo where it asks for no password, else None.
+fn root_prefix() -> Result<Option<&'static [&'static str]>> {
+    // The owner of /proc/self is the user this process acts as.
+    if fs::metadata("/proc/self").is_ok_and(|metadata| metadata.uid() == 0) {
+        return Ok(Some(&["env"]));
+    }
+    Ok(ask(&mut command(&["sudo", "-n", "true"]))?.map(|_| &["sudo", "-n", "env"][..]))
+}
+
+/// The command without any questions in its way.
+fn as_root(prefix: &[&str], words: &[&str]) -> Command {
+    command(&[prefix, &["DEBIAN_FRONTEND=noninteractive"], words].concat())
+}
+
+/// No dpkg: nothing can be installed here, but what is needed can be looked for.
+fn check_without_dpkg(wanted: &[&str]) -> Result<()> {
+    let mut absent = Vec::new();
+    for tool in
+        [&["g++", "--version"][..], &["pkg-config", "--version"], &["gst-launch-1.0", "--version"], &["python3", "-m", "pip", "--version"]]
+    {
+        if ask(&mut command(tool))?.is_none() {
+            absent.push(shown(&command(tool)).trim_end_matches(" --version").to_owned());
+        }
+    }
+    for library in LIBRARIES {
+        if ask(&mut command(&["pkg-config", "--exists", library]))?.is_none() {
+            absent.push(format!("{library} (development files)"));
+        }
+    }
+    if !absent.is_empty() {
+        bail!(
+            "this is no Debian (dpkg-query was not found), so packages are not installed for you. Missing: {}. On Debian these come from: {}. \
+             Install your system's counterparts, then run this again",
+            absent.join(", "),
+            wanted.join(" ")
+        );
+    }
+    eprintln!("packages: this is no Debian; its own compiler, pip and GStreamer are used (Debian's names: {})", wanted.join(" "));
+    check_gstreamer()
+}
+
+fn check_gstreamer() -> Result<()> {
+    if ask(&mut command(&["pkg-config", "--atleast-version", GSTREAMER_VERSION, "gstreamer-1.0"]))?.is_some() {
+        return Ok(());
+    }
+    match ask(&mut command(&["pkg-config", "--modversion", "gstreamer-1.0"]))? {
+        Some(version) => bail!("found GStreamer {}, expected {GSTREAMER_VERSION} or newer (Debian 12 has it)", version.trim()),
+        None => bail!("pkg-config does not find gstreamer-1.0; is PKG_CONFIG_PATH or PKG_CONFIG_LIBDIR set to folders without it?"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_installed_packages_count() {
+        let list = "installed g++\nconfig-files pkg-config\nnot-installed python3\ninstalled libgstreamer1.0-dev\ninstalled g++-12\n";
+        assert_eq!(missing(&["g++", "pkg-config", "python3", "libgstreamer1.0-dev", "g++-1"], list), ["pkg-config", "python3", "g++-1"]);
+    }
+}

@@ -1,0 +1,35 @@
+//! `cargo xtask setup`: everything a bare machine lacks, step by step; what is there is left as it is.
+
+mod apt;
+mod libtorch;
+mod pip;
+mod requirements;
+mod wheel;
+
+use anyhow::Result;
+use clap::ValueEnum;
+
+use crate::project::Project;
+
+/// What to set up beyond the usual.
+#[derive(Default)]
+pub struct Wants {
+    /// The package with the demo's footage.
+    pub demo: bool,
+    /// Which libtorch; None chooses by the machine.
+    pub libtorch: Option<Flavour>,
+}
+
+/// How much of libtorch.
+#[derive(Clone, Copy, PartialEq, Debug, ValueEnum)]
+pub enum Flavour {
+    /// What runs on the processor: 0.5 GB to fetch, 0.5 GB on disk
+    Cpu,
+    /// All of it, with NVIDIA's libraries: about 2.3 GB to fetch, 4 GB on disk
+    Cuda,
+}
+
+pub fn setup(project: &Project, wants: Wants) -> Result<()> {
+    apt::install(wants.demo)?;
+    libtorch::install(project, wants.libtorch)
+}
