@@ -1,7 +1,7 @@
 //! Running `gst-launch-1.0`, and saying in one message what is missing or what went wrong.
 
 use anyhow::{Context, Result, bail, ensure};
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -36,36 +36,47 @@ pub fn check(needed: &[Needed]) -> Result<()> {
     Ok(())
 }
 
-/// The environment in which GStreamer finds the element `refvsr`: nothing where it is installed or `GST_PLUGIN_PATH` names it, else
-/// the folder of this very command, where cargo puts the plugin.
-pub fn find_refvsr() -> Result<Option<PathBuf>> {
+/// The value of `GST_PLUGIN_PATH` with which GStreamer finds the element `refvsr`: the one set now, else the folder of this very command,
+/// where cargo puts the plugin; nothing where the element is installed.
+pub fn find_refvsr() -> Result<Option<OsString>> {
+    let set = std::env::var_os("GST_PLUGIN_PATH").filter(|value| !value.is_empty());
     if exists("refvsr", None)? {
-        return Ok(None);
+        return Ok(set.map(|value| shortened(&value)));
     }
     let beside = std::env::current_exe().ok().and_then(|exe| Some(exe.parent()?.to_owned()));
-    if let Some(folder) = beside.filter(|folder| folder.join("libgstrefvsr.so").is_file()) {
-        let folder = shortened(&folder);
-        ensure!(
-            exists("refvsr", Some(&folder))?,
-            "GStreamer cannot load {}; GST_DEBUG=GST_PLUGIN_LOADING:4 GST_PLUGIN_PATH={} {INSPECT} refvsr says why",
-            folder.join("libgstrefvsr.so").display(),
-            folder.display()
-        );
-        return Ok(Some(folder));
+    let Some(folder) = beside.filter(|folder| folder.join("libgstrefvsr.so").is_file()) else {
+        bail!(
+            "GStreamer does not know the element refvsr: build it (cargo build -p gst-plugin-refvsr) and set GST_PLUGIN_PATH to the folder \
+             of libgstrefvsr.so"
+        )
+    };
+    let mut value = folder.clone().into_os_string();
+    if let Some(set) = set {
+        value.push(":");
+        value.push(set);
     }
-    bail!(
-        "GStreamer does not know the element refvsr: build it (cargo build -p gst-plugin-refvsr) and set GST_PLUGIN_PATH to the folder of \
-         libgstrefvsr.so"
-    )
+    let value = shortened(&value);
+    ensure!(
+        exists("refvsr", Some(&value))?,
+        "GStreamer cannot load {}; GST_DEBUG=GST_PLUGIN_LOADING:4 GST_PLUGIN_PATH={} {INSPECT} refvsr says why",
+        folder.join("libgstrefvsr.so").display(),
+        quoted(&value.to_string_lossy())
+    );
+    Ok(Some(value))
 }
 
-/// `path` relative to the current folder where it lies in it.
-fn shortened(path: &Path) -> PathBuf {
-    std::env::current_dir().ok().and_then(|here| Some(path.strip_prefix(here).ok()?.to_owned())).unwrap_or_else(|| path.to_owned())
+/// The folders of a search path, each relative to the current folder where it lies in it.
+fn shortened(path: &OsStr) -> OsString {
+    let here = std::env::current_dir().unwrap_or_default();
+    let short = |folder: PathBuf| match folder.strip_prefix(&here) {
+        Ok(rest) if !rest.as_os_str().is_empty() => rest.to_owned(),
+        _ => folder,
+    };
+    std::env::join_paths(std::env::split_paths(path).map(short)).unwrap_or_else(|_| path.to_owned())
 }
 
-fn exists(element: &str, plugin_path: Option<&Path>) -> Result<bool> {
-    let status = with_plugin_path(Command::new(INSPECT), plugin_path)
+fn exists(element: &str, plugin_path: Option<&OsStr>) -> Result<bool> {
+    let status = with_plugin_path(INSPECT, plugin_path)
         // Without a version it would ask for one not below GStreamer's own, which only GStreamer's own plugins have.
         .args(["--exists", "--atleast-version=0.0", element])
         .stdin(Stdio::null())
@@ -76,13 +87,9 @@ fn exists(element: &str, plugin_path: Option<&Path>) -> Result<bool> {
     Ok(status.success())
 }
 
-fn with_plugin_path(mut command: Command, plugin_path: Option<&Path>) -> Command {
-    if let Some(folder) = plugin_path {
-        let mut value = OsString::from(folder);
-        if let Some(more) = std::env::var_os("GST_PLUGIN_PATH") {
-            value.push(":");
-            value.push(more);
-        }
+fn with_plugin_path(program: &str, plugin_path: Option<&OsStr>) -> Command {
+    let mut command = Command::new(program);
+    if let Some(value) = plugin_path {
         command.env("GST_PLUGIN_PATH", value);
     }
     command
@@ -92,12 +99,12 @@ fn with_plugin_path(mut command: Command, plugin_path: Option<&Path>) -> Command
 #[derive(Debug, Default)]
 pub struct Pipeline {
     lines: Vec<Vec<String>>,
-    plugin_path: Option<PathBuf>,
+    plugin_path: Option<OsString>,
 }
 
 impl Pipeline {
-    /// An empty pipeline; `plugin_path` is added to GStreamer's own.
-    pub fn new(plugin_path: Option<PathBuf>) -> Self {
+    /// An empty pipeline, run with `plugin_path` as `GST_PLUGIN_PATH`.
+    pub fn new(plugin_path: Option<OsString>) -> Self {
         Self { lines: Vec::new(), plugin_path }
     }
 
@@ -134,7 +141,7 @@ impl Pipeline {
         let mut out = File::create(log).with_context(|| format!("cannot write {}", log.display()))?;
         writeln!(out, "{}", self.command_line()).with_context(|| format!("cannot write {}", log.display()))?;
         let err = out.try_clone().with_context(|| format!("cannot write {}", log.display()))?;
-        let mut child = with_plugin_path(Command::new(LAUNCH), self.plugin_path.as_deref())
+        let mut child = with_plugin_path(LAUNCH, self.plugin_path.as_deref())
             .arg("-e")
             .args(self.lines.iter().flatten())
             .stdin(Stdio::null())
@@ -199,6 +206,14 @@ mod tests {
             pipeline.command_line(),
             "GST_PLUGIN_PATH='a b' gst-launch-1.0 -e \\\n  filesrc 'location=it'\\''s' ! caps,w=1,h=2 \\\n  tee name=t"
         );
+    }
+
+    #[test]
+    fn search_paths_are_short_where_they_can_be() {
+        let here = std::env::current_dir().unwrap();
+        let path = std::env::join_paths([here.join("target/debug"), "/elsewhere".into(), here]).unwrap();
+        let short = shortened(&path).into_string().unwrap();
+        assert!(short.starts_with("target/debug:/elsewhere:/"), "{short}");
     }
 
     #[test]

@@ -10,6 +10,7 @@ use crate::gst::{self, Needed, Pipeline};
 use crate::progress::Progress;
 use anyhow::{Context, Result, ensure};
 use footage::Footage;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 use triplet::{CAMERA, SCALE, TRUTH, WIDE};
@@ -149,7 +150,7 @@ fn encode(folder: &Path, name: &str, video: &Path, log: &Path) -> Result<()> {
 }
 
 /// The pipeline of the demonstration: two files in, a video file out, and the same frames untouched for the comparison.
-fn enlarge(ultrawide: &Path, wide: &Path, video: &Path, raw: &Path, args: &Args, plugin_path: Option<PathBuf>) -> Pipeline {
+fn enlarge(ultrawide: &Path, wide: &Path, video: &Path, raw: &Path, args: &Args, plugin_path: Option<OsString>) -> Pipeline {
     let camera = "filesrc location={} ! decodebin ! videoconvert ! video/x-raw,format=RGB ! queue ! sr.";
     let model = args.model.as_ref().map(|file| file.to_string_lossy());
     let element = format!("refvsr name=sr device={}{}", args.device, if model.is_some() { " model-file={}" } else { "" });
