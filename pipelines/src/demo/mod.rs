@@ -159,10 +159,14 @@ fn enlarge(ultrawide: &Path, wide: &Path, video: &Path, raw: &Path, args: &Args,
         .line(&format!("{camera}ultrawide"), &[&file(ultrawide)])
         .line(&format!("{camera}wide"), &[&file(wide)])
         .line(&format!("{element} ! video/x-raw,format=RGB ! tee name=t"), model.as_deref().as_slice())
-        // The encoder holds many frames before the first comes out, so neither sink may wait for the other one's first.
-        .line("t. ! queue ! videoconvert ! video/x-raw,format=I420 ! x264enc pass=quant quantizer=16 ! h264parse ! mp4mux", &[])
-        .line("! filesink location={} async=false", &[&file(video)])
-        .line("t. ! queue ! filesink location={} async=false", &[&file(raw)])
+        // By default the encoder holds frames back, so that its file would wait for more while the other file's first frame waits for it.
+        // (async=false on the sinks is no way out: next to decodebin, GStreamer 1.22 then loses the end of the stream now and then.)
+        .line(
+            "t. ! queue ! videoconvert ! video/x-raw,format=I420 ! x264enc tune=zerolatency pass=quant quantizer=16 ! h264parse ! mp4mux",
+            &[],
+        )
+        .line("! filesink location={}", &[&file(video)])
+        .line("t. ! queue ! filesink location={}", &[&file(raw)])
 }
 
 /// Runs the pipeline while showing how many frames are in the file `raw`; gives the seconds it took.
