@@ -63,7 +63,8 @@ pub fn run_here(project: &Project, args: &[String]) -> Result<()> {
 fn script_text() -> String {
     format!(
         r#"#!/bin/sh
-# Runs the device check with the libtorch of this machine's python (torch {TORCH_VERSION}). Arguments go to the check.
+# Runs the device check with the libtorch of this machine's python (torch {TORCH_VERSION}). Arguments go to the check;
+# without any, it compares and then measures.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 torch=$(python3 -c 'import importlib.util, os
@@ -83,8 +84,24 @@ if [ "$version" != "{TORCH_VERSION}" ]; then
 fi
 export LD_LIBRARY_PATH="$torch/lib${{LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}}"
 export REFVSR_GOLDEN="$here/golden"
-echo "\$ LD_LIBRARY_PATH=$LD_LIBRARY_PATH REFVSR_GOLDEN=$REFVSR_GOLDEN $here/{EXAMPLE} $*" >&2
-exec "$here/{EXAMPLE}" "$@"
+check() {{
+    echo "\$ LD_LIBRARY_PATH=$LD_LIBRARY_PATH REFVSR_GOLDEN=$REFVSR_GOLDEN $here/{EXAMPLE} $*" >&2
+    "$here/{EXAMPLE}" "$@"
+}}
+# fp32 is compared as fp32: TF32 convolutions agree to three digits only.
+parity() {{
+    export NVIDIA_TF32_OVERRIDE=0
+    check parity "$@"
+}}
+if [ $# -eq 0 ]; then
+    (parity)
+    check bench
+elif [ "$1" = parity ]; then
+    shift
+    parity "$@"
+else
+    check "$@"
+fi
 "#
     )
 }

@@ -88,7 +88,7 @@ fn install_own(project: &Project, folder: &Path, wanted: Option<Flavour>) -> Res
     match flavour {
         Flavour::Cpu => eprintln!("libtorch: fetching the CPU part of {TORCH_VERSION}: 0.5 GB over the network, 0.5 GB on disk"),
         Flavour::Cuda => {
-            eprintln!("libtorch: fetching {TORCH_VERSION} with NVIDIA's libraries: about 2.3 GB over the network, 4 GB on disk")
+            eprintln!("libtorch: fetching {TORCH_VERSION} with NVIDIA's libraries: 2.5 GB over the network, 3.8 GB on disk")
         }
     }
     let downloads = deps.join("download");

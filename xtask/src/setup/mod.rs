@@ -25,7 +25,7 @@ pub struct Wants {
 pub enum Flavour {
     /// What runs on the processor: 0.5 GB to fetch, 0.5 GB on disk
     Cpu,
-    /// All of it, with NVIDIA's libraries: about 2.3 GB to fetch, 4 GB on disk
+    /// All of it, with NVIDIA's libraries: 2.5 GB to fetch, 3.8 GB on disk
     Cuda,
 }
 
