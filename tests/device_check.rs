@@ -24,7 +24,7 @@ fn parity_holds_and_says_so() {
 #[test]
 fn bench_prints_its_table() {
     let (good, text) = device_check(&["bench", "--device", "cpu", "--height", "16", "--width", "16", "--frames", "1"]);
-    assert!(good && text.contains("refvsr-small-mfid") && text.contains("16x16 in"), "{text}");
+    assert!(good && text.contains("refvsr-ir-mfid") && text.contains("16x16 in"), "{text}");
 }
 
 #[test]

@@ -108,3 +108,21 @@ fn windows_the_network_cannot_take_are_refused_in_words() {
     assert!(network.pad(&picture(9, 1)).unwrap().size() == [1, 3, 10, 4]);
     assert!(network.pad(&picture(9, 1).narrow(1, 0, 2)).is_err());
 }
+
+#[test]
+fn a_few_training_steps_of_information_refill_lower_the_loss() {
+    let clip = clips().into_iter().find(|c| c.name == "ir_x4_t9").unwrap();
+    let network = network(refvsr::ModelConfig { frame_num: 3, ..clip.config.clone() });
+    let wide: Vec<[&Tensor; 1]> = clip.wide.iter().map(|w| [w]).collect();
+    let window: Vec<Frame<'_>> = (0..3).map(|i| Frame { lr: &clip.ultrawide[i], references: &wide[i] }).collect();
+    let truth = common::scene(1.0, 1, 256, 256).to_kind(tch::Kind::Float) / 255.0;
+    let mut adam = tch::nn::OptimizerConfig::build(tch::nn::Adam::default(), network.weights(), 2e-4).unwrap();
+    let mut losses = vec![];
+    for _ in 0..4 {
+        let (out, _) = network.forward(&window, None, Run::Training).unwrap();
+        let loss = (out - &truth).abs().mean(tch::Kind::Float);
+        losses.push(loss.double_value(&[]));
+        adam.backward_step(&loss);
+    }
+    assert!(losses.windows(2).all(|pair| pair[1] < pair[0]), "{losses:?}");
+}
