@@ -46,7 +46,7 @@ pub struct Args {
     #[arg(short, long, default_value = "target/demo")]
     output: PathBuf,
     /// Frames to enlarge
-    #[arg(short = 'n', long, default_value_t = 12, value_parser = clap::value_parser!(u16).range(1..=10_000))]
+    #[arg(short = 'n', long, default_value_t = 12, value_parser = clap::value_parser!(u16).range(2..=10_000))]
     frames: u16,
     /// A video of yours to film instead (16:9, best 1080p or larger)
     #[arg(long, value_name = "VIDEO")]
