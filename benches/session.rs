@@ -12,9 +12,15 @@ fn picture(h: i64, w: i64) -> Tensor {
 }
 
 fn one_frame(c: &mut Criterion) {
-    let (h, w) = (60, 80);
-    let config = ModelConfig::preset("refvsr-small-mfid").expect("a preset");
-    let mut group = c.benchmark_group(format!("refvsr-small-mfid {w}x{h}"));
+    for preset in ["refvsr-small-mfid", "refvsr-ir-mfid"] {
+        one_frame_of(c, preset);
+    }
+}
+
+fn one_frame_of(c: &mut Criterion, preset: &str) {
+    let (h, w) = (64, 80);
+    let config = ModelConfig::preset(preset).expect("a preset");
+    let mut group = c.benchmark_group(format!("{preset} {w}x{h}"));
     group.sample_size(10);
 
     let network = Network::new(config, Device::Cpu).expect("a network");

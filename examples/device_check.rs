@@ -121,7 +121,7 @@ fn synchronize(device: Device) {
 fn bench(device: Device, h: i64, w: i64, frames: i64) -> Result<()> {
     println!("{w}x{h} in, {} frames, fp32, random weights", frames);
     println!("| preset               | plain, s/frame | session, s/frame | ratio | session MiB |");
-    for name in ["refvsr-small-mfid", "refvsr-mfid"] {
+    for name in ["refvsr-small-mfid", "refvsr-mfid", "refvsr-ir-mfid"] {
         let config = ModelConfig::preset(name)?;
         let m = config.look_ahead();
         let picture = || Tensor::f_rand([1, 3, h, w], (Kind::Float, device));

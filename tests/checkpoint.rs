@@ -78,6 +78,7 @@ fn every_variants_keys_and_shapes_are_the_networks() {
         ("x2", config(2, false)),
         ("hd_x4", hd(config(4, false))),
         ("full", full.clone()),
+        ("ir", ModelConfig { variant: Variant::RefVsrIr, ..config(4, false) }),
         ("small_full", ModelConfig { mid_channels: 24, num_blocks: 24, ..full }),
     ];
     for (name, config) in cases {
@@ -282,13 +283,6 @@ fn integers_are_no_weights() {
     let header = std::str::from_utf8(&bytes[8..header_end]).unwrap().replace("\"F32\"", "\"I32\"");
     let text = message(&safetensors(&header, &bytes[header_end..]));
     assert!(text.contains("is of type Int; f16, bf16, f32 or f64 expected"), "{text}");
-}
-
-#[test]
-fn information_refill_models_are_recognised_but_not_run_yet() {
-    let config = described("ir", "RefVSR_IR.pytorch");
-    let error = Network::new(config, Device::Cpu).unwrap_err().to_string();
-    assert!(error.contains("RefVSR-IR"), "{error}");
 }
 
 proptest! {

@@ -8,7 +8,8 @@ fn device_check(arguments: &[&str]) -> (bool, String) {
     let profile: PathBuf = here.ancestors().nth(2).unwrap().into();
     let program = profile.join("examples/device_check");
     let out = Command::new(&program).args(arguments).output();
-    let out = out.unwrap_or_else(|e| panic!("{}: {e}; `cargo test -p refvsr` builds it, `--test device_check` alone does not", program.display()));
+    let out = out
+        .unwrap_or_else(|e| panic!("{}: {e}; `cargo test -p refvsr` builds it, `--test device_check` alone does not", program.display()));
     (out.status.success(), String::from_utf8_lossy(&out.stdout).into_owned())
 }
 
@@ -16,14 +17,14 @@ fn device_check(arguments: &[&str]) -> (bool, String) {
 fn parity_holds_and_says_so() {
     let (good, text) = device_check(&["parity", "--device", "cpu"]);
     assert!(good, "{text}");
-    assert_eq!(text.matches("| ok").count(), 5 + 14, "{text}");
+    assert_eq!(text.matches("| ok").count(), 6 + 14, "{text}");
     assert!(!text.contains("FAIL"), "{text}");
 }
 
 #[test]
 fn bench_prints_its_table() {
     let (good, text) = device_check(&["bench", "--device", "cpu", "--height", "16", "--width", "16", "--frames", "1"]);
-    assert!(good && text.contains("refvsr-small-mfid") && text.contains("16x16 in"), "{text}");
+    assert!(good && text.contains("refvsr-ir-mfid") && text.contains("16x16 in"), "{text}");
 }
 
 #[test]

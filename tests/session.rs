@@ -6,7 +6,7 @@ use common::{clips, config, difference, network};
 use proptest::prelude::*;
 use refvsr::{
     Error, ModelConfig, Network, Session, SessionOptions, Triplet,
-    config::Recurrence,
+    config::{Recurrence, Variant},
     image::resize::bicubic_antialiased,
     net::{Frame, Kept, Run},
 };
@@ -113,6 +113,21 @@ fn every_window_and_reset_on_every_clip_length() {
     }
 }
 
+#[test]
+fn information_refill_equals_the_plain_form() {
+    let config = ModelConfig { variant: Variant::RefVsrIr, ..shapes().swap_remove(0) };
+    let (ultrawide, wide) = (clip(4, 20, 30, 11), clip(4, 20, 30, 12)); // padded to 64 x 64
+    let clean = ModelConfig { recurrence: Recurrence::Clean, ..config.clone() };
+    for (config, m, reset, n) in
+        [(&config, 0, None, 2), (&config, 1, Some(2), 4), (&config, 2, Some(3), 4), (&config, 3, None, 2), (&clean, 1, None, 2)]
+    {
+        let mut session = Session::new(network(config.clone()), options(m, reset)).unwrap();
+        let out = streamed(&mut session, &ultrawide[..n], &wide[..n]);
+        let what = format!("m = {m}, reset {reset:?}, {n} frames, {:?}", config.recurrence);
+        assert_same(&out, &plain(session.network(), &ultrawide[..n], &wide[..n], m, reset), &what);
+    }
+}
+
 fn session_network(session: Session) -> Network {
     let config = session.network().config().clone();
     network(config)
@@ -183,8 +198,10 @@ fn misuse_is_an_error_and_changes_nothing() {
 
 #[test]
 fn memory_is_bounded_by_the_look_ahead() {
-    for (m, reset) in [(0, None), (2, None), (2, Some(5))] {
-        let mut session = Session::new(network(shapes().swap_remove(0)), options(m, reset)).unwrap();
+    let shape = || shapes().swap_remove(0);
+    let refill = ModelConfig { variant: Variant::RefVsrIr, ..shape() };
+    for (config, m, reset) in [(shape(), 0, None), (shape(), 2, None), (shape(), 2, Some(5)), (refill, 1, None)] {
+        let mut session = Session::new(network(config), options(m, reset)).unwrap();
         let frame = clip(1, 8, 8, 6).swap_remove(0);
         let mut held = vec![];
         for _ in 0..30 {

@@ -10,6 +10,7 @@ use refvsr::{
     net::{
         Frame, Run,
         alignment::AlignedAttention,
+        edvr::Edvr,
         flow::{SpyNet, grid, twice, warp},
         matching::{FeatureMatch, Match},
     },
@@ -137,4 +138,25 @@ fn a_network_with_a_zero_last_convolution_puts_out_the_bicubic_picture() {
     let (lr, wide) = (input(&data, "uw", 1), input(&data, "w", 1));
     let (out, _) = network.forward(&[Frame { lr: &lr, references: &[&wide] }], None, Run::Streaming).unwrap();
     assert_close("bicubic", &out, &data["bicubic.up4"].clamp(0.0, 1.0), 1e-5);
+}
+
+#[test]
+fn edvr_features() {
+    let data = tensors("units.safetensors");
+    let vs = VarStore::new(Device::Cpu);
+    let edvr = Edvr::new(vs.root() / "edvr").unwrap();
+    fill(&vs);
+    let levels: Vec<_> = (0..5).map(|t| edvr.levels(&(common::scene(1.0, t, 40, 72).to_kind(Kind::Float) / 255.0)).unwrap()).collect();
+    let out = edvr.forward(std::array::from_fn(|i| &levels[i])).unwrap();
+    assert_close("edvr", &out.narrow(1, 0, 16), &data["edvr.features"], 1e-5);
+}
+
+#[test]
+fn the_scene_is_the_stored_input() {
+    let data = tensors("units.safetensors");
+    for (camera, zoom) in [("uw", 1.0), ("w", 2.0), ("t", 5.0)] {
+        for t in 0..3 {
+            assert!(common::scene(zoom, t, 40, 72).equal(&data[&format!("in.{camera}")].narrow(0, t, 1)), "{camera} {t}");
+        }
+    }
 }

@@ -1,1 +1,64 @@
-fn main() {}
+//! The `refvsr` command: what a model file is, and a demonstration of the GStreamer element on real footage.
+//!
+//! It reaches the element only by name, through `gst-launch-1.0`, as any application would.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command talks to the terminal")]
+
+mod canvas;
+mod demo;
+mod frames;
+mod gst;
+mod info;
+mod progress;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// Multi-camera video super-resolution with the GStreamer element `refvsr`.
+#[derive(Debug, Parser)]
+#[command(version, arg_required_else_help = true, propagate_version = true, after_help = AFTER_HELP)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const AFTER_HELP: &str = "\
+Examples:
+  refvsr demo                               films, enlarges and scores a short clip; see target/demo/
+  refvsr demo --model my.safetensors        the same with a model of yours
+  refvsr info refvsr-small-mfid.pytorch     what is in a model file
+
+The element itself is used from GStreamer: gst-inspect-1.0 refvsr lists its pads and properties,
+and pipelines/scripts/ holds ready gst-launch-1.0 lines for files, PNG sequences and live cameras.";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Print what a model file is: its variant, size, window, scale and recurrence
+    Info(info::Args),
+    /// Make a two-camera clip from real footage, enlarge it 4x through GStreamer and compare with the truth
+    Demo(demo::Args),
+}
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Info(args) => info::run(&args),
+        Command::Demo(args) => demo::run(&args),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("refvsr: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

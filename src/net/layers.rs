@@ -21,6 +21,13 @@ impl Conv {
         Self::strided(vs, input, output, k, 1)
     }
 
+    /// The same, starting as all zeros.
+    pub fn zero(vs: Path<'_>, input: i64, output: i64, k: i64) -> Result<Self> {
+        let zeros = Init::Const(0.0);
+        let (weight, bias) = (vs.f_var("weight", &[output, input, k, k], zeros)?, vs.f_var("bias", &[output], zeros)?);
+        Ok(Self { weight, bias, stride: 1, padding: k / 2 })
+    }
+
     /// The same with a stride.
     pub fn strided(vs: Path<'_>, input: i64, output: i64, k: i64, stride: i64) -> Result<Self> {
         let bound = 1.0 / ((input * k * k) as f64).sqrt();

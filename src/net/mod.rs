@@ -4,11 +4,14 @@
 //! [`Session`](crate::Session) is made of the same steps and computes each of them only once.
 
 pub mod alignment;
+pub mod deform;
+pub mod edvr;
 pub mod flow;
 mod layers;
 pub mod matching;
 mod network;
 pub mod propagation;
 pub mod reconstruction;
+pub mod refill;
 
 pub use network::{Frame, Kept, Network, Run};

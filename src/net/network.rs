@@ -1,10 +1,12 @@
 //! The whole network: its weights, and one window in, one frame out.
 
 use super::{
+    edvr::{FRAMES, Levels},
     flow::{Pyramid, SpyNet},
     layers::{Trunk, cat},
     propagation::{Motion, Propagation, Reference, State},
     reconstruction::Reconstruction,
+    refill::{Refill, Schedule, neighbours},
 };
 use crate::{
     Error, ModelConfig, Result,
@@ -25,6 +27,8 @@ pub struct Network {
     backward_resblocks: Trunk,
     forward_resblocks: Trunk,
     reconstruction: Reconstruction,
+    /// Of RefVSR-IR only.
+    refill: Option<Refill>,
 }
 
 /// One moment of a window, of a size that [`Network::pad`] gives.
@@ -39,7 +43,8 @@ pub struct Frame<'a> {
 /// How far the forward branch runs in a window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Run {
-    /// One step at the centre frame, from what the previous window kept there. A first window (nothing kept) starts at frame 0.
+    /// One step at the centre frame, from what the previous window kept there. A first window (nothing kept) starts at frame 0. RefVSR-IR runs
+    /// as in training.
     Streaming,
     /// From frame 0 to the centre in every window; what is kept is the state after frame 0.
     Training,
@@ -51,6 +56,8 @@ pub struct Kept {
     state: State,
     /// The frame the state belongs to.
     lr: Tensor,
+    /// The next window's key frames.
+    schedule: Schedule,
 }
 
 impl Kept {
@@ -58,7 +65,7 @@ impl Kept {
     pub fn detach(&self) -> Self {
         let State { feature, feature2, confidence } = &self.state;
         let state = State { feature: feature.detach(), feature2: feature2.detach(), confidence: confidence.detach() };
-        Self { state, lr: self.lr.shallow_clone() }
+        Self { state, lr: self.lr.shallow_clone(), schedule: self.schedule }
     }
 }
 
@@ -66,21 +73,24 @@ impl Network {
     /// A network with fresh weights.
     ///
     /// # Errors
-    /// [`Error::Config`] for a config outside its range, [`Error::Unsupported`] for RefVSR-IR.
+    /// [`Error::Config`] for a config outside its range.
     pub fn new(config: ModelConfig, device: Device) -> Result<Self> {
         config.validate()?;
-        if config.variant == Variant::RefVsrIr {
-            return Err(Error::Unsupported { what: "a RefVSR-IR model".into(), why: "this version runs RefVSR models only".into() });
-        }
         let weights = VarStore::new(device);
         let root = weights.root();
         let (c, blocks) = (config.mid_channels, config.num_blocks);
+        // RefVSR-IR's forward trunk also sees the backward branch's feature.
+        let (refill, forward_input) = match config.variant {
+            Variant::RefVsr => (None, 3 + c),
+            Variant::RefVsrIr => (Some(Refill::new(&root, c)?), 3 + 2 * c),
+        };
         Ok(Self {
             flow_net: SpyNet::new(&root / "FlowNet")?,
             propagation: Propagation::new(&root, &config)?,
             backward_resblocks: Trunk::new(&root / "backward_resblocks", 3 + c, c, blocks)?,
-            forward_resblocks: Trunk::new(&root / "forward_resblocks", 3 + c, c, blocks)?,
+            forward_resblocks: Trunk::new(&root / "forward_resblocks", forward_input, c, blocks)?,
             reconstruction: Reconstruction::new(&root, &config)?,
+            refill,
             config,
             weights,
         })
@@ -133,16 +143,15 @@ impl Network {
     }
 
     /// Pads a frame `[1, 3, H, W]` on the right and bottom, by reflection, to a size the network takes: sides that are multiples of the
-    /// matching kernel, of two or more matched positions.
+    /// matching kernel and at least two of them, for RefVSR-IR at least 64.
     ///
     /// # Errors
     /// [`Error::Shape`] for anything but an RGB frame.
     pub fn pad(&self, frame: &Tensor) -> Result<Tensor> {
         match frame.size()[..] {
             [1, 3, h, w] if h.min(w) >= 1 => {
-                let k = self.config.size_multiple();
-                // The ultra-wide frame has a position every K/2 pixels, the references every K: two of those.
-                let up = |n: i64| ((n + k - 1) / k).max(2) * k;
+                let (k, min) = (self.config.size_multiple(), self.min_size());
+                let up = |n: i64| (n.max(min) + k - 1) / k * k;
                 pad_to(frame, up(h), up(w))
             }
             ref other => Err(Error::Shape {
@@ -151,6 +160,12 @@ impl Network {
                 expected: "RGB, [1, 3, H, W] with H and W at least 1".into(),
             }),
         }
+    }
+
+    fn min_size(&self) -> i64 {
+        // The ultra-wide frame has a matched position every K/2 pixels, the references every K: two of those.
+        let matching = 2 * self.config.size_multiple();
+        if self.refill.is_some() { matching.max(Refill::MIN_SIZE) } else { matching }
     }
 
     /// The centre frame of a window at `scale` times its size, `[1, 3, s H, s W]` (not limited to \[0, 1\]), and what the next window's call
@@ -162,23 +177,29 @@ impl Network {
     /// [`Error::Shape`] for a window of an even length or frames of sizes that [`pad`](Self::pad) would change.
     pub fn forward(&self, window: &[Frame<'_>], kept: Option<&Kept>, run: Run) -> Result<(Tensor, Kept)> {
         self.check(window)?;
-        let m = window.len() / 2;
+        let (t, m) = (window.len(), window.len() / 2);
         let pyramids = window.iter().map(|f| SpyNet::pyramid(f.lr)).collect::<Result<Vec<_>>>()?;
         let references = window.iter().map(|f| self.propagation.reference(f.lr, f.references)).collect::<Result<Vec<_>>>()?;
-        let recurrence = self.config.recurrence;
+        let schedule = kept.map_or_else(Schedule::default, |kept| kept.schedule);
+        let refills = self.refills(window, schedule)?;
+        let (recurrence, whole) = (self.config.recurrence, self.refill.is_some());
 
-        // Backward, from the last frame of the window to the centre.
-        let mut backward = State::zero(window[m].lr, self.config.mid_channels)?;
-        for i in (m..window.len()).rev() {
-            if i + 1 < window.len() {
-                backward = backward.warp(&self.motion(&pyramids[i], &pyramids[i + 1])?, recurrence)?;
-            }
-            backward = self.backward_step(window[i].lr, &backward, &references[i])?;
+        // Backward, from the last frame of the window to the centre; with refill to the first.
+        let mut states: Vec<State> = vec![];
+        for i in (if whole { 0 } else { m }..t).rev() {
+            let state = match states.last() {
+                None => State::zero(window[i].lr, self.config.mid_channels)?,
+                Some(state) => state.warp(&self.motion(&pyramids[i], &pyramids[i + 1])?, recurrence)?,
+            };
+            states.push(self.backward_step(window[i].lr, &state, &references[i], refills[i].as_ref())?);
         }
+        let backward = |i: usize| &states[t - 1 - i];
 
         // Forward, from the first frame of a run or from what was kept, to the centre.
-        let start = if kept.is_none() || run == Run::Training { 0 } else { m };
-        let keep_at = if run == Run::Training { 0 } else { m };
+        let from_first = whole || run == Run::Training;
+        let start = if from_first || kept.is_none() { 0 } else { m };
+        let keep_at = if from_first { 0 } else { m };
+        let stale = if whole && m > 0 { Some(self.motion(&pyramids[0], &pyramids[1])?) } else { None };
         let mut forward = match kept {
             None => State::zero(window[m].lr, self.config.mid_channels)?,
             Some(kept) => kept.state.warp(&self.motion(&pyramids[start], &SpyNet::pyramid(&kept.lr)?)?, recurrence)?,
@@ -186,16 +207,29 @@ impl Network {
         let mut state_to_keep = None;
         for i in start..=m {
             if i > start {
-                forward = forward.warp_in_first_run(&self.motion(&pyramids[i], &pyramids[i - 1])?, recurrence)?;
+                forward = forward.warp_in_run(&self.motion(&pyramids[i], &pyramids[i - 1])?, stale.as_ref(), recurrence)?;
             }
-            forward = self.forward_step(window[i].lr, &forward, &references[i])?;
+            let seen_backward = whole.then(|| &backward(i).feature);
+            forward = self.forward_step(window[i].lr, &forward, &references[i], refills[i].as_ref(), seen_backward)?;
             if i == keep_at {
                 state_to_keep = Some(forward.shallow_clone());
             }
         }
 
-        let out = self.reconstruct(window[m].lr, &backward, &forward)?;
-        Ok((out, Kept { state: state_to_keep.unwrap_or(forward), lr: window[keep_at].lr.shallow_clone() }))
+        let out = self.reconstruct(window[m].lr, backward(m), &forward)?;
+        let state = state_to_keep.unwrap_or(forward);
+        Ok((out, Kept { state, lr: window[keep_at].lr.shallow_clone(), schedule: schedule.next(t) }))
+    }
+
+    /// The features of the window's key frames; none at the other positions, and none without refill.
+    fn refills(&self, window: &[Frame<'_>], schedule: Schedule) -> Result<Vec<Option<Tensor>>> {
+        let mut refills: Vec<Option<Tensor>> = window.iter().map(|_| None).collect();
+        let Some(refill) = &self.refill else { return Ok(refills) };
+        let levels = window.iter().map(|f| refill.edvr.levels(f.lr)).collect::<Result<Vec<_>>>()?;
+        for position in schedule.positions(window.len()) {
+            refills[position] = Some(refill.edvr.forward(neighbours(position, window.len()).map(|i| &levels[i]))?);
+        }
+        Ok(refills)
     }
 
     /// The motion from `frame` to where its pixels lie in `neighbour`.
@@ -208,21 +242,47 @@ impl Network {
         self.propagation.reference(lr, references)
     }
 
-    /// One step of the backward branch; `state` has been warped to this frame.
-    pub(crate) fn backward_step(&self, lr: &Tensor, state: &State, reference: &Reference) -> Result<State> {
-        self.step(&self.backward_resblocks, lr, state, reference)
+    /// One step of the backward branch; `state` has been warped to this frame. `refill` are a key frame's features.
+    pub(crate) fn backward_step(&self, lr: &Tensor, state: &State, reference: &Reference, refill: Option<&Tensor>) -> Result<State> {
+        let feature = match (&self.refill, refill) {
+            (Some(net), Some(refill)) => net.fuse_backward(&state.feature, refill)?,
+            _ => state.feature.shallow_clone(),
+        };
+        let feature = self.backward_resblocks.forward(&cat(&[lr, &feature])?)?;
+        self.propagation.forward(&state.with_feature(feature), reference)
     }
 
-    /// One step of the forward branch.
-    pub(crate) fn forward_step(&self, lr: &Tensor, state: &State, reference: &Reference) -> Result<State> {
-        self.step(&self.forward_resblocks, lr, state, reference)
+    /// One step of the forward branch. `backward` is the backward branch's feature at this frame, where the network is RefVSR-IR.
+    pub(crate) fn forward_step(
+        &self,
+        lr: &Tensor,
+        state: &State,
+        reference: &Reference,
+        refill: Option<&Tensor>,
+        backward: Option<&Tensor>,
+    ) -> Result<State> {
+        let feature = match (&self.refill, refill) {
+            (Some(net), Some(refill)) => net.fuse_forward(&state.feature, refill)?,
+            _ => state.feature.shallow_clone(),
+        };
+        let input: Vec<&Tensor> = std::iter::once(lr).chain(backward).chain(std::iter::once(&feature)).collect();
+        let feature = self.forward_resblocks.forward(&cat(&input)?)?;
+        self.propagation.forward(&state.with_feature(feature), reference)
     }
 
-    fn step(&self, trunk: &Trunk, lr: &Tensor, state: &State, reference: &Reference) -> Result<State> {
-        let feature = trunk.forward(&cat(&[lr, &state.feature])?)?;
-        let State { feature2, confidence, .. } = state;
-        let state = State { feature, feature2: feature2.shallow_clone(), confidence: confidence.shallow_clone() };
-        self.propagation.forward(&state, reference)
+    /// Whether key frames are refilled: RefVSR-IR.
+    pub(crate) fn has_refill(&self) -> bool {
+        self.refill.is_some()
+    }
+
+    /// What refilling takes of one frame; none where the network is not RefVSR-IR.
+    pub(crate) fn refill_levels(&self, lr: &Tensor) -> Result<Option<Levels>> {
+        self.refill.as_ref().map(|refill| refill.edvr.levels(lr)).transpose()
+    }
+
+    /// A key frame's features from five frames' levels.
+    pub(crate) fn refill_features(&self, frames: [&Levels; FRAMES]) -> Result<Option<Tensor>> {
+        self.refill.as_ref().map(|refill| refill.edvr.forward(frames)).transpose()
     }
 
     /// Both branches at a frame, joined into the output.
@@ -240,7 +300,7 @@ impl Network {
         let Some(first) = window.first().filter(|_| window.len() % 2 == 1) else {
             return wrong("window", format!("{} frames", window.len()), "an odd number");
         };
-        let (multiple, size) = (self.config.size_multiple(), first.lr.size());
+        let (multiple, min, size) = (self.config.size_multiple(), self.min_size(), first.lr.size());
         for frame in window {
             if frame.lr.size() != size {
                 return wrong("window", format!("{:?} beside {size:?}", frame.lr.size()), "frames of one size");
@@ -251,9 +311,9 @@ impl Network {
             for (what, picture) in std::iter::once(("ultra-wide frame", frame.lr)).chain(frame.references.iter().map(|r| ("reference", *r)))
             {
                 match picture.size()[..] {
-                    [1, 3, h, w] if h.min(w) >= 2 * multiple && h % multiple == 0 && w % multiple == 0 => (),
+                    [1, 3, h, w] if h.min(w) >= min && h % multiple == 0 && w % multiple == 0 => (),
                     ref other => {
-                        let expected = format!("[1, 3, H, W], H and W multiples of {multiple} and at least {}", 2 * multiple);
+                        let expected = format!("[1, 3, H, W], H and W multiples of {multiple} and at least {min}");
                         return wrong(what, format!("{other:?}"), &expected);
                     }
                 }

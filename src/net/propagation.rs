@@ -72,13 +72,15 @@ impl State {
         })
     }
 
-    /// [`warp`](Self::warp) as it is inside a first run of the forward branch: with [`Recurrence::Upstream`] the level-2 feature is dropped
-    /// and the warped level-1 feature takes its place, warped once more to twice the size. The published weights were trained so.
-    pub fn warp_in_first_run(&self, motion: &Motion, recurrence: Recurrence) -> Result<Self> {
+    /// [`warp`](Self::warp) as it is inside a run of the forward branch over several frames of a window: with [`Recurrence::Upstream`] the
+    /// level-2 feature is dropped and the warped level-1 feature takes its place, warped once more to twice the size; and RefVSR-IR moves that and the
+    /// confidence by a `stale` motion, that of the window's first frame to its second. The published weights were trained so.
+    pub fn warp_in_run(&self, motion: &Motion, stale: Option<&Motion>, recurrence: Recurrence) -> Result<Self> {
         match recurrence {
             Recurrence::Clean => self.warp(motion, recurrence),
             Recurrence::Upstream => {
                 let feature = warp(&self.feature, &motion.grid, recurrence)?;
+                let motion = stale.unwrap_or(motion);
                 let grid2 = grid(&twice(&motion.flow)?, size(&feature))?;
                 Ok(Self {
                     feature2: warp(&feature, &grid2, recurrence)?,
@@ -87,6 +89,11 @@ impl State {
                 })
             }
         }
+    }
+
+    /// The state with another level-1 feature.
+    pub(crate) fn with_feature(&self, feature: Tensor) -> Self {
+        Self { feature, ..self.shallow_clone() }
     }
 }
 

@@ -94,16 +94,16 @@ pub struct Clip {
     pub mean_std: Vec<(f64, f64)>,
 }
 
-/// All golden clips of RefVSR models.
+/// All golden clips.
 pub fn clips() -> Vec<Clip> {
     let data = tensors("network.safetensors");
     let configs: BTreeMap<String, serde_json::Value> = serde_json::from_slice(&std::fs::read(golden("network.json")).unwrap()).unwrap();
     configs
         .into_iter()
-        .filter(|(_, c)| c["variant"] == "RefVSR")
         .map(|(name, c)| {
             let number = |key: &str| c[key].as_i64().unwrap();
             let config = ModelConfig {
+                variant: if c["variant"] == "RefVSR_IR" { Variant::RefVsrIr } else { Variant::RefVsr },
                 mid_channels: number("mid_channels"),
                 num_blocks: number("num_blocks"),
                 frame_num: number("frame_num") as usize,

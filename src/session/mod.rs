@@ -3,15 +3,18 @@
 //! It computes what [`Network::forward`] computes for every window, frame for frame and bit for bit, from the same steps; but whatever depends on
 //! one frame or on one pair of neighbours is computed once, when the frame comes, and kept only as long as a window can need it.
 
+mod clip;
+
 use crate::{
     Error, Network, Result,
     image::resize::{bicubic_antialiased, reference_size},
     net::{
-        flow::{Pyramid, SpyNet},
-        propagation::{Motion, Reference, State},
+        flow::SpyNet,
+        propagation::State,
+        refill::{Schedule, neighbours},
     },
 };
-use std::collections::VecDeque;
+use clip::{Clip, Held, Window, found};
 use tch::{Kind, Tensor};
 
 /// What the three cameras saw at one moment. Each is RGB, `[1, 3, H, W]`, f32 in \[0, 1\], on the network's device.
@@ -91,46 +94,6 @@ pub struct Session {
     clip: Clip,
 }
 
-/// All state of a clip; a reset replaces it.
-#[derive(Debug, Default)]
-struct Clip {
-    /// Consecutive frames that a window may still need, oldest first.
-    frames: VecDeque<Held>,
-    /// Frames no longer held: the number of `frames[0]`.
-    gone: usize,
-    /// Frames sent.
-    sent: usize,
-    /// Frames received.
-    received: usize,
-    drained: bool,
-    /// Pyramid of the newest frame.
-    pyramid: Option<Pyramid>,
-    /// The forward branch after the last output.
-    forward: Option<State>,
-    /// Height and width of the frames as they were sent.
-    size: Option<(i64, i64)>,
-}
-
-/// A frame and what depends on it, or on it and a neighbour, alone.
-#[derive(Debug)]
-struct Held {
-    /// Padded.
-    lr: Tensor,
-    reference: Reference,
-    /// From this frame to the one before.
-    to_previous: Option<Motion>,
-    /// From this frame to the one after.
-    to_next: Option<Motion>,
-    /// From this frame to itself, which a network need not see as zero: windows repeat the first and last frames of a clip.
-    to_itself: Option<Motion>,
-}
-
-impl Clip {
-    fn frame(&self, number: usize) -> &Held {
-        &self.frames[number - self.gone]
-    }
-}
-
 impl Session {
     /// The options a model was made for: its own look-ahead and reset interval; RealMCVSR's zooms of 2 and 5.
     pub fn options_of(network: &Network) -> SessionOptions {
@@ -193,14 +156,7 @@ impl Session {
 
     /// Bytes of device memory held for the weights and for all frames in flight. What a step needs while it runs comes on top.
     pub fn memory(&self) -> usize {
-        let clip = &self.clip;
-        let frames = clip.frames.iter().flat_map(|held| {
-            let motions = [&held.to_previous, &held.to_next, &held.to_itself];
-            let motions = motions.into_iter().flatten().flat_map(Motion::tensors);
-            std::iter::once(&held.lr).chain(held.reference.tensors()).chain(motions)
-        });
-        let rest = clip.pyramid.iter().flat_map(Pyramid::tensors).chain(clip.forward.iter().flat_map(State::tensors));
-        self.network.weight_bytes() + frames.chain(rest).map(|t| t.numel() * t.kind().elt_size_in_bytes()).sum::<usize>()
+        self.network.weight_bytes() + self.clip.bytes()
     }
 
     /// The network.
@@ -229,6 +185,7 @@ impl Session {
         };
         let references: Vec<&Tensor> = std::iter::once(&wide).chain(&tele).collect();
         let reference = self.network.reference(&lr, &references)?;
+        let levels = self.network.refill_levels(&lr)?;
 
         let pyramid = SpyNet::pyramid(&lr)?;
         let network = &self.network;
@@ -240,7 +197,7 @@ impl Session {
         if let Some(previous) = self.clip.frames.back_mut() {
             previous.to_next = to_next;
         }
-        self.clip.frames.push_back(Held { lr, reference, to_previous, to_next: None, to_itself });
+        self.clip.frames.push_back(Held { lr, reference, levels, to_previous, to_next: None, to_itself });
         self.clip.pyramid = Some(pyramid);
         self.clip.size = Some(size);
         self.clip.sent += 1;
@@ -249,60 +206,103 @@ impl Session {
 
     /// Computes output `n`, which is the next and can be computed.
     fn finish(&mut self, n: usize) -> Result<Tensor> {
-        let m = self.look_ahead();
-        let last = self.clip.sent - 1;
-        if n + m > last {
+        let (m, t) = (self.look_ahead(), 2 * self.look_ahead() + 1);
+        if n + m + 1 > self.clip.sent {
             self.find_motion_of_last_to_itself()?;
         }
-        let backward = self.backward(n, m, last)?;
-        let forward = if self.is_first(n) { self.forward_run(n, m)? } else { self.forward_step(n)? };
-        let out = self.network.reconstruct(&self.clip.frame(n).lr, &backward, &forward)?.f_clamp(0.0, 1.0)?;
+        let schedule = if self.is_first(n) { Schedule::default() } else { self.clip.schedule };
+        if self.network.has_refill() {
+            self.clip.refills = self.refills(self.clip.window(n, m), schedule)?;
+        }
+        let window = self.clip.window(n, m);
+        let (backward, features) = self.backward(window, schedule)?;
+        let (forward, kept) = self.forward(window, schedule, &features)?;
+        let out = self.network.reconstruct(&window.frame(m).lr, &backward, &forward)?.f_clamp(0.0, 1.0)?;
         let (h, w) = self.clip.size.unwrap_or_default();
         let scale = self.network.config().scale;
         let out = out.f_narrow(2, 0, scale * h)?.f_narrow(3, 0, scale * w)?;
 
-        self.clip.forward = Some(forward);
+        self.clip.forward = Some(kept.unwrap_or(forward));
+        self.clip.schedule = schedule.next(t);
         self.clip.received = n + 1;
         self.forget(n + 1, m);
         Ok(out)
     }
 
-    /// The backward branch, from the end of the window to frame `n`. Beyond the clip's last frame that one is repeated.
-    fn backward(&self, n: usize, m: usize, last: usize) -> Result<State> {
-        let clip = &self.clip;
-        let mut state = State::zero(&clip.frame(n).lr, self.network.config().mid_channels)?;
-        for position in (n..=n + m).rev() {
-            let frame = clip.frame(position.min(last));
-            if position < n + m {
-                let motion = if position < last { &frame.to_next } else { &frame.to_itself };
-                state = state.warp(found(motion)?, self.network.recurrence())?;
+    /// The backward branch: from the end of the window to its centre, whose state it gives; with refill on to the first frame. Then it also
+    /// gives its level-1 features at the positions up to the centre.
+    fn backward(&self, window: Window<'_>, schedule: Schedule) -> Result<(State, Vec<Tensor>)> {
+        let (m, t) = (window.centre(), window.frames());
+        let whole = self.network.has_refill();
+        let mut state = State::zero(&window.frame(m).lr, self.network.config().mid_channels)?;
+        let mut centre = None;
+        let mut features = vec![];
+        for i in (if whole { 0 } else { m }..t).rev() {
+            if i + 1 < t {
+                state = state.warp(window.to_next(i)?, self.network.recurrence())?;
             }
-            state = self.network.backward_step(&frame.lr, &state, &frame.reference)?;
+            let Held { lr, reference, .. } = window.frame(i);
+            state = self.network.backward_step(lr, &state, reference, self.refill_at(window, schedule, i))?;
+            if i == m {
+                centre = Some(state.shallow_clone());
+            }
+            if i <= m {
+                features.insert(0, state.feature.shallow_clone());
+            }
         }
-        Ok(state)
+        Ok((centre.unwrap_or(state), features))
     }
 
-    /// The forward branch from nothing, over the window's first half. Before the clip's first frame that one is repeated.
-    fn forward_run(&self, n: usize, m: usize) -> Result<State> {
-        let clip = &self.clip;
-        let mut state = State::zero(&clip.frame(n).lr, self.network.config().mid_channels)?;
-        for back in (0..=m).rev() {
-            let frame = clip.frame(n.saturating_sub(back));
-            if back < m {
-                let motion = if n > back { &frame.to_previous } else { &frame.to_itself };
-                state = state.warp_in_first_run(found(motion)?, self.network.recurrence())?;
+    /// The forward branch at the window's centre: one step on from the last output, or all the way from the window's first frame where a run starts
+    /// and, with refill, always. What is to be kept comes second, where it is not the same.
+    fn forward(&self, window: Window<'_>, schedule: Schedule, backward: &[Tensor]) -> Result<(State, Option<State>)> {
+        let m = window.centre();
+        let (whole, recurrence) = (self.network.has_refill(), self.network.recurrence());
+        let first = self.is_first(window.number(m));
+        let start = if whole || first { 0 } else { m };
+        let mut state = if first {
+            State::zero(&window.frame(m).lr, self.network.config().mid_channels)?
+        } else {
+            found(&self.clip.forward)?.warp(window.to_former(start)?, recurrence)?
+        };
+        let stale = if whole && m > 0 { Some(window.to_next(0)?) } else { None };
+        let mut kept = None;
+        for i in start..=m {
+            if i > start {
+                state = state.warp_in_run(window.to_previous(i)?, stale, recurrence)?;
             }
-            state = self.network.forward_step(&frame.lr, &state, &frame.reference)?;
+            let Held { lr, reference, .. } = window.frame(i);
+            let seen_backward = if whole { backward.get(i) } else { None };
+            state = self.network.forward_step(lr, &state, reference, self.refill_at(window, schedule, i), seen_backward)?;
+            if whole && i == 0 {
+                kept = Some(state.shallow_clone());
+            }
         }
-        Ok(state)
+        Ok((state, kept))
     }
 
-    /// The forward branch one frame on from the last output.
-    fn forward_step(&self, n: usize) -> Result<State> {
-        let frame = self.clip.frame(n);
-        let kept = found(&self.clip.forward)?;
-        let state = kept.warp(found(&frame.to_previous)?, self.network.recurrence())?;
-        self.network.forward_step(&frame.lr, &state, &frame.reference)
+    /// The features of a window's key frames, by the five frames they are made of. Most are those of the window before.
+    fn refills(&self, window: Window<'_>, schedule: Schedule) -> Result<Vec<clip::Refill>> {
+        let mut refills = vec![];
+        for position in schedule.positions(window.frames()) {
+            let frames = neighbours(position, window.frames()).map(|i| window.number(i));
+            let features = match self.clip.refill(frames) {
+                Some(features) => features.shallow_clone(),
+                None => {
+                    let levels = frames.map(|number| found(&self.clip.frame(number).levels));
+                    let [a, b, c, d, e] = levels;
+                    found(&self.network.refill_features([a?, b?, c?, d?, e?])?)?.shallow_clone()
+                }
+            };
+            refills.push((frames, features));
+        }
+        Ok(refills)
+    }
+
+    /// The features to refill from at a position, where it is a key frame's.
+    fn refill_at(&self, window: Window<'_>, schedule: Schedule, position: usize) -> Option<&Tensor> {
+        let key = self.network.has_refill() && schedule.positions(window.frames()).any(|p| p == position);
+        key.then(|| neighbours(position, window.frames()).map(|i| window.number(i))).and_then(|frames| self.clip.refill(frames))
     }
 
     fn is_first(&self, n: usize) -> bool {
@@ -310,34 +310,23 @@ impl Session {
     }
 
     fn find_motion_of_last_to_itself(&mut self) -> Result<()> {
-        if let (Some(last), Some(pyramid)) = (self.clip.frames.back_mut(), &self.clip.pyramid) {
-            if last.to_itself.is_none() {
-                last.to_itself = Some(self.network.motion(pyramid, pyramid)?);
-            }
+        if let (Some(last), Some(pyramid)) = (self.clip.frames.back_mut(), &self.clip.pyramid)
+            && last.to_itself.is_none()
+        {
+            last.to_itself = Some(self.network.motion(pyramid, pyramid)?);
         }
         Ok(())
     }
 
-    /// Drops frames that no window from output `next` on can need: those before it, but for the ones a coming first run starts at.
+    /// Drops frames that no window from output `next` on can need: those before it, but for the ones a coming run starts at.
     fn forget(&mut self, next: usize, m: usize) {
-        let needed = match self.options.reset_interval {
-            Some(r) => next.min(next.next_multiple_of(r).saturating_sub(m)),
-            None => next,
-        };
+        let run = if self.network.has_refill() { Some(next) } else { self.options.reset_interval.map(|r| next.next_multiple_of(r)) };
+        let needed = run.map_or(next, |run| next.min(run.saturating_sub(m)));
         while self.clip.gone < needed && !self.clip.frames.is_empty() {
             self.clip.frames.pop_front();
             self.clip.gone += 1;
         }
     }
-}
-
-/// Something that must have been computed when its frame came.
-fn found<T>(value: &Option<T>) -> Result<&T> {
-    value.as_ref().ok_or_else(|| Error::Shape {
-        what: "session".into(),
-        actual: "a step without its predecessor".into(),
-        expected: "frames in order".into(),
-    })
 }
 
 /// A reference frame at the size at which one of its pixels covers half an ultra-wide pixel.

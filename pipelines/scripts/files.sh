@@ -1,0 +1,32 @@
+#!/bin/sh
+# Two video files in, one 4x video file out.
+set -eu
+
+usage() {
+    cat >&2 <<'END'
+usage: files.sh ULTRAWIDE WIDE OUTPUT [PROPERTY=VALUE ...]
+
+Enlarges the video file ULTRAWIDE with detail from WIDE, a video of the same scene through a lens twice as long, and
+writes H.264 to OUTPUT (.mp4, anything else becomes Matroska). Frames are paired by their time in the files.
+Properties of the element may follow: device=cuda:0 model-file=my.safetensors wide-zoom=1.9 (gst-inspect-1.0 refvsr lists all).
+END
+    exit 2
+}
+
+[ $# -ge 3 ] || usage
+ultrawide=$1 wide=$2 output=$3
+shift 3
+for file in "$ultrawide" "$wide"; do
+    [ -r "$file" ] || { echo "files.sh: cannot read $file" >&2; exit 1; }
+done
+case $output in
+    *.mp4) mux=mp4mux ;;
+    *) mux=matroskamux ;;
+esac
+
+exec gst-launch-1.0 -e \
+    filesrc location="$ultrawide" ! decodebin ! videoconvert ! queue ! sr.ultrawide \
+    filesrc location="$wide" ! decodebin ! videoconvert ! queue ! sr.wide \
+    refvsr name=sr "$@" ! progressreport update-freq=2 \
+    ! videoconvert ! video/x-raw,format=I420 ! x264enc pass=quant quantizer=18 ! h264parse ! "$mux" \
+    ! filesink location="$output"

@@ -1,0 +1,93 @@
+//! How near each enlargement comes to the truth.
+
+use super::triplet::{Lens, SCALE, TRUTH};
+use crate::frames::{Reader, Rect, rounded};
+use anyhow::Result;
+use refvsr::metrics::{psnr, ssim};
+use tch::Tensor;
+
+/// The largest upright rectangle, in pixels of the truth, that the lens sees all of (for rolls well below 45 degrees).
+pub fn inside(lens: &Lens) -> Rect {
+    let [tl, tr, br, bl] = lens.field(TRUTH);
+    let (left, right) = (tl.0.max(bl.0).ceil().max(0.0), tr.0.min(br.0).floor().min(TRUTH.width as f64));
+    let (top, bottom) = (tl.1.max(tr.1).ceil().max(0.0), bl.1.min(br.1).floor().min(TRUTH.height as f64));
+    Rect { x: left as i64, y: top as i64, width: (right - left) as i64, height: (bottom - top) as i64 }
+}
+
+/// Mean PSNR in dB and mean SSIM.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Score {
+    pub psnr: f64,
+    pub ssim: f64,
+}
+
+impl Score {
+    fn add(&mut self, frame: &Tensor, truth: &Tensor, frames: usize) -> Result<()> {
+        self.psnr += psnr(frame, truth)? / frames as f64;
+        self.ssim += ssim(frame, truth)? / frames as f64;
+        Ok(())
+    }
+}
+
+impl std::fmt::Display for Score {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:5.2} dB / {:.4}", self.psnr, self.ssim)
+    }
+}
+
+/// Bicubic and our scores over one region.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Pair {
+    pub bicubic: Score,
+    pub ours: Score,
+}
+
+/// Scores of a clip.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Scores {
+    /// Over whole frames.
+    pub whole: Pair,
+    /// Over what the wide camera sees.
+    pub inside: Pair,
+    /// Our frames are the bicubic ones, within 8-bit rounding.
+    pub ours_is_bicubic: bool,
+}
+
+/// The network's own base: bicubic enlargement, as it comes out of an 8-bit file.
+pub fn bicubic(frame: &Tensor) -> Result<Tensor> {
+    let (height, width) = (frame.size()[2] * SCALE, frame.size()[3] * SCALE);
+    rounded(&frame.f_upsample_bicubic2d([height, width], false, None::<f64>, None::<f64>)?)
+}
+
+/// Scores our frames and bicubic ones against the truth.
+pub fn score(ultrawide: &mut Reader, ours: &mut Reader, truth: &mut Reader, lens: &Lens) -> Result<Scores> {
+    let frames = truth.len();
+    let inside = inside(lens);
+    let mut scores = Scores { ours_is_bicubic: true, ..Scores::default() };
+    for n in 0..frames {
+        let (truth, ours, base) = (truth.frame(n)?, ours.frame(n)?, bicubic(&ultrawide.frame(n)?)?);
+        scores.whole.bicubic.add(&base, &truth, frames)?;
+        scores.whole.ours.add(&ours, &truth, frames)?;
+        scores.inside.bicubic.add(&inside.of(&base)?, &inside.of(&truth)?, frames)?;
+        scores.inside.ours.add(&inside.of(&ours)?, &inside.of(&truth)?, frames)?;
+        let off = ours.f_sub(&base)?.f_abs()?.f_max()?.f_double_value(&[])?;
+        scores.ours_is_bicubic &= off < 1.5 / 255.0;
+    }
+    Ok(scores)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::triplet::WIDE;
+    use super::*;
+
+    #[test]
+    fn inside_is_inside_the_field() {
+        let ideal = Lens { shift: (0.0, 0.0), roll: 0.0, ..WIDE };
+        assert_eq!(inside(&ideal), Rect { x: 256, y: 144, width: 512, height: 288 });
+        let r = inside(&WIDE);
+        let field = WIDE.field(TRUTH);
+        assert!(r.x as f64 >= field[3].0 && (r.x + r.width) as f64 <= field[1].0 && r.width > 500, "{r:?}");
+        assert!(r.y as f64 >= field[1].1 && (r.y + r.height) as f64 <= field[3].1 && r.height > 280, "{r:?}");
+    }
+}

@@ -1,0 +1,144 @@
+//! What a session remembers of the clip it is in, and a window's view of it.
+
+use crate::{
+    Error, Result,
+    net::{
+        edvr::{FRAMES, Levels},
+        flow::Pyramid,
+        propagation::{Motion, Reference, State},
+        refill::Schedule,
+    },
+};
+use std::collections::VecDeque;
+use tch::Tensor;
+
+/// A key frame's features (RefVSR-IR), and the numbers of the frames they are made of.
+pub type Refill = ([usize; FRAMES], Tensor);
+
+/// All state of a clip; a reset replaces it.
+#[derive(Debug, Default)]
+pub struct Clip {
+    /// Consecutive frames that a window may still need, oldest first.
+    pub frames: VecDeque<Held>,
+    /// Frames no longer held: the number of `frames[0]`.
+    pub gone: usize,
+    /// Frames sent.
+    pub sent: usize,
+    /// Frames received.
+    pub received: usize,
+    pub drained: bool,
+    /// Pyramid of the newest frame.
+    pub pyramid: Option<Pyramid>,
+    /// The forward branch, as the last window left it.
+    pub forward: Option<State>,
+    /// The next window's key frames.
+    pub schedule: Schedule,
+    /// The last window's key frames' features.
+    pub refills: Vec<Refill>,
+    /// Height and width of the frames as they were sent.
+    pub size: Option<(i64, i64)>,
+}
+
+/// A frame and what depends on it, or on it and a neighbour, alone.
+#[derive(Debug)]
+pub struct Held {
+    /// Padded.
+    pub lr: Tensor,
+    pub reference: Reference,
+    /// What refilling takes of it, where the network is RefVSR-IR.
+    pub levels: Option<Levels>,
+    /// From this frame to the one before.
+    pub to_previous: Option<Motion>,
+    /// From this frame to the one after.
+    pub to_next: Option<Motion>,
+    /// From this frame to itself, which a network need not see as zero: windows repeat the first and last frames of a clip.
+    pub to_itself: Option<Motion>,
+}
+
+impl Clip {
+    /// The frame of this number, which must be held.
+    pub fn frame(&self, number: usize) -> &Held {
+        &self.frames[number - self.gone]
+    }
+
+    /// The features made of these frames, where the last window had them.
+    pub fn refill(&self, frames: [usize; FRAMES]) -> Option<&Tensor> {
+        self.refills.iter().find(|(of, _)| *of == frames).map(|(_, features)| features)
+    }
+
+    /// The window about frame `n`.
+    pub fn window(&self, n: usize, look_ahead: usize) -> Window<'_> {
+        Window { clip: self, n, m: look_ahead }
+    }
+
+    /// Bytes of all tensors held.
+    pub fn bytes(&self) -> usize {
+        let frames = self.frames.iter().flat_map(|held| {
+            let motions = [&held.to_previous, &held.to_next, &held.to_itself];
+            let motions = motions.into_iter().flatten().flat_map(Motion::tensors);
+            let levels = held.levels.iter().flat_map(Levels::tensors);
+            std::iter::once(&held.lr).chain(held.reference.tensors()).chain(motions).chain(levels)
+        });
+        let branches = self.pyramid.iter().flat_map(Pyramid::tensors).chain(self.forward.iter().flat_map(State::tensors));
+        let refills = self.refills.iter().map(|(_, features)| features);
+        frames.chain(branches).chain(refills).map(|t| t.numel() * t.kind().elt_size_in_bytes()).sum()
+    }
+}
+
+/// The 2m + 1 frames about one. Positions before the clip's first frame repeat that one, positions after its last that.
+#[derive(Clone, Copy)]
+pub struct Window<'a> {
+    clip: &'a Clip,
+    n: usize,
+    m: usize,
+}
+
+impl<'a> Window<'a> {
+    pub fn frames(self) -> usize {
+        2 * self.m + 1
+    }
+
+    /// The centre's position.
+    pub fn centre(self) -> usize {
+        self.m
+    }
+
+    /// The number in the clip of the frame at a position.
+    pub fn number(self, position: usize) -> usize {
+        (self.n + position).saturating_sub(self.m).min(self.clip.sent.saturating_sub(1))
+    }
+
+    pub fn frame(self, position: usize) -> &'a Held {
+        self.clip.frame(self.number(position))
+    }
+
+    /// From the frame at a position to the one at the next.
+    pub fn to_next(self, position: usize) -> Result<&'a Motion> {
+        let frame = self.frame(position);
+        found(if self.number(position) == self.number(position + 1) { &frame.to_itself } else { &frame.to_next })
+    }
+
+    /// From the frame at a position, which is not the first, to the one at the position before.
+    pub fn to_previous(self, position: usize) -> Result<&'a Motion> {
+        self.back(position, self.number(position - 1))
+    }
+
+    /// From the frame at a position to the one at the same position of the window before this.
+    pub fn to_former(self, position: usize) -> Result<&'a Motion> {
+        self.back(position, Window { n: self.n.saturating_sub(1), ..self }.number(position))
+    }
+
+    fn back(self, position: usize, number: usize) -> Result<&'a Motion> {
+        let frame = self.frame(position);
+        found(if self.number(position) == number { &frame.to_itself } else { &frame.to_previous })
+    }
+}
+
+/// Something that must have been computed when its frame came.
+pub fn found<T>(value: &Option<T>) -> Result<&T> {
+    value.as_ref().ok_or_else(|| Error::Shape {
+        what: "session".into(),
+        actual: "a step without its predecessor".into(),
+        expected: "frames in order".into(),
+    })
+}
