@@ -288,6 +288,32 @@ fn a_wide_pad_linked_late_takes_part() {
 }
 
 #[test]
+fn a_wide_pad_unlinked_in_mid_stream_stalls_nothing() {
+    let mut rig = Rig::new(element());
+    let Rig { element, ultrawide, wide, .. } = &mut rig;
+    wide.as_mut().unwrap().push(frame(WIDE, 0)).unwrap();
+    ultrawide.push(frame(ULTRAWIDE, 0)).unwrap();
+    eventually("the first frame", || stat(element, "frames-in") == 1);
+    let pad = element.static_pad("wide").unwrap();
+    pad.peer().unwrap().unlink(&pad).unwrap();
+    ultrawide.push(frame(ULTRAWIDE, 1)).unwrap();
+    ultrawide.push_event(gst::event::Eos::new());
+    let moments = [0, 1].map(|n| (picture(ULTRAWIDE, n), Some(picture(WIDE, 0)), None));
+    assert_pictures(&rig.until_eos(), &expected(&moments, 1));
+}
+
+#[test]
+fn tele_is_one_request_pad_and_may_stay_unlinked() {
+    let mut rig = Rig::new(element());
+    let tele = rig.element.request_pad_simple("tele").unwrap();
+    assert_eq!(tele.name(), "tele");
+    let out = rig.run(frames(ULTRAWIDE, 0..3), frames(WIDE, 0..3), vec![]);
+    assert_pictures(&out, &expected(&together(0..3), 1));
+    rig.element.release_request_pad(&tele);
+    assert!(rig.element.static_pad("tele").is_none());
+}
+
+#[test]
 fn live_streams_go_on_without_what_is_late() {
     // The harness's clock stands still until it is cranked: time is up when the test says so.
     let element = with_lookahead(0);

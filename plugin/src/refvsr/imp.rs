@@ -1,7 +1,7 @@
 //! The element's virtual functions.
 //!
-//! Three locks, each held for a moment only and never over a call into the base class, the bus or the network: `settings`, `state`, and
-//! the list of unlinked pads. The streaming thread takes [`Work`] out of the state for as long as it needs it.
+//! Two locks, `settings` and `state`, each held for a moment only and never over a call into the base class, the bus or the network. The
+//! streaming thread takes [`Work`] out of the state for as long as it needs it. (The list of unlinked pads has a lock of its own.)
 
 use super::{
     MissingReference, caps,
@@ -830,7 +830,7 @@ impl RefVsr {
         if self.state.lock().unwrap().scale == 0 {
             return; // stopped meanwhile
         }
-        for pad in self.references().into_iter().filter(|pad| !pad.is_linked()) {
+        for pad in self.references() {
             if self.unlinked.end(&pad) {
                 gst::element_imp_warning!(
                     self,

@@ -12,6 +12,9 @@ use std::sync::Mutex;
 pub const GRACE: gst::ClockTime = gst::ClockTime::SECOND;
 
 /// The pads that were ended, and the timers that will end others.
+///
+/// The lock is held while a pad is ended or revived, so that the two cannot overtake each other: a pad that is linked meanwhile is
+/// revived after its end. Nothing that these events lead to takes the lock.
 #[derive(Debug, Default)]
 pub struct Unlinked {
     inner: Mutex<Inner>,
@@ -41,22 +44,21 @@ impl Unlinked {
         }
     }
 
-    /// Ends a pad. `false`: it was ended before.
+    /// Ends a pad if nothing is linked to it. `false`: something is, or the pad was ended before.
     pub fn end(&self, pad: &AggregatorPad) -> bool {
-        {
-            let mut inner = self.inner.lock().unwrap();
-            if inner.ended.contains(pad) {
-                return false;
-            }
-            inner.ended.push(pad.clone());
+        let mut inner = self.inner.lock().unwrap();
+        if pad.is_linked() || inner.ended.contains(pad) {
+            return false;
         }
+        inner.ended.push(pad.clone());
         send_eos(pad);
         true
     }
 
-    /// Takes the end of a pad back, where it was of our making.
+    /// Takes the end of a pad back, where it was of our making. To be called when the pad has been linked.
     pub fn revive(&self, pad: &AggregatorPad) {
-        if self.forget(pad) {
+        let mut inner = self.inner.lock().unwrap();
+        if inner.take(pad) {
             pad.send_event(gst::event::FlushStart::new());
             pad.send_event(gst::event::FlushStop::new(false));
         }
@@ -70,12 +72,9 @@ impl Unlinked {
         }
     }
 
-    /// A pad that is gone or starts afresh. Whether it had been ended.
-    pub fn forget(&self, pad: &AggregatorPad) -> bool {
-        let mut inner = self.inner.lock().unwrap();
-        let before = inner.ended.len();
-        inner.ended.retain(|p| p != pad);
-        inner.ended.len() < before
+    /// Forgets a pad that is gone.
+    pub fn forget(&self, pad: &AggregatorPad) {
+        self.inner.lock().unwrap().take(pad);
     }
 
     /// The element stops.
@@ -84,6 +83,15 @@ impl Unlinked {
         for timer in inner.timers {
             timer.unschedule();
         }
+    }
+}
+
+impl Inner {
+    /// Removes a pad from those that were ended. Whether it was one.
+    fn take(&mut self, pad: &AggregatorPad) -> bool {
+        let before = self.ended.len();
+        self.ended.retain(|p| p != pad);
+        self.ended.len() < before
     }
 }
 
