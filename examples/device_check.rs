@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! device_check parity [--device auto|cpu|cuda|cuda:N]
-//! device_check bench  [--device ...] [--height 270] [--width 480] [--frames 8]
+//! device_check bench  [--device ...] [--height 270] [--width 480] [--frames 8] [--presets refvsr-small-mfid,refvsr-mfid,refvsr-ir-mfid]
 //! ```
 //!
 //! `cargo xtask device-check pack` carries it to such a machine. Set `NVIDIA_TF32_OVERRIDE=0` for `parity`: with TF32 convolutions fp32 results agree
@@ -33,7 +33,8 @@ fn main() -> std::process::ExitCode {
             Some("parity") => parity(device).map_err(|e| e.to_string()),
             Some("bench") => {
                 let (h, w, frames) = (number("--height", 270)?, number("--width", 480)?, number("--frames", 8)?);
-                bench(device, h, w, frames).map(|()| true).map_err(|e| e.to_string())
+                let presets = option("--presets").unwrap_or("refvsr-small-mfid,refvsr-mfid,refvsr-ir-mfid");
+                bench(device, (h, w), frames, presets).map(|()| true).map_err(|e| e.to_string())
             }
             _ => Err("usage: device_check parity|bench [--device D] [--height H] [--width W] [--frames N]".into()),
         }
@@ -118,10 +119,10 @@ fn synchronize(device: Device) {
 }
 
 /// Seconds a frame, the plain form against the session.
-fn bench(device: Device, h: i64, w: i64, frames: i64) -> Result<()> {
+fn bench(device: Device, (h, w): (i64, i64), frames: i64, presets: &str) -> Result<()> {
     println!("{w}x{h} in, {} frames, fp32, random weights", frames);
     println!("| preset               | plain, s/frame | session, s/frame | ratio | session MiB |");
-    for name in ["refvsr-small-mfid", "refvsr-mfid", "refvsr-ir-mfid"] {
+    for name in presets.split(',') {
         let config = ModelConfig::preset(name)?;
         let m = config.look_ahead();
         let picture = || Tensor::f_rand([1, 3, h, w], (Kind::Float, device));

@@ -23,8 +23,11 @@ fn parity_holds_and_says_so() {
 
 #[test]
 fn bench_prints_its_table() {
-    let (good, text) = device_check(&["bench", "--device", "cpu", "--height", "16", "--width", "16", "--frames", "1"]);
-    assert!(good && text.contains("refvsr-ir-mfid") && text.contains("16x16 in"), "{text}");
+    let size = ["--height", "16", "--width", "16", "--frames", "1"];
+    let (good, text) = device_check(&[&["bench", "--device", "cpu", "--presets", "refvsr-small-mfid"], &size[..]].concat());
+    assert!(good && text.contains("refvsr-small-mfid") && text.contains("16x16 in"), "{text}");
+    let (good, text) = device_check(&[&["bench", "--device", "cpu", "--presets", "edvr"], &size[..]].concat());
+    assert!(!good && text.contains("no preset is named 'edvr'"), "{text}");
 }
 
 #[test]

@@ -162,6 +162,16 @@ fn downstream_that_takes_nothing_of_it_is_an_error() {
 }
 
 #[test]
+fn nothing_to_enlarge_is_an_error() {
+    let pipeline = parse(&format!(
+        "videotestsrc num-buffers=3 ! video/x-raw,format=RGB,width=32,height=24 ! r.wide refvsr name=r device=cpu model-file={} ! fakesink",
+        model()
+    ));
+    let error = play(&pipeline).unwrap_err();
+    assert!(error.contains("pad ultrawide"), "{error}");
+}
+
+#[test]
 fn the_default_model_runs() {
     init();
     let element = gst::ElementFactory::make("refvsr").property("device", "cpu").property("lookahead", 1).build().unwrap();

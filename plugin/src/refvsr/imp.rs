@@ -12,7 +12,7 @@ use super::{
     qos::Qos,
     settings::Settings,
     stats::Stats,
-    unlinked::Unlinked,
+    unlinked::{self, Unlinked},
     work::{Camera, Held, Work},
 };
 use gst::{ClockTime, glib, prelude::*, subclass::prelude::*};
@@ -217,9 +217,14 @@ impl AggregatorImpl for RefVsr {
                     Ok(video) if ultrawide => self.take_ultrawide_caps(video),
                     Ok(video) => {
                         gst::info!(CAT, obj = pad, "New caps {}", video.caps);
-                        let mut state = self.state.lock().unwrap();
-                        let slot = if *pad == self.wide { &mut state.wide } else { &mut state.tele };
-                        *slot = Some(Arc::new(video));
+                        {
+                            let mut state = self.state.lock().unwrap();
+                            let slot = if *pad == self.wide { &mut state.wide } else { &mut state.tele };
+                            *slot = Some(Arc::new(video));
+                        }
+                        if !self.ultrawide.is_linked() {
+                            self.watch_ultrawide();
+                        }
                         true
                     }
                     Err(why) => {
@@ -817,11 +822,26 @@ impl RefVsr {
 
     /// Ends the pads that are not linked when the time of grace is over.
     fn watch_unlinked(&self) {
+        self.watch(unlinked::GRACE, Self::end_unlinked);
+    }
+
+    /// Gives up when nothing has been linked to the ultra-wide pad for long: the other streams wait for it.
+    fn watch_ultrawide(&self) {
+        self.watch(unlinked::ULTRAWIDE_GRACE, |imp| {
+            if !imp.ultrawide.is_linked() && imp.state.lock().unwrap().scale != 0 {
+                let text = "Nothing is linked to pad ultrawide, whose video is to be enlarged";
+                gst::element_imp_error!(imp, gst::StreamError::Failed, ("{text}"));
+            }
+        });
+    }
+
+    /// Looks at the pads after a while, unless the element stops before.
+    fn watch(&self, grace: ClockTime, look: impl FnOnce(&Self) + Send + 'static) {
         let element = self.obj().downgrade();
-        self.unlinked.watch(move || {
+        self.unlinked.watch(grace, move || {
             if let Some(element) = element.upgrade() {
                 // Not on the clock's own thread, which serves the whole process.
-                element.call_async(|element| element.imp().end_unlinked());
+                element.call_async(|element| look(element.imp()));
             }
         });
     }

@@ -19,7 +19,7 @@
  * * `error`: the pipeline ends with an error.
  *
  * If nothing is linked to `wide` a second after the ultra-wide caps came, all its frames count as missing (a warning says so).
- * It may still be linked later.
+ * It may still be linked later. If nothing is linked to `ultrawide` ten seconds after another camera's caps came, that is an error.
  *
  * ## Time
  *

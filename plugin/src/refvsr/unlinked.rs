@@ -10,6 +10,8 @@ use std::sync::Mutex;
 
 /// How long after the ultra-wide caps a pad may be linked before its frames count as missing.
 pub const GRACE: gst::ClockTime = gst::ClockTime::SECOND;
+/// How long after another camera's caps the ultra-wide pad may be linked. Its absence is an error, so there is time for slow sources.
+pub const ULTRAWIDE_GRACE: gst::ClockTime = gst::ClockTime::from_seconds(10);
 
 /// The pads that were ended, and the timers that will end others.
 ///
@@ -28,9 +30,9 @@ struct Inner {
 
 impl Unlinked {
     /// Calls `end` once the time of grace is over, unless the element stops before.
-    pub fn watch(&self, end: impl FnOnce() + Send + 'static) {
+    pub fn watch(&self, grace: gst::ClockTime, end: impl FnOnce() + Send + 'static) {
         let clock = gst::SystemClock::obtain();
-        let timer = clock.new_single_shot_id(clock.time() + GRACE);
+        let timer = clock.new_single_shot_id(clock.time() + grace);
         // An unscheduled timer calls too, without a time.
         if timer
             .wait_async(move |_, time, _| {
