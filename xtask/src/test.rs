@@ -26,6 +26,11 @@ pub fn test(project: &Project, args: &[String]) -> Result<ExitCode> {
     // A list of plugins of our own: the user's is left as it is, and no stale entry of it hides the new build.
     cargo.env("GST_REGISTRY", project.target.join("gstreamer-registry-debug.bin"));
 
+    // The tests run side by side as it is; threads of libtorch's in each of them would only wait for one another.
+    if std::env::var_os("OMP_NUM_THREADS").is_none() {
+        cargo.env("OMP_NUM_THREADS", "1");
+    }
+
     eprintln!("$ {}", shown(&cargo));
     let mut child = cargo.stdout(Stdio::piped()).spawn().context("cannot start cargo")?;
     let Some(output) = child.stdout.take() else { bail!("cargo's output cannot be read") };
