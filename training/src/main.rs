@@ -1,0 +1,2 @@
+//! The refvsr-train command.
+fn main() {}
