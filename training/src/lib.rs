@@ -6,3 +6,4 @@
 pub mod batch;
 pub mod data;
 pub mod fetch;
+pub mod synthesize;
