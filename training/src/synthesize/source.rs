@@ -49,7 +49,7 @@ impl Video {
     /// Where the file or GStreamer is not there.
     pub fn open(path: &Path) -> Result<Self> {
         // The file is the process's standard input: names need no quoting, and formats that must be sought in (MP4) can be.
-        const PIPELINE: &str = "fdsrc ! decodebin caps=video/x-raw expose-all-streams=false ! videoconvert ! \
+        const PIPELINE: &str = "fdsrc ! decodebin ! videoconvert ! \
              video/x-raw,format=RGB ! videoflip video-direction=auto ! pnmenc ! fdsink";
         let file = File::open(path).with_context(|| format!("video {}", path.display()))?;
         let messages = tempfile::tempfile().context("a temporary file")?;
