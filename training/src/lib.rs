@@ -3,4 +3,11 @@
 //! The data half puts out [`batch::ClipPatch`]es; the training half turns them into weights.
 #![deny(missing_docs)]
 
+pub mod adam;
 pub mod batch;
+pub mod contextual;
+pub mod ema;
+pub mod losses;
+pub mod schedule;
+pub mod step;
+pub mod vgg;
