@@ -1,6 +1,6 @@
 //! VGG19's convolutional part, frozen, as the eye of the contextual losses.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use refvsr::checkpoint::{Tensors, read_tensors};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -94,14 +94,18 @@ impl Vgg {
         })
     }
 
-    /// Features of many pictures `[N, 3, H, W]`, without gradients, one picture at a time so that little memory is needed.
+    /// Features of many pictures `[N, 3, H, W]`, without gradients, a few pictures at a time so that memory stays bounded.
     ///
     /// # Errors
     /// Where libtorch refuses.
     pub fn features_of_all(&self, x: &Tensor) -> Result<Tensor> {
+        /// 64 channels of 2^18 pixels take 64 MiB.
+        const PIXELS: i64 = 1 << 18;
+        let &[pictures, _, h, w] = &x.size()[..] else { bail!("pictures of {:?}, [N, 3, H, W] expected", x.size()) };
+        let at_once = (PIXELS / (h * w).max(1)).clamp(1, pictures.max(1));
         tch::no_grad(|| {
-            let one = |i| self.features(&x.f_narrow(0, i, 1)?);
-            let all = (0..x.size().first().copied().unwrap_or(0)).map(one).collect::<Result<Vec<_>>>()?;
+            let some = |n| self.features(&x.f_narrow(0, n, at_once.min(pictures - n))?);
+            let all = (0..pictures).step_by(usize::try_from(at_once)?).map(some).collect::<Result<Vec<_>>>()?;
             Ok(Tensor::f_cat(&all, 0)?)
         })
     }
