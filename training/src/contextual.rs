@@ -137,7 +137,7 @@ fn squared(x: &Tensor, y: &Tensor) -> Result<Tensor> {
 
 /// Distances `[N, P, Q]` to similarities that add up to one over y's positions.
 fn normalised(distance: &Tensor) -> Result<Tensor> {
-    let least = distance.f_amin([2].as_slice(), true)?.f_add_scalar(EPSILON)?;
+    let least = distance.f_min_dim(2, true)?.0.f_add_scalar(EPSILON)?;
     let weight = exponential(&distance.f_div(&least)?)?;
     let sum = weight.f_sum_dim_intlist([2].as_slice(), true, None)?.f_add_scalar(EPSILON)?;
     Ok(weight.f_div(&sum)?)
