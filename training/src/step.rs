@@ -37,7 +37,7 @@ pub struct Recipe {
 }
 
 /// What one step did.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct StepReport {
     /// Number of the step, from 0. Skipped steps are counted.
     pub step: u64,
@@ -143,7 +143,8 @@ impl Trainer {
         all
     }
 
-    /// Trains on every window of a batch of clip patches, one optimiser step a window, as many windows as the patches' frames allow.
+    /// Trains on every window of a batch of clip patches, one optimiser step a window, as many windows as the patches' frames allow (fewer where the run's
+    /// last step comes before).
     /// The patches must have equally many frames. `report` hears of every step.
     ///
     /// # Errors
@@ -156,6 +157,9 @@ impl Trainer {
         ensure!(n >= t, "a clip patch of {n} frames is shorter than the window of {t}");
         let mut kept: Vec<Option<Kept>> = clips.iter().map(|_| None).collect();
         for k in 0..=n - t {
+            if self.steps >= self.recipe.steps {
+                break;
+            }
             let step = self.step(&clips, k, &mut kept)?;
             report(&step);
             if self.skipped_in_a_row >= MAX_SKIPPED {
