@@ -3,6 +3,7 @@
 use crate::{
     batch::{ClipPatch, Source, ValidationClip},
     config::{Config, Stage},
+    data::random::{Random, hash},
     saved::{self, Progress},
     step::{NotFinite, StepReport, Trainer},
     tensorboard::EventFile,
@@ -18,6 +19,7 @@ use refvsr::{
 };
 use serde_json::json;
 use std::{
+    collections::BTreeMap,
     fs::{self, File, OpenOptions},
     io::Write,
     path::{Path, PathBuf},
@@ -217,15 +219,9 @@ fn vgg_file(config: &Config) -> Result<PathBuf> {
 /// # Errors
 /// Where a file cannot be read or nothing in it fits; for an adaptation without a checkpoint.
 pub fn initial_network(config: &Config, device: Device) -> Result<Network> {
-    // Drawn on the CPU, so that the same seed gives the same weights on every device.
-    tch::manual_seed(i64::from_ne_bytes(config.seed.to_ne_bytes()));
-    let fresh = Network::new(config.model.clone(), Device::Cpu)?;
     let network = Network::new(config.model.clone(), device)?;
-    let fresh = fresh.weights().variables();
-    let mut variables = network.weights().variables();
-    for (name, variable) in &mut variables {
-        tch::no_grad(|| variable.f_copy_(&fresh[name]))?;
-    }
+    let mut variables: BTreeMap<String, Tensor> = network.weights().variables().into_iter().collect();
+    draw(&mut variables, config.seed)?;
     for prefix in &config.start.zero {
         let mut found = false;
         for (_, variable) in variables.iter_mut().filter(|(name, _)| name.starts_with(prefix.as_str())) {
@@ -266,6 +262,22 @@ pub fn initial_network(config: &Config, device: Device) -> Result<Network> {
         }
     }
     Ok(network)
+}
+
+/// Fresh weights, uniform within 1/sqrt(fan-in) as PyTorch's convolutions start. Each is a function of the seed and its name, whatever else draws
+/// random numbers in this process, and on every device.
+fn draw(variables: &mut BTreeMap<String, Tensor>, seed: u64) -> Result<()> {
+    let fan_in = |shape: &[i64]| shape.iter().skip(1).product::<i64>() as f64;
+    let fans: BTreeMap<String, f64> = variables.iter().map(|(name, v)| (name.clone(), fan_in(&v.size()))).collect();
+    for (name, variable) in variables {
+        let weight = name.strip_suffix(".bias").map_or(name.clone(), |stem| format!("{stem}.weight"));
+        let fan = fans.get(&weight).with_context(|| format!("'{name}' has no weight beside it"))?;
+        let mut random = Random::new(seed, hash(name), 0);
+        let values: Vec<f32> = (0..variable.numel()).map(|_| (random.between(-1.0, 1.0) / fan.sqrt()) as f32).collect();
+        let values = Tensor::f_from_slice(&values)?.f_view(variable.size().as_slice())?;
+        tch::no_grad(|| variable.f_copy_(&values))?;
+    }
+    Ok(())
 }
 
 /// Weights an hd network has and another has not.
