@@ -136,6 +136,11 @@ impl Patches {
         &self.0.skipped
     }
 
+    /// The first patch number that is of this clip.
+    pub fn first_of(&self, clip: &str) -> Option<u64> {
+        (0..self.clips() as u64).find(|&k| self.0.tree.clips[self.0.clip_of(k)].name == clip)
+    }
+
     /// Patch number `k`, made here and now.
     ///
     /// # Errors
