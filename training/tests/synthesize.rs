@@ -182,7 +182,9 @@ fn bad_sources_are_named() {
     let out = folder.path().join("out");
     let error = |name: &str, bytes: Option<&[u8]>| {
         let path = folder.path().join(name);
-        bytes.map(|bytes| fs::write(&path, bytes).unwrap());
+        if let Some(bytes) = bytes {
+            fs::write(&path, bytes).unwrap();
+        }
         let text = format!("{:#}", run(&options(vec![path], &out)).unwrap_err());
         assert!(text.contains(name), "{text}");
         text

@@ -76,7 +76,7 @@ pub fn develop(picture: &Tensor, lens: &Character) -> Result<Tensor> {
     let gains = [lens.balance[0], 1.0, lens.balance[1]].map(|b| (lens.gain * b).powf(1.0 / GAMMA) as f32);
     if gains != [1.0; 3] {
         // The exposure is a factor in linear light, and so is its root in the gamma-coded values.
-        picture = picture * Tensor::f_from_slice(&gains)?.f_view([1, 3, 1, 1])?;
+        picture = picture.f_mul(&Tensor::f_from_slice(&gains)?.f_view([1, 3, 1, 1])?)?;
     }
     Ok(picture.f_clamp(0.0, 1.0)?)
 }
