@@ -1,0 +1,63 @@
+//! What passes between the data half and the training half of this crate.
+
+use anyhow::Result;
+use tch::Tensor;
+
+/// A patch cut out of consecutive frames of a clip. All tensors are fp32 RGB in \[0, 1\] on the CPU; frames come first, in order.
+///
+/// With LR patches of side p, scale s (4 or 2) and n frames:
+#[derive(Debug)]
+pub struct ClipPatch {
+    /// Where it was cut, for messages and logs.
+    pub name: String,
+    /// The ultra-wide camera, `[n, 3, p, p]`: the network's input. In adaptation, a patch of the full-resolution frames.
+    pub lr: Tensor,
+    /// The wide camera, `[n, 3, 2p, 2p]`: the network's reference.
+    pub wide: Tensor,
+    /// The ultra-wide camera at the output's size, `[n, 3, s p, s p]`: the truth. In adaptation there is none and this is `lr` once more.
+    pub hr: Tensor,
+    /// Patches for the losses that compare with a reference, `[n, 3, s p, s p]` in general (any size works): in pre-training of the wide camera
+    /// at HR density, in adaptation of the tele camera at the output's.
+    pub loss_references: Tensor,
+}
+
+/// An endless stream of patches that can be started anywhere.
+///
+/// Patch number k of a run is the same whenever it is asked for: a function of the source's seed and of k, whatever the number of worker
+/// threads and wherever the stream was started. That is what makes a resumed run equal to one that was never stopped.
+pub trait Source {
+    /// The stream from patch number `position` on. Dropping it ends its worker threads.
+    ///
+    /// # Errors
+    /// Where the stream cannot be started.
+    fn start(&self, position: u64) -> Result<Box<dyn Iterator<Item = Result<ClipPatch>>>>;
+}
+
+/// One frame of a clip held out for validation, each `[1, 3, ..]` fp32 RGB in \[0, 1\] on the CPU.
+#[derive(Debug)]
+pub struct ValidationFrame {
+    /// Ultra-wide, `[1, 3, h, w]`.
+    pub lr: Tensor,
+    /// Wide, of the same size.
+    pub wide: Tensor,
+    /// The truth, `[1, 3, s h, s w]`. A source for adaptation, which has none, gives the ultra-wide frame; the output is then compared with it
+    /// after being reduced to its size.
+    pub hr: Tensor,
+}
+
+/// A clip held out for validation, read frame by frame.
+pub trait ValidationClip {
+    /// Its name.
+    fn name(&self) -> &str;
+    /// Number of frames.
+    fn len(&self) -> usize;
+    /// Whether it has no frames.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+    /// Frame `i`, below [`len`](Self::len).
+    ///
+    /// # Errors
+    /// Where it cannot be read.
+    fn frame(&self, i: usize) -> Result<ValidationFrame>;
+}

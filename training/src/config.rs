@@ -1,0 +1,331 @@
+//! A run's config: a TOML file, with single values overridden from the command line.
+
+use crate::{losses::Losses, step::Recipe, vgg::Layer};
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use refvsr::ModelConfig;
+use serde::{Deserialize, Serialize};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// The configs that come with this program, by name.
+pub const PRESETS: [(&str, &str); 7] = [
+    ("refvsr-mfid", include_str!("../configs/refvsr-mfid.toml")),
+    ("refvsr-l1", include_str!("../configs/refvsr-l1.toml")),
+    ("refvsr-small-mfid", include_str!("../configs/refvsr-small-mfid.toml")),
+    ("refvsr-small-l1", include_str!("../configs/refvsr-small-l1.toml")),
+    ("refvsr-mfid-8k", include_str!("../configs/refvsr-mfid-8k.toml")),
+    ("refvsr-small-mfid-8k", include_str!("../configs/refvsr-small-mfid-8k.toml")),
+    ("tiny", include_str!("../configs/tiny.toml")),
+];
+
+/// Everything a run depends on. The files in `configs/` say of every value why it is what it is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Which of the two stages.
+    pub stage: Stage,
+    /// What all chance comes from: fresh weights and the patches drawn.
+    pub seed: u64,
+    /// `auto`, `cpu`, `cuda`, `cuda:N`.
+    pub device: String,
+    /// The network.
+    pub model: ModelConfig,
+    /// Where its weights come from.
+    pub start: Start,
+    /// What it learns from.
+    pub data: Data,
+    /// What it is to lower.
+    pub loss: Loss,
+    /// How its weights move.
+    pub optimiser: Optimiser,
+    /// How it is judged on the way.
+    pub validation: Validation,
+    /// What is written.
+    pub output: Output,
+}
+
+/// The paper's two stages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Stage {
+    /// Learning from triplets whose truth is known.
+    Pretrain,
+    /// Learning from full-resolution video, for which there is no truth.
+    Adapt,
+}
+
+/// See [`Config::start`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Start {
+    /// A model file whose weights are taken up; all must fit, but for those of the matching where `hd` differs. Empty: none.
+    pub checkpoint: PathBuf,
+    /// Files with some of the weights, by upstream's names (`fetch-weights` makes one); those of equal name and shape are taken up.
+    pub weights: Vec<PathBuf>,
+    /// Fresh weights whose names start so begin as zero.
+    pub zero: Vec<String>,
+}
+
+/// See [`Config::data`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Data {
+    /// The data folder.
+    pub root: PathBuf,
+    /// Side of the ultra-wide patches.
+    pub patch: usize,
+    /// Windows cut from a clip: a patch has so many frames plus the window's length minus 1.
+    pub windows: usize,
+    /// Rotated and flipped patches.
+    pub augment: bool,
+    /// Threads that decode and cut.
+    pub workers: usize,
+    /// Patches each of them may have ready.
+    pub ahead: usize,
+}
+
+/// See [`Config::loss`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Loss {
+    /// Weighted sum: `1*L1_lf+0.05*MFID_ref_X_mu+0.01*FID_hr`.
+    pub terms: String,
+    /// The layer of VGG19 the contextual losses see.
+    pub layer: Layer,
+    /// The VGG19 file; empty where no contextual loss is used.
+    pub vgg: PathBuf,
+}
+
+/// See [`Config::optimiser`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Optimiser {
+    /// Learning rate at the first step.
+    pub rate: f64,
+    /// Learning rate at the last.
+    pub final_rate: f64,
+    /// Steps in all, one a window.
+    pub steps: u64,
+    /// Clip patches a step.
+    pub batch: usize,
+    /// Longest gradient.
+    pub clip_norm: f64,
+    /// Decay of the weights' running average; 0: none is kept.
+    pub ema: f64,
+    /// Names, or beginnings of names, of weights that stay as they are.
+    pub frozen: Vec<String>,
+}
+
+/// See [`Config::validation`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Validation {
+    /// After every so many steps, at the next clip patch's end. 0: only at the end of the run.
+    pub every: u64,
+    /// The first so many clips. 0: no validation.
+    pub clips: usize,
+    /// The first so many frames of each.
+    pub frames: usize,
+}
+
+/// See [`Config::output`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Output {
+    /// The state is saved after so many steps, at the next clip patch's end.
+    pub save_every: u64,
+    /// A strip of pictures for TensorBoard after so many steps.
+    pub picture_every: u64,
+}
+
+impl Config {
+    /// A config file, or one of [`PRESETS`] by name, with overrides `a.b=value`.
+    ///
+    /// # Errors
+    /// Where there is no such file, for unknown keys, values of a wrong type or outside their range.
+    pub fn load(name: &str, overrides: &[String]) -> Result<Self> {
+        let text = match PRESETS.iter().find(|(preset, _)| *preset == name) {
+            Some((_, text)) => (*text).to_owned(),
+            None => fs::read_to_string(name).with_context(|| {
+                let names: Vec<_> = PRESETS.iter().map(|(n, _)| *n).collect();
+                format!("config '{name}' is neither a file that can be read nor one of {}", names.join(", "))
+            })?,
+        };
+        Self::parse(&text, overrides).with_context(|| format!("config '{name}'"))
+    }
+
+    /// The same from text.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub fn parse(text: &str, overrides: &[String]) -> Result<Self> {
+        let mut table: toml::Table = text.parse()?;
+        for text in overrides {
+            set(&mut table, text).with_context(|| format!("--set {text}"))?;
+        }
+        let config: Self = toml::Value::Table(table).try_into()?;
+        config.check()?;
+        Ok(config)
+    }
+
+    fn check(&self) -> Result<()> {
+        self.model.validate()?;
+        self.loss.terms.parse::<Losses>()?;
+        let o = &self.optimiser;
+        let positive = |name: &str, value: f64| {
+            if value.is_finite() && value > 0.0 { Ok(()) } else { Err(anyhow!("{name} is {value}, more than 0 expected")) }
+        };
+        positive("optimiser.rate", o.rate)?;
+        positive("optimiser.clip_norm", o.clip_norm)?;
+        ensure!((0.0..=o.rate).contains(&o.final_rate), "optimiser.final_rate is {}, 0 to optimiser.rate expected", o.final_rate);
+        ensure!((0.0..1.0).contains(&o.ema), "optimiser.ema is {}, 0 (none) to below 1 expected", o.ema);
+        let counts = [
+            ("optimiser.steps", o.steps),
+            ("optimiser.batch", o.batch as u64),
+            ("data.windows", self.data.windows as u64),
+            ("data.workers", self.data.workers as u64),
+            ("data.ahead", self.data.ahead as u64),
+            ("validation.frames", self.validation.frames as u64),
+            ("output.save_every", self.output.save_every),
+            ("output.picture_every", self.output.picture_every),
+        ];
+        for (name, count) in counts {
+            ensure!(count >= 1, "{name} is 0, at least 1 expected");
+        }
+        let (patch, multiple) = (self.data.patch, self.model.size_multiple());
+        let fits = i64::try_from(patch).is_ok_and(|p| p % multiple == 0 && p >= 2 * multiple);
+        ensure!(fits, "data.patch is {patch}, a multiple of {multiple} and at least {} expected for this model", 2 * multiple);
+        if self.stage == Stage::Adapt && !self.model.hd {
+            bail!("model.hd is false; adaptation makes a model for full-resolution input, which needs true");
+        }
+        Ok(())
+    }
+
+    /// As a TOML file, every value in it.
+    ///
+    /// # Errors
+    /// Where a value has no form in TOML.
+    pub fn to_toml(&self) -> Result<String> {
+        Ok(toml::to_string(self)?)
+    }
+
+    /// Frames of a clip patch.
+    pub fn frames(&self) -> usize {
+        self.data.windows + self.model.frame_num - 1
+    }
+
+    /// How the steps are made.
+    ///
+    /// # Errors
+    /// Where the losses cannot be understood.
+    pub fn recipe(&self) -> Result<Recipe> {
+        let Optimiser { rate, final_rate, steps, clip_norm, ema, ref frozen, .. } = self.optimiser;
+        let ema = (ema > 0.0).then_some(ema);
+        Ok(Recipe { losses: self.loss.terms.parse()?, rate, final_rate, steps, clip_norm, ema, frozen: frozen.clone() })
+    }
+
+    /// Names of the values in which two configs differ.
+    ///
+    /// # Errors
+    /// Where a value has no form in TOML.
+    pub fn difference(&self, other: &Self) -> Result<Vec<String>> {
+        let flat = |c: &Self| -> Result<_> { Ok(flattened("", &toml::Value::try_from(c)?)) };
+        let (mut a, mut b) = (flat(self)?, flat(other)?);
+        a.retain(|entry| {
+            !b.iter().any(|other| other == entry) || {
+                b.retain(|other| other != entry);
+                false
+            }
+        });
+        let mut names: Vec<String> = a.into_iter().chain(b).map(|(name, _)| name).collect();
+        names.sort();
+        names.dedup();
+        Ok(names)
+    }
+}
+
+fn flattened(name: &str, value: &toml::Value) -> Vec<(String, toml::Value)> {
+    match value {
+        toml::Value::Table(table) => {
+            let inner = |key: &str| if name.is_empty() { key.to_owned() } else { format!("{name}.{key}") };
+            table.iter().flat_map(|(key, value)| flattened(&inner(key), value)).collect()
+        }
+        other => vec![(name.to_owned(), other.clone())],
+    }
+}
+
+/// Sets `a.b=value`; what is no TOML value is taken as text, so that paths need no quotes.
+fn set(table: &mut toml::Table, text: &str) -> Result<()> {
+    let (name, value) = text.split_once('=').context("NAME=VALUE expected, as in optimiser.rate=1e-4")?;
+    let value = value.trim();
+    let parsed = format!("v = {value}").parse::<toml::Table>().ok().and_then(|mut t| t.remove("v"));
+    let value = parsed.unwrap_or_else(|| toml::Value::String(value.to_owned()));
+    let mut keys: Vec<&str> = name.trim().split('.').collect();
+    let last = keys.pop().unwrap_or_default();
+    let mut table = table;
+    for key in keys {
+        let inner = table.get_mut(key).with_context(|| format!("there is no section '{key}'"))?;
+        table = inner.as_table_mut().with_context(|| format!("'{key}' is no section"))?;
+    }
+    // A whole number will do where a fraction is expected.
+    let value = match (table.get(last), &value) {
+        (Some(toml::Value::Float(_)), toml::Value::Integer(n)) => toml::Value::Float(*n as f64),
+        _ => value,
+    };
+    table.insert(last.to_owned(), value);
+    Ok(())
+}
+
+/// Reads a run's saved config.
+///
+/// # Errors
+/// Where it cannot be read.
+pub fn read(path: &Path) -> Result<Config> {
+    let text = fs::read_to_string(path).with_context(|| path.display().to_string())?;
+    Config::parse(&text, &[]).with_context(|| path.display().to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn presets_parse_and_are_the_papers() {
+        for (name, text) in PRESETS {
+            let config = Config::parse(text, &[]).unwrap_or_else(|e| panic!("{name}: {e:#}"));
+            if let Ok(model) = ModelConfig::preset(name) {
+                assert_eq!(config.model, model, "{name}");
+                assert_eq!(config.stage, if model.hd { Stage::Adapt } else { Stage::Pretrain }, "{name}");
+            }
+            assert_eq!(Config::parse(&config.to_toml().unwrap(), &[]).unwrap(), config, "{name}");
+            let bare = text.lines().filter(|l| l.contains(" = ") && !l.trim_start().starts_with('#') && !l.contains(" # "));
+            assert_eq!(bare.collect::<Vec<_>>(), Vec::<&str>::new(), "{name}: every value says why");
+        }
+    }
+
+    #[test]
+    fn overrides_are_typed_and_unknown_keys_refused() {
+        let text = PRESETS[0].1;
+        let with = |overrides: &[&str]| Config::parse(text, &overrides.iter().map(|s| (*s).to_owned()).collect::<Vec<_>>());
+        let config = with(&["optimiser.rate=1", "data.root=/some/where", "optimiser.frozen=[\"a\", \"b\"]", "seed = 7"]).unwrap();
+        assert_eq!((config.optimiser.rate, config.seed, config.optimiser.frozen.len()), (1.0, 7, 2));
+        assert_eq!(config.data.root, Path::new("/some/where"));
+        assert_eq!(config.difference(&with(&[]).unwrap()).unwrap(), ["data.root", "optimiser.frozen", "optimiser.rate", "seed"]);
+        for (bad, why) in [
+            ("optimiser.speed=1", "speed"),
+            ("nothing.at=1", "nothing"),
+            ("seed.a=1", "seed"),
+            ("seed", "NAME=VALUE"),
+            ("optimiser.steps=0", "optimiser.steps is 0"),
+            ("optimiser.rate=fast", "invalid type"),
+            ("loss.terms=L7", "L7"),
+            ("data.patch=63", "data.patch is 63"),
+            ("stage=adapt", "model.hd"),
+        ] {
+            let message = format!("{:#}", with(&[bad]).unwrap_err());
+            assert!(message.contains(why), "{bad}: {message}");
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! An exponential moving average of the weights: smoother than the weights themselves, and often a little better.
+
+use anyhow::{Context, Result, ensure};
+use refvsr::checkpoint::Tensors;
+use std::collections::BTreeMap;
+use tch::Tensor;
+
+/// Running averages of named weights.
+#[derive(Debug)]
+pub struct Ema {
+    decay: f64,
+    averages: BTreeMap<String, Tensor>,
+}
+
+impl Ema {
+    /// Starts at the weights. After an update, `decay` of the old average remains.
+    ///
+    /// # Errors
+    /// Where memory runs out.
+    pub fn new(decay: f64, weights: impl IntoIterator<Item = (String, Tensor)>) -> Result<Self> {
+        let averages = weights.into_iter().map(|(name, w)| Ok((name, w.detach().f_detach_copy()?)));
+        Ok(Self { decay, averages: averages.collect::<Result<_>>()? })
+    }
+
+    /// Moves the averages towards the weights.
+    ///
+    /// # Errors
+    /// Where libtorch refuses.
+    pub fn update(&mut self, weights: &BTreeMap<String, Tensor>) -> Result<()> {
+        tch::no_grad(|| {
+            for (name, average) in &mut self.averages {
+                let weight = weights.get(name).with_context(|| format!("no weight '{name}'"))?;
+                *average = average.f_mul_scalar(self.decay)?.f_add(&weight.f_mul_scalar(1.0 - self.decay)?)?;
+            }
+            Ok(())
+        })
+    }
+
+    /// The averages by the weights' names.
+    pub fn averages(&self) -> &BTreeMap<String, Tensor> {
+        &self.averages
+    }
+
+    /// The averages, named `ema.NAME`.
+    pub fn state(&self) -> Tensors {
+        self.averages.iter().map(|(name, t)| (format!("ema.{name}"), t.shallow_clone())).collect()
+    }
+
+    /// Takes up what [`state`](Self::state) gave.
+    ///
+    /// # Errors
+    /// Where an average is missing or of another shape.
+    pub fn restore(&mut self, state: &Tensors) -> Result<()> {
+        for (name, average) in &mut self.averages {
+            let saved = state.get(&format!("ema.{name}")).with_context(|| format!("it has no 'ema.{name}'"))?;
+            ensure!(saved.size() == average.size(), "'ema.{name}' is {:?}, {:?} expected", saved.size(), average.size());
+            *average = saved.f_to_device(average.device())?.f_detach_copy()?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,92 @@
+//! A run's best weights as a model file with a card.
+
+use crate::{config, train};
+use anyhow::{Context, Result, ensure};
+use refvsr::{Network, checkpoint};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+use tch::{Device, Kind};
+
+/// Precision of the numbers in a model file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Numbers {
+    /// 16 bits: half the size; the network computes in what it is told to, whatever the file has.
+    Fp16,
+    /// 32 bits: as trained.
+    Fp32,
+}
+
+/// Writes the best weights of the run in `folder` to `output` (`.safetensors`), and a card beside it. The card's path.
+///
+/// # Errors
+/// Where the run has no best weights yet, or files cannot be read or written.
+pub fn export(folder: &Path, output: &Path, numbers: Numbers) -> Result<PathBuf> {
+    ensure!(
+        output.extension().is_some_and(|e| e == "safetensors"),
+        "{} should end in .safetensors, by which the format is known",
+        output.display()
+    );
+    let best = folder.join(train::BEST);
+    ensure!(best.exists(), "{} is not there: the run has not been validated yet (validation.every, validation.clips)", best.display());
+    let network = Network::load(&best, Device::Cpu)?;
+    let kind = match numbers {
+        Numbers::Fp16 => Kind::Half,
+        Numbers::Fp32 => Kind::Float,
+    };
+    checkpoint::save(&network, output, kind)?;
+    let config = config::read(&folder.join(train::CONFIG))?;
+    let scores = folder.join("best.json");
+    let scores = fs::read_to_string(&scores).with_context(|| scores.display().to_string())?;
+    let card = output.with_extension("md");
+    fs::write(&card, self::card(output, numbers, &network, &config, &serde_json::from_str(&scores)?)?)
+        .with_context(|| card.display().to_string())?;
+    Ok(card)
+}
+
+fn card(output: &Path, numbers: Numbers, network: &Network, config: &config::Config, best: &serde_json::Value) -> Result<String> {
+    let name = output.file_stem().unwrap_or_default().to_string_lossy();
+    let values: usize = network.weights().variables().values().map(tch::Tensor::numel).sum();
+    let scores = &best["scores"];
+    let figure = |v: &serde_json::Value, digits: usize| v.as_f64().map_or("?".into(), |x| format!("{x:.digits$}"));
+    let model = network.config();
+    let rows: Vec<String> = scores["clips"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|c| {
+            let clip = c["clip"].as_str().unwrap_or("?");
+            let figures = [("psnr", 3), ("ssim", 4), ("psnr_without_reference", 3), ("psnr_bicubic", 3)].map(|(key, d)| figure(&c[key], d));
+            format!("| {clip} | {} |", figures.join(" | "))
+        })
+        .collect();
+    let mean = [("psnr", 3), ("ssim", 4), ("psnr_without_reference", 3), ("psnr_bicubic", 3)].map(|(key, d)| figure(&scores[key], d));
+    Ok(format!(
+        "# {name}\n\n\
+        A {} network, x{}, {} channels, {} blocks, windows of {} frames; {:.2} million values in {}.\n\n\
+        Data and their licences: *to be written by whoever publishes this file.*\n\n\
+        ## Scores\n\nThe weights of step {} of {}, on the clips held out for validation (at most {} frames of each), RGB.\n\n\
+        | clip | PSNR | SSIM | PSNR without reference | PSNR bicubic |\n|---|---|---|---|---|\n{}\n| mean | {} |\n\n\
+        ## Config\n\n```toml\n{}```\n",
+        match model.variant {
+            refvsr::config::Variant::RefVsr => "RefVSR",
+            refvsr::config::Variant::RefVsrIr => "RefVSR-IR",
+        },
+        model.scale,
+        model.mid_channels,
+        model.num_blocks,
+        model.frame_num,
+        values as f64 / 1e6,
+        match numbers {
+            Numbers::Fp16 => "fp16",
+            Numbers::Fp32 => "fp32",
+        },
+        best["step"],
+        config.optimiser.steps,
+        config.validation.frames,
+        rows.join("\n"),
+        mean.join(" | "),
+        config.to_toml()?,
+    ))
+}

@@ -1,0 +1,249 @@
+//! The refvsr-train command.
+
+use anyhow::{Context, Result, ensure};
+use clap::{Args, Parser, Subcommand};
+use indicatif::ProgressBar;
+use refvsr_train::{
+    batch::{ClipPatch, Source},
+    config::{Config, PRESETS, Stage},
+    data::{
+        PatchOptions, Patches, Split, patches, validation_clips,
+        verify::{VerifyOptions, verify},
+    },
+    export::{Numbers, export},
+    fetch::{FetchOptions, fetch},
+    synthesize::{SynthesizeOptions, synthesize},
+    train::{Outcome, Resume, Run},
+};
+use std::{
+    io::{IsTerminal, Write, stderr, stdout},
+    path::PathBuf,
+    process::{ExitCode, exit},
+    sync::atomic::{AtomicBool, Ordering},
+};
+
+/// Trains RefVSR networks: video super-resolution with a second camera as reference (CVPR 2022).
+#[derive(Parser)]
+#[command(
+    version,
+    after_long_help = "\
+The two stages of the paper, on RealMCVSR or data of that form:
+
+  refvsr-train pretrain refvsr-mfid --run runs/mfid --set data.root=RealMCVSR --set loss.vgg=vgg19.safetensors
+  refvsr-train adapt refvsr-mfid-8k --run runs/8k --from runs/mfid/best.safetensors --set data.root=RealMCVSR --set loss.vgg=vgg19.safetensors
+  refvsr-train export runs/8k --output refvsr-mfid-8k.safetensors --numbers fp16
+
+Watch a run with `tensorboard --logdir runs`. Stop it with Ctrl-C, go on with the same command."
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// First stage: learn from triplets whose full-resolution truth is known.
+    ///
+    /// Reads {train,valid}/{HR,LRx4}/{UW,W}/CLIP/0000.png under data.root. Writes into the folder of --run: last.safetensors (the state, to go on from),
+    /// best.safetensors (the model of the best validation), config.toml, log.jsonl and TensorBoard events.
+    Pretrain(Train),
+    /// Second stage: adapt a pre-trained model to full-resolution video, for which there is no truth.
+    ///
+    /// Reads {train,valid}/HR/{UW,W,T}/CLIP/0000.png under data.root: RealMCVSR's or clips of your own. The enlarged output, reduced again, has to stay
+    /// the input; texture is learnt from the tele camera. Writes what `pretrain` writes.
+    Adapt(Adapt),
+    /// Write a run's best weights as a model file, with a card beside it.
+    Export(Export),
+    // These three say themselves what they do.
+    FetchWeights(FetchOptions),
+    Synthesize(SynthesizeOptions),
+    /// Look after data sets.
+    #[command(subcommand)]
+    Dataset(Dataset),
+}
+
+#[derive(Subcommand)]
+enum Dataset {
+    /// Report missing, unreadable, mis-sized and mis-counted frames of a data set by name.
+    ///
+    /// Expects {train,valid,test}/{HR,LRx2,LRx4}/{UW,W,T}/CLIP/0000.png, LR frames half and a quarter as large as HR frames, and the same frames in all folders
+    /// of a clip. Leaves with status 1 if anything is wrong.
+    Verify(VerifyOptions),
+}
+
+#[derive(Args)]
+struct Train {
+    /// A config file, or the name of one that comes with this program (--help lists them).
+    ///
+    /// refvsr-mfid, refvsr-l1, refvsr-small-mfid, refvsr-small-l1 (pretrain); refvsr-mfid-8k, refvsr-small-mfid-8k (adapt); tiny (pretrain on a CPU
+    /// within minutes). --show prints one with what every value is for.
+    config: String,
+    /// Folder of the run [default: runs/CONFIG].
+    #[arg(long, value_name = "FOLDER")]
+    run: Option<PathBuf>,
+    /// Another value for a key of the config; may be given many times: --set optimiser.batch=2 --set data.root=/data
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    overrides: Vec<String>,
+    /// What to do where the run's folder holds a state.
+    #[arg(long, value_enum, default_value = "auto")]
+    resume: Resume,
+    /// Sanity check: learn one patch of this clip by heart. The loss must fall far; if it does not, something is wrong.
+    #[arg(long, value_name = "CLIP")]
+    overfit: Option<String>,
+    /// Print the config, as it is after --set, and leave. For a config that comes with this program and without --set, as it was written.
+    #[arg(long)]
+    show: bool,
+}
+
+#[derive(Args)]
+struct Adapt {
+    /// The model to start from: a run's best.safetensors, or a published file. The same as --set start.checkpoint=FILE.
+    #[arg(long, value_name = "FILE")]
+    from: Option<PathBuf>,
+    #[command(flatten)]
+    train: Train,
+}
+
+#[derive(Args)]
+struct Export {
+    /// Folder of the run.
+    run: PathBuf,
+    /// The model file to write, FILE.safetensors; its card becomes FILE.md.
+    #[arg(long, value_name = "FILE")]
+    output: PathBuf,
+    /// Precision of the numbers in the file.
+    #[arg(long, value_enum, default_value = "fp16")]
+    numbers: Numbers,
+}
+
+fn dataset_verify(options: &VerifyOptions) -> Result<()> {
+    let report = verify(options, &ProgressBar::new(0))?;
+    for problem in &report.problems {
+        say(&problem.to_string())?;
+    }
+    say(&format!("{} clips, {} frames looked at", report.clips, report.frames))?;
+    ensure!(report.problems.is_empty(), "{} problems in {}", report.problems.len(), options.root.display());
+    Ok(())
+}
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Pretrain(options) => train(&options, Stage::Pretrain),
+        Command::Adapt(mut options) => {
+            let from = options.from.map(|from| format!("start.checkpoint={}", toml::Value::String(from.to_string_lossy().into())));
+            options.train.overrides.extend(from);
+            train(&options.train, Stage::Adapt)
+        }
+        Command::Export(options) => export(&options.run, &options.output, options.numbers)
+            .and_then(|card| say(&format!("wrote {}; now say in {} where the data came from", options.output.display(), card.display()))),
+        Command::FetchWeights(options) => fetch(&options, &mut stdout()).map(|_| ()),
+        Command::Synthesize(options) => synthesize(&options, &ProgressBar::new_spinner())
+            .and_then(|(made, kept)| say(&format!("{made} clips made, {kept} were there already"))),
+        Command::Dataset(Dataset::Verify(options)) => dataset_verify(&options),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = writeln!(stderr(), "refvsr-train: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn say(text: &str) -> Result<()> {
+    Ok(writeln!(stdout(), "{text}")?)
+}
+
+static STOP: AtomicBool = AtomicBool::new(false);
+
+fn train(options: &Train, stage: Stage) -> Result<()> {
+    if options.show {
+        let as_written = PRESETS.iter().find(|(name, _)| *name == options.config && options.overrides.is_empty());
+        let text = match as_written {
+            Some((_, text)) => (*text).to_owned(),
+            None => Config::load(&options.config, &options.overrides)?.to_toml()?,
+        };
+        return say(text.trim_end());
+    }
+    let config = Config::load(&options.config, &options.overrides)?;
+    ensure!(
+        config.stage == stage,
+        "config '{}' is for `refvsr-train {}`",
+        options.config,
+        if stage == Stage::Pretrain { "adapt" } else { "pretrain" }
+    );
+    let folder = options.run.clone().unwrap_or_else(|| {
+        let name = std::path::Path::new(&options.config).file_stem().unwrap_or_default();
+        PathBuf::from("runs").join(name)
+    });
+    let of = match (stage, config.model.hd) {
+        (Stage::Pretrain, _) => patches::Stage::Pretrain { scale: config.model.scale },
+        (Stage::Adapt, _) => patches::Stage::Adapt { scale: config.model.scale },
+    };
+    let data = &config.data;
+    let patches = Patches::open(PatchOptions {
+        root: data.root.clone(),
+        split: Split::Train,
+        stage: of,
+        patch: data.patch,
+        frames: config.frames(),
+        augment: data.augment && options.overfit.is_none(),
+        seed: config.seed,
+        workers: data.workers,
+        ahead: data.ahead,
+        stride: 1,
+    })?;
+    let _ = writeln!(stderr(), "{} clips to learn from, {} too short and left out", patches.clips(), patches.skipped().len());
+    let validation = if config.validation.clips > 0 && options.overfit.is_none() {
+        validation_clips(&data.root, Split::Valid, of).context("validation (validation.clips = 0 does without)")?
+    } else {
+        vec![]
+    };
+    let by_heart = options.overfit.as_ref().map(|clip| -> Result<ByHeart> {
+        let k = patches.first_of(clip).with_context(|| format!("--overfit {clip}: no such clip of at least {} frames", config.frames()))?;
+        Ok(ByHeart(patches.patch(k)?))
+    });
+    let by_heart = by_heart.transpose()?;
+    let source: &dyn Source = by_heart.as_ref().map_or(&patches as &dyn Source, |one| one);
+
+    ctrlc::set_handler(|| {
+        if STOP.swap(true, Ordering::Relaxed) {
+            exit(130);
+        }
+        let _ = writeln!(stderr(), "finishing this clip patch, then saving; Ctrl-C again leaves at once, back to the state saved last");
+    })?;
+    let run = Run {
+        config: &config,
+        folder: &folder,
+        source,
+        data: patches.fingerprint(),
+        validation: &validation,
+        resume: options.resume,
+        stop: &STOP,
+        show: stderr().is_terminal(),
+    };
+    let Outcome { steps, best_psnr, finished, last } = run.run()?;
+    if finished {
+        let loss = last.map_or(String::new(), |s| format!(", loss {:.4}", s.total));
+        let best = best_psnr.map_or(String::new(), |p| format!(", best validation {p:.3} dB"));
+        say(&format!("{steps} steps done{loss}{best}; `refvsr-train export {}` makes a model file of it", folder.display()))?;
+    }
+    Ok(())
+}
+
+/// One patch over and over.
+struct ByHeart(ClipPatch);
+
+impl Source for ByHeart {
+    fn start(&self, _position: u64) -> Result<Box<dyn Iterator<Item = Result<ClipPatch>>>> {
+        let copy = |p: &ClipPatch| ClipPatch {
+            name: p.name.clone(),
+            lr: p.lr.shallow_clone(),
+            wide: p.wide.shallow_clone(),
+            hr: p.hr.shallow_clone(),
+            loss_references: p.loss_references.shallow_clone(),
+        };
+        let patch = copy(&self.0);
+        Ok(Box::new(std::iter::repeat_with(move || Ok(copy(&patch)))))
+    }
+}

@@ -1,0 +1,99 @@
+//! A run's saved state: one safetensors file that is either the old one or the new one, whatever happens while it is written.
+
+use crate::{config::Config, step::Trainer};
+use anyhow::{Context, Result, ensure};
+use refvsr::checkpoint::{Tensors, read_tensors};
+use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+use serde::{Deserialize, Serialize};
+use std::{
+    collections::HashMap,
+    fs::{self, File},
+    io::Write,
+    path::Path,
+};
+use tch::{Device, Kind};
+
+/// The metadata key that holds [`Progress`], and the version of its form.
+const KEY: &str = "refvsr-train";
+const FORMAT: u32 = 1;
+
+/// How far a run has come: all its state besides tensors. There is no other randomness to keep: fresh weights and patches are functions of the
+/// config's seed, and of `patches`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Progress {
+    format: u32,
+    /// Steps made.
+    pub steps: u64,
+    /// Of these, the ones that moved the weights.
+    pub updates: u64,
+    /// Clip patches used up: where the data go on.
+    pub patches: u64,
+    /// The best validation so far, in dB.
+    pub best_psnr: Option<f64>,
+    /// Steps at the latest validation.
+    pub validated_at: u64,
+    /// What stands for the data set; another one is refused.
+    pub data: u64,
+    /// The config of the run.
+    pub config: Config,
+}
+
+impl Progress {
+    /// Nothing done yet.
+    pub fn new(config: &Config, data: u64) -> Self {
+        Self { format: FORMAT, steps: 0, updates: 0, patches: 0, best_psnr: None, validated_at: 0, data, config: config.clone() }
+    }
+}
+
+/// Saves a run's state.
+///
+/// # Errors
+/// Where the file cannot be written; the one that was there stays.
+pub fn save(path: &Path, trainer: &Trainer, progress: &Progress) -> Result<()> {
+    let mut data = vec![];
+    for (name, tensor) in trainer.state() {
+        let tensor = tensor.f_to_device(Device::Cpu)?.f_to_kind(Kind::Float)?.f_contiguous()?;
+        let mut bytes = vec![0; tensor.numel() * Kind::Float.elt_size_in_bytes()];
+        tensor.f_copy_data_u8(&mut bytes, tensor.numel())?;
+        let shape = tensor.size().into_iter().map(usize::try_from).collect::<Result<Vec<_>, _>>()?;
+        data.push((name, shape, bytes));
+    }
+    let views = data.iter().map(|(name, shape, bytes)| Ok((name, TensorView::new(Dtype::F32, shape.clone(), bytes)?)));
+    let views = views.collect::<Result<Vec<_>>>()?;
+    let metadata = HashMap::from([(KEY.to_owned(), serde_json::to_string(progress)?)]);
+    write_whole(path, &safetensors::serialize(views, Some(metadata))?)
+}
+
+/// Reads what [`save`] wrote.
+///
+/// # Errors
+/// Where the file cannot be read or is none of ours; names it.
+pub fn load(path: &Path) -> Result<(Tensors, Progress)> {
+    let load = || -> Result<_> {
+        let tensors = read_tensors(path)?;
+        let bytes = fs::read(path)?;
+        let (_, header) = SafeTensors::read_metadata(&bytes)?;
+        let text = header.metadata().as_ref().and_then(|m| m.get(KEY)).context("it is a model, not the state of a run")?;
+        let progress: Progress = serde_json::from_str(text)?;
+        ensure!(progress.format == FORMAT, "its format is {}, this version reads {FORMAT}", progress.format);
+        Ok((tensors, progress))
+    };
+    load().with_context(|| format!("state of a run {}", path.display()))
+}
+
+/// Writes a file that appears whole or not at all, even if the machine stops: under a temporary name, flushed to the disk, then renamed.
+///
+/// # Errors
+/// Where it cannot be written.
+pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
+    let write = || -> Result<()> {
+        let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let mut file = tempfile::Builder::new().prefix(".part-").tempfile_in(folder)?;
+        file.write_all(bytes)?;
+        file.as_file().sync_all()?;
+        file.persist(path)?;
+        File::open(folder)?.sync_all()?; // the new name, too
+        Ok(())
+    };
+    write().with_context(|| format!("writing {}", path.display()))
+}

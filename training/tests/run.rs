@@ -1,0 +1,263 @@
+//! Whole runs, on the closed-form scene.
+
+#[path = "../../tests/common/mod.rs"]
+mod common;
+
+use anyhow::{Result, bail};
+use common::scene;
+use refvsr::{Network, checkpoint::Tensors};
+use refvsr_train::{
+    batch::{ClipPatch, Source, ValidationClip, ValidationFrame},
+    config::Config,
+    export::{Numbers, export},
+    saved,
+    train::{BEST, CONFIG, LAST, LOG, Outcome, Resume, Run},
+};
+use std::{
+    fs,
+    path::Path,
+    sync::atomic::{AtomicBool, Ordering},
+};
+use tch::{Device, Kind, Tensor};
+
+/// Frames from `first` on, `[n, 3, side, side]` in [0, 1], without detail too fine for their pixels. Zoom 1 shows a quarter of the scene.
+fn frames(zoom: f64, first: i64, n: i64, side: i64) -> Tensor {
+    let fine = (64 / side).max(1);
+    let frames: Vec<Tensor> = (first..first + n).map(|t| scene(4.0 * zoom, t, fine * side, fine * side)).collect();
+    let frames = Tensor::cat(&frames, 0).to_kind(Kind::Float) / 255.0;
+    frames.avg_pool2d([fine, fine], [fine, fine], [0, 0], false, true, None)
+}
+
+/// Patches of the scene: number k starts at a moment of its own.
+struct Scene {
+    frames: i64,
+    patch: i64,
+    adapt: bool,
+    /// The stream fails after so many patches, as a machine that loses its power does.
+    dies_after: Option<u64>,
+    /// The loss of patches from this number on is not a number.
+    spoilt_from: Option<u64>,
+    /// Set after so many patches.
+    stop: Option<(u64, &'static AtomicBool)>,
+}
+
+impl Scene {
+    fn new(config: &Config, adapt: bool) -> Self {
+        Self { frames: config.frames() as i64, patch: config.data.patch as i64, adapt, dies_after: None, spoilt_from: None, stop: None }
+    }
+
+    fn patch(&self, k: u64) -> ClipPatch {
+        let (first, n, p) = ((k * 7 % 23) as i64, self.frames, self.patch);
+        let lr = frames(1.0, first, n, p);
+        let hr = if self.adapt { lr.shallow_clone() } else { frames(1.0, first, n, 4 * p) };
+        let spoilt = self.spoilt_from.is_some_and(|from| k >= from);
+        ClipPatch {
+            name: format!("scene {k}"),
+            wide: frames(2.0, first, n, 2 * p),
+            hr: if spoilt { hr * f64::NAN } else { hr },
+            loss_references: frames(if self.adapt { 5.0 } else { 2.0 }, first, n, 4 * p),
+            lr,
+        }
+    }
+}
+
+impl Source for Scene {
+    fn start(&self, position: u64) -> Result<Box<dyn Iterator<Item = Result<ClipPatch>>>> {
+        // A run asks for a known number of patches; they are made at once, which keeps the stream free of borrows.
+        let until = position + 12;
+        let mut patches = vec![];
+        for k in position..until {
+            if self.dies_after.is_some_and(|n| k - position >= n) {
+                patches.push(Err(anyhow::anyhow!("the power is gone")));
+                break;
+            }
+            patches.push(Ok(self.patch(k)));
+        }
+        let stop = self.stop;
+        let mut given = 0;
+        Ok(Box::new(patches.into_iter().inspect(move |_| {
+            given += 1;
+            if let Some((after, flag)) = stop
+                && given >= after
+            {
+                flag.store(true, Ordering::Relaxed);
+            }
+        })))
+    }
+}
+
+struct SceneClip;
+
+impl ValidationClip for SceneClip {
+    fn name(&self) -> &str {
+        "scene"
+    }
+
+    fn len(&self) -> usize {
+        3
+    }
+
+    fn frame(&self, i: usize) -> Result<ValidationFrame> {
+        if i >= 3 {
+            bail!("frame {i}");
+        }
+        let t = 40 + i as i64;
+        Ok(ValidationFrame { lr: frames(1.0, t, 1, 16), wide: frames(2.0, t, 1, 16), hr: frames(1.0, t, 1, 64) })
+    }
+}
+
+fn config(overrides: &[&str]) -> Config {
+    let tiny = [
+        "device=cpu",
+        "model.mid_channels=4",
+        "model.num_blocks=1",
+        "data.patch=8",
+        "data.windows=2",
+        "optimiser.steps=12",
+        "output.save_every=4",
+        "output.picture_every=4",
+        "validation.every=6",
+        "validation.frames=2",
+    ];
+    let all: Vec<String> = tiny.iter().chain(overrides).map(|s| (*s).to_owned()).collect();
+    Config::load("tiny", &all).unwrap()
+}
+
+static NEVER: AtomicBool = AtomicBool::new(false);
+
+fn run(config: &Config, folder: &Path, source: &Scene, stop: &AtomicBool) -> Result<Outcome> {
+    let validation: [Box<dyn ValidationClip>; 1] = [Box::new(SceneClip)];
+    Run { config, folder, source, data: 7, validation: &validation, resume: Resume::Auto, stop, show: false }.run()
+}
+
+fn state(folder: &Path) -> Tensors {
+    saved::load(&folder.join(LAST)).unwrap().0
+}
+
+fn assert_same(a: &Tensors, b: &Tensors) {
+    assert_eq!(a.keys().collect::<Vec<_>>(), b.keys().collect::<Vec<_>>());
+    assert!(a.keys().any(|k| k.starts_with("adam.square.")) && a.keys().any(|k| k.starts_with("ema.")));
+    for (name, tensor) in a {
+        assert!(tensor.equal(&b[name]), "{name} differs");
+    }
+}
+
+#[test]
+fn a_run_that_is_stopped_or_killed_ends_where_an_undisturbed_one_does() {
+    let config = config(&["optimiser.batch=2", "optimiser.steps=8"]);
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let whole = run(&config, &at("whole"), &Scene::new(&config, false), &NEVER).unwrap();
+    assert!(whole.finished && whole.steps == 8 && whole.best_psnr.is_some());
+    let expected = state(&at("whole"));
+    for file in [LAST, BEST, CONFIG, LOG, "best.json"] {
+        assert!(at("whole").join(file).exists(), "{file}");
+    }
+
+    // Killed: nothing is saved at the end. Steps 4 and 8 are saved; patches come in pairs, two steps each.
+    let dying = Scene { dies_after: Some(7), ..Scene::new(&config, false) };
+    let error = run(&config, &at("killed"), &dying, &NEVER).unwrap_err();
+    assert!(format!("{error:#}").contains("the power is gone"), "{error:#}");
+    let saved = saved::load(&at("killed").join(LAST)).unwrap().1;
+    assert_eq!((saved.steps, saved.patches), (4, 4));
+    fs::write(at("killed").join(".part-abc"), b"half a file").unwrap();
+    assert!(run(&config, &at("killed"), &Scene::new(&config, false), &NEVER).unwrap().finished);
+    assert_same(&state(&at("killed")), &expected);
+
+    // Ctrl-C: the state is saved at the end of the clip patch.
+    static STOP: AtomicBool = AtomicBool::new(false);
+    let stopping = Scene { stop: Some((5, &STOP)), ..Scene::new(&config, false) };
+    let stopped = run(&config, &at("stopped"), &stopping, &STOP).unwrap();
+    assert!(!stopped.finished && stopped.steps == 6, "{stopped:?}");
+    assert!(run(&config, &at("stopped"), &Scene::new(&config, false), &NEVER).unwrap().finished);
+    assert_same(&state(&at("stopped")), &expected);
+
+    // What is not the same run is refused.
+    let other = self::config(&["optimiser.batch=2", "optimiser.steps=8", "optimiser.rate=1e-4"]);
+    let message = format!("{:#}", run(&other, &at("stopped"), &Scene::new(&config, false), &NEVER).unwrap_err());
+    assert!(message.contains("optimiser.rate"), "{message}");
+    let source = Scene::new(&config, false);
+    let again = |data, resume| {
+        let run =
+            Run { config: &config, folder: &at("stopped"), source: &source, data, validation: &[], resume, stop: &NEVER, show: false };
+        format!("{:#}", run.run().unwrap_err())
+    };
+    assert!(again(8, Resume::Auto).contains("other data"));
+    assert!(again(7, Resume::Never).contains("holds a run already"));
+}
+
+#[test]
+fn losses_that_are_not_finite_are_skipped_then_end_the_run() {
+    let config = config(&["data.windows=4", "optimiser.steps=40"]);
+    let folder = tempfile::tempdir().unwrap();
+    let spoilt = Scene { spoilt_from: Some(1), ..Scene::new(&config, false) };
+    let message = format!("{:#}", run(&config, folder.path(), &spoilt, &NEVER).unwrap_err());
+    assert!(message.contains("10 steps in a row") && message.contains(LAST), "{message}");
+    // The good state is from before the last skipped steps, and whole.
+    let (tensors, progress) = saved::load(&folder.path().join(LAST)).unwrap();
+    assert_eq!((progress.steps, progress.updates), (12, 4));
+    assert!(tensors.values().all(|t| t.isfinite().all().int64_value(&[]) == 1));
+}
+
+fn losses(folder: &Path) -> Vec<f64> {
+    let log = fs::read_to_string(folder.join(LOG)).unwrap();
+    let entries = log.lines().map(|l| serde_json::from_str::<serde_json::Value>(l).unwrap());
+    entries.filter(|e| e["event"] == "step").map(|e| e["loss"].as_f64().unwrap()).collect()
+}
+
+fn mean(x: &[f64]) -> f64 {
+    x.iter().sum::<f64>() / x.len() as f64
+}
+
+#[test]
+fn pretraining_then_adaptation_lower_the_loss() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let first = config(&["data.windows=3", "optimiser.steps=24", "optimiser.rate=2e-3", "start.zero=[]", "validation.every=0"]);
+    let outcome = run(&first, &at("first"), &Scene::new(&first, false), &NEVER).unwrap();
+    assert!(outcome.finished);
+    let lowered = losses(&at("first"));
+    assert_eq!(lowered.len(), 24);
+    assert!(mean(&lowered[18..]) < 0.9 * mean(&lowered[..6]), "{lowered:?}");
+    let best: serde_json::Value = serde_json::from_str(&fs::read_to_string(at("first").join("best.json")).unwrap()).unwrap();
+    let score = |name: &str| best["scores"][name].as_f64().unwrap();
+    assert!(score("psnr") > 10.0 && score("psnr_bicubic") > 20.0, "{best}");
+    assert_ne!(score("psnr"), score("psnr_without_reference"));
+
+    // Adaptation starts from the best weights; hd networks have some layers that others do not have.
+    let from = format!("start.checkpoint={}", at("first").join(BEST).display());
+    let second = config(&[
+        "stage=adapt",
+        "model.hd=true",
+        "data.patch=16",
+        "data.windows=3",
+        "optimiser.steps=12",
+        "optimiser.rate=1e-3",
+        "loss.terms=1*L1_lf",
+        "start.zero=[]",
+        "validation.clips=0",
+        &from,
+    ]);
+    assert!(run(&second, &at("second"), &Scene::new(&second, true), &NEVER).unwrap().finished);
+    let lowered = losses(&at("second"));
+    assert!(mean(&lowered[6..]) < mean(&lowered[..6]), "{lowered:?}");
+
+    // Export: a model that loads, half the size, with a card.
+    let model = at("tiny.safetensors");
+    let card = fs::read_to_string(export(&at("first"), &model, Numbers::Fp16).unwrap()).unwrap();
+    assert!(card.contains("| scene |") && card.contains("mid_channels = 4"), "{card}");
+    let (small, large) = (Network::load(&model, Device::Cpu).unwrap(), Network::load(&at("first").join(BEST), Device::Cpu).unwrap());
+    assert_eq!(small.config(), large.config());
+    let size = |path: &Path| fs::metadata(path).unwrap().len() as f64;
+    assert!(size(&model) < 0.6 * size(&at("first").join(BEST)));
+    let message = format!("{:#}", export(&at("second"), &model, Numbers::Fp16).unwrap_err());
+    assert!(message.contains("not been validated"), "{message}");
+}
+
+#[test]
+fn adaptation_needs_a_model_to_start_from() {
+    let config = config(&["stage=adapt", "model.hd=true", "data.patch=16", "start.zero=[]"]);
+    let folder = tempfile::tempdir().unwrap();
+    let message = format!("{:#}", run(&config, folder.path(), &Scene::new(&config, true), &NEVER).unwrap_err());
+    assert!(message.contains("--from"), "{message}");
+}
