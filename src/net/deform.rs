@@ -171,7 +171,7 @@ mod tests {
             for probe in 0..12 {
                 let at = probe * 7919 % n;
                 let value = tensor.detach().reshape([-1]).double_value(&[at]);
-                let mut moved = |to: f64| {
+                let moved = |to: f64| {
                     let _ = tch::no_grad(|| tensor.detach().view([-1]).narrow(0, at, 1).fill_(to));
                     tch::no_grad(|| loss(&case)).double_value(&[])
                 };
