@@ -147,6 +147,16 @@ fn safetensors_carry_their_config_and_round_trip() {
     Network::load(&path, Device::Cpu).unwrap();
     assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 1, "nothing temporary stays");
 
+    let part = folder.path().join("m.part");
+    std::fs::write(&part, "somebody's").unwrap();
+    checkpoint::save(&network, &path, Kind::Float).unwrap();
+    assert_eq!(std::fs::read(&part).unwrap(), b"somebody's");
+    for (_, mut variable) in network.weights().variables() {
+        let _ = tch::no_grad(|| variable.fill_(1e6));
+    }
+    assert!(checkpoint::save(&network, &path, Kind::Half).unwrap_err().to_string().contains("not finite"), "too large for half precision");
+    assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 2, "and no half-written file");
+
     let nowhere = folder.path().join("no/such/folder/m.safetensors");
     assert!(checkpoint::save(&network, &nowhere, Kind::Float).unwrap_err().to_string().contains("no/such/folder"));
 }
@@ -213,6 +223,51 @@ fn hostile_pickles_are_refused() {
     assert!(message(&tensor("0", 2, 1, 1)).contains("'w' reaches beyond"));
     assert!(message(&tensor("7", 2, 1, 0)).contains("'m/data/7'"));
     assert!(matches!(load(&tensor("0", 2, 1, 0)).unwrap_err(), CheckpointProblem::NotRefVsr(_)), "that one is in order");
+}
+
+/// A state dict of tensors `(name, key, size, stride)` in fp32, over storages of so many numbers.
+fn state_dict(tensors: &[(&str, &str, &[u8], &[u8])], storages: &[(&str, usize)]) -> Vec<u8> {
+    let text = |s: &str| [b"X".as_slice(), &(s.len() as u32).to_le_bytes(), s.as_bytes()].concat();
+    let tuple = |numbers: &[u8]| [b"(".as_slice(), &numbers.iter().flat_map(|&n| [b'K', n]).collect::<Vec<_>>(), b"t"].concat();
+    let mut code = b"}(".to_vec();
+    for (name, key, size, stride) in tensors {
+        code.extend(text(name));
+        code.extend(b"ctorch._utils\n_rebuild_tensor_v2\n((");
+        code.extend(text("storage"));
+        code.extend(b"ctorch\nFloatStorage\n");
+        code.extend([text(key), text("cpu"), b"K\x02tQK\x00".to_vec(), tuple(size), tuple(stride), b"\x89}tR".to_vec()].concat());
+    }
+    code.extend(b"u");
+    let storages: Vec<(String, Vec<u8>)> = storages.iter().map(|(key, n)| (format!("m/data/{key}"), vec![0; 4 * n])).collect();
+    let pickle = [b"\x80\x02", &code[..], b"."].concat();
+    let mut entries: Vec<(&str, &[u8])> = vec![("m/data.pkl", &pickle)];
+    entries.extend(storages.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice())));
+    archive(&entries)
+}
+
+#[test]
+fn a_small_file_cannot_claim_much_memory() {
+    // Transposed views of one storage, which have to be copied: few may be, many not.
+    let shared = |copies: usize| {
+        let names: Vec<String> = (0..copies).map(|i| i.to_string()).collect();
+        let tensors: Vec<(&str, &str, &[u8], &[u8])> = names.iter().map(|n| (n.as_str(), "0", &[100, 100][..], &[1, 100][..])).collect();
+        message(&state_dict(&tensors, &[("0", 10_000)]))
+    };
+    assert!(shared(3).contains("no tensor 'conv_hr.weight'"), "{}", shared(3));
+    assert!(shared(50).contains("claim far more data"), "{}", shared(50));
+    // A shape of many dimensions, a pickle without end.
+    assert!(message(&state_dict(&[("w", "0", &[1; 9], &[1; 9])], &[("0", 1)])).contains("not a few numbers"));
+    assert!(message(&pickled(&vec![b'}'; 5 << 20])).contains("far larger than a state dict's"));
+    // A name said twice.
+    let twice = state_dict(&[("w", "0", &[1], &[1]), ("w", "0", &[1], &[1])], &[("0", 1)]);
+    assert!(message(&twice).contains("two tensors are named 'w'"));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_device_or_pipe_is_refused_at_once() {
+    let text = Network::load(Path::new("/dev/zero"), Device::Cpu).unwrap_err().to_string();
+    assert!(text.contains("/dev/zero") && text.contains("a pipe or device"), "{text}");
 }
 
 #[test]

@@ -79,7 +79,8 @@ fn shapes() -> Vec<ModelConfig> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+    // A fixed seed: a failure can be repeated.
+    #![proptest_config(ProptestConfig { cases: 24, rng_seed: proptest::test_runner::RngSeed::Fixed(2203), ..ProptestConfig::default() })]
 
     #[test]
     fn equals_the_plain_form(
@@ -101,9 +102,9 @@ proptest! {
 fn every_window_and_reset_on_every_clip_length() {
     let mut session = Session::new(network(shapes().swap_remove(0)), options(1, None)).unwrap();
     let (ultrawide, wide) = (clip(12, 6, 8, 1), clip(12, 6, 8, 2));
-    for m in [1, 3] {
+    for m in [1, 2, 3, 6] {
         for reset in [None, Some(1), Some(3), Some(9)] {
-            for n in [1, 2, m + 1, 12] {
+            for n in [1, m + 1, 12] {
                 session = Session::new(session_network(session), options(m, reset)).unwrap();
                 let out = streamed(&mut session, &ultrawide[..n], &wide[..n]);
                 let what = format!("m = {m}, reset {reset:?}, {n} frames");
@@ -114,9 +115,21 @@ fn every_window_and_reset_on_every_clip_length() {
 }
 
 #[test]
+fn every_reset_on_every_shape() {
+    for shape in shapes() {
+        let (ultrawide, wide) = (clip(5, 9, 11, 13), clip(5, 9, 11, 14));
+        for reset in [None, Some(1), Some(3)] {
+            let mut session = Session::new(network(shape.clone()), options(2, reset)).unwrap();
+            let out = streamed(&mut session, &ultrawide, &wide);
+            assert_same(&out, &plain(session.network(), &ultrawide, &wide, 2, reset), &format!("{shape:?}, reset {reset:?}"));
+        }
+    }
+}
+
+#[test]
 fn information_refill_equals_the_plain_form() {
     let config = ModelConfig { variant: Variant::RefVsrIr, ..shapes().swap_remove(0) };
-    let (ultrawide, wide) = (clip(4, 20, 30, 11), clip(4, 20, 30, 12)); // padded to 64 x 64
+    let (ultrawide, wide) = (clip(9, 8, 8, 11), clip(9, 8, 8, 12)); // padded to 64 x 64
     let clean = ModelConfig { recurrence: Recurrence::Clean, ..config.clone() };
     for (config, m, reset, n) in
         [(&config, 0, None, 2), (&config, 1, Some(2), 4), (&config, 2, Some(3), 4), (&config, 3, None, 2), (&clean, 1, None, 2)]
@@ -224,6 +237,11 @@ fn references_of_other_sizes_are_brought_to_scale() {
         session.send(Triplet { ultrawide: frames[0].shallow_clone(), wide: Some(wide.shallow_clone()), tele: None }).unwrap();
         session.receive().unwrap().unwrap()
     };
+    let absurd = Tensor::zeros([1, 3, 4000, 1], (Kind::Float, Device::Cpu));
+    let mut session = Session::new(network(shape.clone()), options(0, None)).unwrap();
+    let send = session.send(Triplet { ultrawide: frames[0].shallow_clone(), wide: Some(absurd), tele: None });
+    let message = send.unwrap_err().to_string();
+    assert!(message.contains("wide frame: 1x4000 at zoom 2, which makes 12x48000"), "{message}");
     for ((h, w), (scaled_h, scaled_w)) in [((16, 24), (8, 12)), ((5, 7), (9, 12)), ((30, 12), (30, 12))] {
         let wide = clip(1, h, w, 8).swap_remove(0);
         let scaled = bicubic_antialiased(&wide, scaled_h, scaled_w).unwrap().clamp(0.0, 1.0);
@@ -232,23 +250,30 @@ fn references_of_other_sizes_are_brought_to_scale() {
 }
 
 #[test]
-fn a_tele_frame_adds_candidates_and_its_absence_changes_nothing() {
-    let shape = config(4, false);
-    let (ultrawide, wide) = (clip(2, 20, 30, 8), clip(2, 20, 30, 9));
-    let run = |tele: Option<Tensor>, tele_zoom| {
-        let mut session = Session::new(network(shape.clone()), SessionOptions { tele_zoom, ..options(0, None) }).unwrap();
-        let triplet = Triplet { ultrawide: ultrawide[0].shallow_clone(), wide: Some(wide[0].shallow_clone()), tele };
-        session.send(triplet).unwrap();
-        session.receive().unwrap().unwrap()
-    };
-    let without = run(None, 5.0);
-    // The wide frame once more offers nothing new: of equal scores the first reference's wins.
-    assert!(difference(&run(Some(wide[0].shallow_clone()), 2.0), &without).0 < 1e-5);
-    // A tele frame that shows the ultra-wide frame itself at twice the size wins every match.
-    let same = ultrawide[0].upsample_bilinear2d([40, 60], false, None, None);
-    assert!(difference(&run(Some(same), 1.0), &without).0 > 1e-4);
-    // Another lens, of any size, is brought to scale.
-    assert!(difference(&run(Some(wide[1].shallow_clone()), 5.0), &without).0.is_finite());
+fn tele_candidates_join_the_wide_ones() {
+    // The candidates are a union: with lenses of one zoom it cannot matter which frame comes from which, at both levels and at every scale.
+    for shape in [config(4, false), config(2, false), config(4, true)] {
+        let k = shape.matching_kernel();
+        let (h, w) = (4 * k, 6 * k);
+        let [ultrawide, a, b] = [8, 9, 10].map(|seed| clip(1, h, w, seed).swap_remove(0));
+        let run = |wide: &Tensor, tele: Option<&Tensor>| {
+            let mut session = Session::new(network(shape.clone()), SessionOptions { tele_zoom: 2.0, ..options(0, None) }).unwrap();
+            let (wide, tele) = (Some(wide.shallow_clone()), tele.map(Tensor::shallow_clone));
+            session.send(Triplet { ultrawide: ultrawide.shallow_clone(), wide, tele }).unwrap();
+            session.receive().unwrap().unwrap()
+        };
+        let (alone, both) = (run(&a, None), run(&a, Some(&b)));
+        let off = difference(&both, &run(&b, Some(&a))).0;
+        assert!(off < 1e-5, "K = {k}: the order matters: {off}");
+        for single in [&alone, &run(&b, None)] {
+            assert!(difference(&both, single).0 > 1e-4, "K = {k}: both frames are drawn on");
+        }
+        let off = difference(&run(&a, Some(&a)), &alone).0;
+        assert!(off < 1e-5, "K = {k}: the same frame twice says nothing new: {off}");
+        // Another lens, of any size, is brought to scale and joins in.
+        let small = clip(1, 10, 14, 11).swap_remove(0);
+        assert_eq!(run(&a, Some(&small)).size(), alone.size());
+    }
 }
 
 #[test]

@@ -11,7 +11,7 @@ use crate::{Error, ModelConfig, Result, error::CheckpointProblem};
 use std::{
     collections::BTreeMap,
     fs,
-    io::Read,
+    io::{Read, Write},
     path::{Path, PathBuf},
 };
 use tch::{Kind, Tensor, nn::VarStore};
@@ -83,10 +83,7 @@ impl Checkpoint {
                     return Err(CheckpointProblem::WrongType { name, actual: format!("{:?}", tensor.kind()) });
                 }
                 let value = tensor.f_to_kind(Kind::Float).map_err(malformed)?;
-                let finite = value.f_isfinite().and_then(|t| t.f_all()).and_then(|t| t.f_int64_value(&[])).map_err(malformed)?;
-                if finite == 0 {
-                    return Err(CheckpointProblem::NotFinite { name });
-                }
+                check_finite(&name, &value)?;
                 tch::no_grad(|| variable.f_copy_(&value)).map_err(malformed)?;
             }
             Ok(())
@@ -118,15 +115,25 @@ pub fn read_tensors(path: &Path) -> Result<Tensors> {
 /// appears whole or not at all.
 ///
 /// # Errors
-/// [`Error::Checkpoint`] where the file cannot be written.
+/// [`Error::Checkpoint`] where the file cannot be written or a weight is not finite (in half precision: is too large).
 pub fn save(network: &crate::Network, path: &Path, kind: Kind) -> Result<()> {
     let save = || -> Problem<()> {
         let bytes = safetensors::bytes_of(network, kind)?;
-        let part = path.with_extension("part");
-        fs::write(&part, bytes)?;
-        Ok(fs::rename(&part, path)?)
+        // Beside the target, so that it can be renamed; removed if anything goes wrong.
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let mut part = tempfile::Builder::new().permissions(permissions()).tempfile_in(folder)?;
+        part.write_all(&bytes)?;
+        part.as_file().sync_all()?;
+        part.persist(path).map_err(|e| e.error)?;
+        Ok(())
     };
     save().map_err(|problem| at(path, problem))
+}
+
+/// Those of any new file: the process's mask is taken off by the system.
+#[cfg(unix)]
+fn permissions() -> fs::Permissions {
+    std::os::unix::fs::PermissionsExt::from_mode(0o666)
 }
 
 fn at(path: &Path, problem: CheckpointProblem) -> Error {
@@ -138,16 +145,17 @@ fn malformed(error: impl std::fmt::Display) -> CheckpointProblem {
 }
 
 fn read_limited(path: &Path) -> Problem<Vec<u8>> {
-    let file = fs::File::open(path)?;
-    let metadata = file.metadata()?;
-    if metadata.is_dir() {
-        return Err(CheckpointProblem::UnknownFormat { found: "a folder".into() });
+    // Before it is opened: opening a pipe waits for a writer, and a device may never end.
+    let metadata = fs::metadata(path)?;
+    if !metadata.is_file() {
+        let found = if metadata.is_dir() { "a folder" } else { "a pipe or device" };
+        return Err(CheckpointProblem::UnknownFormat { found: found.into() });
     }
     if metadata.len() > MAX_BYTES {
         return Err(CheckpointProblem::TooLarge { actual: metadata.len(), limit: MAX_BYTES });
     }
     let mut bytes = Vec::new();
-    file.take(MAX_BYTES).read_to_end(&mut bytes)?; // a pipe or device says 0 and goes on
+    fs::File::open(path)?.take(MAX_BYTES).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 
@@ -175,6 +183,12 @@ fn check_amount(config: &ModelConfig, tensors: &Tensors) -> Problem<()> {
         return Err(CheckpointProblem::NotRefVsr(text));
     }
     Ok(())
+}
+
+/// Refuses NaN and infinity.
+fn check_finite(name: &str, tensor: &Tensor) -> Problem<()> {
+    let finite = tensor.f_isfinite().and_then(|t| t.f_all()).and_then(|t| t.f_int64_value(&[])).map_err(malformed)?;
+    if finite == 0 { Err(CheckpointProblem::NotFinite { name: name.to_owned() }) } else { Ok(()) }
 }
 
 /// Drops what training wrappers put before upstream's names.

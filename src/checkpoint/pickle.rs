@@ -15,6 +15,12 @@ use zip::ZipArchive;
 
 /// Tuples nest two deep in a state dict; a hostile file could nest them until the stack overflows.
 const MAX_DEPTH: usize = 8;
+/// The largest published model's pickle has 60 kB. Instructions of one byte can take 70 bytes of memory, so there must be a limit.
+const MAX_CODE: usize = 4 << 20;
+/// Dimensions of a tensor.
+const MAX_DIMENSIONS: usize = 8;
+/// What all tensors together may take, in file sizes: tensors may share a storage, but not to make a giant of a small file.
+const MAX_SHARING: usize = 4;
 
 /// All tensors of a state dict.
 pub fn parse(bytes: &[u8]) -> Problem<Tensors> {
@@ -29,7 +35,7 @@ pub fn parse(bytes: &[u8]) -> Problem<Tensors> {
         return Err(CheckpointProblem::Malformed("its numbers are big-endian".into()));
     }
     let (views, _) = Machine::state_dict(&archive.read(&pickle)?)?;
-    assemble(views, |key, kind| {
+    assemble(views, bytes.len(), |key, kind| {
         let bytes = archive.read(&format!("{folder}data/{key}"))?;
         let elements = i64::try_from(bytes.len() / kind.elt_size_in_bytes()).map_err(malformed)?;
         tensor_of(&bytes, &[elements], kind)
@@ -59,12 +65,14 @@ pub fn parse_legacy(bytes: &[u8]) -> Problem<Tensors> {
         storages.insert(key.to_string(), tensor_of(data, &[elements], kind)?);
         rest = after;
     }
-    let views = views.iter().map(|(name, view)| (name.clone(), view.clone())).collect();
-    assemble(views, |key, _| storages.remove(key).ok_or_else(|| CheckpointProblem::Malformed(format!("storage '{key}' is not in it"))))
+    assemble(views.clone(), bytes.len(), |key, _| {
+        storages.remove(key).ok_or_else(|| CheckpointProblem::Malformed(format!("storage '{key}' is not in it")))
+    })
 }
 
-/// Cuts tensors out of their storages, each of which is fetched once.
-fn assemble(views: Views, mut fetch: impl FnMut(&str, Kind) -> Problem<Tensor>) -> Problem<Tensors> {
+/// Cuts tensors out of their storages, each of which is fetched once. `size` is the file's.
+fn assemble(views: Views, size: usize, mut fetch: impl FnMut(&str, Kind) -> Problem<Tensor>) -> Problem<Tensors> {
+    let mut left = size.saturating_mul(MAX_SHARING);
     let mut storages = HashMap::new();
     let mut tensors = Tensors::new();
     for (name, view) in views {
@@ -74,8 +82,11 @@ fn assemble(views: Views, mut fetch: impl FnMut(&str, Kind) -> Problem<Tensor>) 
             Entry::Vacant(place) => place.insert(fetch(key, *kind)?),
         };
         let beyond = || CheckpointProblem::Malformed(format!("tensor '{name}' reaches beyond its storage"));
-        let tensor = view.of(storage).ok_or_else(beyond)?.map_err(malformed)?;
-        if tensors.insert(name.clone(), tensor).is_some() {
+        let tensor = view.of(storage).ok_or_else(beyond)?;
+        let bytes = usize::try_from(view.elements()).ok().and_then(|n| n.checked_mul(kind.elt_size_in_bytes()));
+        left = bytes.and_then(|n| left.checked_sub(n)).ok_or_else(|| malformed("its tensors claim far more data than it holds"))?;
+        let tensor = tensor.f_contiguous().map_err(malformed)?;
+        if tensors.insert(name.to_string(), tensor).is_some() {
             return Err(CheckpointProblem::Malformed(format!("two tensors are named '{name}'")));
         }
     }
@@ -114,13 +125,17 @@ struct View {
 }
 
 /// Tensors by name, as described.
-type Views = Vec<(String, Rc<View>)>;
+type Views = Vec<(Rc<str>, Rc<View>)>;
 
 impl View {
-    /// The tensor; `None` if it reaches beyond its storage or repeats its elements (so a small file could claim a huge tensor).
-    fn of(&self, storage: &Tensor) -> Option<Result<Tensor, tch::TchError>> {
+    fn elements(&self) -> i64 {
+        self.size.iter().fold(1, |n, &d| n.saturating_mul(d))
+    }
+
+    /// The tensor within its storage; `None` if it reaches beyond it or repeats its elements (so a small file could claim a huge tensor).
+    fn of(&self, storage: &Tensor) -> Option<Tensor> {
         let available = storage.size().first().copied()?;
-        let numel = self.size.iter().try_fold(1i64, |n, &d| n.checked_mul(d))?;
+        let numel = self.elements();
         let last =
             self.size.iter().zip(&self.stride).try_fold(self.offset, |at, (&d, &s)| at.checked_add((d.max(1) - 1).checked_mul(s)?))?;
         let fits = self.storage.kind == storage.kind()
@@ -129,7 +144,7 @@ impl View {
             && self.size.iter().chain(&self.stride).all(|&n| n >= 0)
             && numel <= available
             && (numel == 0 || last < available);
-        fits.then(|| storage.f_as_strided(&self.size, &self.stride, self.offset)?.f_contiguous())
+        fits.then(|| storage.f_as_strided(&self.size, &self.stride, self.offset).ok()).flatten()
     }
 }
 
@@ -193,6 +208,9 @@ impl Value {
 
     fn numbers(&self) -> Option<Vec<i64>> {
         let Self::Tuple(items, _) = self else { return None };
+        if items.len() > MAX_DIMENSIONS {
+            return None;
+        }
         items.iter().map(|item| if let Self::Int(n) = item { Some(*n) } else { None }).collect()
     }
 }
@@ -200,8 +218,8 @@ impl Value {
 /// A dictionary, as far as it is of use: its tensors, dictionaries in it, and the first item that is neither.
 #[derive(Default)]
 struct Dict {
-    tensors: Vec<(String, Rc<View>)>,
-    dicts: Vec<(String, usize)>,
+    tensors: Views,
+    dicts: Vec<(Rc<str>, usize)>,
     other: Option<String>,
 }
 
@@ -228,7 +246,11 @@ impl<'a> Machine<'a> {
     /// Runs a pickle; what it makes, and the machine it made it on.
     fn run(code: &'a [u8]) -> Problem<(Value, Self)> {
         let mut machine = Self { code, ..Self::default() };
-        while !machine.step()? {}
+        while !machine.step()? {
+            if code.len() - machine.code.len() > MAX_CODE {
+                return Err(malformed("its pickle is far larger than a state dict's"));
+            }
+        }
         Ok((machine.pop()?, machine))
     }
 
@@ -434,8 +456,8 @@ impl<'a> Machine<'a> {
         let dict = &mut self.dicts[dict];
         for pair in items.chunks(2) {
             match pair {
-                [Value::Text(name), Value::Tensor(view)] => dict.tensors.push((name.to_string(), view.clone())),
-                [Value::Text(name), Value::Dict(inner)] => dict.dicts.push((name.to_string(), *inner)),
+                [Value::Text(name), Value::Tensor(view)] => dict.tensors.push((name.clone(), view.clone())),
+                [Value::Text(name), Value::Dict(inner)] => dict.dicts.push((name.clone(), *inner)),
                 [Value::Text(name), other] => _ = dict.other.get_or_insert_with(|| format!("{name}: {}", other.what())),
                 _ => _ = dict.other.get_or_insert_with(|| "an item without a name".into()),
             }
@@ -472,7 +494,7 @@ impl<'a> Machine<'a> {
             (Value::Global(Global::OrderedDict), []) => self.new_dict(),
             (Value::Global(Global::RebuildTensor), [Value::Storage(storage), Value::Int(offset), size, stride, ..]) => {
                 let (Some(size), Some(stride)) = (size.numbers(), stride.numbers()) else {
-                    return Err(malformed("a tensor's shape is not numbers"));
+                    return Err(malformed("a tensor's shape is not a few numbers"));
                 };
                 self.stack.push(Value::Tensor(Rc::new(View { storage: storage.clone(), offset: *offset, size, stride })));
             }

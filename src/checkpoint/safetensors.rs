@@ -1,6 +1,6 @@
 //! Safetensors files, with the config as metadata.
 
-use super::{Problem, Tensors, malformed, tensor_of};
+use super::{Problem, Tensors, check_finite, malformed, tensor_of};
 use crate::{ModelConfig, Network, error::CheckpointProblem};
 use ::safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use serde::{Deserialize, Serialize};
@@ -70,6 +70,7 @@ pub fn bytes_of(network: &Network, kind: Kind) -> Problem<Vec<u8>> {
     let mut data = BTreeMap::new();
     for (name, variable) in network.weights().variables() {
         let tensor = variable.f_detach().and_then(|t| t.f_to_device(Device::Cpu)).and_then(|t| t.f_to_kind(kind)).map_err(malformed)?;
+        check_finite(&name, &tensor)?;
         let mut bytes = vec![0; tensor.numel() * kind.elt_size_in_bytes()];
         tensor.f_contiguous().and_then(|t| t.f_copy_data_u8(&mut bytes, tensor.numel())).map_err(malformed)?;
         let shape: Vec<usize> = tensor.size().into_iter().filter_map(|d| usize::try_from(d).ok()).collect();
