@@ -35,7 +35,7 @@ pub struct Checkpoint {
 }
 
 impl Checkpoint {
-    /// Reads a model file, told apart by content: a zip-format PyTorch state dict or safetensors.
+    /// Reads a model file, told apart by content: a PyTorch state dict (zip format, or the older one) or safetensors.
     ///
     /// # Errors
     /// [`Error::Checkpoint`], naming the file.
@@ -157,7 +157,8 @@ fn parse_tensors(bytes: &[u8]) -> Problem<(Tensors, Option<ModelConfig>)> {
         [b'P', b'K', 3, 4, ..] => return Ok((pickle::parse(bytes)?, None)),
         [_, _, _, _, _, _, _, _, b'{', ..] => return safetensors::parse(bytes),
         [] => "an empty file".into(),
-        [0x80, _, ..] => "a bare pickle (PyTorch before 1.6, or something else)".into(),
+        [0x80, _, ..] if bytes.starts_with(pickle::LEGACY) => return Ok((pickle::parse_legacy(bytes)?, None)),
+        [0x80, _, ..] => "a bare pickle, not one of PyTorch's".into(),
         _ => format!("a file of {} bytes that starts with {:02x?}", bytes.len(), &bytes[..bytes.len().min(8)]),
     };
     Err(CheckpointProblem::UnknownFormat { found })

@@ -1,4 +1,4 @@
-//! Reads zip-format PyTorch state dicts (`torch.save` since 1.6) with a pickle machine that knows tensors and nothing else.
+//! Reads PyTorch state dicts, in zip format (`torch.save` since 1.6) and in the older one, with a pickle machine that knows tensors and nothing else.
 //!
 //! A pickle is a program; Python's, and with limits libtorch's, machine would run whatever it says. This one has the few instructions that a
 //! dictionary of tensors needs, constructs nothing but such tensors, and refuses all else by name.
@@ -28,19 +28,50 @@ pub fn parse(bytes: &[u8]) -> Problem<Tensors> {
     if archive.zip.index_for_name(&order).is_some() && archive.read(&order)? != b"little" {
         return Err(CheckpointProblem::Malformed("its numbers are big-endian".into()));
     }
-    let views = Machine::run(&archive.read(&pickle)?)?;
+    let (views, _) = Machine::state_dict(&archive.read(&pickle)?)?;
+    assemble(views, |key, kind| {
+        let bytes = archive.read(&format!("{folder}data/{key}"))?;
+        let elements = i64::try_from(bytes.len() / kind.elt_size_in_bytes()).map_err(malformed)?;
+        tensor_of(&bytes, &[elements], kind)
+    })
+}
 
+/// How the older format starts: a pickled number of 80 bits, and the format's version, 1001.
+pub const LEGACY: &[u8] =
+    &[0x80, 2, 0x8a, 10, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19, b'.', 0x80, 2, b'M', 0xe9, 3, b'.'];
+
+/// All tensors of a state dict that `torch.save` wrote before 1.6: five pickles (those of [`LEGACY`], facts about the machine, the dictionary, the list
+/// of storages), then the storages themselves, each a count of elements and so many numbers.
+pub fn parse_legacy(bytes: &[u8]) -> Problem<Tensors> {
+    let code = bytes.strip_prefix(LEGACY).ok_or_else(|| malformed("not PyTorch's older format"))?;
+    let code = Machine::little_endian(code)?;
+    let (views, code) = Machine::state_dict(code)?;
+    let (keys, mut rest) = Machine::texts(code)?;
+    let kinds: HashMap<&str, Kind> = views.iter().map(|(_, view)| (view.storage.key.as_str(), view.storage.kind)).collect();
+    let mut storages = HashMap::new();
+    for key in keys {
+        let kind = *kinds.get(&*key).ok_or_else(|| malformed(format!("no tensor lies in storage '{key}'")))?;
+        let early = || CheckpointProblem::Malformed(format!("it ends in storage '{key}'"));
+        let (count, after) = rest.split_first_chunk::<8>().ok_or_else(early)?;
+        let elements = i64::from_le_bytes(*count);
+        let length = usize::try_from(elements).ok().and_then(|n| n.checked_mul(kind.elt_size_in_bytes())).ok_or_else(early)?;
+        let (data, after) = after.split_at_checked(length).ok_or_else(early)?;
+        storages.insert(key.to_string(), tensor_of(data, &[elements], kind)?);
+        rest = after;
+    }
+    let views = views.iter().map(|(name, view)| (name.clone(), view.clone())).collect();
+    assemble(views, |key, _| storages.remove(key).ok_or_else(|| CheckpointProblem::Malformed(format!("storage '{key}' is not in it"))))
+}
+
+/// Cuts tensors out of their storages, each of which is fetched once.
+fn assemble(views: Views, mut fetch: impl FnMut(&str, Kind) -> Problem<Tensor>) -> Problem<Tensors> {
     let mut storages = HashMap::new();
     let mut tensors = Tensors::new();
     for (name, view) in views {
         let Storage { key, kind } = &*view.storage;
         let storage = match storages.entry(key.clone()) {
             Entry::Occupied(storage) => storage.into_mut(),
-            Entry::Vacant(place) => {
-                let bytes = archive.read(&format!("{folder}data/{key}"))?;
-                let elements = i64::try_from(bytes.len() / kind.elt_size_in_bytes()).map_err(malformed)?;
-                place.insert(tensor_of(&bytes, &[elements], *kind)?)
-            }
+            Entry::Vacant(place) => place.insert(fetch(key, *kind)?),
         };
         let beyond = || CheckpointProblem::Malformed(format!("tensor '{name}' reaches beyond its storage"));
         let tensor = view.of(storage).ok_or_else(beyond)?.map_err(malformed)?;
@@ -82,6 +113,9 @@ struct View {
     stride: Vec<i64>,
 }
 
+/// Tensors by name, as described.
+type Views = Vec<(String, Rc<View>)>;
+
 impl View {
     /// The tensor; `None` if it reaches beyond its storage or repeats its elements (so a small file could claim a huge tensor).
     fn of(&self, storage: &Tensor) -> Option<Result<Tensor, tch::TchError>> {
@@ -112,7 +146,7 @@ impl Global {
     fn named(module: &str, name: &str) -> Problem<Self> {
         Ok(match (module, name) {
             ("collections", "OrderedDict") => Self::OrderedDict,
-            ("torch._utils", "_rebuild_tensor_v2") => Self::RebuildTensor,
+            ("torch._utils", "_rebuild_tensor_v2" | "_rebuild_tensor") => Self::RebuildTensor,
             ("torch._utils", "_rebuild_parameter") => Self::RebuildParameter,
             ("torch", "HalfStorage") => Self::Storage(Kind::Half),
             ("torch", "BFloat16Storage") => Self::Storage(Kind::BFloat16),
@@ -128,7 +162,7 @@ impl Global {
     }
 }
 
-/// A value on the machine's stack. Dictionaries are numbers into [`Machine::dicts`], so that no cycle of references can arise.
+/// A value on the machine's stack. Dictionaries and lists are numbers into [`Machine::dicts`] and [`Machine::lists`], so that no cycle of references can arise.
 #[derive(Clone)]
 enum Value {
     Nothing,
@@ -139,6 +173,7 @@ enum Value {
     Storage(Rc<Storage>),
     Tensor(Rc<View>),
     Dict(usize),
+    List(usize),
 }
 
 impl Value {
@@ -152,6 +187,7 @@ impl Value {
             Self::Storage(_) => "a bare storage",
             Self::Tensor(_) => "a tensor",
             Self::Dict(_) => "a dictionary",
+            Self::List(_) => "a list",
         }
     }
 
@@ -161,10 +197,11 @@ impl Value {
     }
 }
 
-/// A dictionary, as far as it is of use: its tensors, and the first item that is none.
+/// A dictionary, as far as it is of use: its tensors, dictionaries in it, and the first item that is neither.
 #[derive(Default)]
 struct Dict {
     tensors: Vec<(String, Rc<View>)>,
+    dicts: Vec<(String, usize)>,
     other: Option<String>,
 }
 
@@ -183,19 +220,51 @@ struct Machine<'a> {
     marks: Vec<usize>,
     memo: BTreeMap<u64, Value>,
     dicts: Vec<Dict>,
+    /// Lists of texts; no others are of use.
+    lists: Vec<Vec<Rc<str>>>,
 }
 
 impl<'a> Machine<'a> {
-    /// Runs a pickle whose result must be a dictionary of tensors.
-    fn run(code: &'a [u8]) -> Problem<Vec<(String, Rc<View>)>> {
+    /// Runs a pickle; what it makes, and the machine it made it on.
+    fn run(code: &'a [u8]) -> Problem<(Value, Self)> {
         let mut machine = Self { code, ..Self::default() };
         while !machine.step()? {}
-        let result = machine.pop()?;
+        Ok((machine.pop()?, machine))
+    }
+
+    /// Runs a pickle whose result must be a dictionary of tensors, or one that holds nothing but such a dictionary (`{"params": {...}}`). Also what
+    /// follows the pickle.
+    fn state_dict(code: &'a [u8]) -> Problem<(Views, &'a [u8])> {
+        let (result, mut machine) = Self::run(code)?;
         let Value::Dict(dict) = result else { return Err(refuse(format!("{} in place of a dictionary of tensors", result.what()))) };
-        let dict = machine.dicts.swap_remove(dict);
-        match dict.other {
-            Some(other) => Err(refuse(other)),
-            None => Ok(dict.tensors),
+        let mut dict = std::mem::take(&mut machine.dicts[dict]);
+        if let (true, None, &[(_, only)]) = (dict.tensors.is_empty(), &dict.other, dict.dicts.as_slice()) {
+            dict = std::mem::take(&mut machine.dicts[only]);
+        }
+        match (dict.other, dict.dicts.first()) {
+            (Some(other), _) => Err(refuse(other)),
+            (None, Some((name, _))) => Err(refuse(format!("{name}: a dictionary"))),
+            (None, None) => Ok((dict.tensors, machine.code)),
+        }
+    }
+
+    /// Runs a pickle whose result must be a list of texts. Also what follows it.
+    fn texts(code: &'a [u8]) -> Problem<(Vec<Rc<str>>, &'a [u8])> {
+        let (result, mut machine) = Self::run(code)?;
+        let Value::List(list) = result else { return Err(refuse(format!("{} in place of a list of storages", result.what()))) };
+        Ok((std::mem::take(&mut machine.lists[list]), machine.code))
+    }
+
+    /// Runs the older format's pickle of facts about the machine that wrote it. What follows it.
+    fn little_endian(code: &'a [u8]) -> Problem<&'a [u8]> {
+        let (_, machine) = Self::run(code)?;
+        let facts = &code[..code.len() - machine.code.len()];
+        let key = b"little_endian";
+        let value = facts.windows(key.len()).position(|w| w == key).and_then(|at| facts.get(at + key.len()..));
+        // True (0x88) after the key, which may be remembered first.
+        match value {
+            Some([0x88, ..] | [b'q', _, 0x88, ..] | [0x94, 0x88, ..]) => Ok(machine.code),
+            _ => Err(CheckpointProblem::Malformed("its numbers are big-endian".into())),
         }
     }
 
@@ -265,6 +334,18 @@ impl<'a> Machine<'a> {
                 self.tuple(items)?;
             }
             b'}' => self.new_dict(),
+            b']' => {
+                self.stack.push(Value::List(self.lists.len()));
+                self.lists.push(vec![]);
+            }
+            b'a' => {
+                let item = self.pop_many(1)?;
+                self.append(item)?;
+            }
+            b'e' => {
+                let items = self.pop_to_mark()?;
+                self.append(items)?;
+            }
             b's' => {
                 let pair = self.pop_many(2)?;
                 self.set_items(pair)?;
@@ -354,9 +435,19 @@ impl<'a> Machine<'a> {
         for pair in items.chunks(2) {
             match pair {
                 [Value::Text(name), Value::Tensor(view)] => dict.tensors.push((name.to_string(), view.clone())),
+                [Value::Text(name), Value::Dict(inner)] => dict.dicts.push((name.to_string(), *inner)),
                 [Value::Text(name), other] => _ = dict.other.get_or_insert_with(|| format!("{name}: {}", other.what())),
                 _ => _ = dict.other.get_or_insert_with(|| "an item without a name".into()),
             }
+        }
+        Ok(())
+    }
+
+    fn append(&mut self, items: Vec<Value>) -> Problem<()> {
+        let Some(&Value::List(list)) = self.stack.last() else { return Err(malformed("items for something that is no list")) };
+        for item in items {
+            let Value::Text(text) = item else { return Err(refuse(format!("a list with {} in it", item.what()))) };
+            self.lists[list].push(text);
         }
         Ok(())
     }
@@ -392,10 +483,12 @@ impl<'a> Machine<'a> {
     }
 }
 
-/// A storage from its persistent id, `("storage", class, key, device, elements)`.
+/// A storage from its persistent id, `("storage", class, key, device, elements)`; in the older format `None` follows (or, in files of the first
+/// PyTorch versions, a view of another storage, which is not read).
 fn storage(id: &Value) -> Option<Storage> {
     let Value::Tuple(id, _) = id else { return None };
     match id.as_slice() {
+        [_, _, _, _, _, view] if !matches!(view, Value::Nothing) => None,
         [Value::Text(tag), Value::Global(Global::Storage(kind)), Value::Text(key), ..] if &**tag == "storage" => {
             Some(Storage { key: key.to_string(), kind: *kind })
         }

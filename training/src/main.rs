@@ -2,11 +2,17 @@
 
 use anyhow::{Context, Result, ensure};
 use clap::{Args, Parser, Subcommand};
+use indicatif::ProgressBar;
 use refvsr_train::{
     batch::{ClipPatch, Source},
     config::{Config, PRESETS, Stage},
-    data::{PatchOptions, Patches, Split, patches, validation_clips},
+    data::{
+        PatchOptions, Patches, Split, patches, validation_clips,
+        verify::{VerifyOptions, verify},
+    },
     export::{Numbers, export},
+    fetch::{FetchOptions, fetch},
+    synthesize::{SynthesizeOptions, synthesize},
     train::{Outcome, Resume, Run},
 };
 use std::{
@@ -48,6 +54,19 @@ enum Command {
     Adapt(Adapt),
     /// Write a run's best weights as a model file, with a card beside it.
     Export(Export),
+    /// Fetch published weights to start from.
+    FetchWeights(FetchOptions),
+    /// Make three-camera clips from ordinary video or photos.
+    Synthesize(SynthesizeOptions),
+    /// Look after data sets.
+    #[command(subcommand)]
+    Dataset(Dataset),
+}
+
+#[derive(Subcommand)]
+enum Dataset {
+    /// Look a data set through; name every frame that is missing, unreadable, of a wrong size, or one too many.
+    Verify(VerifyOptions),
 }
 
 #[derive(Args)]
@@ -105,6 +124,9 @@ fn main() -> ExitCode {
         }
         Command::Export(options) => export(&options.run, &options.output, options.numbers)
             .and_then(|card| say(&format!("wrote {}; now say in {} where the data came from", options.output.display(), card.display()))),
+        Command::FetchWeights(options) => fetch(&options, &mut stdout()).map(|_| ()),
+        Command::Synthesize(options) => synthesized(&options),
+        Command::Dataset(Dataset::Verify(options)) => verified(&options),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -117,6 +139,23 @@ fn main() -> ExitCode {
 
 fn say(text: &str) -> Result<()> {
     Ok(writeln!(stdout(), "{text}")?)
+}
+
+fn synthesized(options: &SynthesizeOptions) -> Result<()> {
+    let bar = ProgressBar::new(0);
+    let (made, kept) = synthesize(options, &bar)?;
+    say(&format!("{made} clips made, {kept} were there already"))
+}
+
+fn verified(options: &VerifyOptions) -> Result<()> {
+    let bar = ProgressBar::new(0);
+    let report = verify(options, &bar)?;
+    bar.finish_and_clear();
+    for problem in &report.problems {
+        say(&problem.to_string())?;
+    }
+    ensure!(report.problems.is_empty(), "{} problems in {} clips, {} frames", report.problems.len(), report.clips, report.frames);
+    say(&format!("{} clips, {} frames: all in order", report.clips, report.frames))
 }
 
 static STOP: AtomicBool = AtomicBool::new(false);

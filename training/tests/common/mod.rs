@@ -1,6 +1,7 @@
 //! Small data sets made on the spot.
 #![allow(dead_code)] // each test file uses its own part
 
+use refvsr::checkpoint::Tensors;
 use refvsr_train::data::{
     png::{self, Picture},
     tree::{Density, Lens, frame_name},
@@ -25,4 +26,36 @@ pub fn clip(root: &Path, split: &str, name: &str, frames: usize, full: (usize, u
             }
         }
     }
+}
+
+/// fp32 tensors as `torch.save` wrote them before 1.6, in a dictionary of the given name if one is given.
+pub fn legacy(tensors: &Tensors, inside: Option<&str>) -> Vec<u8> {
+    let text = |t: &str| [b"X".as_slice(), &(t.len() as u32).to_le_bytes(), t.as_bytes()].concat();
+    let number = |n: i64| [b"J".as_slice(), &(n as i32).to_le_bytes()].concat();
+    let tuple = |n: &[i64]| [b"(".to_vec(), n.iter().flat_map(|&n| number(n)).collect(), b"t".to_vec()].concat();
+    let mut file = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.\x80\x02M\xe9\x03.".to_vec();
+    file.extend([b"\x80\x02}(".as_slice(), &text("little_endian"), b"\x88u."].concat());
+    file.extend(b"\x80\x02");
+    if let Some(name) = inside {
+        file.extend([b"}".as_slice(), &text(name)].concat());
+    }
+    file.extend(b"}(");
+    for (n, (name, tensor)) in tensors.iter().enumerate() {
+        let size = tensor.size();
+        let stride: Vec<i64> = (0..size.len()).map(|d| size[d + 1..].iter().product()).collect();
+        file.extend([text(name), b"ctorch._utils\n_rebuild_tensor_v2\n((".to_vec(), text("storage")].concat());
+        file.extend([b"ctorch\nFloatStorage\n".to_vec(), text(&n.to_string()), text("cpu"), number(tensor.numel() as i64)].concat());
+        file.extend([b"NtQK\x00".to_vec(), tuple(&size), tuple(&stride), b"\x89NtR".to_vec()].concat());
+    }
+    file.extend(if inside.is_some() { b"us.".as_slice() } else { b"u." });
+    file.extend(b"\x80\x02](");
+    (0..tensors.len()).for_each(|n| file.extend(text(&n.to_string())));
+    file.extend(b"e.");
+    for tensor in tensors.values() {
+        let mut bytes = vec![0; tensor.numel() * 4];
+        tensor.copy_data_u8(&mut bytes, tensor.numel());
+        file.extend((tensor.numel() as u64).to_le_bytes());
+        file.extend(bytes);
+    }
+    file
 }
