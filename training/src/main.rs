@@ -54,8 +54,9 @@ enum Command {
     Adapt(Adapt),
     /// Write a run's best weights as a model file, with a card beside it.
     Export(Export),
-    // These three say themselves what they do.
+    /// Fetch published weights to start from.
     FetchWeights(FetchOptions),
+    /// Make three-camera clips from ordinary video or photos.
     Synthesize(SynthesizeOptions),
     /// Look after data sets.
     #[command(subcommand)]
@@ -64,10 +65,7 @@ enum Command {
 
 #[derive(Subcommand)]
 enum Dataset {
-    /// Report missing, unreadable, mis-sized and mis-counted frames of a data set by name.
-    ///
-    /// Expects {train,valid,test}/{HR,LRx2,LRx4}/{UW,W,T}/CLIP/0000.png, LR frames half and a quarter as large as HR frames, and the same frames in all folders
-    /// of a clip. Leaves with status 1 if anything is wrong.
+    /// Look a data set through; name every frame that is missing, unreadable, of a wrong size, or one too many.
     Verify(VerifyOptions),
 }
 
@@ -116,16 +114,6 @@ struct Export {
     numbers: Numbers,
 }
 
-fn dataset_verify(options: &VerifyOptions) -> Result<()> {
-    let report = verify(options, &ProgressBar::new(0))?;
-    for problem in &report.problems {
-        say(&problem.to_string())?;
-    }
-    say(&format!("{} clips, {} frames looked at", report.clips, report.frames))?;
-    ensure!(report.problems.is_empty(), "{} problems in {}", report.problems.len(), options.root.display());
-    Ok(())
-}
-
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Pretrain(options) => train(&options, Stage::Pretrain),
@@ -137,9 +125,8 @@ fn main() -> ExitCode {
         Command::Export(options) => export(&options.run, &options.output, options.numbers)
             .and_then(|card| say(&format!("wrote {}; now say in {} where the data came from", options.output.display(), card.display()))),
         Command::FetchWeights(options) => fetch(&options, &mut stdout()).map(|_| ()),
-        Command::Synthesize(options) => synthesize(&options, &ProgressBar::new_spinner())
-            .and_then(|(made, kept)| say(&format!("{made} clips made, {kept} were there already"))),
-        Command::Dataset(Dataset::Verify(options)) => dataset_verify(&options),
+        Command::Synthesize(options) => synthesized(&options),
+        Command::Dataset(Dataset::Verify(options)) => verified(&options),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -152,6 +139,23 @@ fn main() -> ExitCode {
 
 fn say(text: &str) -> Result<()> {
     Ok(writeln!(stdout(), "{text}")?)
+}
+
+fn synthesized(options: &SynthesizeOptions) -> Result<()> {
+    let bar = ProgressBar::new(0);
+    let (made, kept) = synthesize(options, &bar)?;
+    say(&format!("{made} clips made, {kept} were there already"))
+}
+
+fn verified(options: &VerifyOptions) -> Result<()> {
+    let bar = ProgressBar::new(0);
+    let report = verify(options, &bar)?;
+    bar.finish_and_clear();
+    for problem in &report.problems {
+        say(&problem.to_string())?;
+    }
+    ensure!(report.problems.is_empty(), "{} problems in {} clips, {} frames", report.problems.len(), report.clips, report.frames);
+    say(&format!("{} clips, {} frames: all in order", report.clips, report.frames))
 }
 
 static STOP: AtomicBool = AtomicBool::new(false);

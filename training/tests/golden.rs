@@ -185,13 +185,13 @@ fn trace_of_pretraining_with_l1() {
     trace("trace.pretrain_l1", 0.0).unwrap();
 }
 
-/// In its first step some kink of the loss (a ReLU of VGG19 or a maximum over positions) lies within fp32's rounding: either side of it is right,
-/// and gradients differ by 8e-4 in length. Losses and gradient norms hold on both sides; the parameters are those of one of them, which an input
-/// moved by 1e-7 reaches where the machine's own rounding does not.
+/// Its first step sits on a kink of the contextual loss, which one has not been found: losses agree to 1e-6, but the gradient's length takes one of two values 8e-4
+/// apart, and inputs moved by 1e-7 go from one to the other. Losses and gradient norms must hold as they are (1e-3); the final parameters are those
+/// of one side, so a few nudges of the input are tried until they are met.
 #[test]
 fn trace_of_adaptation() {
     let mut failures = vec![];
-    for nudge in [0.0, 1e-7, -1e-7, 2e-7, -2e-7, 3e-7, -3e-7] {
+    for nudge in [0.0, 2e-7, -2e-7, 1e-7, -1e-7, 3e-7, -3e-7] {
         match trace("trace.adaptation", nudge) {
             Ok(()) => return,
             Err(failure) => failures.push(format!("moved by {nudge:e}: {failure}")),
