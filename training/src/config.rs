@@ -10,11 +10,13 @@ use std::{
 };
 
 /// The configs that come with this program, by name.
-pub const PRESETS: [(&str, &str); 7] = [
+pub const PRESETS: [(&str, &str); 9] = [
     ("refvsr-mfid", include_str!("../configs/refvsr-mfid.toml")),
     ("refvsr-l1", include_str!("../configs/refvsr-l1.toml")),
     ("refvsr-small-mfid", include_str!("../configs/refvsr-small-mfid.toml")),
     ("refvsr-small-l1", include_str!("../configs/refvsr-small-l1.toml")),
+    ("refvsr-ir-l1", include_str!("../configs/refvsr-ir-l1.toml")),
+    ("refvsr-ir-mfid", include_str!("../configs/refvsr-ir-mfid.toml")),
     ("refvsr-mfid-8k", include_str!("../configs/refvsr-mfid-8k.toml")),
     ("refvsr-small-mfid-8k", include_str!("../configs/refvsr-small-mfid-8k.toml")),
     ("tiny", include_str!("../configs/tiny.toml")),
@@ -62,7 +64,8 @@ pub enum Stage {
 pub struct Start {
     /// A model file whose weights are taken up; all must fit, but for those of the matching where `hd` differs. Empty: none.
     pub checkpoint: PathBuf,
-    /// Files with some of the weights, by upstream's names (`fetch-weights` makes one); those of equal name and shape are taken up.
+    /// Files with some of the weights, by upstream's names (`fetch-weights` makes one); those of equal name and shape are taken up. The weights of
+    /// `edvr` are also taken from a file of EDVR's own, with mmediting's `generator.` before its names or without.
     pub weights: Vec<PathBuf>,
     /// Fresh weights whose names start so begin as zero.
     pub zero: Vec<String>,

@@ -234,7 +234,7 @@ pub fn initial_network(config: &Config, device: Device) -> Result<Network> {
         let tensors = read_tensors(path)?;
         let mut found = false;
         for (name, variable) in &mut variables {
-            if let Some(t) = tensors.get(name).filter(|t| t.size() == variable.size()) {
+            if let Some(t) = named(&tensors, name).filter(|t| t.size() == variable.size()) {
                 tch::no_grad(|| variable.f_copy_(t))?;
                 found = true;
             }
@@ -262,6 +262,12 @@ pub fn initial_network(config: &Config, device: Device) -> Result<Network> {
         }
     }
     Ok(network)
+}
+
+/// A weight in a file: by its name, or, of the feature extractor, by its name in EDVR's own files.
+fn named<'a>(tensors: &'a BTreeMap<String, Tensor>, name: &str) -> Option<&'a Tensor> {
+    let own = || name.strip_prefix("edvr.").and_then(|bare| tensors.get(&format!("generator.{bare}")).or_else(|| tensors.get(bare)));
+    tensors.get(name).or_else(own)
 }
 
 /// Fresh weights, uniform within 1/sqrt(fan-in) as PyTorch's convolutions start. Each is a function of the seed and its name, whatever else draws

@@ -261,3 +261,33 @@ fn adaptation_needs_a_model_to_start_from() {
     let message = format!("{:#}", run(&config, folder.path(), &Scene::new(&config, true), &NEVER).unwrap_err());
     assert!(message.contains("--from"), "{message}");
 }
+
+#[test]
+fn information_refill_starts_from_a_trained_extractor() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("edvr.safetensors");
+    let small = |more: &[&str]| {
+        let overrides = ["device=cpu", "model.mid_channels=4", "model.num_blocks=1", "model.frame_num=3", "data.windows=1"];
+        let all: Vec<String> = overrides.iter().chain(more).map(|s| (*s).to_owned()).collect();
+        Config::load("refvsr-ir-l1", &all).unwrap()
+    };
+    // Its weights as mmediting names them.
+    let trained = refvsr_train::train::initial_network(&small(&["seed=7"]), Device::Cpu).unwrap();
+    let trained: Tensors = trained.weights().variables().into_iter().collect();
+    let theirs: Vec<(String, &Tensor)> =
+        trained.iter().filter_map(|(name, t)| Some((format!("generator.{}", name.strip_prefix("edvr.")?), t))).collect();
+    Tensor::write_safetensors(&theirs, &file).unwrap();
+
+    let from = format!("start.weights=[\"{}\"]", file.display());
+    let config =
+        small(&[&from, "optimiser.steps=2", "optimiser.batch=1", "validation.every=0", "validation.clips=0", "output.picture_every=1000"]);
+    let network = refvsr_train::train::initial_network(&config, Device::Cpu).unwrap();
+    for (name, variable) in network.weights().variables() {
+        assert_eq!(variable.equal(&trained[&name]), name.starts_with("edvr."), "{name}");
+        assert!(!name.contains("conv_offset") || variable.count_nonzero(None).int64_value(&[]) == 0, "{name}: undeformed at first");
+    }
+    let outcome = run(&config, &folder.path().join("run"), &Scene::new(&config, false), &NEVER).unwrap();
+    assert!(outcome.finished);
+    let losses = losses(&folder.path().join("run"));
+    assert!(losses.len() == 2 && losses.iter().all(|loss| loss.is_finite()), "{losses:?}");
+}
