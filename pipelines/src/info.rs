@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 use refvsr::Network;
+use refvsr::checkpoint::Checkpoint;
 use refvsr::config::{Recurrence, Variant};
 use std::path::PathBuf;
 
@@ -17,7 +18,8 @@ pub struct Args {
 
 /// Prints what the model is.
 pub fn run(args: &Args) -> Result<()> {
-    let network = Network::load(&args.model, tch::Device::Cpu)?;
+    let checkpoint = Checkpoint::read(&args.model)?;
+    let network = Network::from_checkpoint(&checkpoint, tch::Device::Cpu)?;
     let config = network.config();
     let row = |name: &str, value: String| println!("{name:<15} {value}");
     row("file", args.model.display().to_string());
@@ -44,6 +46,10 @@ pub fn run(args: &Args) -> Result<()> {
     );
     let parameters: usize = network.weights().variables().values().map(tch::Tensor::numel).sum();
     row("parameters", format!("{parameters} ({:.1} M)", parameters as f64 / 1e6));
+    let unused = checkpoint.unused(&network);
+    if !unused.is_empty() {
+        row("unused tensors", unused.join(", "));
+    }
     Ok(())
 }
 

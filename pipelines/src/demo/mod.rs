@@ -22,7 +22,7 @@ const NEEDED: [Needed; 9] = [
     ("videoconvert", "gstreamer1.0-plugins-base"),
     ("matroskamux", "gstreamer1.0-plugins-good"),
     ("mp4mux", "gstreamer1.0-plugins-good"),
-    ("rawvideoparse", "gstreamer1.0-plugins-bad"),
+    ("rawvideoparse", "gstreamer1.0-plugins-base"),
     ("h264parse", "gstreamer1.0-plugins-bad"),
     ("x264enc", "gstreamer1.0-plugins-ugly"),
     ("avenc_ffv1", "gstreamer1.0-libav"),
@@ -63,7 +63,12 @@ pub struct Args {
 pub fn run(args: &Args) -> Result<()> {
     let frames = usize::from(args.frames);
     if let Some(model) = &args.model {
-        ensure!(model.is_file(), "there is no model file {}", model.display());
+        let scale = refvsr::checkpoint::Checkpoint::read(model)?.config.scale;
+        ensure!(
+            scale == i64::from(SCALE),
+            "{} enlarges {scale} times; the demonstration needs a model that enlarges {SCALE} times",
+            model.display()
+        );
     }
     gst::check(&NEEDED)?;
     let plugin_path = gst::find_refvsr()?;

@@ -21,7 +21,7 @@ const PACKAGES: [&str; 8] = [
     "gstreamer1.0-libav",
 ];
 
-/// Elements of the demo and of the ready pipelines: x264enc (ugly), h264parse and mpegtsmux (bad).
+/// Elements of the demo and of the ready pipelines: x264enc (ugly), h264parse (bad).
 const CODEC_PACKAGES: [&str; 2] = ["gstreamer1.0-plugins-ugly", "gstreamer1.0-plugins-bad"];
 
 /// pip fetches libtorch's wheel; a python of the user's own that has it does as well.
