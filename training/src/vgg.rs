@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use std::path::Path;
 use tch::{Device, Kind, Tensor};
 
-/// torchvision's numbering of the 3 x 3 convolutions of `vgg19().features`, with their channels, as far as relu4_4. A ReLU follows each.
-pub const CONVS: [(usize, i64, i64); 12] = [
+/// torchvision's numbering of the 3 x 3 convolutions of `vgg19().features`, with input and output channels. A ReLU follows each.
+pub const CONVS: [(usize, i64, i64); 16] = [
     (0, 3, 64),
     (2, 64, 64),
     (5, 64, 128),
@@ -20,6 +20,10 @@ pub const CONVS: [(usize, i64, i64); 12] = [
     (21, 512, 512),
     (23, 512, 512),
     (25, 512, 512),
+    (28, 512, 512),
+    (30, 512, 512),
+    (32, 512, 512),
+    (34, 512, 512),
 ];
 
 /// Convolutions a 2 x 2 max pool comes before.

@@ -1,5 +1,6 @@
 //! Other projects' weights under this project's names.
 
+use crate::vgg::CONVS;
 use anyhow::{Context, Result, bail, ensure};
 use refvsr::checkpoint::Tensors;
 use tch::{Kind, Tensor};
@@ -8,27 +9,7 @@ use tch::{Kind, Tensor};
 const MEAN: [f64; 3] = [0.485, 0.456, 0.406];
 const STD: [f64; 3] = [0.229, 0.224, 0.225];
 
-/// The convolutions of VGG19 in torchvision's numbering, with input and output channels.
-const CONVS: [(usize, i64, i64); 16] = [
-    (0, 3, 64),
-    (2, 64, 64),
-    (5, 64, 128),
-    (7, 128, 128),
-    (10, 128, 256),
-    (12, 256, 256),
-    (14, 256, 256),
-    (16, 256, 256),
-    (19, 256, 512),
-    (21, 512, 512),
-    (23, 512, 512),
-    (25, 512, 512),
-    (28, 512, 512),
-    (30, 512, 512),
-    (32, 512, 512),
-    (34, 512, 512),
-];
-
-/// The same convolutions in the numbering of `vgg_normalized.pth`, which counts a 1 x 1 convolution in front and the padding layers.
+/// VGG19's convolutions in the numbering of `vgg_normalized.pth`, which counts a 1 x 1 convolution in front and the padding layers.
 const NORMALISED: [usize; 16] = [2, 5, 9, 12, 16, 19, 22, 25, 29, 32, 35, 38, 42, 45, 48, 51];
 
 /// The convolutions the losses need, up to relu4_4; a file may end there.
