@@ -314,6 +314,25 @@ fn tele_is_one_request_pad_and_may_stay_unlinked() {
 }
 
 #[test]
+fn a_tele_pad_requested_again_starts_anew() {
+    let mut rig = Rig::new(element());
+    rig.link_tele();
+    rig.ultrawide.push(frame(ULTRAWIDE, 0)).unwrap();
+    rig.wide().push(frame(WIDE, 0)).unwrap();
+    rig.tele.as_mut().unwrap().push(frame(TELE, 0)).unwrap();
+    eventually("the first frame", || rig.stat("frames-in") == 1);
+    rig.tele = None;
+    if let Some(pad) = rig.element.static_pad("tele") {
+        rig.element.release_request_pad(&pad);
+    }
+    rig.link_tele();
+    let out = rig.run(frames(ULTRAWIDE, 1..4), frames(WIDE, 1..4), frames(TELE, 2..4));
+    let moments: Vec<Moment> =
+        (0..4).map(|n| (picture(ULTRAWIDE, n), Some(picture(WIDE, n)), (n != 1).then(|| picture(TELE, n)))).collect();
+    assert_pictures(&out, &expected(&moments, 1));
+}
+
+#[test]
 fn live_streams_go_on_without_what_is_late() {
     // The harness's clock stands still until it is cranked: time is up when the test says so.
     let element = with_lookahead(0);

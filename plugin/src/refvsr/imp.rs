@@ -1,11 +1,13 @@
 //! The element's virtual functions.
 //!
 //! Two locks, `settings` and `state`, each held for a moment only and never over a call into the base class, the bus or the network. The
-//! streaming thread takes [`Work`] out of the state for as long as it needs it. (The list of unlinked pads has a lock of its own.)
+//! streaming thread takes [`Work`] out of the state for as long as it needs it. The one exception is [`Unlinked`]'s lock
+//! of the pads that were ended, held over their events so that an end and its taking back keep their order; the streaming thread never takes it.
 
 use super::{
     MissingReference, caps,
     caps::Video,
+    flushes::Flushes,
     frames::{self, Reference},
     model,
     pairing::{Pair, Stamped, automatic_tolerance},
@@ -46,11 +48,19 @@ struct State {
     pending_segment: Option<gst::FormattedSegment<ClockTime>>,
     /// The segment downstream has.
     segment: Option<gst::FormattedSegment<ClockTime>>,
-    /// Reference pads that were flushed alone: their frames so far are to be forgotten.
-    wide_flushed: bool,
-    tele_flushed: bool,
+    flushes: Flushes,
+    /// What was flushed since the streaming thread's last turn.
+    flushed: Flushed,
     stats: Stats,
     qos: Qos,
+}
+
+/// Pads that were flushed: their frames so far are to be forgotten.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+struct Flushed {
+    ultrawide: bool,
+    wide: bool,
+    tele: bool,
 }
 
 pub struct RefVsr {
@@ -150,7 +160,13 @@ impl ElementImpl for RefVsr {
         if let Some(pad) = pad.downcast_ref() {
             self.unlinked.forget(pad);
         }
+        let name = pad.name();
         self.parent_release_pad(pad);
+        // A pad of the same name may be requested again.
+        let mut state = self.state.lock().unwrap();
+        state.flushes.forget(&name);
+        state.tele = None;
+        state.flushed.tele = true;
     }
 }
 
@@ -178,11 +194,6 @@ impl AggregatorImpl for RefVsr {
         };
         drop(old); // frees the device's memory, with no lock held
         Ok(())
-    }
-
-    fn flush(&self) -> Result<gst::FlowSuccess, gst::FlowError> {
-        self.forget_clip();
-        self.parent_flush()
     }
 
     fn clip(&self, pad: &AggregatorPad, buffer: gst::Buffer) -> Option<gst::Buffer> {
@@ -247,19 +258,34 @@ impl AggregatorImpl for RefVsr {
                     self.take_segment(segment);
                 }
             }
-            gst::EventView::FlushStart(_) | gst::EventView::FlushStop(_) if ultrawide => {
-                self.forget_clip();
-                for pad in self.references().into_iter().filter(|pad| !pad.is_linked()) {
-                    self.unlinked.flush(&pad, &event);
+            gst::EventView::FlushStart(_) => {
+                self.state.lock().unwrap().flushes.start(pad.name());
+                if ultrawide {
+                    self.forget_clip();
+                    self.flush_unlinked(&event);
                 }
             }
             gst::EventView::FlushStop(_) => {
-                let mut state = self.state.lock().unwrap();
-                if *pad == self.wide {
-                    state.wide_flushed = true;
-                } else {
-                    state.tele_flushed = true;
+                // Nothing of the base class's flush() is left to do: by then each pad's frames have been forgotten with its own flush.
+                if ultrawide {
+                    self.forget_clip();
+                    self.flush_unlinked(&event);
                 }
+                let seqnum = event.seqnum();
+                {
+                    let mut state = self.state.lock().unwrap();
+                    let flushed = &mut state.flushed;
+                    *(if ultrawide {
+                        &mut flushed.ultrawide
+                    } else if *pad == self.wide {
+                        &mut flushed.wide
+                    } else {
+                        &mut flushed.tele
+                    }) = true;
+                }
+                let done = self.parent_sink_event(pad, event);
+                self.state.lock().unwrap().flushes.stop(pad.name(), seqnum);
+                return done;
             }
             _ => (),
         }
@@ -292,6 +318,14 @@ impl AggregatorImpl for RefVsr {
             let mut state = self.state.lock().unwrap();
             let duration = state.ultrawide.as_ref().and_then(|video| video.frame_duration());
             state.qos.update(proportion, late, timestamp, duration);
+        }
+        if let gst::EventView::Seek(seek) = event.view()
+            && seek.get().1.contains(gst::SeekFlags::FLUSH)
+        {
+            self.state.lock().unwrap().flushes.seek();
+            let done = self.parent_src_event(event);
+            self.state.lock().unwrap().flushes.seek_done();
+            return done;
         }
         self.parent_src_event(event)
     }
@@ -400,16 +434,29 @@ impl AggregatorImpl for RefVsr {
     }
 
     fn aggregate(&self, timeout: bool) -> Result<gst::FlowSuccess, gst::FlowError> {
+        let linked: Vec<_> = self.obj().sink_pads().iter().filter(|pad| pad.is_linked()).map(|pad| pad.name()).collect();
         let (work, generation) = {
             let mut state = self.state.lock().unwrap();
-            let mut work = state.work.take();
-            if std::mem::take(&mut state.wide_flushed) {
-                let _ = work.as_mut().map(|work| std::mem::take(&mut work.wide));
+            if state.flushes.under_way(&linked) {
+                drop(state);
+                // Briefly: the base class may be about to stop this thread.
+                std::thread::sleep(std::time::Duration::from_millis(1));
+                return Err(AGGREGATOR_FLOW_NEED_DATA);
             }
-            if std::mem::take(&mut state.tele_flushed) {
-                let _ = work.as_mut().map(|work| std::mem::take(&mut work.tele));
+            let flushed = std::mem::take(&mut state.flushed);
+            if let Some(work) = &mut state.work {
+                if flushed.wide {
+                    work.wide = Camera::default();
+                }
+                if flushed.tele {
+                    work.tele = Camera::default();
+                }
             }
-            (work, state.generation)
+            if flushed != Flushed::default() {
+                // At the end of a turn the base class lets go of buffers that were peeked at, which may be from before the flush.
+                return Err(AGGREGATOR_FLOW_NEED_DATA);
+            }
+            (state.work.take(), state.generation)
         };
         let Some(mut work) = work else { return Err(gst::FlowError::Flushing) };
         let result = self.step(&mut work, generation, timeout);
@@ -437,7 +484,7 @@ impl RefVsr {
         let time = work.clock.time(&self.ultrawide, &buffer);
 
         if buffer.size() == 0 && buffer.flags().contains(gst::BufferFlags::GAP) {
-            self.ultrawide.drop_buffer();
+            let buffer = self.take(&self.ultrawide, buffer, generation)?;
             work.clock.advance(time, buffer.duration());
             if let Some(pts) = buffer.pts() {
                 work.held.push_back(Held::Gap(pts, buffer.duration()));
@@ -457,9 +504,9 @@ impl RefVsr {
         };
         let (wide_tolerance, tele_tolerance) = (tolerance(&wide), tolerance(&tele));
         let tele_pad = self.tele();
-        let mut decided = self.look(&self.wide, &mut work.wide, &wide, time, wide_tolerance, timeout)?;
+        let mut decided = self.look(&self.wide, &mut work.wide, &wide, time, wide_tolerance, timeout, generation)?;
         if let Some(pad) = &tele_pad {
-            let known = self.look(pad, &mut work.tele, &tele, time, tele_tolerance, timeout)?;
+            let known = self.look(pad, &mut work.tele, &tele, time, tele_tolerance, timeout, generation)?;
             decided &= known || !settings.use_tele;
         }
         if !decided {
@@ -468,7 +515,7 @@ impl RefVsr {
         }
 
         let started = Instant::now();
-        self.ultrawide.drop_buffer();
+        let buffer = self.take(&self.ultrawide, buffer, generation)?;
         work.clock.advance(time, duration);
         self.obj().selected_samples(buffer.pts(), buffer.dts(), duration, None);
         let device = work.session.network().device();
@@ -488,6 +535,19 @@ impl RefVsr {
         self.put_out(work, generation, &settings, started)
     }
 
+    /// Takes the buffer that was peeked at in this turn. Within a turn the base class keeps it for that, whatever happens to the pad; but if there
+    /// was a flush since the turn began, then the buffer may be from after it, and stays for the next turn.
+    fn take(&self, pad: &AggregatorPad, peeked: gst::Buffer, generation: u64) -> Result<gst::Buffer, gst::FlowError> {
+        {
+            let state = self.state.lock().unwrap();
+            if state.generation != generation || state.flushed != Flushed::default() {
+                return Err(AGGREGATOR_FLOW_NEED_DATA);
+            }
+        }
+        drop(peeked); // so that the one returned can be the only reference to it
+        pad.pop_buffer().ok_or(AGGREGATOR_FLOW_NEED_DATA)
+    }
+
     /// Looks at a reference pad's frames up to the one after `time`. Whether the frame that belongs there is known.
     fn look(
         &self,
@@ -497,25 +557,31 @@ impl RefVsr {
         time: ClockTime,
         tolerance: ClockTime,
         timeout: bool,
+        generation: u64,
     ) -> Result<bool, gst::FlowError> {
         loop {
-            if camera.pairing.head().is_none()
-                && let Some(buffer) = pad.peek_buffer()
-            {
-                let start = camera.clock.time(pad, &buffer);
-                let duration = buffer.duration().or_else(|| video.as_ref().and_then(|video| video.frame_duration()));
+            // Nothing that stays queued is remembered from one turn to the next, but that it need not be converted again.
+            let Some(buffer) = pad.peek_buffer() else {
+                camera.pairing.hide();
+                break;
+            };
+            let start = camera.clock.time(pad, &buffer);
+            let duration = buffer.duration().or_else(|| video.as_ref().and_then(|video| video.frame_duration()));
+            let known = camera.pairing.head().and_then(|head| head.frame.as_ref()).is_some_and(|frame| frame.is_of(&buffer));
+            if !known {
                 let frame = match video {
                     _ if buffer.flags().contains(gst::BufferFlags::GAP) => None,
-                    Some(video) => Some(Reference::new(buffer, video.clone())),
+                    Some(video) => Some(Reference::new(buffer.clone(), video.clone())),
                     None => return Err(self.no_caps(pad)),
                 };
-                camera.clock.advance(start, duration);
                 camera.pairing.show(Stamped { time: start, duration, frame });
             }
-            if !camera.pairing.advance(time) {
+            if !camera.pairing.is_due(time) {
                 break;
             }
-            pad.drop_buffer();
+            self.take(pad, buffer, generation)?;
+            camera.clock.advance(start, duration);
+            camera.pairing.advance(time);
         }
         let complete = timeout || pad.is_eos();
         Ok(!matches!(camera.pairing.choose(time, tolerance, complete), Pair::Undecided))
@@ -798,6 +864,13 @@ impl RefVsr {
         self.obj().static_pad("tele").and_downcast()
     }
 
+    /// Passes the ultra-wide pad's flush on to pads that would otherwise never get it.
+    fn flush_unlinked(&self, event: &gst::Event) {
+        for pad in self.references().into_iter().filter(|pad| !pad.is_linked()) {
+            self.unlinked.flush(&pad, event);
+        }
+    }
+
     fn references(&self) -> Vec<AggregatorPad> {
         std::iter::once(self.wide.clone()).chain(self.tele()).collect()
     }
@@ -807,7 +880,10 @@ impl RefVsr {
         let element = self.obj().downgrade();
         pad.connect_linked(move |pad, _| {
             if let Some(element) = element.upgrade() {
-                element.imp().unlinked.revive(pad);
+                let imp = element.imp();
+                if imp.unlinked.revive(pad) {
+                    imp.state.lock().unwrap().flushes.settle();
+                }
             }
         });
         let element = self.obj().downgrade();

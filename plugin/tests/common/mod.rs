@@ -336,7 +336,7 @@ pub fn plugin_folder() -> PathBuf {
 /// Tries until it is so, for a while.
 #[track_caller]
 pub fn eventually(what: &str, mut so: impl FnMut() -> bool) {
-    let end = std::time::Instant::now() + Duration::from_secs(20);
+    let end = std::time::Instant::now() + Duration::from(PATIENCE);
     while !so() {
         assert!(std::time::Instant::now() < end, "{what} did not happen");
         std::thread::sleep(Duration::from_millis(5));
