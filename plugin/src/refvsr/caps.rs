@@ -60,10 +60,18 @@ impl Video {
 
     /// How long a frame lasts; `None` where the frame rate varies.
     pub fn frame_duration(&self) -> Option<gst::ClockTime> {
-        let fps = self.info.fps();
-        let (numer, denom) = (u64::try_from(fps.numer()).ok()?, u64::try_from(fps.denom()).ok()?);
-        if numer == 0 { None } else { gst::ClockTime::SECOND.mul_div_floor(denom, numer) }
+        duration(self.info.fps())
     }
+
+    /// How long a frame lasts at least, where the rate varies and the caps say within what limit.
+    pub fn shortest_duration(&self) -> Option<gst::ClockTime> {
+        duration(self.caps.structure(0)?.get("max-framerate").ok()?)
+    }
+}
+
+fn duration(rate: gst::Fraction) -> Option<gst::ClockTime> {
+    let (numer, denom) = (u64::try_from(rate.numer()).ok()?, u64::try_from(rate.denom()).ok()?);
+    if numer == 0 { None } else { gst::ClockTime::SECOND.mul_div_floor(denom, numer) }
 }
 
 fn layout(info: &VideoInfo) -> Option<ImageLayout> {
@@ -290,5 +298,7 @@ mod tests {
         assert_eq!(ms("25/1"), Some(40));
         assert_eq!(ms("30000/1001"), Some(33));
         assert_eq!(ms("0/1"), None);
+        let varying = video("video/x-raw,format=RGB,width=8,height=8,framerate=0/1,max-framerate=50/1");
+        assert_eq!((varying.frame_duration(), varying.shortest_duration()), (None, Some(gst::ClockTime::from_mseconds(20))));
     }
 }

@@ -38,6 +38,8 @@ struct State {
     /// Output size over input size; 0 while stopped.
     scale: i32,
     look_ahead: usize,
+    /// The latency follows from the ultra-wide caps, or from a frame since them.
+    latency_known: bool,
     ultrawide: Option<Arc<Video>>,
     wide: Option<Arc<Video>>,
     tele: Option<Arc<Video>>,
@@ -258,6 +260,8 @@ impl AggregatorImpl for RefVsr {
                     self.take_segment(segment);
                 }
             }
+            gst::EventView::SegmentDone(_) if !ultrawide => return true, // the output is as long as the ultra-wide video
+            gst::EventView::SegmentDone(_) => self.drain_now(),
             gst::EventView::FlushStart(_) => {
                 self.state.lock().unwrap().flushes.start(pad.name());
                 if ultrawide {
@@ -471,6 +475,7 @@ impl RefVsr {
         if self.has_pending() {
             self.drain(work, generation)?;
             self.apply_pending()?;
+            work.announced = false;
         }
         let Some(buffer) = self.ultrawide.peek_buffer() else {
             if !self.ultrawide.is_eos() {
@@ -517,6 +522,7 @@ impl RefVsr {
         let started = Instant::now();
         let buffer = self.take(&self.ultrawide, buffer, generation)?;
         work.clock.advance(time, duration);
+        self.learn_latency(duration);
         self.obj().selected_samples(buffer.pts(), buffer.dts(), duration, None);
         let device = work.session.network().device();
         let picture = frames::read(&buffer, &ultrawide, device).map_err(|why| self.bad_frame(&self.ultrawide, &why))?;
@@ -630,6 +636,20 @@ impl RefVsr {
         Ok(())
     }
 
+    /// The same between two turns of the streaming thread, on that thread.
+    fn drain_now(&self) {
+        let (work, generation) = {
+            let mut state = self.state.lock().unwrap();
+            (state.work.take(), state.generation)
+        };
+        let Some(mut work) = work else { return };
+        if let Err(why) = self.drain(&mut work, generation) {
+            // The next turn fails likewise; errors are on the bus.
+            gst::debug!(CAT, imp = self, "Drained until {why}");
+        }
+        self.put_back(work, generation);
+    }
+
     /// Puts out what is finished. `started`: when work on the first of it began.
     fn put_out(
         &self,
@@ -641,6 +661,11 @@ impl RefVsr {
         loop {
             while let Some(&Held::Gap(pts, duration)) = work.held.front() {
                 work.held.pop_front();
+                if !work.announced {
+                    // The base class sends a segment with the next frame only, and nothing may come before it.
+                    gst::debug!(CAT, imp = self, "Left out the gap at {pts}, before the first frame");
+                    continue;
+                }
                 self.obj().src_pad().push_event(gst::event::Gap::builder(pts).duration(duration).build());
             }
             if self.state.lock().unwrap().generation != generation {
@@ -651,12 +676,12 @@ impl RefVsr {
                 gst::element_imp_error!(self, gst::CoreError::Failed, ("More frames were finished than sent"));
                 return Err(gst::FlowError::Error);
             };
-            self.finish(&picture, &shell, work.session.memory(), generation, settings, started)?;
+            work.announced |= self.finish(&picture, &shell, work.session.memory(), generation, settings, started)?;
             started = Instant::now();
         }
     }
 
-    /// Puts out one frame.
+    /// Puts out one frame, unless it is too late. Whether it did.
     fn finish(
         &self,
         picture: &Tensor,
@@ -665,7 +690,7 @@ impl RefVsr {
         generation: u64,
         settings: &Settings,
         started: Instant,
-    ) -> Result<(), gst::FlowError> {
+    ) -> Result<bool, gst::FlowError> {
         let (input, output, segment, qos) = {
             let state = self.state.lock().unwrap();
             (state.ultrawide.clone(), state.output.clone(), state.segment.clone(), state.qos)
@@ -691,6 +716,7 @@ impl RefVsr {
                 None => state.stats.frames_out += 1,
             }
         }
+        let put_out = buffer.is_some();
         match (buffer, late) {
             (Some(buffer), _) => {
                 gst::log!(CAT, imp = self, "Putting out the frame at {:?}", buffer.pts());
@@ -702,7 +728,7 @@ impl RefVsr {
         if end.is_some() {
             self.obj().set_position(end);
         }
-        Ok(())
+        Ok(put_out)
     }
 
     fn output_buffer(&self, picture: &Tensor, shell: &gst::Buffer, input: &Video, output: &Video) -> Result<gst::Buffer, gst::FlowError> {
@@ -764,20 +790,38 @@ impl RefVsr {
             );
             return false;
         }
-        let frame = video.frame_duration().unwrap_or_default();
-        let latency = (0..look_ahead).fold(ClockTime::ZERO, |sum, _| sum.saturating_add(frame));
+        let frame = video.frame_duration().or_else(|| video.shortest_duration());
         {
             let mut state = self.state.lock().unwrap();
+            state.latency_known = frame.is_some();
             let current = state.pending_caps.as_ref().or(state.ultrawide.as_ref());
             if current.is_none_or(|current| **current != video) {
                 state.pending_caps = Some(Arc::new(video));
             }
         }
-        self.obj().set_latency(latency, ClockTime::NONE);
+        self.set_latency_for(look_ahead, frame.unwrap_or_default());
         if self.references().iter().any(|pad| !pad.is_linked()) {
             self.watch_unlinked();
         }
         true
+    }
+
+    fn set_latency_for(&self, look_ahead: usize, frame: ClockTime) {
+        let latency = frame.nseconds().saturating_mul(look_ahead as u64).min(ClockTime::MAX.nseconds());
+        self.obj().set_latency(ClockTime::from_nseconds(latency), ClockTime::NONE);
+    }
+
+    /// Where the caps do not say how long frames last, the first one does.
+    fn learn_latency(&self, frame: Option<ClockTime>) {
+        let look_ahead = {
+            let mut state = self.state.lock().unwrap();
+            if state.latency_known || frame.is_none() {
+                return;
+            }
+            state.latency_known = true;
+            state.look_ahead
+        };
+        self.set_latency_for(look_ahead, frame.unwrap_or_default());
     }
 
     /// A new ultra-wide segment: at once where nothing is held (live deadlines are reckoned by it), else when that is out.
@@ -787,8 +831,10 @@ impl RefVsr {
             if state.segment.as_ref() == Some(segment) && state.pending_segment.is_none() {
                 return;
             }
-            let at_once = state.work.as_ref().is_some_and(|work| !work.under_way && work.held.is_empty());
-            if at_once {
+            let idle = state.work.as_mut().filter(|work| !work.under_way && work.held.is_empty());
+            let at_once = idle.is_some();
+            if let Some(work) = idle {
+                work.announced = false;
                 state.segment = Some(segment.clone());
             } else {
                 state.pending_segment = Some(segment.clone());

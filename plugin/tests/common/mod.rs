@@ -41,6 +41,19 @@ pub fn model() -> String {
     golden("official_format.pytorch").to_str().unwrap().to_owned()
 }
 
+/// Saves a model, untrained, that is quicker still. Its window is its only frame.
+pub fn tiny_model(folder: &Path) -> String {
+    let config =
+        refvsr::ModelConfig { mid_channels: 4, num_blocks: 1, frame_num: 1, ..refvsr::ModelConfig::preset("refvsr-mfid").unwrap() };
+    save_model(config, folder)
+}
+
+pub fn save_model(config: refvsr::ModelConfig, folder: &Path) -> String {
+    let path = folder.join("model.safetensors");
+    refvsr::checkpoint::save(&Network::new(config, Device::Cpu).unwrap(), &path, tch::Kind::Float).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
 /// The element with the small model on the CPU and a look-ahead of 1.
 pub fn element() -> gst::Element {
     with_lookahead(1)
