@@ -231,7 +231,6 @@ fn formats_through_gst_launch_give_the_picture_that_rgb_gives() {
         let plain = psnr(&result(&smooth_model, Some(format), &[format, "RGB"]), &smooth_rgb);
         // The network's own detail has colours too fine for half the resolution: for this, the RGB result passes through the format too.
         let detailed = psnr(&result(&model(), Some(format), &[format, "RGB"]), &result(&model(), None, &["RGB", format, "RGB"]));
-        println!("{format}: {plain:.1} dB, {detailed:.1} dB with detail");
         assert!(plain > 45.0 && detailed > 45.0, "{format}: {plain:.1} dB, {detailed:.1} dB with detail");
     }
 }

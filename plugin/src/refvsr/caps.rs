@@ -2,7 +2,9 @@
 
 use ::refvsr::image::colour::{ChromaSite, ImageLayout, Matrix, PixelFormat, Range};
 use gst::prelude::*;
-use gst_video::{VideoChromaSite, VideoColorMatrix, VideoColorRange, VideoColorimetry, VideoFormat, VideoFormatInfo, VideoInfo};
+use gst_video::{
+    VideoChromaSite, VideoColorMatrix, VideoColorRange, VideoColorimetry, VideoFlags, VideoFormat, VideoFormatInfo, VideoInfo,
+};
 use std::sync::LazyLock;
 
 /// Formats of video that are read and written, best first.
@@ -60,18 +62,16 @@ impl Video {
 
     /// How long a frame lasts; `None` where the frame rate varies.
     pub fn frame_duration(&self) -> Option<gst::ClockTime> {
-        duration(self.info.fps())
+        // Then GStreamer gives the caps' max-framerate as the rate.
+        if self.info.flags().contains(VideoFlags::VARIABLE_FPS) { None } else { self.shortest_duration() }
     }
 
-    /// How long a frame lasts at least, where the rate varies and the caps say within what limit.
+    /// How long a frame lasts at least; `None` where the rate varies without limit.
     pub fn shortest_duration(&self) -> Option<gst::ClockTime> {
-        duration(self.caps.structure(0)?.get("max-framerate").ok()?)
+        let fps = self.info.fps();
+        let (numer, denom) = (u64::try_from(fps.numer()).ok()?, u64::try_from(fps.denom()).ok()?);
+        if numer == 0 { None } else { gst::ClockTime::SECOND.mul_div_floor(denom, numer) }
     }
-}
-
-fn duration(rate: gst::Fraction) -> Option<gst::ClockTime> {
-    let (numer, denom) = (u64::try_from(rate.numer()).ok()?, u64::try_from(rate.denom()).ok()?);
-    if numer == 0 { None } else { gst::ClockTime::SECOND.mul_div_floor(denom, numer) }
 }
 
 fn layout(info: &VideoInfo) -> Option<ImageLayout> {

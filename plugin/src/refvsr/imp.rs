@@ -57,6 +57,15 @@ struct State {
     qos: Qos,
 }
 
+/// One turn of the streaming thread.
+#[derive(Debug, Clone, Copy)]
+struct Turn {
+    /// [`State::generation`] when it began.
+    generation: u64,
+    /// What has not come yet is too late.
+    timeout: bool,
+}
+
 /// Pads that were flushed: their frames so far are to be forgotten.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 struct Flushed {
@@ -463,7 +472,7 @@ impl AggregatorImpl for RefVsr {
             (state.work.take(), state.generation)
         };
         let Some(mut work) = work else { return Err(gst::FlowError::Flushing) };
-        let result = self.step(&mut work, generation, timeout);
+        let result = self.step(&mut work, Turn { generation, timeout });
         self.put_back(work, generation);
         result
     }
@@ -471,7 +480,8 @@ impl AggregatorImpl for RefVsr {
 
 impl RefVsr {
     /// One turn of the streaming thread: takes an ultra-wide frame if its references are known, and puts out what is finished by it.
-    fn step(&self, work: &mut Work, generation: u64, timeout: bool) -> Result<gst::FlowSuccess, gst::FlowError> {
+    fn step(&self, work: &mut Work, turn: Turn) -> Result<gst::FlowSuccess, gst::FlowError> {
+        let generation = turn.generation;
         if self.has_pending() {
             self.drain(work, generation)?;
             self.apply_pending()?;
@@ -509,9 +519,9 @@ impl RefVsr {
         };
         let (wide_tolerance, tele_tolerance) = (tolerance(&wide), tolerance(&tele));
         let tele_pad = self.tele();
-        let mut decided = self.look(&self.wide, &mut work.wide, &wide, time, wide_tolerance, timeout, generation)?;
+        let mut decided = self.look(&self.wide, &mut work.wide, &wide, time, wide_tolerance, turn)?;
         if let Some(pad) = &tele_pad {
-            let known = self.look(pad, &mut work.tele, &tele, time, tele_tolerance, timeout, generation)?;
+            let known = self.look(pad, &mut work.tele, &tele, time, tele_tolerance, turn)?;
             decided &= known || !settings.use_tele;
         }
         if !decided {
@@ -562,8 +572,7 @@ impl RefVsr {
         video: &Option<Arc<Video>>,
         time: ClockTime,
         tolerance: ClockTime,
-        timeout: bool,
-        generation: u64,
+        turn: Turn,
     ) -> Result<bool, gst::FlowError> {
         loop {
             // Nothing that stays queued is remembered from one turn to the next, but that it need not be converted again.
@@ -585,11 +594,11 @@ impl RefVsr {
             if !camera.pairing.is_due(time) {
                 break;
             }
-            self.take(pad, buffer, generation)?;
+            self.take(pad, buffer, turn.generation)?;
             camera.clock.advance(start, duration);
             camera.pairing.advance(time);
         }
-        let complete = timeout || pad.is_eos();
+        let complete = turn.timeout || pad.is_eos();
         Ok(!matches!(camera.pairing.choose(time, tolerance, complete), Pair::Undecided))
     }
 
@@ -790,7 +799,7 @@ impl RefVsr {
             );
             return false;
         }
-        let frame = video.frame_duration().or_else(|| video.shortest_duration());
+        let frame = video.shortest_duration();
         {
             let mut state = self.state.lock().unwrap();
             state.latency_known = frame.is_some();

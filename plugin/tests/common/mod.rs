@@ -44,7 +44,7 @@ pub fn model() -> String {
 /// Saves a model, untrained, that is quicker still. Its window is its only frame.
 pub fn tiny_model(folder: &Path) -> String {
     let config =
-        refvsr::ModelConfig { mid_channels: 4, num_blocks: 1, frame_num: 1, ..refvsr::ModelConfig::preset("refvsr-mfid").unwrap() };
+        refvsr::ModelConfig { mid_channels: 2, num_blocks: 1, frame_num: 1, ..refvsr::ModelConfig::preset("refvsr-mfid").unwrap() };
     save_model(config, folder)
 }
 
