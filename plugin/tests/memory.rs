@@ -64,7 +64,7 @@ fn memory_is_flat_over_500_frames() {
     }
     assert_eq!(stat(&element, "frames-out"), 500);
     let (before, after) = (after_100.unwrap(), resident());
-    // A frame's features take 400 kB and more (4 channels, 4 times the size): 400 frames' would not go unnoticed.
+    // A frame's features take 200 kB and more (2 channels, 4 times the size): 400 frames' would not go unnoticed.
     assert!(after < before + (48 << 20), "{} MB after 100 frames, {} MB after 500", before >> 20, after >> 20);
     pipeline.set_state(gst::State::Null).unwrap();
 }
