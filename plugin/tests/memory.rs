@@ -3,22 +3,33 @@
 mod common;
 use common::*;
 use gst::prelude::*;
-use refvsr::{ModelConfig, Network, checkpoint};
 
-#[test]
-fn nothing_is_leaked() {
-    let source = "videotestsrc num-buffers=6 ! video/x-raw,format=I420,width=16,height=12 !";
-    let arguments = format!(
-        "-q refvsr name=r device=cpu lookahead=2 model-file={} ! fakesink {source} r.ultrawide {source} r.wide {source} r.tele",
-        model()
-    );
-    let output = gst_launch(&arguments, &[("GST_TRACERS", "leaks"), ("GST_DEBUG", "GST_TRACER:7"), ("GST_DEBUG_NO_COLOR", "1")]);
+/// Plays a pipeline under the leaks tracer. Returns whether it ended well, and what there was to say.
+fn traced(arguments: &str) -> (bool, String) {
+    let output = gst_launch(arguments, &[("GST_TRACERS", "leaks"), ("GST_DEBUG", "GST_TRACER:7"), ("GST_DEBUG_NO_COLOR", "1")]);
     let log = text(&output.stderr);
-    assert!(output.status.success(), "{log}");
     let leaks: Vec<&str> =
         log.lines().filter(|line| line.contains("object-alive,")).filter(|line| !line.contains("build_format")).collect();
     assert!(log.contains("object-alive"), "the tracer was at work");
     assert!(leaks.is_empty(), "{leaks:#?}");
+    (output.status.success(), log)
+}
+
+#[test]
+fn nothing_is_leaked() {
+    let source = "videotestsrc num-buffers=6 ! video/x-raw,format=I420,width=16,height=12 !";
+    let refvsr = format!("-q refvsr name=r device=cpu lookahead=2 model-file={} ! fakesink", model());
+    let (well, log) = traced(&format!("{refvsr} {source} r.ultrawide {source} r.wide {source} r.tele"));
+    assert!(well, "{log}");
+}
+
+#[test]
+fn nothing_is_leaked_by_an_error_in_mid_stream() {
+    let source = |frames| format!("videotestsrc num-buffers={frames} ! video/x-raw,format=I420,width=16,height=12 !");
+    let (many, few) = (source(50), source(4));
+    let refvsr = format!("-q refvsr name=r device=cpu lookahead=2 on-missing-reference=error model-file={} ! fakesink", model());
+    let (well, log) = traced(&format!("{refvsr} {many} r.ultrawide {few} r.wide {many} r.tele"));
+    assert!(!well && log.contains("on-missing-reference"), "{log}");
 }
 
 /// Bytes of this process's resident memory.
@@ -30,15 +41,12 @@ fn resident() -> usize {
 #[test]
 fn memory_is_flat_over_500_frames() {
     // Small, so that it does not take long: what could grow does not depend on it.
-    let config = ModelConfig { mid_channels: 4, num_blocks: 1, frame_num: 1, ..ModelConfig::preset("refvsr-mfid").unwrap() };
     let folder = tempfile::tempdir().unwrap();
-    let model = folder.path().join("model.safetensors");
-    checkpoint::save(&Network::new(config, tch::Device::Cpu).unwrap(), &model, tch::Kind::Float).unwrap();
+    let model = tiny_model(folder.path());
     let source = "num-buffers=500 ! video/x-raw,format=RGB,width=64,height=48,framerate=25/1 !";
     let pipeline = parse(&format!(
-        "refvsr name=r device=cpu model-file={} ! fakesink name=s \
+        "refvsr name=r device=cpu lookahead=3 model-file={model} ! fakesink name=s \
          videotestsrc pattern=ball {source} r.ultrawide videotestsrc {source} r.wide",
-        model.to_str().unwrap()
     ));
     let element = pipeline.by_name("r").unwrap();
     pipeline.set_state(gst::State::Playing).unwrap();
@@ -56,7 +64,7 @@ fn memory_is_flat_over_500_frames() {
     }
     assert_eq!(stat(&element, "frames-out"), 500);
     let (before, after) = (after_100.unwrap(), resident());
-    // A frame's features take 400 kB and more (4 channels, 4 times the size): 400 frames' would not go unnoticed.
+    // A frame's features take 200 kB and more (2 channels, 4 times the size): 400 frames' would not go unnoticed.
     assert!(after < before + (48 << 20), "{} MB after 100 frames, {} MB after 500", before >> 20, after >> 20);
     pipeline.set_state(gst::State::Null).unwrap();
 }

@@ -191,6 +191,110 @@ fn gaps_in_the_ultrawide_stream_pass_in_order() {
     assert!(gap.is_some(), "the gap is passed on");
 }
 
+/// Checks that a gap came out, but none before the segment.
+#[track_caller]
+fn assert_gap_in_segment(rig: &mut Rig) {
+    let types: Vec<_> = std::iter::from_fn(|| rig.ultrawide.try_pull_event()).map(|event| event.type_()).collect();
+    let at = |wanted| types.iter().position(|t| *t == wanted);
+    let (segment, gap) = (at(gst::EventType::Segment), at(gst::EventType::Gap));
+    assert!(segment.is_some() && gap > segment, "{types:?}");
+}
+
+#[test]
+fn a_stream_may_begin_with_a_gap() {
+    let mut rig = Rig::new(element());
+    for turn in 0..2 {
+        let Rig { ultrawide, wide, .. } = &mut rig;
+        let wide = wide.as_mut().unwrap();
+        ultrawide.push_event(gst::event::Gap::builder(gst::ClockTime::ZERO).duration(FRAME).build());
+        for n in 1..4 {
+            wide.push(frame(WIDE, n)).unwrap();
+            ultrawide.push(frame(ULTRAWIDE, n)).unwrap();
+        }
+        ultrawide.push_event(gst::event::Gap::builder(FRAME * 4).duration(FRAME).build());
+        wide.push(frame(WIDE, 5)).unwrap();
+        ultrawide.push(frame(ULTRAWIDE, 5)).unwrap();
+        if turn == 0 {
+            eventually("the frames before the flush", || stat(&rig.element, "frames-out") == 3);
+            assert_gap_in_segment(&mut rig);
+            let seqnum = gst::Seqnum::next();
+            let events = [
+                gst::event::FlushStart::builder().seqnum(seqnum).build(),
+                gst::event::FlushStop::builder(true).seqnum(seqnum).build(),
+                gst::event::Segment::new(&gst::FormattedSegment::<gst::ClockTime>::new()),
+            ];
+            for event in events {
+                rig.ultrawide.push_event(event.clone());
+                rig.wide().push_event(event);
+            }
+            while rig.ultrawide.try_pull().is_some() {}
+            while rig.ultrawide.try_pull_event().is_some_and(|event| event.type_() != gst::EventType::FlushStop) {}
+        }
+    }
+    rig.wide().push_event(gst::event::Eos::new());
+    rig.ultrawide.push_event(gst::event::Eos::new());
+    let out = rig.until_eos();
+    assert_times(&out[..3], 1);
+    assert_pictures(&out, &expected(&[together(1..4), together(5..6)].concat(), 1));
+    assert_gap_in_segment(&mut rig);
+}
+
+#[test]
+fn the_end_of_a_segment_brings_out_what_is_held() {
+    let mut rig = Rig::new(with_lookahead(3));
+    let Rig { ultrawide, wide, .. } = &mut rig;
+    let wide = wide.as_mut().unwrap();
+    for n in 0..4 {
+        wide.push(frame(WIDE, n)).unwrap();
+        ultrawide.push(frame(ULTRAWIDE, n)).unwrap();
+    }
+    let done = gst::event::SegmentDone::new(FRAME * 4);
+    wide.push_event(done.clone());
+    ultrawide.push_event(done);
+    let out: Vec<_> = (0..4).map(|_| ultrawide.pull().unwrap()).collect();
+    assert_times(&out, 0);
+    assert_pictures(&out, &expected(&together(0..4), 3));
+    let mut done = 0;
+    eventually("the end of the segment", || {
+        done += std::iter::from_fn(|| ultrawide.try_pull_event()).filter(|event| event.type_() == gst::EventType::SegmentDone).count();
+        done > 0
+    });
+    assert_eq!(done, 1);
+}
+
+#[test]
+fn as_many_come_out_as_go_in_whatever_the_others_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = tiny_model(folder.path());
+    let period = FRAME.mseconds();
+    // Where the wide frames lie, how many there are for n ultra-wide ones, and how long they last, in milliseconds.
+    type Times = (&'static str, fn(usize) -> usize, u64, u64);
+    let kinds: [Times; 5] = [
+        ("shorter", |n| n / 2, 0, period),
+        ("longer", |n| n + 6, 0, period),
+        ("half a frame late", |n| n, period / 2, period),
+        ("slower", |n| n.div_ceil(2), 0, 2 * period),
+        ("faster", |n| n * 5 / 2, 0, period * 2 / 5),
+    ];
+    for n in 1..=9 {
+        for (kind, count, offset, duration) in kinds {
+            for tele in [false, true] {
+                let element = with_lookahead(3);
+                element.set_property("model-file", &model);
+                let mut rig = Rig::new(element);
+                if tele {
+                    rig.link_tele();
+                }
+                set_wide_rate(&mut rig, duration);
+                let times: Vec<u64> = (0..count(n) as u64).map(|i| offset + i * duration).collect();
+                let out = rig.run(frames(ULTRAWIDE, 0..n), wide_at(&times, duration), frames(TELE, 0..n));
+                assert_eq!(out.len(), n, "{kind}, tele: {tele}");
+                assert_times(&out, 0);
+            }
+        }
+    }
+}
+
 #[test]
 fn late_pads_are_waited_for() {
     // The wide camera starts when the ultra-wide one has long been waiting, and the other way round.
@@ -311,6 +415,25 @@ fn tele_is_one_request_pad_and_may_stay_unlinked() {
     assert_pictures(&out, &expected(&together(0..3), 1));
     rig.element.release_request_pad(&tele);
     assert!(rig.element.static_pad("tele").is_none());
+}
+
+#[test]
+fn a_tele_pad_requested_again_starts_anew() {
+    let mut rig = Rig::new(element());
+    rig.link_tele();
+    rig.ultrawide.push(frame(ULTRAWIDE, 0)).unwrap();
+    rig.wide().push(frame(WIDE, 0)).unwrap();
+    rig.tele.as_mut().unwrap().push(frame(TELE, 0)).unwrap();
+    eventually("the first frame", || rig.stat("frames-in") == 1);
+    rig.tele = None;
+    if let Some(pad) = rig.element.static_pad("tele") {
+        rig.element.release_request_pad(&pad);
+    }
+    rig.link_tele();
+    let out = rig.run(frames(ULTRAWIDE, 1..4), frames(WIDE, 1..4), frames(TELE, 2..4));
+    let moments: Vec<Moment> =
+        (0..4).map(|n| (picture(ULTRAWIDE, n), Some(picture(WIDE, n)), (n != 1).then(|| picture(TELE, n)))).collect();
+    assert_pictures(&out, &expected(&moments, 1));
 }
 
 #[test]

@@ -2,7 +2,9 @@
 
 use ::refvsr::image::colour::{ChromaSite, ImageLayout, Matrix, PixelFormat, Range};
 use gst::prelude::*;
-use gst_video::{VideoChromaSite, VideoColorMatrix, VideoColorRange, VideoColorimetry, VideoFormat, VideoFormatInfo, VideoInfo};
+use gst_video::{
+    VideoChromaSite, VideoColorMatrix, VideoColorRange, VideoColorimetry, VideoFlags, VideoFormat, VideoFormatInfo, VideoInfo,
+};
 use std::sync::LazyLock;
 
 /// Formats of video that are read and written, best first.
@@ -60,6 +62,12 @@ impl Video {
 
     /// How long a frame lasts; `None` where the frame rate varies.
     pub fn frame_duration(&self) -> Option<gst::ClockTime> {
+        // Then GStreamer gives the caps' max-framerate as the rate.
+        if self.info.flags().contains(VideoFlags::VARIABLE_FPS) { None } else { self.shortest_duration() }
+    }
+
+    /// How long a frame lasts at least; `None` where the rate varies without limit.
+    pub fn shortest_duration(&self) -> Option<gst::ClockTime> {
         let fps = self.info.fps();
         let (numer, denom) = (u64::try_from(fps.numer()).ok()?, u64::try_from(fps.denom()).ok()?);
         if numer == 0 { None } else { gst::ClockTime::SECOND.mul_div_floor(denom, numer) }
@@ -290,5 +298,7 @@ mod tests {
         assert_eq!(ms("25/1"), Some(40));
         assert_eq!(ms("30000/1001"), Some(33));
         assert_eq!(ms("0/1"), None);
+        let varying = video("video/x-raw,format=RGB,width=8,height=8,framerate=0/1,max-framerate=50/1");
+        assert_eq!((varying.frame_duration(), varying.shortest_duration()), (None, Some(gst::ClockTime::from_mseconds(20))));
     }
 }

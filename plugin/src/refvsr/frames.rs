@@ -21,6 +21,11 @@ impl Reference {
         Self { buffer, video, tensor: OnceCell::new() }
     }
 
+    /// Whether it is this buffer's.
+    pub fn is_of(&self, buffer: &gst::BufferRef) -> bool {
+        std::ptr::eq(self.buffer.as_ref(), buffer)
+    }
+
     /// The picture.
     pub fn tensor(&self, device: Device) -> Result<Tensor, String> {
         self.tensor.get_or_try_init(|| read(&self.buffer, &self.video, device)).map(Tensor::shallow_clone)

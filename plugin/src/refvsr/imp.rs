@@ -1,11 +1,13 @@
 //! The element's virtual functions.
 //!
 //! Two locks, `settings` and `state`, each held for a moment only and never over a call into the base class, the bus or the network. The
-//! streaming thread takes [`Work`] out of the state for as long as it needs it. (The list of unlinked pads has a lock of its own.)
+//! streaming thread takes [`Work`] out of the state for as long as it needs it. The one exception is [`Unlinked`]'s lock
+//! of the pads that were ended, held over their events so that an end and its taking back keep their order; the streaming thread never takes it.
 
 use super::{
     MissingReference, caps,
     caps::Video,
+    flushes::Flushes,
     frames::{self, Reference},
     model,
     pairing::{Pair, Stamped, automatic_tolerance},
@@ -36,6 +38,8 @@ struct State {
     /// Output size over input size; 0 while stopped.
     scale: i32,
     look_ahead: usize,
+    /// The latency follows from the ultra-wide caps, or from a frame since them.
+    latency_known: bool,
     ultrawide: Option<Arc<Video>>,
     wide: Option<Arc<Video>>,
     tele: Option<Arc<Video>>,
@@ -46,11 +50,28 @@ struct State {
     pending_segment: Option<gst::FormattedSegment<ClockTime>>,
     /// The segment downstream has.
     segment: Option<gst::FormattedSegment<ClockTime>>,
-    /// Reference pads that were flushed alone: their frames so far are to be forgotten.
-    wide_flushed: bool,
-    tele_flushed: bool,
+    flushes: Flushes,
+    /// What was flushed since the streaming thread's last turn.
+    flushed: Flushed,
     stats: Stats,
     qos: Qos,
+}
+
+/// One turn of the streaming thread.
+#[derive(Debug, Clone, Copy)]
+struct Turn {
+    /// [`State::generation`] when it began.
+    generation: u64,
+    /// What has not come yet is too late.
+    timeout: bool,
+}
+
+/// Pads that were flushed: their frames so far are to be forgotten.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+struct Flushed {
+    ultrawide: bool,
+    wide: bool,
+    tele: bool,
 }
 
 pub struct RefVsr {
@@ -150,7 +171,13 @@ impl ElementImpl for RefVsr {
         if let Some(pad) = pad.downcast_ref() {
             self.unlinked.forget(pad);
         }
+        let name = pad.name();
         self.parent_release_pad(pad);
+        // A pad of the same name may be requested again.
+        let mut state = self.state.lock().unwrap();
+        state.flushes.forget(&name);
+        state.tele = None;
+        state.flushed.tele = true;
     }
 }
 
@@ -178,11 +205,6 @@ impl AggregatorImpl for RefVsr {
         };
         drop(old); // frees the device's memory, with no lock held
         Ok(())
-    }
-
-    fn flush(&self) -> Result<gst::FlowSuccess, gst::FlowError> {
-        self.forget_clip();
-        self.parent_flush()
     }
 
     fn clip(&self, pad: &AggregatorPad, buffer: gst::Buffer) -> Option<gst::Buffer> {
@@ -247,19 +269,36 @@ impl AggregatorImpl for RefVsr {
                     self.take_segment(segment);
                 }
             }
-            gst::EventView::FlushStart(_) | gst::EventView::FlushStop(_) if ultrawide => {
-                self.forget_clip();
-                for pad in self.references().into_iter().filter(|pad| !pad.is_linked()) {
-                    self.unlinked.flush(&pad, &event);
+            gst::EventView::SegmentDone(_) if !ultrawide => return true, // the output is as long as the ultra-wide video
+            gst::EventView::SegmentDone(_) => self.drain_now(),
+            gst::EventView::FlushStart(_) => {
+                self.state.lock().unwrap().flushes.start(pad.name());
+                if ultrawide {
+                    self.forget_clip();
+                    self.flush_unlinked(&event);
                 }
             }
             gst::EventView::FlushStop(_) => {
-                let mut state = self.state.lock().unwrap();
-                if *pad == self.wide {
-                    state.wide_flushed = true;
-                } else {
-                    state.tele_flushed = true;
+                // Nothing of the base class's flush() is left to do: by then each pad's frames have been forgotten with its own flush.
+                if ultrawide {
+                    self.forget_clip();
+                    self.flush_unlinked(&event);
                 }
+                let seqnum = event.seqnum();
+                {
+                    let mut state = self.state.lock().unwrap();
+                    let flushed = &mut state.flushed;
+                    *(if ultrawide {
+                        &mut flushed.ultrawide
+                    } else if *pad == self.wide {
+                        &mut flushed.wide
+                    } else {
+                        &mut flushed.tele
+                    }) = true;
+                }
+                let done = self.parent_sink_event(pad, event);
+                self.state.lock().unwrap().flushes.stop(pad.name(), seqnum);
+                return done;
             }
             _ => (),
         }
@@ -292,6 +331,14 @@ impl AggregatorImpl for RefVsr {
             let mut state = self.state.lock().unwrap();
             let duration = state.ultrawide.as_ref().and_then(|video| video.frame_duration());
             state.qos.update(proportion, late, timestamp, duration);
+        }
+        if let gst::EventView::Seek(seek) = event.view()
+            && seek.get().1.contains(gst::SeekFlags::FLUSH)
+        {
+            self.state.lock().unwrap().flushes.seek();
+            let done = self.parent_src_event(event);
+            self.state.lock().unwrap().flushes.seek_done();
+            return done;
         }
         self.parent_src_event(event)
     }
@@ -400,19 +447,32 @@ impl AggregatorImpl for RefVsr {
     }
 
     fn aggregate(&self, timeout: bool) -> Result<gst::FlowSuccess, gst::FlowError> {
+        let linked: Vec<_> = self.obj().sink_pads().iter().filter(|pad| pad.is_linked()).map(|pad| pad.name()).collect();
         let (work, generation) = {
             let mut state = self.state.lock().unwrap();
-            let mut work = state.work.take();
-            if std::mem::take(&mut state.wide_flushed) {
-                let _ = work.as_mut().map(|work| std::mem::take(&mut work.wide));
+            if state.flushes.under_way(&linked) {
+                drop(state);
+                // Briefly: the base class may be about to stop this thread.
+                std::thread::sleep(std::time::Duration::from_millis(1));
+                return Err(AGGREGATOR_FLOW_NEED_DATA);
             }
-            if std::mem::take(&mut state.tele_flushed) {
-                let _ = work.as_mut().map(|work| std::mem::take(&mut work.tele));
+            let flushed = std::mem::take(&mut state.flushed);
+            if let Some(work) = &mut state.work {
+                if flushed.wide {
+                    work.wide = Camera::default();
+                }
+                if flushed.tele {
+                    work.tele = Camera::default();
+                }
             }
-            (work, state.generation)
+            if flushed != Flushed::default() {
+                // At the end of a turn the base class lets go of buffers that were peeked at, which may be from before the flush.
+                return Err(AGGREGATOR_FLOW_NEED_DATA);
+            }
+            (state.work.take(), state.generation)
         };
         let Some(mut work) = work else { return Err(gst::FlowError::Flushing) };
-        let result = self.step(&mut work, generation, timeout);
+        let result = self.step(&mut work, Turn { generation, timeout });
         self.put_back(work, generation);
         result
     }
@@ -420,10 +480,12 @@ impl AggregatorImpl for RefVsr {
 
 impl RefVsr {
     /// One turn of the streaming thread: takes an ultra-wide frame if its references are known, and puts out what is finished by it.
-    fn step(&self, work: &mut Work, generation: u64, timeout: bool) -> Result<gst::FlowSuccess, gst::FlowError> {
+    fn step(&self, work: &mut Work, turn: Turn) -> Result<gst::FlowSuccess, gst::FlowError> {
+        let generation = turn.generation;
         if self.has_pending() {
             self.drain(work, generation)?;
             self.apply_pending()?;
+            work.announced = false;
         }
         let Some(buffer) = self.ultrawide.peek_buffer() else {
             if !self.ultrawide.is_eos() {
@@ -437,7 +499,7 @@ impl RefVsr {
         let time = work.clock.time(&self.ultrawide, &buffer);
 
         if buffer.size() == 0 && buffer.flags().contains(gst::BufferFlags::GAP) {
-            self.ultrawide.drop_buffer();
+            let buffer = self.take(&self.ultrawide, buffer, generation)?;
             work.clock.advance(time, buffer.duration());
             if let Some(pts) = buffer.pts() {
                 work.held.push_back(Held::Gap(pts, buffer.duration()));
@@ -457,9 +519,9 @@ impl RefVsr {
         };
         let (wide_tolerance, tele_tolerance) = (tolerance(&wide), tolerance(&tele));
         let tele_pad = self.tele();
-        let mut decided = self.look(&self.wide, &mut work.wide, &wide, time, wide_tolerance, timeout)?;
+        let mut decided = self.look(&self.wide, &mut work.wide, &wide, time, wide_tolerance, turn)?;
         if let Some(pad) = &tele_pad {
-            let known = self.look(pad, &mut work.tele, &tele, time, tele_tolerance, timeout)?;
+            let known = self.look(pad, &mut work.tele, &tele, time, tele_tolerance, turn)?;
             decided &= known || !settings.use_tele;
         }
         if !decided {
@@ -468,8 +530,9 @@ impl RefVsr {
         }
 
         let started = Instant::now();
-        self.ultrawide.drop_buffer();
+        let buffer = self.take(&self.ultrawide, buffer, generation)?;
         work.clock.advance(time, duration);
+        self.learn_latency(duration);
         self.obj().selected_samples(buffer.pts(), buffer.dts(), duration, None);
         let device = work.session.network().device();
         let picture = frames::read(&buffer, &ultrawide, device).map_err(|why| self.bad_frame(&self.ultrawide, &why))?;
@@ -488,6 +551,19 @@ impl RefVsr {
         self.put_out(work, generation, &settings, started)
     }
 
+    /// Takes the buffer that was peeked at in this turn. Within a turn the base class keeps it for that, whatever happens to the pad; but if there
+    /// was a flush since the turn began, then the buffer may be from after it, and stays for the next turn.
+    fn take(&self, pad: &AggregatorPad, peeked: gst::Buffer, generation: u64) -> Result<gst::Buffer, gst::FlowError> {
+        {
+            let state = self.state.lock().unwrap();
+            if state.generation != generation || state.flushed != Flushed::default() {
+                return Err(AGGREGATOR_FLOW_NEED_DATA);
+            }
+        }
+        drop(peeked); // so that the one returned can be the only reference to it
+        pad.pop_buffer().ok_or(AGGREGATOR_FLOW_NEED_DATA)
+    }
+
     /// Looks at a reference pad's frames up to the one after `time`. Whether the frame that belongs there is known.
     fn look(
         &self,
@@ -496,28 +572,33 @@ impl RefVsr {
         video: &Option<Arc<Video>>,
         time: ClockTime,
         tolerance: ClockTime,
-        timeout: bool,
+        turn: Turn,
     ) -> Result<bool, gst::FlowError> {
         loop {
-            if camera.pairing.head().is_none()
-                && let Some(buffer) = pad.peek_buffer()
-            {
-                let start = camera.clock.time(pad, &buffer);
-                let duration = buffer.duration().or_else(|| video.as_ref().and_then(|video| video.frame_duration()));
+            // Nothing that stays queued is remembered from one turn to the next, but that it need not be converted again.
+            let Some(buffer) = pad.peek_buffer() else {
+                camera.pairing.hide();
+                break;
+            };
+            let start = camera.clock.time(pad, &buffer);
+            let duration = buffer.duration().or_else(|| video.as_ref().and_then(|video| video.frame_duration()));
+            let known = camera.pairing.head().and_then(|head| head.frame.as_ref()).is_some_and(|frame| frame.is_of(&buffer));
+            if !known {
                 let frame = match video {
                     _ if buffer.flags().contains(gst::BufferFlags::GAP) => None,
-                    Some(video) => Some(Reference::new(buffer, video.clone())),
+                    Some(video) => Some(Reference::new(buffer.clone(), video.clone())),
                     None => return Err(self.no_caps(pad)),
                 };
-                camera.clock.advance(start, duration);
                 camera.pairing.show(Stamped { time: start, duration, frame });
             }
-            if !camera.pairing.advance(time) {
+            if !camera.pairing.is_due(time) {
                 break;
             }
-            pad.drop_buffer();
+            self.take(pad, buffer, turn.generation)?;
+            camera.clock.advance(start, duration);
+            camera.pairing.advance(time);
         }
-        let complete = timeout || pad.is_eos();
+        let complete = turn.timeout || pad.is_eos();
         Ok(!matches!(camera.pairing.choose(time, tolerance, complete), Pair::Undecided))
     }
 
@@ -564,6 +645,20 @@ impl RefVsr {
         Ok(())
     }
 
+    /// The same between two turns of the streaming thread, on that thread.
+    fn drain_now(&self) {
+        let (work, generation) = {
+            let mut state = self.state.lock().unwrap();
+            (state.work.take(), state.generation)
+        };
+        let Some(mut work) = work else { return };
+        if let Err(why) = self.drain(&mut work, generation) {
+            // The next turn fails likewise; errors are on the bus.
+            gst::debug!(CAT, imp = self, "Drained until {why}");
+        }
+        self.put_back(work, generation);
+    }
+
     /// Puts out what is finished. `started`: when work on the first of it began.
     fn put_out(
         &self,
@@ -575,6 +670,11 @@ impl RefVsr {
         loop {
             while let Some(&Held::Gap(pts, duration)) = work.held.front() {
                 work.held.pop_front();
+                if !work.announced {
+                    // The base class sends a segment with the next frame only, and nothing may come before it.
+                    gst::debug!(CAT, imp = self, "Left out the gap at {pts}, before the first frame");
+                    continue;
+                }
                 self.obj().src_pad().push_event(gst::event::Gap::builder(pts).duration(duration).build());
             }
             if self.state.lock().unwrap().generation != generation {
@@ -585,12 +685,12 @@ impl RefVsr {
                 gst::element_imp_error!(self, gst::CoreError::Failed, ("More frames were finished than sent"));
                 return Err(gst::FlowError::Error);
             };
-            self.finish(&picture, &shell, work.session.memory(), generation, settings, started)?;
+            work.announced |= self.finish(&picture, &shell, work.session.memory(), generation, settings, started)?;
             started = Instant::now();
         }
     }
 
-    /// Puts out one frame.
+    /// Puts out one frame, unless it is too late. Whether it did.
     fn finish(
         &self,
         picture: &Tensor,
@@ -599,7 +699,7 @@ impl RefVsr {
         generation: u64,
         settings: &Settings,
         started: Instant,
-    ) -> Result<(), gst::FlowError> {
+    ) -> Result<bool, gst::FlowError> {
         let (input, output, segment, qos) = {
             let state = self.state.lock().unwrap();
             (state.ultrawide.clone(), state.output.clone(), state.segment.clone(), state.qos)
@@ -625,6 +725,7 @@ impl RefVsr {
                 None => state.stats.frames_out += 1,
             }
         }
+        let put_out = buffer.is_some();
         match (buffer, late) {
             (Some(buffer), _) => {
                 gst::log!(CAT, imp = self, "Putting out the frame at {:?}", buffer.pts());
@@ -636,7 +737,7 @@ impl RefVsr {
         if end.is_some() {
             self.obj().set_position(end);
         }
-        Ok(())
+        Ok(put_out)
     }
 
     fn output_buffer(&self, picture: &Tensor, shell: &gst::Buffer, input: &Video, output: &Video) -> Result<gst::Buffer, gst::FlowError> {
@@ -698,20 +799,38 @@ impl RefVsr {
             );
             return false;
         }
-        let frame = video.frame_duration().unwrap_or_default();
-        let latency = (0..look_ahead).fold(ClockTime::ZERO, |sum, _| sum.saturating_add(frame));
+        let frame = video.shortest_duration();
         {
             let mut state = self.state.lock().unwrap();
+            state.latency_known = frame.is_some();
             let current = state.pending_caps.as_ref().or(state.ultrawide.as_ref());
             if current.is_none_or(|current| **current != video) {
                 state.pending_caps = Some(Arc::new(video));
             }
         }
-        self.obj().set_latency(latency, ClockTime::NONE);
+        self.set_latency_for(look_ahead, frame.unwrap_or_default());
         if self.references().iter().any(|pad| !pad.is_linked()) {
             self.watch_unlinked();
         }
         true
+    }
+
+    fn set_latency_for(&self, look_ahead: usize, frame: ClockTime) {
+        let latency = frame.nseconds().saturating_mul(look_ahead as u64).min(ClockTime::MAX.nseconds());
+        self.obj().set_latency(ClockTime::from_nseconds(latency), ClockTime::NONE);
+    }
+
+    /// Where the caps do not say how long frames last, the first one does.
+    fn learn_latency(&self, frame: Option<ClockTime>) {
+        let look_ahead = {
+            let mut state = self.state.lock().unwrap();
+            if state.latency_known || frame.is_none() {
+                return;
+            }
+            state.latency_known = true;
+            state.look_ahead
+        };
+        self.set_latency_for(look_ahead, frame.unwrap_or_default());
     }
 
     /// A new ultra-wide segment: at once where nothing is held (live deadlines are reckoned by it), else when that is out.
@@ -721,8 +840,10 @@ impl RefVsr {
             if state.segment.as_ref() == Some(segment) && state.pending_segment.is_none() {
                 return;
             }
-            let at_once = state.work.as_ref().is_some_and(|work| !work.under_way && work.held.is_empty());
-            if at_once {
+            let idle = state.work.as_mut().filter(|work| !work.under_way && work.held.is_empty());
+            let at_once = idle.is_some();
+            if let Some(work) = idle {
+                work.announced = false;
                 state.segment = Some(segment.clone());
             } else {
                 state.pending_segment = Some(segment.clone());
@@ -798,6 +919,13 @@ impl RefVsr {
         self.obj().static_pad("tele").and_downcast()
     }
 
+    /// Passes the ultra-wide pad's flush on to pads that would otherwise never get it.
+    fn flush_unlinked(&self, event: &gst::Event) {
+        for pad in self.references().into_iter().filter(|pad| !pad.is_linked()) {
+            self.unlinked.flush(&pad, event);
+        }
+    }
+
     fn references(&self) -> Vec<AggregatorPad> {
         std::iter::once(self.wide.clone()).chain(self.tele()).collect()
     }
@@ -807,7 +935,10 @@ impl RefVsr {
         let element = self.obj().downgrade();
         pad.connect_linked(move |pad, _| {
             if let Some(element) = element.upgrade() {
-                element.imp().unlinked.revive(pad);
+                let imp = element.imp();
+                if imp.unlinked.revive(pad) {
+                    imp.state.lock().unwrap().flushes.settle();
+                }
             }
         });
         let element = self.obj().downgrade();

@@ -53,6 +53,7 @@
 use gst::{glib, prelude::*};
 
 mod caps;
+mod flushes;
 mod frames;
 mod imp;
 mod model;

@@ -1,8 +1,9 @@
 //! Loading the model, with PROGRESS messages.
 
 use super::settings::Settings;
-use ::refvsr::{DeviceChoice, Error, ModelConfig, Network, Precision, Session, config::Variant};
+use ::refvsr::{DeviceChoice, Error, ModelConfig, Network, Precision, Session, checkpoint::Checkpoint, config::Variant};
 use gst::prelude::*;
+use std::path::Path;
 
 /// The model that ships with the plugin.
 const DEFAULT_MODEL: &[u8] = include_bytes!("../../../models/default.safetensors");
@@ -23,7 +24,11 @@ pub fn load(element: &super::RefVsr, settings: &Settings) -> Result<(Session, St
     let file = settings.model_file.as_ref().map_or(DEFAULT_NAME.into(), |path| path.to_string_lossy());
     progress(gst::ProgressType::Start, &format!("Loading model {file}"));
     match open(settings, &progress) {
-        Ok((session, model)) => {
+        Ok((session, model, unused)) => {
+            if let Some(names) = shortened(&unused) {
+                let count = unused.len();
+                gst::warning!(super::imp::CAT, obj = element, "{file} has {count} tensors that the network does not: {names}");
+            }
             progress(gst::ProgressType::Complete, &format!("Loaded {model}"));
             gst::info!(super::imp::CAT, obj = element, "Loaded {model} from {file}");
             Ok((session, model))
@@ -39,18 +44,29 @@ pub fn load(element: &super::RefVsr, settings: &Settings) -> Result<(Session, St
     }
 }
 
-fn open(settings: &Settings, progress: &dyn Fn(gst::ProgressType, &str)) -> Result<(Session, String), Error> {
+/// The first few names of a list.
+fn shortened(names: &[String]) -> Option<String> {
+    const FEW: usize = 5;
+    let more = if names.len() > FEW { ", ..." } else { "" };
+    (!names.is_empty()).then(|| names[..names.len().min(FEW)].join(", ") + more)
+}
+
+/// The session, what the model is, and the names of tensors in its file that are of no use.
+fn open(settings: &Settings, progress: &dyn Fn(gst::ProgressType, &str)) -> Result<(Session, String, Vec<String>), Error> {
     let precision = Precision::from(settings.precision);
     precision.resolve()?;
     let device = settings.device.parse::<DeviceChoice>()?.resolve()?;
-    let network = match &settings.model_file {
-        Some(path) => Network::load(path, device)?,
-        None => Network::from_bytes(DEFAULT_MODEL, DEFAULT_NAME, device)?,
+    let checkpoint = match &settings.model_file {
+        Some(path) => Checkpoint::read(path)?,
+        None => Checkpoint::parse(DEFAULT_MODEL, Path::new(DEFAULT_NAME))?,
     };
+    let network = Network::from_checkpoint(&checkpoint, device)?;
+    let unused = checkpoint.unused(&network);
+    drop(checkpoint);
     let model = describe(network.config(), precision, &device_name(device));
     progress(gst::ProgressType::Continue, &model);
     let options = settings.session_options(&network);
-    Ok((Session::new(network, options)?, model))
+    Ok((Session::new(network, options)?, model, unused))
 }
 
 /// As in "RefVSR, 48 channels, 30 blocks, fp32 on cpu".
@@ -76,6 +92,14 @@ fn device_name(device: tch::Device) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn long_lists_are_shortened() {
+        let names = |n: usize| (0..n).map(|i| i.to_string()).collect::<Vec<_>>();
+        assert_eq!(shortened(&[]), None);
+        assert_eq!(shortened(&names(2)).as_deref(), Some("0, 1"));
+        assert_eq!(shortened(&names(9)).as_deref(), Some("0, 1, 2, 3, 4, ..."));
+    }
 
     #[test]
     fn description_names_family_size_precision_and_device() {

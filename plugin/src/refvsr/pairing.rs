@@ -61,9 +61,19 @@ impl<T> Pairing<T> {
         self.next = Some(head);
     }
 
+    /// There is no head at present.
+    pub fn hide(&mut self) {
+        self.next = None;
+    }
+
+    /// Whether the head is not after `time`, so that [`Self::advance`] would move on.
+    pub fn is_due(&self, time: ClockTime) -> bool {
+        self.next.as_ref().is_some_and(|next| next.time <= time)
+    }
+
     /// Moves on past the head if it is not after `time`; then it must be taken off the pad, and there is a new head to show.
     pub fn advance(&mut self, time: ClockTime) -> bool {
-        let due = self.next.as_ref().is_some_and(|next| next.time <= time);
+        let due = self.is_due(time);
         if due {
             self.last = self.next.take();
         }

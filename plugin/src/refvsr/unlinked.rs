@@ -6,7 +6,10 @@
 
 use gst::prelude::*;
 use gst_base::AggregatorPad;
-use std::sync::Mutex;
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicBool, Ordering},
+};
 
 /// How long after the ultra-wide caps a pad may be linked before its frames count as missing.
 pub const GRACE: gst::ClockTime = gst::ClockTime::SECOND;
@@ -15,86 +18,96 @@ pub const ULTRAWIDE_GRACE: gst::ClockTime = gst::ClockTime::from_seconds(10);
 
 /// The pads that were ended, and the timers that will end others.
 ///
-/// The lock is held while a pad is ended or revived, so that the two cannot overtake each other: a pad that is linked meanwhile is
-/// revived after its end. Nothing that these events lead to takes the lock.
+/// The lock of the ended pads is the one lock of the element's that is held over events: while a pad is ended or revived, so that the two cannot
+/// overtake each other and a pad that is linked meanwhile is revived after its end. It is safe there because nothing that these events lead
+/// to takes it, and the streaming thread, which an event may wait for, never does. The timers, which that thread sets, have a lock of their own.
 #[derive(Debug, Default)]
 pub struct Unlinked {
-    inner: Mutex<Inner>,
+    ended: Mutex<Vec<AggregatorPad>>,
+    timers: Mutex<Vec<Timer>>,
 }
 
-#[derive(Debug, Default)]
-struct Inner {
-    ended: Vec<AggregatorPad>,
-    timers: Vec<gst::SingleShotClockId>,
+#[derive(Debug)]
+struct Timer {
+    id: gst::SingleShotClockId,
+    fired: Arc<AtomicBool>,
 }
 
 impl Unlinked {
     /// Calls `end` once the time of grace is over, unless the element stops before.
     pub fn watch(&self, grace: gst::ClockTime, end: impl FnOnce() + Send + 'static) {
         let clock = gst::SystemClock::obtain();
-        let timer = clock.new_single_shot_id(clock.time() + grace);
-        // An unscheduled timer calls too, without a time.
-        if timer
-            .wait_async(move |_, time, _| {
-                if time.is_some() {
-                    end()
-                }
-            })
-            .is_ok()
-        {
-            self.inner.lock().unwrap().timers.push(timer);
+        let id = clock.new_single_shot_id(clock.time() + grace);
+        let fired = Arc::new(AtomicBool::new(false));
+        let timer = Timer { id: id.clone(), fired: fired.clone() };
+        let call = move |_: &gst::Clock, time: Option<gst::ClockTime>, _: &gst::ClockId| {
+            fired.store(true, Ordering::Release);
+            // An unscheduled timer calls too, without a time.
+            if time.is_some() {
+                end();
+            }
+        };
+        let mut timers = self.timers.lock().unwrap();
+        timers.retain(|timer| !timer.fired.load(Ordering::Acquire));
+        if id.wait_async(call).is_ok() {
+            timers.push(timer);
         }
     }
 
     /// Ends a pad if nothing is linked to it. `false`: something is, or the pad was ended before.
     pub fn end(&self, pad: &AggregatorPad) -> bool {
-        let mut inner = self.inner.lock().unwrap();
-        if pad.is_linked() || inner.ended.contains(pad) {
+        let mut ended = self.ended.lock().unwrap();
+        if pad.is_linked() || ended.contains(pad) {
             return false;
         }
-        inner.ended.push(pad.clone());
+        ended.push(pad.clone());
         send_eos(pad);
         true
     }
 
-    /// Takes the end of a pad back, where it was of our making. To be called when the pad has been linked.
-    pub fn revive(&self, pad: &AggregatorPad) {
-        let mut inner = self.inner.lock().unwrap();
-        if inner.take(pad) {
+    /// Takes the end of a pad back, where it was of our making; returns whether it was. To be called when the pad has been linked.
+    pub fn revive(&self, pad: &AggregatorPad) -> bool {
+        let mut ended = self.ended.lock().unwrap();
+        let was_ended = remove(&mut ended, pad);
+        if was_ended {
             pad.send_event(gst::event::FlushStart::new());
             pad.send_event(gst::event::FlushStop::new(false));
         }
+        was_ended
     }
 
     /// Passes a flush on to a pad, which would otherwise never get it: a flush is over when all pads have seen its end.
     pub fn flush(&self, pad: &AggregatorPad, event: &gst::Event) {
         pad.send_event(event.clone());
-        if event.type_() == gst::EventType::FlushStop && self.inner.lock().unwrap().ended.contains(pad) {
-            send_eos(pad);
+        if event.type_() == gst::EventType::FlushStop {
+            let ended = self.ended.lock().unwrap();
+            if ended.contains(pad) {
+                send_eos(pad);
+            }
         }
     }
 
     /// Forgets a pad that is gone.
     pub fn forget(&self, pad: &AggregatorPad) {
-        self.inner.lock().unwrap().take(pad);
+        remove(&mut self.ended.lock().unwrap(), pad);
     }
 
     /// The element stops.
     pub fn clear(&self) {
-        let inner = std::mem::take(&mut *self.inner.lock().unwrap());
-        for timer in inner.timers {
-            timer.unschedule();
+        let ended = std::mem::take(&mut *self.ended.lock().unwrap());
+        let timers = std::mem::take(&mut *self.timers.lock().unwrap());
+        for timer in timers {
+            timer.id.unschedule();
         }
+        drop(ended);
     }
 }
 
-impl Inner {
-    /// Removes a pad from those that were ended. Whether it was one.
-    fn take(&mut self, pad: &AggregatorPad) -> bool {
-        let before = self.ended.len();
-        self.ended.retain(|p| p != pad);
-        self.ended.len() < before
-    }
+/// Removes a pad from those that were ended. Whether it was one.
+fn remove(ended: &mut Vec<AggregatorPad>, pad: &AggregatorPad) -> bool {
+    let before = ended.len();
+    ended.retain(|p| p != pad);
+    ended.len() < before
 }
 
 fn send_eos(pad: &AggregatorPad) {

@@ -14,6 +14,8 @@ pub struct Work {
     pub session: Session,
     /// Frames were sent to the session since it was new or reset.
     pub under_way: bool,
+    /// A frame was put out since the start, a flush or a new segment, so that downstream has the segment.
+    pub announced: bool,
     /// What has come in and not gone out yet, in order.
     pub held: VecDeque<Held>,
     /// Where the next ultra-wide frame without a timestamp belongs.
@@ -24,13 +26,22 @@ pub struct Work {
 
 impl Work {
     pub fn new(session: Session) -> Self {
-        Self { session, under_way: false, held: VecDeque::new(), clock: Clock::default(), wide: Camera::default(), tele: Camera::default() }
+        Self {
+            session,
+            under_way: false,
+            announced: false,
+            held: VecDeque::new(),
+            clock: Clock::default(),
+            wide: Camera::default(),
+            tele: Camera::default(),
+        }
     }
 
     /// Forgets everything but the model.
     pub fn reset(&mut self) {
         self.end_clip();
         self.held.clear();
+        self.announced = false;
         self.clock = Clock::default();
         self.wide = Camera::default();
         self.tele = Camera::default();

@@ -41,6 +41,19 @@ pub fn model() -> String {
     golden("official_format.pytorch").to_str().unwrap().to_owned()
 }
 
+/// Saves a model, untrained, that is quicker still. Its window is its only frame.
+pub fn tiny_model(folder: &Path) -> String {
+    let config =
+        refvsr::ModelConfig { mid_channels: 2, num_blocks: 1, frame_num: 1, ..refvsr::ModelConfig::preset("refvsr-mfid").unwrap() };
+    save_model(config, folder)
+}
+
+pub fn save_model(config: refvsr::ModelConfig, folder: &Path) -> String {
+    let path = folder.join("model.safetensors");
+    refvsr::checkpoint::save(&Network::new(config, Device::Cpu).unwrap(), &path, tch::Kind::Float).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
 /// The element with the small model on the CPU and a look-ahead of 1.
 pub fn element() -> gst::Element {
     with_lookahead(1)
@@ -336,7 +349,7 @@ pub fn plugin_folder() -> PathBuf {
 /// Tries until it is so, for a while.
 #[track_caller]
 pub fn eventually(what: &str, mut so: impl FnMut() -> bool) {
-    let end = std::time::Instant::now() + Duration::from_secs(20);
+    let end = std::time::Instant::now() + Duration::from(PATIENCE);
     while !so() {
         assert!(std::time::Instant::now() < end, "{what} did not happen");
         std::thread::sleep(Duration::from_millis(5));
