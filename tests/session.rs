@@ -104,7 +104,8 @@ fn every_window_and_reset_on_every_clip_length() {
     let (ultrawide, wide) = (clip(12, 6, 8, 1), clip(12, 6, 8, 2));
     for m in [1, 2, 3, 6] {
         for reset in [None, Some(1), Some(3), Some(9)] {
-            for n in [1, m + 1, 12] {
+            // The plain form of a window of 13 takes its time; a clip that reaches beyond one window on either side is enough there.
+            for n in if m == 6 { vec![1, 8] } else { vec![1, m + 1, 12] } {
                 session = Session::new(session_network(session), options(m, reset)).unwrap();
                 let out = streamed(&mut session, &ultrawide[..n], &wide[..n]);
                 let what = format!("m = {m}, reset {reset:?}, {n} frames");
@@ -129,7 +130,7 @@ fn every_reset_on_every_shape() {
 #[test]
 fn information_refill_equals_the_plain_form() {
     let config = ModelConfig { variant: Variant::RefVsrIr, ..shapes().swap_remove(0) };
-    let (ultrawide, wide) = (clip(9, 8, 8, 11), clip(9, 8, 8, 12)); // padded to 64 x 64
+    let (ultrawide, wide) = (clip(8, 8, 8, 11), clip(8, 8, 8, 12)); // padded to 64 x 64
     let clean = ModelConfig { recurrence: Recurrence::Clean, ..config.clone() };
     for (config, m, reset, n) in
         [(&config, 0, None, 2), (&config, 1, Some(2), 4), (&config, 2, Some(3), 4), (&config, 3, None, 2), (&clean, 1, None, 2)]
