@@ -64,11 +64,7 @@ pub fn run(args: &Args) -> Result<()> {
     let frames = usize::from(args.frames);
     if let Some(model) = &args.model {
         let scale = refvsr::checkpoint::Checkpoint::read(model)?.config.scale;
-        ensure!(
-            scale == i64::from(SCALE),
-            "{} enlarges {scale} times; the demonstration needs a model that enlarges {SCALE} times",
-            model.display()
-        );
+        ensure!(scale == SCALE, "{} enlarges {scale} times; the demonstration needs a model that enlarges {SCALE} times", model.display());
     }
     gst::check(&NEEDED)?;
     let plugin_path = gst::find_refvsr()?;
