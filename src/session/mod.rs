@@ -90,6 +90,8 @@ impl SessionOptions {
 #[derive(Debug)]
 pub struct Session {
     network: Network,
+    /// Of the network, whose size does not change: [`Session::memory`] is asked for at every frame.
+    weight_bytes: usize,
     options: SessionOptions,
     clip: Clip,
 }
@@ -106,7 +108,7 @@ impl Session {
     /// [`Error::Config`] for options outside their range.
     pub fn new(network: Network, options: SessionOptions) -> Result<Self> {
         options.validate()?;
-        Ok(Self { network, options, clip: Clip::default() })
+        Ok(Self { weight_bytes: network.weight_bytes(), network, options, clip: Clip::default() })
     }
 
     /// Takes the next moment of the clip and does all work that depends on it alone.
@@ -156,7 +158,7 @@ impl Session {
 
     /// Bytes of device memory held for the weights and for all frames in flight. What a step needs while it runs comes on top.
     pub fn memory(&self) -> usize {
-        self.network.weight_bytes() + self.clip.bytes()
+        self.weight_bytes + self.clip.bytes()
     }
 
     /// The network.
@@ -246,7 +248,7 @@ impl Session {
             if i == m {
                 centre = Some(state.shallow_clone());
             }
-            if i <= m {
+            if whole && i <= m {
                 features.insert(0, state.feature.shallow_clone());
             }
         }
