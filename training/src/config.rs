@@ -111,6 +111,9 @@ pub struct Optimiser {
     pub final_rate: f64,
     /// Steps in all, one a window.
     pub steps: u64,
+    /// Steps over which the rate rises from nothing to the cosine's [default: 0, as published].
+    #[serde(default)]
+    pub warmup: u64,
     /// Clip patches a step.
     pub batch: usize,
     /// Longest gradient.
@@ -224,9 +227,9 @@ impl Config {
     /// # Errors
     /// Where the losses cannot be understood.
     pub fn recipe(&self) -> Result<Recipe> {
-        let Optimiser { rate, final_rate, steps, clip_norm, ema, ref frozen, .. } = self.optimiser;
+        let Optimiser { rate, final_rate, steps, warmup, clip_norm, ema, ref frozen, .. } = self.optimiser;
         let ema = (ema > 0.0).then_some(ema);
-        Ok(Recipe { losses: self.loss.terms.parse()?, rate, final_rate, steps, clip_norm, ema, frozen: frozen.clone() })
+        Ok(Recipe { losses: self.loss.terms.parse()?, rate, final_rate, steps, warmup, clip_norm, ema, frozen: frozen.clone() })
     }
 
     /// Names of the values in which two configs differ.

@@ -10,8 +10,9 @@ use anyhow::Result;
 use refvsr::checkpoint::Tensors;
 use tch::{Device, Kind, Tensor};
 
-/// Added to the level-2 features, which then stay positive, where the leaky ReLU behind `feat_fusion2_1` leaves them alone. BasicVSR's own lie in -1 to 1.
-const OFFSET: f64 = 2.0;
+/// Added to the level-2 features, which then stay positive, where the leaky ReLU behind `feat_fusion2_1` leaves them alone. Those from BasicVSR lie within -1
+/// to 1, nearly all within a tenth of that. More would make the first steps of training wild.
+const OFFSET: f64 = 0.5;
 
 /// `fusion` `[C, 2C, 1, 1]` and `up1` `[4C, C, 3, 3]`, weight and bias, as `upsample1`, `feat_fusion2_1`, `fusion_UP` and `feat_decoder_BWFW`.
 ///
