@@ -55,6 +55,14 @@ pub trait ValidationClip {
     fn is_empty(&self) -> bool {
         self.len() == 0
     }
+    /// The tele camera's frame `i` at the ultra-wide input's density, `[1, 3, h, w]`; `None` where the clip has none.
+    ///
+    /// # Errors
+    /// Where it cannot be read.
+    fn tele(&self, i: usize) -> Result<Option<Tensor>> {
+        let _ = i;
+        Ok(None)
+    }
     /// Frame `i`, below [`len`](Self::len).
     ///
     /// # Errors

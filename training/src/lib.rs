@@ -4,6 +4,7 @@
 #![deny(missing_docs)]
 
 pub mod adam;
+pub mod basicvsr;
 pub mod batch;
 pub mod config;
 pub mod contextual;
@@ -14,6 +15,7 @@ pub mod fetch;
 pub mod losses;
 pub mod saved;
 pub mod schedule;
+pub mod score;
 pub mod step;
 pub mod synthesize;
 pub mod tensorboard;

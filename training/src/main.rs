@@ -12,6 +12,7 @@ use refvsr_train::{
     },
     export::{Numbers, export},
     fetch::{FetchOptions, fetch},
+    score::{ScoreOptions, score},
     synthesize::{SynthesizeOptions, synthesize},
     train::{Outcome, Resume, Run},
 };
@@ -58,6 +59,8 @@ enum Command {
     FetchWeights(FetchOptions),
     /// Make three-camera clips from ordinary video or photos.
     Synthesize(SynthesizeOptions),
+    /// Score a model on held-out clips, beside bicubic enlargement and BasicVSR.
+    Score(ScoreOptions),
     /// Look after data sets.
     #[command(subcommand)]
     Dataset(Dataset),
@@ -126,6 +129,7 @@ fn main() -> ExitCode {
             .and_then(|card| say(&format!("wrote {}; now say in {} where the data came from", options.output.display(), card.display()))),
         Command::FetchWeights(options) => fetch(&options, &mut stdout()).map(|_| ()),
         Command::Synthesize(options) => synthesized(&options),
+        Command::Score(options) => scored(&options),
         Command::Dataset(Dataset::Verify(options)) => verified(&options),
     };
     match result {
@@ -145,6 +149,13 @@ fn synthesized(options: &SynthesizeOptions) -> Result<()> {
     let bar = ProgressBar::new(0);
     let (made, kept) = synthesize(options, &bar)?;
     say(&format!("{made} clips made, {kept} were there already"))
+}
+
+fn scored(options: &ScoreOptions) -> Result<()> {
+    let bar = ProgressBar::new(0);
+    let table = score(options, &bar)?;
+    bar.finish_and_clear();
+    say(table.trim_end())
 }
 
 fn verified(options: &VerifyOptions) -> Result<()> {

@@ -8,6 +8,7 @@ use super::{
 use crate::batch::{ValidationClip, ValidationFrame};
 use anyhow::{Result, ensure};
 use std::{path::Path, sync::Arc};
+use tch::Tensor;
 
 struct Clip {
     tree: Arc<Tree>,
@@ -36,6 +37,19 @@ pub fn validation_clips(root: &Path, split: Split, stage: Stage) -> Result<Vec<B
     Ok(clips.collect())
 }
 
+impl Clip {
+    fn input(&self) -> Result<Density> {
+        match self.stage {
+            Stage::Pretrain { scale } => Density::of_scale(scale),
+            Stage::Adapt { .. } => Ok(Density::Hr),
+        }
+    }
+
+    fn read(&self, density: Density, lens: Lens, i: usize) -> Result<Tensor> {
+        Ok(png::read(&self.tree.frame(density, lens, &self.name, i))?.to_tensor()?.f_unsqueeze(0)?)
+    }
+}
+
 impl ValidationClip for Clip {
     fn name(&self) -> &str {
         &self.name
@@ -45,14 +59,15 @@ impl ValidationClip for Clip {
         self.frames
     }
 
+    fn tele(&self, i: usize) -> Result<Option<Tensor>> {
+        let there = self.tree.frame(self.input()?, Lens::Tele, &self.name, i).exists();
+        if there { self.read(self.input()?, Lens::Tele, i).map(Some) } else { Ok(None) }
+    }
+
     fn frame(&self, i: usize) -> Result<ValidationFrame> {
         ensure!(i < self.frames, "frame {i} of clip '{}', which has {}", self.name, self.frames);
-        let read =
-            |density, lens| Ok::<_, anyhow::Error>(png::read(&self.tree.frame(density, lens, &self.name, i))?.to_tensor()?.f_unsqueeze(0)?);
-        let input = match self.stage {
-            Stage::Pretrain { scale } => Density::of_scale(scale)?,
-            Stage::Adapt { .. } => Density::Hr,
-        };
+        let read = |density, lens| self.read(density, lens, i);
+        let input = self.input()?;
         let lr = read(input, Lens::Ultrawide)?;
         let hr = if input == Density::Hr { lr.shallow_clone() } else { read(Density::Hr, Lens::Ultrawide)? };
         Ok(ValidationFrame { lr, wide: read(input, Lens::Wide)?, hr })
