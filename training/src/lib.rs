@@ -12,6 +12,8 @@ pub mod ema;
 pub mod export;
 pub mod fetch;
 pub mod losses;
+pub mod parallel;
+pub mod precision;
 pub mod saved;
 pub mod schedule;
 pub mod step;

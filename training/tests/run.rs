@@ -10,6 +10,7 @@ use refvsr_train::{
     batch::{ClipPatch, Source, ValidationClip, ValidationFrame},
     config::Config,
     export::{Numbers, export},
+    parallel::Processes,
     saved,
     train::{BEST, CONFIG, LAST, LOG, Outcome, Resume, Run},
 };
@@ -127,7 +128,8 @@ static NEVER: AtomicBool = AtomicBool::new(false);
 
 fn run(config: &Config, folder: &Path, source: &Scene, stop: &AtomicBool) -> Result<Outcome> {
     let validation: [Box<dyn ValidationClip>; 1] = [Box::new(SceneClip)];
-    Run { config, folder, source, data: 7, validation: &validation, resume: Resume::Auto, stop, show: false }.run()
+    Run { config, folder, processes: &Processes::one(), source, data: 7, validation: &validation, resume: Resume::Auto, stop, show: false }
+        .run()
 }
 
 fn state(folder: &Path) -> Tensors {
@@ -178,8 +180,18 @@ fn a_run_that_is_stopped_or_killed_ends_where_an_undisturbed_one_does() {
     assert!(message.contains("optimiser.rate"), "{message}");
     let source = Scene::new(&config, false);
     let again = |data, resume| {
-        let run =
-            Run { config: &config, folder: &at("stopped"), source: &source, data, validation: &[], resume, stop: &NEVER, show: false };
+        let (folder, processes) = (at("stopped"), Processes::one());
+        let run = Run {
+            config: &config,
+            folder: &folder,
+            processes: &processes,
+            source: &source,
+            data,
+            validation: &[],
+            resume,
+            stop: &NEVER,
+            show: false,
+        };
         format!("{:#}", run.run().unwrap_err())
     };
     assert!(again(8, Resume::Auto).contains("other data"));
