@@ -61,6 +61,11 @@ impl Processes {
 
     #[cfg(feature = "mpi")]
     fn joined() -> Result<Self> {
+        // MPI begun by a process alone starts a helper program and may fail where nobody wants it.
+        let launched = ["OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK"].iter().any(|name| std::env::var_os(name).is_some());
+        if !launched {
+            return Ok(Self::one());
+        }
         // The data's threads run beside, but only this one calls MPI.
         let (universe, _) = mpi::initialize_with_threading(Threading::Funneled).ok_or_else(|| anyhow::anyhow!("MPI was begun already"))?;
         let world = universe.world();

@@ -61,7 +61,7 @@ fn off(a: &Path, b: &Path) -> f64 {
 fn two_processes_train_as_one_does_with_twice_the_batch() {
     let data = data();
     let at = |name: &str| data.path().join(name);
-    let args = |run: &Path, batch: &str| tiny_run(data.path(), run, &["optimiser.steps=24", "output.save_every=4", batch]);
+    let args = |run: &Path, batch: &str| tiny_run(data.path(), run, &["optimiser.steps=16", "output.save_every=4", batch]);
     let (one, two, stopped) = (at("one"), at("two"), at("stopped"));
     assert_success(&alone(&args(&one, "optimiser.batch=2")));
 
@@ -72,7 +72,7 @@ fn two_processes_train_as_one_does_with_twice_the_batch() {
     assert!(difference < 1e-5, "{difference:e}");
     // One of them writes.
     let (ours, theirs) = (logged_steps(&two), logged_steps(&one));
-    assert_eq!((ours.len(), theirs.len()), (24, 24));
+    assert_eq!((ours.len(), theirs.len()), (16, 16));
     for (a, b) in ours.iter().zip(&theirs) {
         for figure in ["loss", "psnr", "gradient_norm"] {
             let (a, b) = (a[figure].as_f64().unwrap(), b[figure].as_f64().unwrap());
@@ -91,7 +91,7 @@ fn two_processes_train_as_one_does_with_twice_the_batch() {
     assert!(Command::new("kill").args(["-USR1", &child.id().to_string()]).status().unwrap().success());
     assert_success(&child.wait_with_output().unwrap());
     let steps = saved::load(&stopped.join(LAST)).unwrap().1.steps;
-    assert!((4..24).contains(&steps), "stopped after step {steps}");
+    assert!((4..16).contains(&steps), "stopped after step {steps}");
     assert_success(&alone(&args(&stopped, "optimiser.batch=2")));
     let difference = off(&stopped, &one);
     assert!(difference < 1e-5, "{difference:e}");
