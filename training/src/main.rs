@@ -42,7 +42,8 @@ The two stages of the paper, on RealMCVSR or data of that form:
 Watch a run with `tensorboard --logdir runs`. Stop it with Ctrl-C (or SIGTERM, SIGUSR1), go on with the same command.
 
 Several processes, built with `--features mpi`: optimiser.batch is each process's, so that batch times processes is the patches a step. With device = auto
-each takes a GPU of its own; the run's folder must be one that all of them see. SIGUSR1 to mpirun reaches them all and stops the run, saved:
+each takes a GPU of its own; the run's folder must be one that all of them see. SIGUSR1 to mpirun reaches them all and
+stops the run, saved (Ctrl-C to mpirun leaves them a second only, mostly too short):
 
   mpirun -np 4 refvsr-train pretrain refvsr-mfid --set optimiser.batch=1 ..."
 )]

@@ -158,6 +158,15 @@ fn a_run_that_is_stopped_or_killed_ends_where_an_undisturbed_one_does() {
         assert!(at("whole").join(file).exists(), "{file}");
     }
 
+    // The strip of pictures: six squares.
+    let files = fs::read_dir(at("whole")).unwrap().map(|entry| entry.unwrap().path());
+    let events =
+        files.filter(|path| path.file_name().unwrap().to_string_lossy().starts_with("events.")).map(|path| fs::read(path).unwrap());
+    let events = events.collect::<Vec<_>>().concat();
+    let header = events.windows(4).position(|bytes| bytes == b"IHDR").unwrap();
+    let number = |at: usize| u32::from_be_bytes(events[header + at..header + at + 4].try_into().unwrap());
+    assert_eq!((number(4), number(8)), (6 * 32, 32));
+
     // Killed: nothing is saved at the end. Steps 4 and 8 are saved; patches come in pairs, two steps each.
     let dying = Scene { dies_after: Some(7), ..Scene::new(&config, false) };
     let error = run(&config, &at("killed"), &dying, &NEVER).unwrap_err();
