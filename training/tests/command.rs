@@ -41,6 +41,7 @@ fn seed() -> u64 {
 }
 
 #[test]
+#[allow(clippy::print_stdout)] // shown where the test fails
 fn a_run_killed_at_any_moment_ends_where_an_undisturbed_one_does() {
     const STEPS: u64 = 36;
     let data = data();

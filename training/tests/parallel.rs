@@ -68,7 +68,6 @@ fn two_processes_train_as_one_does_with_twice_the_batch() {
     let both = args(&two, "optimiser.batch=1");
     assert_success(&together([&both, &both]).output().unwrap());
     let difference = off(&two, &one);
-    println!("largest difference of weights, moments and averages: {difference:e}");
     assert!(difference < 1e-5, "{difference:e}");
     // One of them writes.
     let (ours, theirs) = (logged_steps(&two), logged_steps(&one));
