@@ -108,8 +108,17 @@ fn processes_that_do_not_know_of_each_other_are_refused() {
 }
 
 #[test]
-fn fp16_on_the_cpu_is_refused() {
+fn fp16_on_the_cpu_is_refused_or_with_auto_said_to_be_fp32() {
     let data = data();
+    let run = data.path().join("auto");
+    let auto = output(&tiny_run(data.path(), &run, &["optimiser.precision=fp16", "device=auto", "optimiser.steps=1"]));
+    assert_success(&auto);
+    let log = std::fs::read_to_string(run.join("log.jsonl")).unwrap();
+    let begun: serde_json::Value = serde_json::from_str(log.lines().next().unwrap()).unwrap();
+    let precision = if begun["device"] == "Cpu" { "fp32" } else { "fp16" };
+    assert_eq!(begun["precision"], precision);
+    assert_eq!(String::from_utf8_lossy(&auto.stderr).contains("no CUDA device: training in fp32"), precision == "fp32");
+
     let output = output(&tiny_run(data.path(), &data.path().join("run"), &["optimiser.precision=fp16"]));
     let message = String::from_utf8_lossy(&output.stderr);
     assert!(!output.status.success() && message.contains("needs a CUDA device, and device is cpu"), "{message}");
