@@ -20,6 +20,16 @@ impl AlignedAttention {
         Ok(Self { block: k, align: if k > 1 { Some(Align::new(&vs / "align", k)?) } else { None } })
     }
 
+    /// See [`Network::skip_idle`](crate::Network::skip_idle): where every block is predicted to lie straight, only gathering is left.
+    pub fn skip_idle(&mut self) -> Result<()> {
+        if let Some(align) = &self.align
+            && align.p_conv.2.is_idle()?
+        {
+            self.align = None;
+        }
+        Ok(())
+    }
+
     /// Features of the references, `values` `[1, C, h, w]` each, rearranged to follow the ultra-wide frame `lr` `[1, 3, H, W]`:
     /// `[1, C, 2H, 2W]`. `references` are the frames themselves, always at full size; `index` is the matching's.
     pub fn forward(&self, lr: &Tensor, references: &[&Tensor], index: &Tensor, values: &[&Tensor]) -> Result<Tensor> {

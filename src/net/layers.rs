@@ -40,6 +40,12 @@ impl Conv {
         })
     }
 
+    /// Whether it gives zero for every input, and will: its weights are zero and are not being trained.
+    pub fn is_idle(&self) -> Result<bool> {
+        let idle = |t: &Tensor| -> Result<bool> { Ok(!t.requires_grad() && t.f_count_nonzero(None)?.f_int64_value(&[])? == 0) };
+        Ok(idle(&self.bias)? && idle(&self.weight)?)
+    }
+
     /// `[N, input, H, W]` to `[N, output, H/stride, W/stride]`.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let (s, p) = (self.stride, self.padding);
@@ -125,6 +131,8 @@ impl ResBlock {
 pub struct ResList {
     RBs: Vec<ResBlock>,
     conv_tail: Conv,
+    /// Nothing is added to x, so nothing is computed.
+    idle: bool,
 }
 
 impl ResList {
@@ -134,11 +142,21 @@ impl ResList {
         Ok(Self {
             RBs: (0..n).map(|i| ResBlock::new(&blocks / i, channels, SLOPE)).collect::<Result<_>>()?,
             conv_tail: Conv::new(&vs / "conv_tail", channels, channels, 3)?,
+            idle: false,
         })
+    }
+
+    /// See [`Network::skip_idle`](crate::Network::skip_idle).
+    pub fn skip_idle(&mut self) -> Result<()> {
+        self.idle = self.conv_tail.is_idle()?;
+        Ok(())
     }
 
     /// Shape unchanged.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        if self.idle {
+            return Ok(x.shallow_clone());
+        }
         let y = through(&self.RBs, x)?;
         Ok(x.f_add(&self.conv_tail.forward(&y)?)?)
     }
@@ -185,6 +203,11 @@ impl Head {
             Conv::strided(&vs / i / 0, pair[0], pair[1], 3, stride)
         };
         Ok(Self(channels.windows(2).enumerate().map(conv).collect::<Result<_>>()?))
+    }
+
+    /// Whether it gives zero for every input, and will.
+    pub fn is_idle(&self) -> Result<bool> {
+        self.0.last().map_or(Ok(false), Conv::is_idle)
     }
 
     /// `[N, a, H, W]` to `[N, c, H/stride, W/stride]`.

@@ -137,9 +137,25 @@ impl Network {
         &self.weights
     }
 
+    /// Its weights are not to be trained any more.
+    pub fn freeze(&mut self) {
+        self.weights.freeze();
+    }
+
     /// Bytes its weights take.
     pub fn weight_bytes(&self) -> usize {
         self.weights.variables().values().map(|t| t.numel() * t.kind().elt_size_in_bytes()).sum()
+    }
+
+    /// From now on leaves out what does nothing: blocks whose last convolution is all zero, as in models that were trained step by step, block after
+    /// block. Weights that require gradients may yet become something, and their blocks stay. The output is the same, but for the
+    /// rounding (1e-6) of sampling at whole positions where an alignment is left out.
+    ///
+    /// # Errors
+    /// [`Error::Torch`] where the weights' device fails.
+    pub fn skip_idle(&mut self) -> Result<()> {
+        self.propagation.skip_idle()?;
+        self.reconstruction.skip_idle()
     }
 
     /// Pads a frame `[1, 3, H, W]` on the right and bottom, by reflection, to a size the network takes: sides that are multiples of the
@@ -179,10 +195,14 @@ impl Network {
         self.check(window)?;
         let (t, m) = (window.len(), window.len() / 2);
         let pyramids = window.iter().map(|f| SpyNet::pyramid(f.lr)).collect::<Result<Vec<_>>>()?;
-        let references = window.iter().map(|f| self.propagation.reference(f.lr, f.references)).collect::<Result<Vec<_>>>()?;
         let schedule = kept.map_or_else(Schedule::default, |kept| kept.schedule);
         let refills = self.refills(window, schedule)?;
         let (recurrence, whole) = (self.config.recurrence, self.refill.is_some());
+        let from_first = whole || run == Run::Training;
+        let start = if from_first || kept.is_none() { 0 } else { m };
+        let keep_at = if from_first { 0 } else { m };
+        let references = window[start..].iter().map(|f| self.propagation.reference(f.lr, f.references)).collect::<Result<Vec<_>>>()?;
+        let reference = |i: usize| &references[i - start];
 
         // Backward, from the last frame of the window to the centre; with refill to the first.
         let mut states: Vec<State> = vec![];
@@ -191,14 +211,11 @@ impl Network {
                 None => State::zero(window[i].lr, self.config.mid_channels)?,
                 Some(state) => state.warp(&self.motion(&pyramids[i], &pyramids[i + 1])?, recurrence)?,
             };
-            states.push(self.backward_step(window[i].lr, &state, &references[i], refills[i].as_ref())?);
+            states.push(self.backward_step(window[i].lr, &state, reference(i), refills[i].as_ref())?);
         }
         let backward = |i: usize| &states[t - 1 - i];
 
         // Forward, from the first frame of a run or from what was kept, to the centre.
-        let from_first = whole || run == Run::Training;
-        let start = if from_first || kept.is_none() { 0 } else { m };
-        let keep_at = if from_first { 0 } else { m };
         let stale = if whole && m > 0 { Some(self.motion(&pyramids[0], &pyramids[1])?) } else { None };
         let mut forward = match kept {
             None => State::zero(window[m].lr, self.config.mid_channels)?,
@@ -210,7 +227,7 @@ impl Network {
                 forward = forward.warp_in_run(&self.motion(&pyramids[i], &pyramids[i - 1])?, stale.as_ref(), recurrence)?;
             }
             let seen_backward = whole.then(|| &backward(i).feature);
-            forward = self.forward_step(window[i].lr, &forward, &references[i], refills[i].as_ref(), seen_backward)?;
+            forward = self.forward_step(window[i].lr, &forward, reference(i), refills[i].as_ref(), seen_backward)?;
             if i == keep_at {
                 state_to_keep = Some(forward.shallow_clone());
             }

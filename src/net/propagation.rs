@@ -102,15 +102,15 @@ impl State {
 pub struct Reference {
     /// Matching confidence, `[1, 1, h, w]`.
     confidence: Tensor,
-    /// Aligned reference features at the frame's size, `[1, C, h, w]`.
-    aligned: Tensor,
+    /// Aligned reference features at the frame's size, `[1, C, h, w]`; none where level 1 does not use them.
+    aligned: Option<Tensor>,
     /// Aligned reference features at twice the size, `[1, C, 2h, 2w]`.
     aligned2: Tensor,
 }
 
 impl Reference {
-    pub(crate) fn tensors(&self) -> [&Tensor; 3] {
-        [&self.confidence, &self.aligned, &self.aligned2]
+    pub(crate) fn tensors(&self) -> impl Iterator<Item = &Tensor> {
+        [&self.confidence, &self.aligned2].into_iter().chain(&self.aligned)
     }
 }
 
@@ -132,6 +132,8 @@ pub struct Propagation {
     feat_fusion2_1: Head,
     feat_fusion2: Head,
     feat_decoder2: ResList,
+    /// The reference's share at level 1 is always zero, so it is not computed.
+    level1_idle: bool,
 }
 
 impl Propagation {
@@ -154,7 +156,16 @@ impl Propagation {
             feat_fusion2_1: Head::new(vs / "feat_fusion2_1", &[2 * c, c], 1)?,
             feat_fusion2: Head::new(vs / "feat_fusion2", &[2 * c, c, c], 1)?,
             feat_decoder2: ResList::new(vs / "feat_decoder2", 4, c)?,
+            level1_idle: false,
         })
+    }
+
+    /// See [`Network::skip_idle`](crate::Network::skip_idle).
+    pub fn skip_idle(&mut self) -> Result<()> {
+        self.level1_idle = self.conf_fusion.is_idle()?;
+        self.aa1.skip_idle()?;
+        self.aa2.skip_idle()?;
+        [&mut self.res1, &mut self.res2, &mut self.feat_decoder, &mut self.feat_decoder2].into_iter().try_for_each(ResList::skip_idle)
     }
 
     /// Matches and aligns the references of a frame. `lr` is `[1, 3, h, w]`; each reference `[1, 3, h', w']` with sides that are multiples of
@@ -162,11 +173,16 @@ impl Propagation {
     pub fn reference(&self, lr: &Tensor, references: &[&Tensor]) -> Result<Reference> {
         let found = self.feature_match.forward(lr, references)?;
         let features = references.iter().map(|r| self.res1.forward(&self.ref_encoder1.forward(r)?)).collect::<Result<Vec<_>>>()?;
-        let halves = features.iter().map(|f| self.res2.forward(&self.ref_encoder2.forward(f)?)).collect::<Result<Vec<_>>>()?;
-        let (h, w) = size(lr);
-        let half_lr = clamp01(&bicubic(lr, h / 2, w / 2)?)?;
+        let aligned = if self.level1_idle {
+            None
+        } else {
+            let halves = features.iter().map(|f| self.res2.forward(&self.ref_encoder2.forward(f)?)).collect::<Result<Vec<_>>>()?;
+            let (h, w) = size(lr);
+            let half_lr = clamp01(&bicubic(lr, h / 2, w / 2)?)?;
+            Some(self.aa1.forward(&half_lr, references, &found.index, &borrowed(&halves))?)
+        };
         Ok(Reference {
-            aligned: self.aa1.forward(&half_lr, references, &found.index, &borrowed(&halves))?,
+            aligned,
             aligned2: self.aa2.forward(lr, references, &found.index, &borrowed(&features))?,
             confidence: found.confidence,
         })
@@ -179,9 +195,13 @@ impl Propagation {
 
     /// Fuses a frame's reference into the branch. `state.feature` has been through the branch's trunk.
     pub fn forward(&self, state: &State, reference: &Reference) -> Result<State> {
-        let weight = self.conf_fusion.forward(&cat(&[&state.confidence, &reference.confidence])?)?;
-        let fused = self.feat_fusion.forward(&cat(&[&state.feature, &reference.aligned])?)?;
-        let feature = self.feat_decoder.forward(&state.feature.f_add(&weight.f_mul(&fused)?)?)?;
+        let mut feature = state.feature.shallow_clone();
+        if let Some(aligned) = &reference.aligned {
+            let weight = self.conf_fusion.forward(&cat(&[&state.confidence, &reference.confidence])?)?;
+            let fused = self.feat_fusion.forward(&cat(&[&feature, aligned])?)?;
+            feature = feature.f_add(&weight.f_mul(&fused)?)?;
+        }
+        let feature = self.feat_decoder.forward(&feature)?;
 
         let feature2 = self.feat_fusion2_1.forward(&cat(&[&state.feature2, &self.upsample1.forward(&feature)?])?)?;
         let confidences = cat(&[&bicubic_twice01(&state.confidence)?, &bicubic_twice01(&reference.confidence)?])?;

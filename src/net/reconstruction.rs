@@ -37,6 +37,11 @@ impl Reconstruction {
         })
     }
 
+    /// See [`Network::skip_idle`](crate::Network::skip_idle).
+    pub fn skip_idle(&mut self) -> Result<()> {
+        self.feat_decoder_BWFW.skip_idle()
+    }
+
     /// The output frame `[1, 3, s h, s w]` of `lr` `[1, 3, h, w]`, not limited to \[0, 1\].
     pub fn forward(&self, lr: &Tensor, backward: &State, forward: &State) -> Result<Tensor> {
         let both = cat(&[&backward.feature2, &forward.feature2])?;

@@ -106,8 +106,10 @@ impl Session {
     ///
     /// # Errors
     /// [`Error::Config`] for options outside their range.
-    pub fn new(network: Network, options: SessionOptions) -> Result<Self> {
+    pub fn new(mut network: Network, options: SessionOptions) -> Result<Self> {
         options.validate()?;
+        network.freeze();
+        network.skip_idle()?;
         Ok(Self { weight_bytes: network.weight_bytes(), network, options, clip: Clip::default() })
     }
 

@@ -111,6 +111,9 @@ pub struct Optimiser {
     pub final_rate: f64,
     /// Steps in all, one a window.
     pub steps: u64,
+    /// Steps over which the rate rises from nothing to the cosine's [default: 0, as published].
+    #[serde(default)]
+    pub warmup: u64,
     /// Clip patches a step, in each process.
     pub batch: usize,
     /// `fp32` or `fp16`; without the key `fp32`.
@@ -231,9 +234,9 @@ impl Config {
     /// # Errors
     /// Where the losses cannot be understood.
     pub fn recipe(&self) -> Result<Recipe> {
-        let Optimiser { rate, final_rate, steps, clip_norm, ema, precision, ref frozen, .. } = self.optimiser;
+        let Optimiser { rate, final_rate, steps, warmup, clip_norm, ema, precision, ref frozen, .. } = self.optimiser;
         let ema = (ema > 0.0).then_some(ema);
-        Ok(Recipe { losses: self.loss.terms.parse()?, rate, final_rate, steps, clip_norm, ema, frozen: frozen.clone(), precision })
+        Ok(Recipe { losses: self.loss.terms.parse()?, rate, final_rate, steps, warmup, clip_norm, ema, frozen: frozen.clone(), precision })
     }
 
     /// Names of the values in which two configs differ.

@@ -7,13 +7,14 @@ use crate::{
     losses::{Losses, Report, Target, seen_by_pixel_losses},
     parallel::Processes,
     precision::{LossScale, Precision},
-    schedule::cosine,
+    schedule::{cosine, warming},
     vgg::Vgg,
 };
 use anyhow::{Context, Result, bail, ensure};
 use refvsr::{
     Network,
     checkpoint::Tensors,
+    config::Recurrence,
     net::{Frame, Kept, Run},
 };
 use std::collections::BTreeMap;
@@ -30,6 +31,8 @@ pub struct Recipe {
     pub final_rate: f64,
     /// Optimiser steps in all: the cosine's period.
     pub steps: u64,
+    /// Steps over which the rate rises to the cosine's.
+    pub warmup: u64,
     /// Gradients longer than this are shortened to it.
     pub clip_norm: f64,
     /// Decay of the weights' running average, if one is kept.
@@ -99,7 +102,7 @@ impl Trainer {
     ///
     /// # Errors
     /// Where the losses need VGG19 and there is none, or nothing is left to train.
-    pub fn new(network: Network, recipe: Recipe, vgg: Option<Vgg>) -> Result<Self> {
+    pub fn new(mut network: Network, recipe: Recipe, vgg: Option<Vgg>) -> Result<Self> {
         ensure!(vgg.is_some() || !recipe.losses.needs_vgg(), "the losses {} need VGG19 weights", recipe.losses);
         let weights: BTreeMap<String, Tensor> = network.weights().variables().into_iter().collect();
         let frozen = |name: &str| recipe.frozen.iter().any(|prefix| name.starts_with(prefix));
@@ -111,6 +114,7 @@ impl Trainer {
                 trained.push((name.clone(), weight.shallow_clone()));
             }
         }
+        network.skip_idle()?;
         ensure!(!trained.is_empty(), "all weights are frozen; nothing is left to train");
         let ema = recipe.ema.map(|decay| Ema::new(decay, trained.iter().map(|(n, w)| (n.clone(), w.shallow_clone())))).transpose()?;
         let scale = (recipe.precision == Precision::Fp16).then(LossScale::default);
@@ -213,7 +217,8 @@ impl Trainer {
         let figures: Vec<f64> = Vec::try_from(&Tensor::f_cat(&[figures, norm], 0)?.f_to_kind(Kind::Double)?)?;
         let [total, psnr, parts @ .., gradient_norm] = &figures[..] else { bail!("a step without figures") };
 
-        let rate = cosine(self.steps, self.recipe.steps, self.recipe.rate, self.recipe.final_rate);
+        let rate =
+            cosine(self.steps, self.recipe.steps, self.recipe.rate, self.recipe.final_rate) * warming(self.steps, self.recipe.warmup);
         let skipped = !total.is_finite() || !gradient_norm.is_finite();
         if skipped {
             // Too large a scale makes finite gradients infinite: that is no fault of theirs.
@@ -256,8 +261,10 @@ impl Trainer {
         let (t, centre) = (config.frame_num, k + config.look_ahead());
         let references: Vec<[&Tensor; 1]> = clip.wide[k..k + t].iter().map(|w| [w]).collect();
         let window: Vec<Frame<'_>> = clip.lr[k..k + t].iter().zip(&references).map(|(lr, references)| Frame { lr, references }).collect();
+        // Where the two compute the same, one forward step a window is enough.
+        let run = if config.recurrence == Recurrence::Clean { Run::Streaming } else { Run::Training };
         let precision = self.recipe.precision;
-        let out = precision.compute(|| self.network.forward(&window, kept, Run::Training));
+        let out = precision.compute(|| self.network.forward(&window, kept, run));
         let (sr, next) = out.with_context(|| format!("clip {}", clip.name))?;
         let seen = (k + t) as i64;
         let features = clip.reference_features.as_ref().map(|f| f.f_narrow(0, 0, seen)).transpose()?;

@@ -127,6 +127,7 @@ fn trace(name: &str, nudge: f64) -> Result<(), String> {
         rate: 2e-4,
         final_rate: 1e-6,
         steps: 300_000,
+        warmup: 0,
         clip_norm: 1.0,
         ema: None,
         frozen: vec!["FlowNet.".into()],

@@ -1,5 +1,6 @@
 //! Other projects' weights under this project's names.
 
+use super::head::reordered;
 use crate::vgg::CONVS;
 use anyhow::{Context, Result, bail, ensure};
 use refvsr::checkpoint::Tensors;
@@ -120,8 +121,7 @@ pub fn spynet(tensors: &Tensors) -> Result<Tensors> {
 }
 
 /// BasicVSR's trunks and what follows them, under RefVSR's names. The trunks, and the layers from the second upsampling on, are the same in both networks.
-/// `upsample1` and `fusion_UP` are BasicVSR's first upsampling and its fusion of the two directions, which it does in the other order: right in shape,
-/// and a start, no more.
+/// Between them BasicVSR fuses the two directions and then enlarges, RefVSR the other way round: see [`reordered`].
 ///
 /// # Errors
 /// Where tensors are missing.
@@ -147,10 +147,14 @@ pub fn basicvsr(tensors: &Tensors) -> Result<Tensors> {
         }
     }
     let either = |a: &'static str, b: &'static str| if tensors.contains_key(&format!("{a}.weight")) { a } else { b };
-    copy("fusion", "fusion_UP", [C, 2 * C, 1, 1])?;
-    copy(either("upconv1", "upsample1.upsample_conv"), "upsample1.upsample_conv", [4 * C, C, 3, 3])?;
     copy(either("upconv2", "upsample2.upsample_conv"), "upsample2.upsample_conv", [4 * C, C, 3, 3])?;
     copy("conv_hr", "conv_hr", [C, C, 3, 3])?;
     copy("conv_last", "conv_last", [3, C, 3, 3])?;
+    let layer = |name: &str, shape: [i64; 4]| -> Result<(Tensor, Tensor)> {
+        Ok((take(&tensors, &format!("{name}.weight"), &shape)?, take(&tensors, &format!("{name}.bias"), &shape[..1])?))
+    };
+    let fusion = layer("fusion", [C, 2 * C, 1, 1])?;
+    let up1 = layer(either("upconv1", "upsample1.upsample_conv"), [4 * C, C, 3, 3])?;
+    network.extend(reordered((&fusion.0, &fusion.1), (&up1.0, &up1.1))?);
     Ok(network)
 }

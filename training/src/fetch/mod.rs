@@ -1,6 +1,7 @@
 //! `fetch-weights`: published weights to start from, as safetensors under this project's names.
 
 pub mod convert;
+pub mod head;
 pub mod package;
 
 use anyhow::{Context, Result};
