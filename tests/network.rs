@@ -92,6 +92,20 @@ fn gradients_reach_every_weight_and_stop_at_what_was_kept() {
 }
 
 #[test]
+fn confidence_is_full_where_the_reference_shows_the_same() {
+    let network = network(common::config(4, false));
+    let lr = common::scene(1.0, 0, 24, 16).to_kind(tch::Kind::Float) / 255.0;
+    let &[_, _, h, w] = &lr.size()[..] else { panic!() };
+    let same = lr.upsample_nearest2d([2 * h, 2 * w], None, None);
+    let other = common::scene(4.0, 9, 48, 32).to_kind(tch::Kind::Float) / 255.0;
+    let confidence = |reference: &Tensor| tch::no_grad(|| network.confidence(Frame { lr: &lr, references: &[reference] })).unwrap();
+    assert_eq!(confidence(&same).size(), [1, 1, h, w]);
+    assert!((confidence(&same) - 1.0).abs().max().double_value(&[]) < 1e-5);
+    assert!(confidence(&other).mean(tch::Kind::Float).double_value(&[]) < 0.999);
+    assert!(network.confidence(Frame { lr: &lr, references: &[] }).unwrap_err().to_string().contains("without references"));
+}
+
+#[test]
 fn windows_the_network_cannot_take_are_refused_in_words() {
     let network = network(common::config(4, false));
     let picture = |h, w| Tensor::zeros([1, 3, h, w], (tch::Kind::Float, Device::Cpu));

@@ -238,6 +238,16 @@ impl Network {
         Ok((out, Kept { state, lr: window[keep_at].lr.shallow_clone(), schedule: schedule.next(t) }))
     }
 
+    /// How alike each pixel of a frame is to what was found for it in its references, `[1, 1, H, W]`: the matching's cosine similarity, which weighs what is
+    /// borrowed. To look at; [`forward`](Self::forward) computes it for itself.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] for frames of sizes that [`pad`](Self::pad) would change.
+    pub fn confidence(&self, frame: Frame<'_>) -> Result<Tensor> {
+        self.check(&[frame])?;
+        self.propagation.confidence(frame.lr, frame.references)
+    }
+
     /// The features of the window's key frames; none at the other positions, and none without refill.
     fn refills(&self, window: &[Frame<'_>], schedule: Schedule) -> Result<Vec<Option<Tensor>>> {
         let mut refills: Vec<Option<Tensor>> = window.iter().map(|_| None).collect();

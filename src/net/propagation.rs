@@ -188,6 +188,11 @@ impl Propagation {
         })
     }
 
+    /// The confidence alone of what [`reference`](Self::reference) finds.
+    pub fn confidence(&self, lr: &Tensor, references: &[&Tensor]) -> Result<Tensor> {
+        Ok(self.feature_match.forward(lr, references)?.confidence)
+    }
+
     /// Fuses a frame's reference into the branch. `state.feature` has been through the branch's trunk.
     pub fn forward(&self, state: &State, reference: &Reference) -> Result<State> {
         let mut feature = state.feature.shallow_clone();

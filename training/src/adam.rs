@@ -74,6 +74,30 @@ impl Adam {
         Ok(())
     }
 
+    /// All gradients one after the other, `[n]`.
+    ///
+    /// # Errors
+    /// Where no parameter has a gradient.
+    pub fn flat_gradients(&self) -> Result<Tensor> {
+        let gradients = self.gradients().map(|g| Ok(g.f_reshape([-1])?)).collect::<Result<Vec<_>>>()?;
+        ensure!(!gradients.is_empty(), "no parameter has a gradient");
+        Ok(Tensor::f_cat(&gradients, 0)?)
+    }
+
+    /// Puts gradients in the form of [`flat_gradients`](Self::flat_gradients) in the place of those that are there.
+    ///
+    /// # Errors
+    /// Where there are fewer values than gradients.
+    pub fn set_gradients(&self, flat: &Tensor) -> Result<()> {
+        let mut at = 0;
+        for mut g in self.gradients() {
+            let n = g.numel() as i64;
+            tch::no_grad(|| g.f_copy_(&flat.f_narrow(0, at, n)?.f_view_as(&g)?))?;
+            at += n;
+        }
+        Ok(())
+    }
+
     fn gradients(&self) -> impl Iterator<Item = Tensor> {
         self.parameters.values().map(|p| p.value.grad()).filter(Tensor::defined)
     }

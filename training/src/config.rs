@@ -1,6 +1,6 @@
 //! A run's config: a TOML file, with single values overridden from the command line.
 
-use crate::{losses::Losses, step::Recipe, vgg::Layer};
+use crate::{losses::Losses, precision::Precision, step::Recipe, vgg::Layer};
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use refvsr::ModelConfig;
 use serde::{Deserialize, Serialize};
@@ -114,8 +114,11 @@ pub struct Optimiser {
     /// Steps over which the rate rises from nothing to the cosine's [default: 0, as published].
     #[serde(default)]
     pub warmup: u64,
-    /// Clip patches a step.
+    /// Clip patches a step, in each process.
     pub batch: usize,
+    /// `fp32` or `fp16`; without the key `fp32`.
+    #[serde(default)]
+    pub precision: Precision,
     /// Longest gradient.
     pub clip_norm: f64,
     /// Decay of the weights' running average; 0: none is kept.
@@ -186,6 +189,10 @@ impl Config {
         positive("optimiser.rate", o.rate)?;
         positive("optimiser.clip_norm", o.clip_norm)?;
         ensure!((0.0..=o.rate).contains(&o.final_rate), "optimiser.final_rate is {}, 0 to optimiser.rate expected", o.final_rate);
+        ensure!(
+            o.precision == Precision::Fp32 || self.device != "cpu",
+            "optimiser.precision is fp16, which needs a CUDA device, and device is cpu; --set optimiser.precision=fp32, or another device"
+        );
         ensure!((0.0..1.0).contains(&o.ema), "optimiser.ema is {}, 0 (none) to below 1 expected", o.ema);
         let counts = [
             ("optimiser.steps", o.steps),
@@ -227,9 +234,9 @@ impl Config {
     /// # Errors
     /// Where the losses cannot be understood.
     pub fn recipe(&self) -> Result<Recipe> {
-        let Optimiser { rate, final_rate, steps, warmup, clip_norm, ema, ref frozen, .. } = self.optimiser;
+        let Optimiser { rate, final_rate, steps, warmup, clip_norm, ema, precision, ref frozen, .. } = self.optimiser;
         let ema = (ema > 0.0).then_some(ema);
-        Ok(Recipe { losses: self.loss.terms.parse()?, rate, final_rate, steps, warmup, clip_norm, ema, frozen: frozen.clone() })
+        Ok(Recipe { losses: self.loss.terms.parse()?, rate, final_rate, steps, warmup, clip_norm, ema, frozen: frozen.clone(), precision })
     }
 
     /// Names of the values in which two configs differ.
@@ -329,6 +336,8 @@ mod tests {
             ("loss.terms=L7", "L7"),
             ("data.patch=63", "data.patch is 63"),
             ("stage=adapt", "model.hd"),
+            ("optimiser.precision=bf16", "bf16', which tch's autocast cannot do; fp32 or fp16"),
+            ("optimiser.precision=half", "'half', fp32 or fp16 expected"),
         ] {
             let message = format!("{:#}", with(&[bad]).unwrap_err());
             assert!(message.contains(why), "{bad}: {message}");

@@ -57,7 +57,7 @@ const DISTANCES: i64 = 1 << 24;
 const SPATIAL: f64 = 0.1;
 
 /// CX(x, y): x `[1, C, h, w]` is compared with every picture of y `[N, C, H, W]` (x is repeated for each), features of one layer. Means are taken over
-/// all pictures and positions.
+/// all pictures and positions. Features may be fp16; the gradients gathered here are not scaled and would vanish in it, so all this is fp32.
 ///
 /// # Errors
 /// Where channels differ, or sizes in the form that needs them equal.
@@ -66,6 +66,7 @@ pub fn contextual(x: &Tensor, y: &Tensor, form: Form) -> Result<Loss> {
     ensure!(xs.len() == 4 && ys.len() == 4 && xs[0] == 1 && xs[1] == ys[1], "contextual loss between features {xs:?} and {ys:?}");
     ensure!(!form.squared || xs[2] * xs[3] == ys[2] * ys[3], "the _L2 form compares features of one size, not {xs:?} and {ys:?}");
     // Leaves in place of x and y: gradients are gathered in them and some pictures' distances freed before the next ones' are made.
+    let (x, y) = (&x.f_to_kind(Kind::Float)?, &y.f_to_kind(Kind::Float)?);
     let leaf = |t: &Tensor| t.detach().set_requires_grad(t.requires_grad());
     let (x_leaf, y_leaf) = (leaf(x), leaf(y));
     let pictures = ys[0];

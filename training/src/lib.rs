@@ -13,6 +13,8 @@ pub mod ema;
 pub mod export;
 pub mod fetch;
 pub mod losses;
+pub mod parallel;
+pub mod precision;
 pub mod saved;
 pub mod schedule;
 pub mod score;

@@ -3,6 +3,7 @@
 pub use crate::contextual::Loss;
 use crate::{
     contextual::{Form, contextual},
+    precision::Precision,
     vgg::Vgg,
 };
 use anyhow::{Context, Result, bail, ensure};
@@ -121,14 +122,14 @@ impl Losses {
         self.terms.iter().map(|(_, _, name)| name.as_str())
     }
 
-    /// The losses of an output `[1, 3, s p, s p]`, not limited to \[0, 1\].
+    /// The losses of an output `[1, 3, s p, s p]`, not limited to \[0, 1\]. VGG19's features are computed in `precision`, what compares them in fp32.
     ///
     /// # Errors
     /// Where shapes do not fit or something needed is missing.
-    pub fn of(&self, sr: &Tensor, target: Target<'_>, vgg: Option<&Vgg>) -> Result<Report> {
+    pub fn of(&self, sr: &Tensor, target: Target<'_>, vgg: Option<&Vgg>, precision: Precision) -> Result<Report> {
         let reduced = seen_by_pixel_losses(sr, target.reduce)?;
         ensure!(reduced.size() == target.hr.size(), "the output is {:?}, the truth {:?}", reduced.size(), target.hr.size());
-        let features = |x: &Tensor| vgg.context("these losses need VGG19 weights").and_then(|vgg| vgg.features(x));
+        let features = |x: &Tensor| vgg.context("these losses need VGG19 weights").and_then(|vgg| precision.compute(|| vgg.features(x)));
         let mut parts = vec![];
         let mut total: Option<Loss> = None;
         for (weight, kind, name) in &self.terms {

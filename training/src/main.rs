@@ -12,15 +12,21 @@ use refvsr_train::{
     },
     export::{Numbers, export},
     fetch::{FetchOptions, fetch},
+    parallel::Processes,
     score::{ScoreOptions, score},
     synthesize::{SynthesizeOptions, synthesize},
     train::{Outcome, Resume, Run},
+};
+use signal_hook::{
+    consts::{SIGINT, SIGTERM, SIGUSR1},
+    iterator::Signals,
 };
 use std::{
     io::{IsTerminal, Write, stderr, stdout},
     path::PathBuf,
     process::{ExitCode, exit},
     sync::atomic::{AtomicBool, Ordering},
+    thread,
 };
 
 /// Trains RefVSR networks: video super-resolution with a second camera as reference (CVPR 2022).
@@ -34,7 +40,13 @@ The two stages of the paper, on RealMCVSR or data of that form:
   refvsr-train adapt refvsr-mfid-8k --run runs/8k --from runs/mfid/best.safetensors --set data.root=RealMCVSR --set loss.vgg=vgg19.safetensors
   refvsr-train export runs/8k --output refvsr-mfid-8k.safetensors --numbers fp16
 
-Watch a run with `tensorboard --logdir runs`. Stop it with Ctrl-C, go on with the same command."
+Watch a run with `tensorboard --logdir runs`. Stop it with Ctrl-C (or SIGTERM, SIGUSR1), go on with the same command.
+
+Several processes, built with `--features mpi`: optimiser.batch is each process's, so that batch times processes is the patches a step. With device = auto
+each takes a GPU of its own; the run's folder must be one that all of them see. SIGUSR1 to mpirun reaches them all and
+stops the run, saved (Ctrl-C to mpirun leaves them a second only, mostly too short):
+
+  mpirun -np 4 refvsr-train pretrain refvsr-mfid --set optimiser.batch=1 ..."
 )]
 struct Cli {
     #[command(subcommand)]
@@ -171,6 +183,25 @@ fn verified(options: &VerifyOptions) -> Result<()> {
 
 static STOP: AtomicBool = AtomicBool::new(false);
 
+/// The first signal asks the run to stop, a second one ends the program.
+fn listen(first: bool) -> Result<()> {
+    let mut signals = Signals::new([SIGINT, SIGTERM, SIGUSR1])?;
+    thread::Builder::new().name("signals".into()).spawn(move || {
+        for signal in signals.forever() {
+            if STOP.swap(true, Ordering::Relaxed) {
+                // Schedulers send SIGUSR1 as a warning, perhaps a few times.
+                if signal != SIGUSR1 {
+                    exit(128 + signal);
+                }
+            } else if first {
+                let _ =
+                    writeln!(stderr(), "finishing this clip patch, then saving; Ctrl-C again leaves at once, back to the state saved last");
+            }
+        }
+    })?;
+    Ok(())
+}
+
 fn train(options: &Train, stage: Stage) -> Result<()> {
     if options.show {
         let as_written = PRESETS.iter().find(|(name, _)| *name == options.config && options.overrides.is_empty());
@@ -180,6 +211,11 @@ fn train(options: &Train, stage: Stage) -> Result<()> {
         };
         return say(text.trim_end());
     }
+    let processes = Processes::join()?;
+    train_in(&processes, options, stage).inspect_err(|error| processes.give_up(error))
+}
+
+fn train_in(processes: &Processes, options: &Train, stage: Stage) -> Result<()> {
     let config = Config::load(&options.config, &options.overrides)?;
     ensure!(
         config.stage == stage,
@@ -206,9 +242,11 @@ fn train(options: &Train, stage: Stage) -> Result<()> {
         seed: config.seed,
         workers: data.workers,
         ahead: data.ahead,
-        stride: 1,
+        stride: processes.count(),
     })?;
-    let _ = writeln!(stderr(), "{} clips to learn from, {} too short and left out", patches.clips(), patches.skipped().len());
+    if processes.is_first() {
+        let _ = writeln!(stderr(), "{} clips to learn from, {} too short and left out", patches.clips(), patches.skipped().len());
+    }
     let validation = if config.validation.clips > 0 && options.overfit.is_none() {
         validation_clips(&data.root, Split::Valid, of).context("validation (validation.clips = 0 does without)")?
     } else {
@@ -221,15 +259,11 @@ fn train(options: &Train, stage: Stage) -> Result<()> {
     let by_heart = by_heart.transpose()?;
     let source: &dyn Source = by_heart.as_ref().map_or(&patches as &dyn Source, |one| one);
 
-    ctrlc::set_handler(|| {
-        if STOP.swap(true, Ordering::Relaxed) {
-            exit(130);
-        }
-        let _ = writeln!(stderr(), "finishing this clip patch, then saving; Ctrl-C again leaves at once, back to the state saved last");
-    })?;
+    listen(processes.is_first())?;
     let run = Run {
         config: &config,
         folder: &folder,
+        processes,
         source,
         data: patches.fingerprint(),
         validation: &validation,
@@ -238,7 +272,7 @@ fn train(options: &Train, stage: Stage) -> Result<()> {
         show: stderr().is_terminal(),
     };
     let Outcome { steps, best_psnr, finished, last } = run.run()?;
-    if finished {
+    if finished && processes.is_first() {
         let loss = last.map_or(String::new(), |s| format!(", loss {:.4}", s.total));
         let best = best_psnr.map_or(String::new(), |p| format!(", best validation {p:.3} dB"));
         say(&format!("{steps} steps done{loss}{best}; `refvsr-train export {}` makes a model file of it", folder.display()))?;

@@ -1,6 +1,6 @@
 //! A run's saved state: one safetensors file that is either the old one or the new one, whatever happens while it is written.
 
-use crate::{config::Config, step::Trainer};
+use crate::{config::Config, precision::LossScale, step::Trainer};
 use anyhow::{Context, Result, ensure};
 use refvsr::checkpoint::{Tensors, read_tensors};
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
@@ -28,6 +28,12 @@ pub struct Progress {
     pub updates: u64,
     /// Clip patches used up: where the data go on.
     pub patches: u64,
+    /// The processes that shared them.
+    #[serde(default = "one")]
+    pub processes: u64,
+    /// The scale of the loss, in fp16.
+    #[serde(default)]
+    pub loss_scale: Option<LossScale>,
     /// The best validation so far, in dB.
     pub best_psnr: Option<f64>,
     /// Steps at the latest validation.
@@ -38,10 +44,25 @@ pub struct Progress {
     pub config: Config,
 }
 
+fn one() -> u64 {
+    1
+}
+
 impl Progress {
-    /// Nothing done yet.
-    pub fn new(config: &Config, data: u64) -> Self {
-        Self { format: FORMAT, steps: 0, updates: 0, patches: 0, best_psnr: None, validated_at: 0, data, config: config.clone() }
+    /// Nothing done yet, by so many processes.
+    pub fn new(config: &Config, data: u64, processes: u64) -> Self {
+        Self {
+            format: FORMAT,
+            steps: 0,
+            updates: 0,
+            patches: 0,
+            processes,
+            loss_scale: None,
+            best_psnr: None,
+            validated_at: 0,
+            data,
+            config: config.clone(),
+        }
     }
 }
 

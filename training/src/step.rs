@@ -5,6 +5,8 @@ use crate::{
     batch::ClipPatch,
     ema::Ema,
     losses::{Losses, Report, Target, seen_by_pixel_losses},
+    parallel::Processes,
+    precision::{LossScale, Precision},
     schedule::{cosine, warming},
     vgg::Vgg,
 };
@@ -37,6 +39,8 @@ pub struct Recipe {
     pub ema: Option<f64>,
     /// Weights whose names start so stay as they are.
     pub frozen: Vec<String>,
+    /// What the network computes in; on the CPU fp16 leaves the numbers fp32 and only scales the losses.
+    pub precision: Precision,
 }
 
 /// What one step did.
@@ -44,7 +48,7 @@ pub struct Recipe {
 pub struct StepReport {
     /// Number of the step, from 0. Skipped steps are counted.
     pub step: u64,
-    /// The loss, a mean over the batch.
+    /// The loss, a mean over the batch (of all processes, as are all figures).
     pub total: f64,
     /// Its weighted parts.
     pub parts: Vec<(String, f64)>,
@@ -54,6 +58,8 @@ pub struct StepReport {
     pub gradient_norm: f64,
     /// The learning rate it was made with.
     pub rate: f64,
+    /// What the loss was multiplied by, in fp16.
+    pub loss_scale: Option<f64>,
     /// Loss or gradients were not finite: the weights were left alone.
     pub skipped: bool,
 }
@@ -84,6 +90,7 @@ pub struct Trainer {
     vgg: Option<Vgg>,
     adam: Adam,
     ema: Option<Ema>,
+    scale: Option<LossScale>,
     weights: BTreeMap<String, Tensor>,
     steps: u64,
     skipped_in_a_row: u32,
@@ -110,7 +117,8 @@ impl Trainer {
         network.skip_idle()?;
         ensure!(!trained.is_empty(), "all weights are frozen; nothing is left to train");
         let ema = recipe.ema.map(|decay| Ema::new(decay, trained.iter().map(|(n, w)| (n.clone(), w.shallow_clone())))).transpose()?;
-        Ok(Self { adam: Adam::new(trained)?, network, recipe, vgg, ema, weights, steps: 0, skipped_in_a_row: 0, last_output: None })
+        let scale = (recipe.precision == Precision::Fp16).then(LossScale::default);
+        Ok(Self { adam: Adam::new(trained)?, network, recipe, vgg, ema, scale, weights, steps: 0, skipped_in_a_row: 0, last_output: None })
     }
 
     /// The network.
@@ -149,11 +157,11 @@ impl Trainer {
 
     /// Trains on every window of a batch of clip patches, one optimiser step a window, as many windows as the patches' frames allow (fewer where the run's
     /// last step comes before).
-    /// The patches must have equally many frames. `report` hears of every step.
+    /// The patches must have equally many frames; each process has as many of its own. `report` hears of every step.
     ///
     /// # Errors
     /// Where patches do not fit the network, and [`NotFinite`].
-    pub fn train_on(&mut self, batch: &[ClipPatch], mut report: impl FnMut(&StepReport)) -> Result<()> {
+    pub fn train_on(&mut self, batch: &[ClipPatch], processes: &Processes, mut report: impl FnMut(&StepReport)) -> Result<()> {
         let t = self.network.config().frame_num;
         let clips = batch.iter().map(|patch| self.prepare(patch)).collect::<Result<Vec<_>>>()?;
         let n = clips.first().map_or(0, |c| c.lr.len());
@@ -164,7 +172,7 @@ impl Trainer {
             if self.steps >= self.recipe.steps {
                 break;
             }
-            let step = self.step(&clips, k, &mut kept)?;
+            let step = self.step(&clips, k, &mut kept, processes)?;
             report(&step);
             if self.skipped_in_a_row >= MAX_SKIPPED {
                 bail!(NotFinite { step: step.step });
@@ -174,14 +182,15 @@ impl Trainer {
     }
 
     /// The optimiser step of window `k`, frames k..k+t. With several clips gradients are gathered one clip after the other, so that memory does
-    /// not grow with the batch.
-    fn step(&mut self, clips: &[Clip], k: usize, kept: &mut [Option<Kept>]) -> Result<StepReport> {
-        let share = 1.0 / clips.len() as f64;
+    /// not grow with the batch. Then the processes' gradients are added up, so that all make the same step.
+    fn step(&mut self, clips: &[Clip], k: usize, kept: &mut [Option<Kept>], processes: &Processes) -> Result<StepReport> {
+        let share = 1.0 / (clips.len() as u64 * processes.count()) as f64;
+        let scale = self.scale.map(|scale| scale.factor());
         self.adam.zero_grad();
         let mut sums: Vec<(String, Tensor)> = vec![];
         for (clip, kept) in clips.iter().zip(kept.iter_mut()) {
             let (losses, next) = self.losses(clip, k, kept.as_ref())?;
-            losses.total.times(share)?.graph.f_backward()?;
+            losses.total.times(share * scale.unwrap_or(1.0))?.graph.f_backward()?;
             *kept = Some(next.detach());
             let psnr = [("psnr".to_owned(), losses.psnr)];
             let all = [("total".to_owned(), losses.total.value)].into_iter().chain(psnr).chain(losses.parts);
@@ -193,20 +202,35 @@ impl Trainer {
                 }
             }
         }
-        // The only wait for the device: all figures of the step in one transfer.
-        let norm = self.adam.gradient_norm()?;
-        let figures: Vec<Tensor> = sums.iter().map(|(_, v)| v.shallow_clone()).chain([norm]).collect();
-        let figures = Tensor::f_stack(&figures, 0)?.f_to_kind(Kind::Double)?;
-        let figures: Vec<f64> = Vec::try_from(&figures)?;
+        if let Some(scale) = scale {
+            self.adam.scale_gradients(1.0 / scale)?;
+        }
+        let mut figures = Tensor::f_stack(&sums.iter().map(|(_, v)| v).collect::<Vec<_>>(), 0)?;
+        if processes.count() > 1 {
+            let n = figures.numel() as i64;
+            let all = processes.sum(&Tensor::f_cat(&[&figures, &self.adam.flat_gradients()?], 0)?)?;
+            figures = all.f_narrow(0, 0, n)?;
+            self.adam.set_gradients(&all.f_narrow(0, n, all.numel() as i64 - n)?)?;
+        }
+        // The only wait for the device (besides that for other processes): all figures of the step in one transfer.
+        let norm = self.adam.gradient_norm()?.f_view([1])?;
+        let figures: Vec<f64> = Vec::try_from(&Tensor::f_cat(&[figures, norm], 0)?.f_to_kind(Kind::Double)?)?;
         let [total, psnr, parts @ .., gradient_norm] = &figures[..] else { bail!("a step without figures") };
 
-        let rate = cosine(self.steps, self.recipe.steps, self.recipe.rate, self.recipe.final_rate) * warming(self.steps, self.recipe.warmup);
+        let rate =
+            cosine(self.steps, self.recipe.steps, self.recipe.rate, self.recipe.final_rate) * warming(self.steps, self.recipe.warmup);
         let skipped = !total.is_finite() || !gradient_norm.is_finite();
         if skipped {
-            self.skipped_in_a_row += 1;
+            // Too large a scale makes finite gradients infinite: that is no fault of theirs.
+            if !self.scale.as_mut().is_some_and(LossScale::halve) {
+                self.skipped_in_a_row += 1;
+            }
             kept.iter_mut().for_each(|k| *k = None); // what was kept may be as bad
         } else {
             self.skipped_in_a_row = 0;
+            if let Some(scale) = &mut self.scale {
+                scale.good();
+            }
             let factor = self.recipe.clip_norm / (gradient_norm + 1e-6);
             if factor < 1.0 {
                 self.adam.scale_gradients(factor)?;
@@ -224,6 +248,7 @@ impl Trainer {
             parts: names.zip(parts.iter().copied()).collect(),
             gradient_norm: *gradient_norm,
             rate,
+            loss_scale: scale,
             skipped,
         };
         self.steps += 1;
@@ -238,13 +263,15 @@ impl Trainer {
         let window: Vec<Frame<'_>> = clip.lr[k..k + t].iter().zip(&references).map(|(lr, references)| Frame { lr, references }).collect();
         // Where the two compute the same, one forward step a window is enough.
         let run = if config.recurrence == Recurrence::Clean { Run::Streaming } else { Run::Training };
-        let (sr, next) = self.network.forward(&window, kept, run).with_context(|| format!("clip {}", clip.name))?;
+        let precision = self.recipe.precision;
+        let out = precision.compute(|| self.network.forward(&window, kept, run));
+        let (sr, next) = out.with_context(|| format!("clip {}", clip.name))?;
         let seen = (k + t) as i64;
         let features = clip.reference_features.as_ref().map(|f| f.f_narrow(0, 0, seen)).transpose()?;
         let reduce = config.hd.then_some(config.scale);
         let hr = clip.hr.get(centre).context("a clip without truth")?;
         let target = Target { hr, reference_features: features.as_ref(), reduce };
-        let Report { parts, total } = self.recipe.losses.of(&sr, target, self.vgg.as_ref())?;
+        let Report { parts, total } = self.recipe.losses.of(&sr, target, self.vgg.as_ref(), precision)?;
         let psnr = tch::no_grad(|| psnr(&sr, hr, reduce))?;
         self.last_output = Some(sr.detach());
         Ok((WindowLosses { parts, total, psnr }, next))
@@ -261,7 +288,10 @@ impl Trainer {
             (0..size[0]).map(|i| Ok(x.f_narrow(0, i, 1)?.f_contiguous()?)).collect()
         };
         let reference_features = match &self.vgg {
-            Some(vgg) if self.recipe.losses.needs_references() => Some(vgg.features_of_all(&patch.loss_references.f_to_device(device)?)?),
+            Some(vgg) if self.recipe.losses.needs_references() => {
+                let references = patch.loss_references.f_to_device(device)?;
+                Some(self.recipe.precision.compute(|| vgg.features_of_all(&references))?)
+            }
             _ => None,
         };
         Ok(Clip {
@@ -284,11 +314,16 @@ impl Trainer {
         self.adam.steps()
     }
 
-    /// Takes up what [`state`](Self::state), [`steps`](Self::steps) and [`updates`](Self::updates) gave.
+    /// The scale of the loss, in fp16.
+    pub fn loss_scale(&self) -> Option<LossScale> {
+        self.scale
+    }
+
+    /// Takes up what [`state`](Self::state), [`steps`](Self::steps), [`updates`](Self::updates) and [`loss_scale`](Self::loss_scale) gave.
     ///
     /// # Errors
     /// Where something is missing or of another shape.
-    pub fn restore(&mut self, state: &Tensors, steps: u64, updates: u64) -> Result<()> {
+    pub fn restore(&mut self, state: &Tensors, steps: u64, updates: u64, scale: Option<LossScale>) -> Result<()> {
         for (name, weight) in &mut self.weights {
             let saved = state.get(&format!("weight.{name}")).with_context(|| format!("it has no 'weight.{name}'"))?;
             ensure!(saved.size() == weight.size(), "'weight.{name}' is {:?}, {:?} expected", saved.size(), weight.size());
@@ -297,6 +332,9 @@ impl Trainer {
         self.adam.restore(state, updates)?;
         if let Some(ema) = &mut self.ema {
             ema.restore(state)?;
+        }
+        if let (Some(ours), Some(saved)) = (&mut self.scale, scale) {
+            *ours = saved;
         }
         (self.steps, self.skipped_in_a_row) = (steps, 0);
         Ok(())

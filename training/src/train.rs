@@ -4,6 +4,8 @@ use crate::{
     batch::{ClipPatch, Source, ValidationClip},
     config::{Config, Stage},
     data::random::{Random, hash},
+    parallel::Processes,
+    precision::Precision,
     saved::{self, Progress},
     step::{NotFinite, StepReport, Trainer},
     tensorboard::EventFile,
@@ -15,13 +17,13 @@ use indicatif::{ProgressBar, ProgressStyle};
 use refvsr::{
     Network,
     checkpoint::{Checkpoint, read_tensors},
-    device::DeviceChoice,
+    net::Frame,
 };
 use serde_json::json;
 use std::{
     collections::BTreeMap,
     fs::{self, File, OpenOptions},
-    io::Write,
+    io::{Write, stderr},
     path::{Path, PathBuf},
     sync::atomic::{AtomicBool, Ordering},
     time::{Duration, Instant},
@@ -52,7 +54,9 @@ pub struct Run<'a> {
     pub config: &'a Config,
     /// Its folder; made where it is not there.
     pub folder: &'a Path,
-    /// The clip patches.
+    /// The processes it is shared by.
+    pub processes: &'a Processes,
+    /// The clip patches: with several processes this one's share, from the process's number on.
     pub source: &'a dyn Source,
     /// A number that stands for the source's data; a resumed run wants the same again.
     pub data: u64,
@@ -60,7 +64,7 @@ pub struct Run<'a> {
     pub validation: &'a [Box<dyn ValidationClip>],
     /// See [`Resume`].
     pub resume: Resume,
-    /// When this becomes true the run saves its state at the end of the clip patch and returns.
+    /// When this becomes true in any process, the run saves its state at the end of the clip patch and returns.
     pub stop: &'a AtomicBool,
     /// Whether to show a progress bar.
     pub show: bool,
@@ -83,18 +87,25 @@ impl Run<'_> {
     /// Trains.
     ///
     /// # Errors
-    /// Where files cannot be read or written, do not fit, or losses stop being finite. The state saved last is untouched by that.
+    /// Where files cannot be read or written, do not fit, or losses stop being finite. The state saved last is untouched by that. With several processes the
+    /// others must be ended then ([`Processes::give_up`]).
     pub fn run(&self) -> Result<Outcome> {
-        let Self { config, folder, .. } = *self;
+        let Self { config, folder, processes, .. } = *self;
         fs::create_dir_all(folder).with_context(|| format!("folder of the run {}", folder.display()))?;
         let last = folder.join(LAST);
 
         // Weights and the optimiser: saved ones, or fresh ones.
-        let device = config.device.parse::<DeviceChoice>()?.resolve()?;
-        let losses = config.recipe()?.losses;
-        let vgg = if losses.needs_vgg() { Some(Vgg::load(&vgg_file(config)?, config.loss.layer, device)?) } else { None };
-        let mut trainer = Trainer::new(initial_network(config, device)?, config.recipe()?, vgg)?;
-        let mut progress = Progress::new(config, self.data);
+        let device = processes.device(config.device.parse()?)?;
+        let mut recipe = config.recipe()?;
+        if recipe.precision == Precision::Fp16 && !device.is_cuda() {
+            recipe.precision = Precision::Fp32;
+            if processes.is_first() {
+                let _ = writeln!(stderr(), "no CUDA device: training in fp32, not in the fp16 of optimiser.precision");
+            }
+        }
+        let vgg = if recipe.losses.needs_vgg() { Some(Vgg::load(&vgg_file(config)?, config.loss.layer, device)?) } else { None };
+        let mut trainer = Trainer::new(initial_network(config, device)?, recipe, vgg)?;
+        let mut progress = Progress::new(config, self.data, processes.count());
         let resumed = last.exists();
         if resumed {
             ensure!(
@@ -104,16 +115,21 @@ impl Run<'_> {
             );
             progress = self.restore(&mut trainer, &last)?;
         }
-        saved::write_whole(&folder.join(CONFIG), config.to_toml()?.as_bytes())?;
+        processes.agree("the data set's number", self.data)?;
+        processes.agree("the step to begin with", trainer.steps())?;
+        if processes.is_first() {
+            saved::write_whole(&folder.join(CONFIG), config.to_toml()?.as_bytes())?;
+        }
 
-        let mut out = Journal::open(folder, config, &trainer, self.show)?;
+        let mut out = Journal::open(folder, config, &trainer, self.show, processes.is_first())?;
         let begun = json!({
             "event": if resumed { "resumed" } else { "begun" }, "step": trainer.steps(), "trained_values": trainer.size(), "device": format!("{device:?}"),
+            "precision": trainer.recipe().precision.to_string(), "processes": processes.count(),
         });
         out.log(&begun)?;
 
         // The next patches are decoded by the source's threads while a step runs.
-        let mut patches = self.source.start(progress.patches)?;
+        let mut patches = self.source.start(progress.patches + processes.rank())?;
         let (mut saved_at, mut latest) = (trainer.steps(), None);
         while trainer.steps() < config.optimiser.steps {
             let started = Instant::now();
@@ -123,8 +139,9 @@ impl Run<'_> {
             let waited = started.elapsed();
 
             // All windows of the patches, one optimiser step each.
-            let trained = trainer.train_on(&batch, |step| {
-                out.step(step, config.optimiser.batch);
+            let at_once = batch.len() as u64 * processes.count();
+            let trained = trainer.train_on(&batch, processes, |step| {
+                out.step(step, at_once);
                 latest = Some(step.clone());
             });
             out.check()?;
@@ -136,11 +153,11 @@ impl Run<'_> {
                 }
                 other => other?,
             }
-            progress.patches += batch.len() as u64;
+            progress.patches += at_once;
             out.pace(waited);
             let due = |last: u64, every: u64| every > 0 && trainer.steps() / every > last / every;
             if let (true, Some(sr), Some(patch)) = (out.picture_due(trainer.steps()), trainer.last_output(), batch.last()) {
-                out.picture(trainer.steps(), sr, patch, trainer.network().config().frame_num)?;
+                out.picture(trainer.steps(), sr, patch, trainer.network())?;
             }
 
             let finished = trainer.steps() >= config.optimiser.steps;
@@ -149,12 +166,16 @@ impl Run<'_> {
                 && (finished || due(progress.validated_at, config.validation.every))
             {
                 progress.validated_at = trainer.steps();
-                self.validate(&trainer, &mut progress, &mut out)?;
+                if processes.is_first() {
+                    self.validate(&trainer, &mut progress, &mut out)?;
+                }
             }
-            let stop = self.stop.load(Ordering::Relaxed);
+            let stop = processes.any(self.stop.load(Ordering::Relaxed));
             if finished || stop || due(saved_at, config.output.save_every) {
-                (progress.steps, progress.updates) = (trainer.steps(), trainer.updates());
-                saved::save(&last, &trainer, &progress)?;
+                (progress.steps, progress.updates, progress.loss_scale) = (trainer.steps(), trainer.updates(), trainer.loss_scale());
+                if processes.is_first() {
+                    saved::save(&last, &trainer, &progress)?;
+                }
                 saved_at = trainer.steps();
             }
             if stop && !finished {
@@ -168,20 +189,35 @@ impl Run<'_> {
     }
 
     fn restore(&self, trainer: &mut Trainer, path: &Path) -> Result<Progress> {
-        let (tensors, progress) = saved::load(path)?;
+        let (tensors, mut progress) = saved::load(path)?;
         // What may change from session to session without making it another run.
         let free = |name: &String| {
-            ["device", "data.root", "data.workers", "data.ahead", "loss.vgg"].contains(&name.as_str())
+            ["device", "data.root", "data.workers", "data.ahead", "loss.vgg", "optimiser.batch"].contains(&name.as_str())
                 || ["output.", "validation.", "start."].iter().any(|section| name.starts_with(section))
         };
         let changed: Vec<String> = self.config.difference(&progress.config)?.into_iter().filter(|name| !free(name)).collect();
         ensure!(changed.is_empty(), "{} is of a run with other values of {}", path.display(), changed.join(", "));
+        let at_once = |config: &Config, processes: u64| (config.optimiser.batch as u64 * processes, config.optimiser.batch, processes);
+        let (theirs, ours) = (at_once(&progress.config, progress.processes), at_once(self.config, self.processes.count()));
+        ensure!(
+            theirs.0 == ours.0,
+            "{} is of a run with another number of patches a step: {} (optimiser.batch = {}, processes {}); here {} (optimiser.batch = {}, processes {}), and \
+             batch times processes must stay",
+            path.display(),
+            theirs.0,
+            theirs.1,
+            theirs.2,
+            ours.0,
+            ours.1,
+            ours.2
+        );
         ensure!(
             progress.data == self.data,
             "{} is of a run on other data (the clips, their lengths or sizes have changed); give another folder with --run",
             path.display()
         );
-        trainer.restore(&tensors, progress.steps, progress.updates).with_context(|| path.display().to_string())?;
+        trainer.restore(&tensors, progress.steps, progress.updates, progress.loss_scale).with_context(|| path.display().to_string())?;
+        (progress.config, progress.processes) = (self.config.clone(), self.processes.count());
         Ok(progress)
     }
 
@@ -294,8 +330,8 @@ fn grown(name: &str) -> bool {
 /// All that a run tells: bar, log, TensorBoard.
 struct Journal {
     bar: ProgressBar,
-    log: File,
-    events: EventFile,
+    /// Of the first process only; the others tell nothing.
+    files: Option<(File, EventFile)>,
     picture_every: u64,
     pictured_at: u64,
     step_started: Instant,
@@ -303,17 +339,19 @@ struct Journal {
 }
 
 impl Journal {
-    fn open(folder: &Path, config: &Config, trainer: &Trainer, show: bool) -> Result<Self> {
+    fn open(folder: &Path, config: &Config, trainer: &Trainer, show: bool, first: bool) -> Result<Self> {
         let path = folder.join(LOG);
-        let log = OpenOptions::new().create(true).append(true).open(&path).with_context(|| path.display().to_string())?;
-        let bar = if show { ProgressBar::new(config.optimiser.steps) } else { ProgressBar::hidden() };
+        let open = || -> Result<_> {
+            let log = OpenOptions::new().create(true).append(true).open(&path).with_context(|| path.display().to_string())?;
+            Ok((log, EventFile::create(folder)?))
+        };
+        let bar = if show && first { ProgressBar::new(config.optimiser.steps) } else { ProgressBar::hidden() };
         bar.set_style(ProgressStyle::with_template("{wide_bar} {pos}/{len} steps, {eta} left  {msg}")?);
         bar.set_position(trainer.steps());
         bar.reset_eta();
         Ok(Self {
             bar,
-            log,
-            events: EventFile::create(folder)?,
+            files: first.then(open).transpose()?,
             picture_every: config.output.picture_every,
             pictured_at: trainer.steps(),
             step_started: Instant::now(),
@@ -322,25 +360,35 @@ impl Journal {
     }
 
     fn log(&mut self, entry: &serde_json::Value) -> Result<()> {
-        writeln!(self.log, "{entry}").context("writing the log")
+        match &mut self.files {
+            Some((log, _)) => writeln!(log, "{entry}").context("writing the log"),
+            None => Ok(()),
+        }
+    }
+
+    fn scalars<'a>(&mut self, step: u64, values: impl IntoIterator<Item = (&'a str, f64)>) -> Result<()> {
+        match &mut self.files {
+            Some((_, events)) => events.scalars(step, values),
+            None => Ok(()),
+        }
     }
 
     fn say(&self, text: &str) {
         self.bar.println(text);
     }
 
-    fn step(&mut self, step: &StepReport, frames: usize) {
+    fn step(&mut self, step: &StepReport, frames: u64) {
         let seconds = self.step_started.elapsed().as_secs_f64();
         self.step_started = Instant::now();
         let pace = frames as f64 / seconds.max(1e-9);
-        let StepReport { step: number, total, psnr, gradient_norm, rate, skipped, ref parts } = *step;
+        let StepReport { step: number, total, psnr, gradient_norm, rate, loss_scale, skipped, ref parts } = *step;
         if skipped {
             self.say(&format!("step {number}: loss {total}, gradient {gradient_norm}: not finite, skipped"));
         }
         let losses: serde_json::Map<_, _> = parts.iter().map(|(name, value)| (name.clone(), json!(value))).collect();
         let entry = json!({
             "event": "step", "step": number, "loss": total, "losses": losses, "psnr": psnr, "gradient_norm": gradient_norm, "rate": rate,
-            "skipped": skipped, "frames_per_second": pace,
+            "loss_scale": loss_scale, "skipped": skipped, "frames_per_second": pace,
         });
         let mut write = || -> Result<()> {
             self.log(&entry)?;
@@ -352,7 +400,8 @@ impl Journal {
                 ("train/rate", rate),
                 ("train/fps", pace),
             ];
-            self.events.scalars(number, parts.iter().map(|(name, value)| (name.as_str(), *value)).chain(figures))
+            let scale = loss_scale.map(|scale| ("train/loss_scale", scale));
+            self.scalars(number, parts.iter().map(|(name, value)| (name.as_str(), *value)).chain(figures).chain(scale))
         };
         if let Err(e) = write() {
             self.failed.get_or_insert(e);
@@ -375,36 +424,43 @@ impl Journal {
     }
 
     fn picture_due(&mut self, step: u64) -> bool {
-        let due = step / self.picture_every > self.pictured_at / self.picture_every;
+        let due = self.files.is_some() && step / self.picture_every > self.pictured_at / self.picture_every;
         if due {
             self.pictured_at = step;
         }
         due
     }
 
-    /// Input, reference, output and truth (or, without one, the loss reference) side by side at the output's height.
-    fn picture(&mut self, step: u64, sr: &Tensor, patch: &ClipPatch, frame_num: usize) -> Result<()> {
+    /// Input, reference, output, truth, loss reference and the matching's confidence (black none, white full) side by side at the output's height.
+    fn picture(&mut self, step: u64, sr: &Tensor, patch: &ClipPatch, network: &Network) -> Result<()> {
+        let Some((_, events)) = &mut self.files else { return Ok(()) };
         let &[_, _, height, width] = &sr.size()[..] else { bail!("an output of {:?}", sr.size()) };
         // The window of the last step may not be the patch's last, at the end of a run; the pictures are a help, not a measure.
-        let centre = patch.lr.size()[0] - frame_num as i64 + frame_num as i64 / 2;
-        let strip = [&patch.lr, &patch.wide, sr, &patch.hr, &patch.loss_references].map(|x| -> Result<Tensor> {
+        let frame_num = network.config().frame_num as i64;
+        let centre = patch.lr.size()[0] - frame_num + frame_num / 2;
+        let there = |x: &Tensor| x.f_narrow(0, centre, 1)?.f_to_device(network.device());
+        let confidence = tch::no_grad(|| network.confidence(Frame { lr: &there(&patch.lr)?, references: &[&there(&patch.wide)?] }))?;
+        let confidence = confidence.f_expand([1, 3, -1, -1], false)?;
+        let strip = [&patch.lr, &patch.wide, sr, &patch.hr, &patch.loss_references, &confidence];
+        let count = strip.len();
+        let strip = strip.map(|x| -> Result<Tensor> {
             let x = if x.size()[0] == 1 { x.shallow_clone() } else { x.f_narrow(0, centre, 1)? };
             Ok(x.f_to_device(Device::Cpu)?.f_upsample_nearest2d([height, width], None, None)?)
         });
         let strip = strip.into_iter().collect::<Result<Vec<_>>>()?;
         let strip = Tensor::f_cat(&strip, 3)?.f_clamp(0.0, 1.0)?.f_mul_scalar(255.0)?.f_round()?.f_to_kind(Kind::Uint8)?;
         let pixels: Vec<u8> = Vec::try_from(strip.f_squeeze_dim(0)?.f_permute([1, 2, 0])?.f_contiguous()?.f_view([-1])?)?;
-        let size = (u32::try_from(5 * width)?, u32::try_from(height)?);
+        let size = (u32::try_from(count as i64 * width)?, u32::try_from(height)?);
         let picture = image::RgbImage::from_raw(size.0, size.1, pixels).context("a strip of another size")?;
         let mut png = std::io::Cursor::new(vec![]);
         picture.write_to(&mut png, image::ImageFormat::Png)?;
-        self.events.picture(step, "input, reference, output, truth, loss reference", size, png.get_ref())
+        events.picture(step, "input, reference, output, truth, loss reference, confidence", size, png.get_ref())
     }
 
     fn scores(&mut self, step: u64, scores: &Scores) -> Result<()> {
         self.log(&json!({ "event": "validation", "step": step, "scores": scores }))?;
         let gain = scores.psnr - scores.psnr_without_reference;
-        self.events.scalars(
+        self.scalars(
             step,
             [
                 ("validation/psnr", scores.psnr),

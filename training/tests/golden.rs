@@ -8,6 +8,8 @@ use refvsr::{checkpoint::Tensors, config::ModelConfig};
 use refvsr_train::{
     batch::ClipPatch,
     losses::{Losses, Target, blurred, gaussian},
+    parallel::Processes,
+    precision::Precision,
     schedule::cosine,
     step::{Recipe, Trainer},
     vgg::{CONVS, Layer, Vgg},
@@ -60,7 +62,7 @@ fn losses_and_their_gradients() {
         let sr = sr.detach().set_requires_grad(true);
         let features = vgg.features_of_all(&references).unwrap();
         let target = Target { hr: &data["loss.hr"], reference_features: Some(&features), reduce: adaptation.then_some(4) };
-        let report = losses.of(&sr, target, Some(&vgg)).unwrap();
+        let report = losses.of(&sr, target, Some(&vgg), Precision::Fp32).unwrap();
         let value = report.total.value.double_value(&[]);
         assert_near(name, value, entry["value"].as_f64().unwrap(), 1e-4);
         assert_near(name, report.parts.iter().map(|(_, v)| v.double_value(&[])).sum(), value, 1e-5);
@@ -125,14 +127,16 @@ fn trace(name: &str, nudge: f64) -> Result<(), String> {
         rate: 2e-4,
         final_rate: 1e-6,
         steps: 300_000,
+        warmup: 0,
         clip_norm: 1.0,
         ema: None,
         frozen: vec!["FlowNet.".into()],
+        precision: Precision::Fp32,
     };
     let mut trainer = Trainer::new(network(config), recipe, Some(vgg(&trace["vgg_layer"]))).unwrap();
     let mut k = 0;
     trainer
-        .train_on(&[patch], |report| {
+        .train_on(&[patch], &Processes::one(), |report| {
             let expected = &iterations[k];
             let near = |what: &str, actual: f64| {
                 assert_near(&format!("{name}, step {k}, {what}"), actual, expected[what].as_f64().unwrap(), 1e-3);

@@ -10,8 +10,11 @@ use refvsr_train::{
     batch::{ClipPatch, Source, ValidationClip, ValidationFrame},
     config::Config,
     export::{Numbers, export},
-    saved,
-    train::{BEST, CONFIG, LAST, LOG, Outcome, Resume, Run},
+    parallel::Processes,
+    precision::Precision,
+    saved::{self, Progress},
+    step::{Recipe, StepReport, Trainer},
+    train::{BEST, CONFIG, LAST, LOG, Outcome, Resume, Run, initial_network},
 };
 use std::{
     fs,
@@ -127,7 +130,8 @@ static NEVER: AtomicBool = AtomicBool::new(false);
 
 fn run(config: &Config, folder: &Path, source: &Scene, stop: &AtomicBool) -> Result<Outcome> {
     let validation: [Box<dyn ValidationClip>; 1] = [Box::new(SceneClip)];
-    Run { config, folder, source, data: 7, validation: &validation, resume: Resume::Auto, stop, show: false }.run()
+    Run { config, folder, processes: &Processes::one(), source, data: 7, validation: &validation, resume: Resume::Auto, stop, show: false }
+        .run()
 }
 
 fn state(folder: &Path) -> Tensors {
@@ -154,6 +158,15 @@ fn a_run_that_is_stopped_or_killed_ends_where_an_undisturbed_one_does() {
         assert!(at("whole").join(file).exists(), "{file}");
     }
 
+    // The strip of pictures: six squares.
+    let files = fs::read_dir(at("whole")).unwrap().map(|entry| entry.unwrap().path());
+    let events =
+        files.filter(|path| path.file_name().unwrap().to_string_lossy().starts_with("events.")).map(|path| fs::read(path).unwrap());
+    let events = events.collect::<Vec<_>>().concat();
+    let header = events.windows(4).position(|bytes| bytes == b"IHDR").unwrap();
+    let number = |at: usize| u32::from_be_bytes(events[header + at..header + at + 4].try_into().unwrap());
+    assert_eq!((number(4), number(8)), (6 * 32, 32));
+
     // Killed: nothing is saved at the end. Steps 4 and 8 are saved; patches come in pairs, two steps each.
     let dying = Scene { dies_after: Some(7), ..Scene::new(&config, false) };
     let error = run(&config, &at("killed"), &dying, &NEVER).unwrap_err();
@@ -178,8 +191,18 @@ fn a_run_that_is_stopped_or_killed_ends_where_an_undisturbed_one_does() {
     assert!(message.contains("optimiser.rate"), "{message}");
     let source = Scene::new(&config, false);
     let again = |data, resume| {
-        let run =
-            Run { config: &config, folder: &at("stopped"), source: &source, data, validation: &[], resume, stop: &NEVER, show: false };
+        let (folder, processes) = (at("stopped"), Processes::one());
+        let run = Run {
+            config: &config,
+            folder: &folder,
+            processes: &processes,
+            source: &source,
+            data,
+            validation: &[],
+            resume,
+            stop: &NEVER,
+            show: false,
+        };
         format!("{:#}", run.run().unwrap_err())
     };
     assert!(again(8, Resume::Auto).contains("other data"));
@@ -197,6 +220,63 @@ fn losses_that_are_not_finite_are_skipped_then_end_the_run() {
     let (tensors, progress) = saved::load(&folder.path().join(LAST)).unwrap();
     assert_eq!((progress.steps, progress.updates), (12, 4));
     assert!(tensors.values().all(|t| t.isfinite().all().int64_value(&[]) == 1));
+}
+
+fn trainer(config: &Config, precision: Precision) -> Trainer {
+    let recipe = Recipe { precision, ..config.recipe().unwrap() };
+    Trainer::new(initial_network(config, Device::Cpu).unwrap(), recipe, None).unwrap()
+}
+
+fn train(trainer: &mut Trainer, patch: ClipPatch) -> Result<Vec<StepReport>> {
+    let mut steps = vec![];
+    trainer.train_on(&[patch], &Processes::one(), |step| steps.push(step.clone()))?;
+    Ok(steps)
+}
+
+/// On the CPU fp16 leaves the numbers fp32: what is left of it is the scale.
+#[test]
+fn the_scale_of_the_loss_changes_no_update_and_is_kept() {
+    let config = config(&["data.windows=3", "optimiser.steps=1000", "start.zero=[]"]);
+    let scene = Scene::new(&config, false);
+    let (mut plain, mut scaled) = (trainer(&config, Precision::Fp32), trainer(&config, Precision::Fp16));
+    for k in 0..2 {
+        let (a, b) = (train(&mut plain, scene.patch(k)).unwrap(), train(&mut scaled, scene.patch(k)).unwrap());
+        for (a, b) in a.iter().zip(&b) {
+            assert_eq!((a.loss_scale, b.loss_scale, a.skipped, b.skipped), (None, Some(65536.0), false, false));
+            assert_eq!((a.total, a.gradient_norm), (b.total, b.gradient_norm));
+        }
+    }
+    assert_same(&plain.state(), &scaled.state());
+
+    // What is not finite halves the scale and does not end the training before the scale is 1.
+    let spoilt = Scene { spoilt_from: Some(0), ..Scene::new(&config, false) };
+    let steps = train(&mut scaled, spoilt.patch(0)).unwrap();
+    assert!(steps.iter().all(|step| step.skipped));
+    assert_eq!(scaled.loss_scale().unwrap().factor(), 65536.0 / 8.0);
+    assert_same(&plain.state(), &scaled.state());
+
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(LAST);
+    let mut progress = Progress::new(&config, 7, 1);
+    progress.loss_scale = scaled.loss_scale();
+    saved::save(&path, &scaled, &progress).unwrap();
+    let (state, progress) = saved::load(&path).unwrap();
+    let mut resumed = trainer(&config, Precision::Fp16);
+    resumed.restore(&state, scaled.steps(), scaled.updates(), progress.loss_scale).unwrap();
+    assert_eq!(resumed.loss_scale(), scaled.loss_scale());
+
+    let mut more = 0;
+    let error = (0..100).find_map(|_| match train(&mut resumed, spoilt.patch(0)) {
+        Ok(steps) => {
+            more += steps.len();
+            None
+        }
+        Err(error) => Some(error),
+    });
+    assert!(error.unwrap().to_string().contains("10 steps in a row"));
+    // 13 halvings are left, then ten steps are counted: the 23rd is a window of the eighth patch.
+    assert_eq!(more, 7 * 3);
+    assert_eq!(resumed.loss_scale().unwrap().factor(), 1.0);
 }
 
 fn losses(folder: &Path) -> Vec<f64> {

@@ -2,7 +2,7 @@
 
 use anyhow::{Result, bail};
 
-use crate::project::Project;
+use crate::project::{Project, features};
 use crate::run::{ask, run};
 
 pub fn lint(project: &Project) -> Result<()> {
@@ -12,5 +12,5 @@ pub fn lint(project: &Project) -> Result<()> {
         }
     }
     run(&mut project.cargo(&["fmt", "--check"]))?;
-    run(&mut project.cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))
+    run(project.cargo(&["clippy", "--workspace", "--all-targets"]).args(features()?).args(["--", "-D", "warnings"]))
 }

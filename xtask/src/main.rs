@@ -92,19 +92,19 @@ fn main() -> ExitCode {
 fn perform(task: Task) -> anyhow::Result<ExitCode> {
     let project = Project::find()?;
     match task {
-        Task::Setup { demo, libtorch } => setup::setup(&project, Wants { demo, libtorch })?,
+        Task::Setup { demo, libtorch } => setup::setup(&project, Wants { demo, mpi: true, libtorch })?,
         Task::Env => print!("{}", env::lines(&project)?),
         Task::Build => {
             setup::setup(&project, Wants::default())?;
             build::build(&project)?;
         }
         Task::Test { args } => {
-            setup::setup(&project, Wants::default())?;
+            setup::setup(&project, Wants { mpi: true, ..Wants::default() })?;
             return test::test(&project, &args);
         }
         Task::Lint => lint::lint(&project)?,
         Task::Demo { args } => {
-            setup::setup(&project, Wants { demo: true, libtorch: None })?;
+            setup::setup(&project, Wants { demo: true, ..Wants::default() })?;
             build::demo(&project, &args)?;
         }
         Task::DeviceCheck(DeviceCheck::Pack) => {

@@ -98,6 +98,15 @@ impl Project {
     }
 }
 
+/// What turns on the parts of the workspace that need more than it does: training over MPI, where that is installed.
+pub fn features() -> Result<&'static [&'static str]> {
+    let mpi = ask(Command::new("mpicc").arg("--version"))?.is_some() && ask(Command::new("mpirun").arg("--version"))?.is_some();
+    if !mpi {
+        eprintln!("MPI is not installed (mpicc, mpirun): training over MPI is left out");
+    }
+    Ok(if mpi { &["--features", "refvsr-train/mpi"] } else { &[] })
+}
+
 /// Version and library folder of the `torch` package of the user's python.
 pub fn python_torch() -> Result<(String, PathBuf)> {
     // The interpreter that torch-sys asks.

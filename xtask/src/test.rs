@@ -6,22 +6,22 @@ use std::process::{ExitCode, Stdio};
 use anyhow::{Context, Result, bail};
 
 use crate::env::with_front;
-use crate::project::Project;
+use crate::project::{Project, features};
 use crate::run::{run, shown};
 
 pub fn test(project: &Project, args: &[String]) -> Result<ExitCode> {
     let chosen = args.iter().take_while(|arg| *arg != "--").any(|arg| arg.starts_with("-p") || arg.starts_with("--package"));
-    let packages: &[&str] = if chosen { &[] } else { &["--workspace"] };
+    let packages = if chosen { vec![] } else { [&["--workspace"], features()?].concat() };
 
     // The plugin itself, for tests that start it by name through GStreamer. Building the very targets of `cargo test`
     // keeps the dependencies' features, and with them their builds, the same in both commands.
     if !chosen {
-        run(project.cargo(&["build", "--lib", "--bins", "--examples", "--tests"]).args(packages))?;
+        run(project.cargo(&["build", "--lib", "--bins", "--examples", "--tests"]).args(&packages))?;
     }
 
     let debug = project.target.join("debug");
     let mut cargo = project.cargo(&["test", "--no-fail-fast"]);
-    cargo.args(packages).args(args);
+    cargo.args(&packages).args(args);
     cargo.env("GST_PLUGIN_PATH", with_front(&debug, std::env::var_os("GST_PLUGIN_PATH"))?);
     // A list of plugins of our own: the user's is left as it is, and no stale entry of it hides the new build.
     cargo.env("GST_REGISTRY", project.target.join("gstreamer-registry-debug.bin"));

@@ -49,7 +49,7 @@ pub fn reordered(fusion: (&Tensor, &Tensor), up1: (&Tensor, &Tensor)) -> Result<
     let diagonal = |factor: f64| -> Result<Tensor> {
         let weight = zeros(&[c, c, 3, 3])?;
         let mut centre = weight.f_select(3, 1)?.f_select(2, 1)?;
-        let _ = centre.f_copy_(&Tensor::f_eye(c, (Kind::Double, Device::Cpu))?.f_mul_scalar(factor)?)?;
+        centre.f_copy_(&Tensor::f_eye(c, (Kind::Double, Device::Cpu))?.f_mul_scalar(factor)?)?;
         Ok(weight)
     };
     let nothing = |n: i64| zeros(&[n]);

@@ -6,7 +6,12 @@ use refvsr_train::data::{
     png::{self, Picture},
     tree::{Density, Lens, frame_name},
 };
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::Path,
+    thread::sleep,
+    time::{Duration, Instant},
+};
 
 /// A pixel that tells where it is: lens, frame and position can be read off it.
 pub fn pixel(lens: Lens, frame: usize, x: usize, y: usize) -> [u8; 3] {
@@ -58,4 +63,41 @@ pub fn legacy(tensors: &Tensors, inside: Option<&str>) -> Vec<u8> {
         file.extend(bytes);
     }
     file
+}
+
+/// What follows `refvsr-train` to train a network so small that a step takes milliseconds, on the data in `root`.
+pub fn tiny_run(root: &Path, run: &Path, overrides: &[&str]) -> Vec<String> {
+    let (root, run) = (format!("data.root={}", root.display()), run.display().to_string());
+    let tiny = [
+        "device=cpu",
+        &root,
+        "model.mid_channels=4",
+        "model.num_blocks=1",
+        "data.patch=8",
+        "data.windows=2",
+        "data.workers=1",
+        "start.zero=[]",
+        "optimiser.frozen=[\"FlowNet.\"]",
+        "validation.clips=0",
+    ];
+    let overrides = tiny.iter().chain(overrides).flat_map(|value| ["--set", value]);
+    ["pretrain", "tiny", "--run", &run].into_iter().chain(overrides).map(str::to_owned).collect()
+}
+
+/// The steps that a run's log tells of, in order.
+pub fn logged_steps(run: &Path) -> Vec<serde_json::Value> {
+    let log = fs::read_to_string(run.join("log.jsonl")).unwrap_or_default();
+    // The last line may be half written.
+    let entries = log.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+    entries.filter(|entry| entry["event"] == "step").collect()
+}
+
+/// Waits for a condition, a minute at most (machines may be busy).
+#[track_caller]
+pub fn wait_for(what: &str, mut condition: impl FnMut() -> bool) {
+    let since = Instant::now();
+    while !condition() {
+        assert!(since.elapsed() < Duration::from_secs(60), "waited for {what} in vain");
+        sleep(Duration::from_millis(2));
+    }
 }

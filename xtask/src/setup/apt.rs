@@ -27,6 +27,9 @@ const CODEC_PACKAGES: [&str; 2] = ["gstreamer1.0-plugins-ugly", "gstreamer1.0-pl
 /// pip fetches libtorch's wheel; a python of the user's own that has it does as well.
 const PIP_PACKAGES: [&str; 2] = ["python3", "python3-pip"];
 
+/// Training in several processes; its bindings are made from the MPI library's headers by libclang.
+const MPI_PACKAGES: [&str; 3] = ["libopenmpi-dev", "openmpi-bin", "libclang-dev"];
+
 /// The footage that `refvsr demo` takes its clip from.
 const DEMO_PACKAGES: [&str; 1] = ["forensics-samples-files"];
 
@@ -37,13 +40,16 @@ const GSTREAMER_VERSION: &str = "1.22";
 const LIBRARIES: [&str; 5] = ["gstreamer-1.0", "gstreamer-base-1.0", "gstreamer-video-1.0", "gstreamer-app-1.0", "gstreamer-check-1.0"];
 
 /// Installs what is missing of the packages, with apt.
-pub fn install(demo: bool) -> Result<()> {
+pub fn install(demo: bool, mpi: bool) -> Result<()> {
     let mut wanted = [&PACKAGES[..], &CODEC_PACKAGES].concat();
     if ask(&mut command(&["python3", "-m", "pip", "--version"]))?.is_none() {
         wanted.extend(PIP_PACKAGES);
     }
     if demo {
         wanted.extend(DEMO_PACKAGES);
+    }
+    if mpi {
+        wanted.extend(MPI_PACKAGES);
     }
     let Some(installed) = ask(&mut command(&["dpkg-query", "--show", "--showformat", "${db:Status-Status} ${Package}\\n"]))? else {
         return check_without_dpkg(&wanted);

@@ -16,6 +16,8 @@ use crate::project::Project;
 pub struct Wants {
     /// The package with the demo's footage.
     pub demo: bool,
+    /// MPI, for training in several processes.
+    pub mpi: bool,
     /// Which libtorch; None chooses by the machine.
     pub libtorch: Option<Flavour>,
 }
@@ -30,6 +32,6 @@ pub enum Flavour {
 }
 
 pub fn setup(project: &Project, wants: Wants) -> Result<()> {
-    apt::install(wants.demo)?;
+    apt::install(wants.demo, wants.mpi)?;
     libtorch::install(project, wants.libtorch)
 }
