@@ -51,6 +51,45 @@ fn golden_clips() {
     }
 }
 
+/// Blocks that do nothing are left out, and nobody sees it.
+#[test]
+fn idle_blocks_are_skipped_without_a_trace() {
+    let idle = ["conf_fusion.1.", "res1.conv_tail.", "res2.conv_tail.", "feat_decoder.conv_tail.", "feat_decoder2.conv_tail.", "aa2.align.p_conv.4."];
+    let clips = clips();
+    let mut seen = 0;
+    for clip in clips.iter().filter(|c| ["x4_t3", "x2_t3", "ir_x4_t9"].contains(&c.name.as_str())) {
+        let network_with_zeros = || {
+            let network = network(clip.config.clone());
+            for (name, mut variable) in network.weights().variables() {
+                if idle.iter().any(|prefix| name.starts_with(prefix)) {
+                    let _ = tch::no_grad(|| variable.zero_());
+                }
+            }
+            network
+        };
+        let plain = stream(&network_with_zeros(), clip);
+        let mut lean = network_with_zeros();
+        lean.freeze();
+        lean.skip_idle().unwrap();
+        for (a, b) in stream(&lean, clip).iter().zip(&plain) {
+            let (max, _) = difference(a, b);
+            assert!(max <= 1e-5, "{}: off by {max:.3e}", clip.name);
+        }
+        seen += 1;
+
+        // What is being trained may yet do something.
+        let mut trained = network_with_zeros();
+        trained.skip_idle().unwrap();
+        let references: Vec<[&Tensor; 1]> = clip.wide.iter().map(|w| [w]).collect();
+        let frames: Vec<Frame<'_>> = clip.ultrawide.iter().zip(&references).map(|(lr, references)| Frame { lr, references }).collect();
+        let (out, _) = trained.forward(&frames[..3], None, Run::Training).unwrap();
+        out.square().mean(tch::Kind::Float).backward();
+        let moved = |name: &str| trained.weights().variables()[name].grad().abs().max().double_value(&[]) > 0.0;
+        assert!(moved("res1.conv_tail.weight") && moved("feat_decoder.conv_tail.weight") && moved("conf_fusion.1.0.weight"), "{}", clip.name);
+    }
+    assert_eq!(seen, 3);
+}
+
 #[test]
 fn a_file_in_the_official_format() {
     let clip = clips().into_iter().find(|c| c.name == "x4_t3").unwrap();

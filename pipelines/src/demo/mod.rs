@@ -109,13 +109,10 @@ pub fn run(args: &Args) -> Result<()> {
     drop(ours);
     std::fs::remove_file(&raw).with_context(|| format!("cannot remove {}", raw.display()))?;
 
-    println!("PSNR / SSIM                       bicubic             refvsr");
-    println!("whole frames                      {}   {}", scores.whole.bicubic, scores.whole.ours);
-    println!("inside the wide camera's field    {}   {}", scores.inside.bicubic, scores.inside.ours);
+    println!("PSNR / SSIM                       bicubic             refvsr              gain");
+    println!("whole frames                      {}", scores.whole);
+    println!("inside the wide camera's field    {}", scores.inside);
     println!("{:.2} seconds a frame ({frames} frames in {seconds:.1} s, start-up included)\n", seconds / frames as f64);
-    if scores.ours_is_bicubic {
-        println!("The model adds nothing to the bicubic base: it is untrained (its last layer is zero), so both scores are the same.\n");
-    }
     println!("Watch {} and look at {}", video.display(), png.display());
     Ok(())
 }

@@ -113,10 +113,6 @@ fn side_notes(canvas: &mut Canvas, words: &Words) {
     };
     table("all frames, PSNR / SSIM", &words.scores.whole);
     table("in the wide camera's field", &words.scores.inside);
-    if words.scores.ours_is_bicubic {
-        line(15.0, WIDE_FIELD, 3, "This model is untrained: its last layer");
-        line(15.0, WIDE_FIELD, 3, "is zero, so it gives the bicubic base.");
-    }
 }
 
 /// What the two cameras gave.

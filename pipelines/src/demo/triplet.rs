@@ -11,7 +11,7 @@ use tch::{Kind, Tensor};
 
 /// The footage, decoded.
 pub const SOURCE: Size = Size { width: 1920, height: 1080 };
-/// Both cameras' frames. Small, so that a machine without a GPU is done in a minute or two.
+/// Both cameras' frames. Small, so that a machine without a GPU is done in a few minutes.
 pub const CAMERA: Size = Size { width: 256, height: 144 };
 /// Ground truth over the ultra-wide frame's size.
 pub const SCALE: i64 = 4;

@@ -17,7 +17,8 @@ const OFFSET: f64 = 0.5;
 /// `fusion` `[C, 2C, 1, 1]` and `up1` `[4C, C, 3, 3]`, weight and bias, as `upsample1`, `feat_fusion2_1`, `fusion_UP` and `feat_decoder_BWFW`.
 ///
 /// The level-2 feature of the frame before is not looked at. `feat_decoder_BWFW` is the lrelu (0.1) that follows the shuffle; its blocks but
-/// the first, and the gated half of the fusion (`feat_fusion_BWFW`), are expected to start as nothing.
+/// the first, and what is fused by confidence (`feat_fusion2`, `feat_fusion_BWFW`), are expected to start as nothing. The gates of those start wide open, at 1
+/// whatever the confidence: as drawn they let a hundredth through, and what is behind them would learn as slowly.
 ///
 /// # Errors
 /// Where shapes do not fit.
@@ -63,6 +64,8 @@ pub fn reordered(fusion: (&Tensor, &Tensor), up1: (&Tensor, &Tensor)) -> Result<
         (format!("{block}.conv2"), diagonal(-1.0)?, nothing(c)?),
         ("feat_decoder_BWFW.conv_tail".into(), diagonal(-1.125)?, nothing(c)?),
     ];
+    let gate = |name: &str| -> Result<_> { Ok((format!("{name}.1.0"), zeros(&[c, 16, 3, 3])?, nothing(c)?.f_add_scalar(1.0)?)) };
+    let layers = layers.into_iter().chain([gate("conf_fusion2")?, gate("conf_fusion_BWFW")?]);
     let mut tensors = Tensors::new();
     for (name, weight, bias) in layers {
         tensors.insert(format!("{name}.weight"), weight.f_to_kind(Kind::Float)?.f_contiguous()?);
