@@ -10,7 +10,7 @@ use std::{
 };
 
 /// The configs that come with this program, by name.
-pub const PRESETS: [(&str, &str); 9] = [
+pub const PRESETS: [(&str, &str); 10] = [
     ("refvsr-mfid", include_str!("../configs/refvsr-mfid.toml")),
     ("refvsr-l1", include_str!("../configs/refvsr-l1.toml")),
     ("refvsr-small-mfid", include_str!("../configs/refvsr-small-mfid.toml")),
@@ -19,6 +19,7 @@ pub const PRESETS: [(&str, &str); 9] = [
     ("refvsr-ir-mfid", include_str!("../configs/refvsr-ir-mfid.toml")),
     ("refvsr-mfid-8k", include_str!("../configs/refvsr-mfid-8k.toml")),
     ("refvsr-small-mfid-8k", include_str!("../configs/refvsr-small-mfid-8k.toml")),
+    ("default", include_str!("../configs/default.toml")),
     ("tiny", include_str!("../configs/tiny.toml")),
 ];
 
@@ -59,7 +60,7 @@ pub enum Stage {
 }
 
 /// See [`Config::start`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Start {
     /// A model file whose weights are taken up; all must fit, but for those of the matching where `hd` differs. Empty: none.
@@ -69,6 +70,14 @@ pub struct Start {
     pub weights: Vec<PathBuf>,
     /// Fresh weights whose names start so begin as zero.
     pub zero: Vec<String>,
+    /// Fresh weights (biases apart) begin so many times as large as PyTorch's [default: 1]. Those shrink what passes a convolution to 0.6 of its size; 2.4 is what
+    /// keeps it (He et al. 2015), for runs too short to grow it.
+    #[serde(default = "one")]
+    pub gain: f64,
+}
+
+fn one() -> f64 {
+    1.0
 }
 
 /// See [`Config::data`].
@@ -187,6 +196,7 @@ impl Config {
             if value.is_finite() && value > 0.0 { Ok(()) } else { Err(anyhow!("{name} is {value}, more than 0 expected")) }
         };
         positive("optimiser.rate", o.rate)?;
+        positive("start.gain", self.start.gain)?;
         positive("optimiser.clip_norm", o.clip_norm)?;
         ensure!((0.0..=o.rate).contains(&o.final_rate), "optimiser.final_rate is {}, 0 to optimiser.rate expected", o.final_rate);
         ensure!(

@@ -18,11 +18,12 @@ pub enum Numbers {
     Fp32,
 }
 
-/// Writes the best weights of the run in `folder` to `output` (`.safetensors`), and a card beside it. The card's path.
+/// Writes the best weights of the run in `folder` to `output` (`.safetensors`), and a card beside it. The card's path. With `window`, that many frames
+/// become the model's window, in place of the one it was trained with.
 ///
 /// # Errors
 /// Where the run has no best weights yet, or files cannot be read or written.
-pub fn export(folder: &Path, output: &Path, numbers: Numbers) -> Result<PathBuf> {
+pub fn export(folder: &Path, output: &Path, numbers: Numbers, window: Option<usize>) -> Result<PathBuf> {
     ensure!(
         output.extension().is_some_and(|e| e == "safetensors"),
         "{} should end in .safetensors, by which the format is known",
@@ -30,7 +31,9 @@ pub fn export(folder: &Path, output: &Path, numbers: Numbers) -> Result<PathBuf>
     );
     let best = folder.join(train::BEST);
     ensure!(best.exists(), "{} is not there: the run has not been validated yet (validation.every, validation.clips)", best.display());
-    let network = Network::load(&best, Device::Cpu)?;
+    let mut checkpoint = checkpoint::Checkpoint::read(&best)?;
+    checkpoint.config.frame_num = window.unwrap_or(checkpoint.config.frame_num);
+    let network = Network::from_checkpoint(&checkpoint, Device::Cpu)?;
     let kind = match numbers {
         Numbers::Fp16 => Kind::Half,
         Numbers::Fp32 => Kind::Float,

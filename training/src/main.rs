@@ -88,8 +88,8 @@ enum Dataset {
 struct Train {
     /// A config file, or the name of one that comes with this program (--help lists them).
     ///
-    /// refvsr-mfid, refvsr-l1, refvsr-small-mfid, refvsr-small-l1 (pretrain); refvsr-mfid-8k, refvsr-small-mfid-8k (adapt); tiny (pretrain on a CPU
-    /// within minutes). --show prints one with what every value is for.
+    /// refvsr-mfid, refvsr-l1, refvsr-small-mfid, refvsr-small-l1 (pretrain); refvsr-mfid-8k, refvsr-small-mfid-8k (adapt); default (pretrain: the
+    /// bundled model); tiny (pretrain on a CPU within minutes). --show prints one with what every value is for.
     config: String,
     /// Folder of the run [default: runs/CONFIG].
     #[arg(long, value_name = "FOLDER")]
@@ -127,6 +127,9 @@ struct Export {
     /// Precision of the numbers in the file.
     #[arg(long, value_enum, default_value = "fp16")]
     numbers: Numbers,
+    /// Frames in the model's window, in place of the run's: a network with clean recurrence that was trained with short windows serves longer ones as well.
+    #[arg(long, value_name = "FRAMES")]
+    window: Option<usize>,
 }
 
 fn main() -> ExitCode {
@@ -137,7 +140,7 @@ fn main() -> ExitCode {
             options.train.overrides.extend(from);
             train(&options.train, Stage::Adapt)
         }
-        Command::Export(options) => export(&options.run, &options.output, options.numbers)
+        Command::Export(options) => export(&options.run, &options.output, options.numbers, options.window)
             .and_then(|card| say(&format!("wrote {}; now say in {} where the data came from", options.output.display(), card.display()))),
         Command::FetchWeights(options) => fetch(&options, &mut stdout()).map(|_| ()),
         Command::Synthesize(options) => synthesized(&options),
