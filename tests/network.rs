@@ -54,7 +54,14 @@ fn golden_clips() {
 /// Blocks that do nothing are left out, and nobody sees it.
 #[test]
 fn idle_blocks_are_skipped_without_a_trace() {
-    let idle = ["conf_fusion.1.", "res1.conv_tail.", "res2.conv_tail.", "feat_decoder.conv_tail.", "feat_decoder2.conv_tail.", "aa2.align.p_conv.4."];
+    let idle = [
+        "conf_fusion.1.",
+        "res1.conv_tail.",
+        "res2.conv_tail.",
+        "feat_decoder.conv_tail.",
+        "feat_decoder2.conv_tail.",
+        "aa2.align.p_conv.4.",
+    ];
     let clips = clips();
     let mut seen = 0;
     for clip in clips.iter().filter(|c| ["x4_t3", "x2_t3", "ir_x4_t9"].contains(&c.name.as_str())) {
@@ -85,7 +92,11 @@ fn idle_blocks_are_skipped_without_a_trace() {
         let (out, _) = trained.forward(&frames[..3], None, Run::Training).unwrap();
         out.square().mean(tch::Kind::Float).backward();
         let moved = |name: &str| trained.weights().variables()[name].grad().abs().max().double_value(&[]) > 0.0;
-        assert!(moved("res1.conv_tail.weight") && moved("feat_decoder.conv_tail.weight") && moved("conf_fusion.1.0.weight"), "{}", clip.name);
+        assert!(
+            moved("res1.conv_tail.weight") && moved("feat_decoder.conv_tail.weight") && moved("conf_fusion.1.0.weight"),
+            "{}",
+            clip.name
+        );
     }
     assert_eq!(seen, 3);
 }

@@ -95,7 +95,9 @@ impl BasicVsr {
     }
 
     fn conv(&self, name: &str, x: &Tensor) -> Result<Tensor> {
-        let part = |part: &str| self.weights.get(&format!("{name}.{part}")).with_context(|| format!("BasicVSR: tensor '{name}.{part}' is missing"));
+        let part = |part: &str| {
+            self.weights.get(&format!("{name}.{part}")).with_context(|| format!("BasicVSR: tensor '{name}.{part}' is missing"))
+        };
         let weight = part("weight")?;
         let padding = weight.size()[2] / 2;
         Ok(x.f_conv2d(weight, Some(part("bias")?), [1, 1], [padding, padding], [1, 1], 1)?)

@@ -375,7 +375,11 @@ impl Journal {
     }
 
     fn say(&self, text: &str) {
-        self.bar.println(text);
+        if self.bar.is_hidden() {
+            let _ = writeln!(stderr(), "{text}");
+        } else {
+            self.bar.println(text);
+        }
     }
 
     fn step(&mut self, step: &StepReport, frames: u64) {

@@ -23,7 +23,8 @@ use tch::{Device, Kind, Tensor};
 
 /// BasicVSR's weights with one residual block, all drawn within `scale`, under this project's names.
 fn basicvsr(scale: f64) -> Tensors {
-    let config = ModelConfig { mid_channels: 64, num_blocks: 1, recurrence: Recurrence::Clean, ..ModelConfig::preset("refvsr-mfid").unwrap() };
+    let config =
+        ModelConfig { mid_channels: 64, num_blocks: 1, recurrence: Recurrence::Clean, ..ModelConfig::preset("refvsr-mfid").unwrap() };
     let network = Network::new(config, Device::Cpu).unwrap();
     let mut tensors: Tensors = network.weights().variables().into_iter().map(|(name, v)| (name, v.detach() * scale)).collect();
     for (name, shape) in [("fusion", [64i64, 128, 1, 1]), ("upconv1", [256, 64, 3, 3])] {
@@ -48,7 +49,8 @@ fn options(folder: &Path, basicvsr: Option<PathBuf>) -> ScoreOptions {
 
 /// The cells of the row that starts with `region`, in the table of that title.
 fn row(text: &str, title: &str, region: &str) -> Vec<String> {
-    let table = text.split("\n\n").find(|t| t.starts_with(&format!("| {title}"))).unwrap_or_else(|| panic!("no table '{title}' in\n{text}"));
+    let table =
+        text.split("\n\n").find(|t| t.starts_with(&format!("| {title}"))).unwrap_or_else(|| panic!("no table '{title}' in\n{text}"));
     let line = table.lines().find(|l| l.starts_with(&format!("| {region} "))).unwrap_or_else(|| panic!("no row '{region}' in\n{table}"));
     line.split('|').skip(2).map(|cell| cell.trim().to_owned()).filter(|cell| !cell.is_empty()).collect()
 }
@@ -59,8 +61,13 @@ fn a_model_that_adds_nothing_scores_as_bicubic() {
     for name in ["a", "b"] {
         clip(&folder.path().join("data"), "valid", name, 4, (160, 128));
     }
-    let config =
-        ModelConfig { mid_channels: 4, num_blocks: 1, frame_num: 3, recurrence: Recurrence::Clean, ..ModelConfig::preset("refvsr-mfid").unwrap() };
+    let config = ModelConfig {
+        mid_channels: 4,
+        num_blocks: 1,
+        frame_num: 3,
+        recurrence: Recurrence::Clean,
+        ..ModelConfig::preset("refvsr-mfid").unwrap()
+    };
     let network = Network::new(config, Device::Cpu).unwrap();
     for (_, mut variable) in network.weights().variables() {
         let _ = tch::no_grad(|| variable.zero_());
@@ -102,7 +109,8 @@ fn basicvsr_stands_beside_it() {
                 (name, (t.size().iter().map(|&d| d as usize).collect(), bytes))
             })
             .collect();
-        let views = bytes.iter().map(|(n, (s, b))| (*n, safetensors::tensor::TensorView::new(safetensors::Dtype::F32, s.clone(), b).unwrap()));
+        let views =
+            bytes.iter().map(|(n, (s, b))| (*n, safetensors::tensor::TensorView::new(safetensors::Dtype::F32, s.clone(), b).unwrap()));
         std::fs::write(&file, safetensors::serialize(views, None).unwrap()).unwrap();
     };
     save(&basicvsr(1.0));

@@ -1,6 +1,6 @@
 //! Other projects' weights under this project's names.
 
-use super::head::reordered;
+use super::{head::reordered, reference};
 use crate::vgg::CONVS;
 use anyhow::{Context, Result, bail, ensure};
 use refvsr::checkpoint::Tensors;
@@ -156,6 +156,7 @@ pub fn basicvsr(tensors: &Tensors) -> Result<Tensors> {
     let fusion = layer("fusion", [C, 2 * C, 1, 1])?;
     let up1 = layer(either("upconv1", "upsample1.upsample_conv"), [4 * C, C, 3, 3])?;
     network.extend(reordered((&fusion.0, &fusion.1), (&up1.0, &up1.1))?);
+    network.extend(reference::encoder(C)?);
     // As they were, for comparisons with BasicVSR itself.
     for (name, (weight, bias)) in [("basicvsr.fusion", fusion), ("basicvsr.upconv1", up1)] {
         network.insert(format!("{name}.weight"), weight);

@@ -3,6 +3,7 @@
 pub mod convert;
 pub mod head;
 pub mod package;
+pub mod reference;
 
 use anyhow::{Context, Result};
 use package::Package;
