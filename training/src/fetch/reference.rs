@@ -44,7 +44,7 @@ pub fn encoder(channels: i64) -> Result<Tensors> {
     let transform = Tensor::f_from_slice(&values)?.f_view([USED, 3, 3, 3])?.f_to_kind(Kind::Float)?;
     let transform = Tensor::f_cat(&[transform, Tensor::f_zeros([channels - USED, 3, 3, 3], options)?], 0)?;
     let onwards = Tensor::f_zeros([channels, channels, 3, 3], options)?;
-    let _ = onwards.f_select(3, 1)?.f_select(2, 1)?.f_copy_(&Tensor::f_eye(channels, options)?)?;
+    onwards.f_select(3, 1)?.f_select(2, 1)?.f_copy_(&Tensor::f_eye(channels, options)?)?;
     let mut tensors = Tensors::new();
     for (layer, weight) in [("ref_encoder1.0.0", transform), ("ref_encoder1.1.0", onwards)] {
         tensors.insert(format!("{layer}.weight"), weight);
