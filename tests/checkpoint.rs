@@ -162,15 +162,6 @@ fn safetensors_carry_their_config_and_round_trip() {
 }
 
 #[test]
-fn the_default_model_loads() {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("models/default.safetensors");
-    let checkpoint = Checkpoint::read(&path).unwrap();
-    let network = Network::from_checkpoint(&checkpoint, Device::Cpu).unwrap();
-    assert!(checkpoint.unused(&network).is_empty());
-    assert_eq!(network.config().scale, 4);
-}
-
-#[test]
 fn wrong_files_are_named_for_what_they_are() {
     assert!(matches!(load(b"").unwrap_err(), CheckpointProblem::UnknownFormat { found } if found.contains("empty")));
     assert!(message(b"\x89PNG\r\n\x1a\n0000").contains("89, 50, 4e"));
