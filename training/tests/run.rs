@@ -293,7 +293,8 @@ fn mean(x: &[f64]) -> f64 {
 fn pretraining_then_adaptation_lower_the_loss() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
-    let first = config(&["data.windows=3", "optimiser.steps=24", "optimiser.rate=2e-3", "start.zero=[]", "validation.every=0"]);
+    let first =
+        config(&["data.windows=3", "optimiser.steps=24", "optimiser.rate=2e-3", "start.zero=[]", "start.gain=1", "validation.every=0"]);
     let outcome = run(&first, &at("first"), &Scene::new(&first, false), &NEVER).unwrap();
     assert!(outcome.finished);
     let lowered = losses(&at("first"));
