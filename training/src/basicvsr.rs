@@ -4,10 +4,7 @@ use anyhow::{Context, Result, ensure};
 use refvsr::{
     checkpoint::Tensors,
     config::Recurrence,
-    net::{
-        flow::{SpyNet, grid, warp},
-        propagation::Motion,
-    },
+    net::flow::{Pyramid, SpyNet, grid, warp},
 };
 use tch::{Device, Tensor, nn::VarStore};
 
@@ -67,19 +64,20 @@ impl BasicVsr {
 
     /// A branch's features of the last of `frames`.
     fn branch(&self, direction: &str, frames: &[&Tensor]) -> Result<Tensor> {
-        let mut last: Option<(Tensor, Tensor)> = None;
+        let mut last: Option<(Pyramid, Tensor)> = None;
         for frame in frames {
             let frame = frame.f_to_device(self.device)?;
             let [_, _, h, w] = frame.size()[..] else { anyhow::bail!("a frame of {:?}", frame.size()) };
+            let pyramid = SpyNet::pyramid(&frame)?;
             let state = match &last {
                 None => Tensor::f_zeros([1, C, h, w], (frame.kind(), self.device))?,
                 Some((previous, feature)) => {
-                    let motion = Motion::new(self.flow.flow(&SpyNet::pyramid(&frame)?, &SpyNet::pyramid(previous)?)?)?;
-                    warp(feature, &grid(&motion.flow, (h, w))?, Recurrence::Clean)?
+                    let flow = self.flow.flow(&pyramid, previous)?;
+                    warp(feature, &grid(&flow, (h, w))?, Recurrence::Clean)?
                 }
             };
             let feature = self.trunk(direction, &Tensor::f_cat(&[&frame, &state], 1)?)?;
-            last = Some((frame, feature));
+            last = Some((pyramid, feature));
         }
         last.map(|(_, feature)| feature).context("a branch without frames")
     }

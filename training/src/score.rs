@@ -2,12 +2,13 @@
 
 use crate::{
     basicvsr::BasicVsr,
-    batch::ValidationClip,
+    batch::{ValidationClip, ValidationFrame},
     data::{Split, patches::Stage, validation_clips},
+    validate::{References, stream},
 };
 use anyhow::{Context, Result, bail, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
-use refvsr::{Network, Session, Triplet, checkpoint::read_tensors, device::DeviceChoice, metrics};
+use refvsr::{Network, Session, checkpoint::read_tensors, device::DeviceChoice, metrics};
 use std::{fmt::Write, path::PathBuf};
 use tch::{Device, Tensor};
 
@@ -62,11 +63,12 @@ impl Column {
         Self { name, sums: [(0.0, 0.0); REGIONS.len()], count: 0 }
     }
 
-    fn add(&mut self, measured: &Measured) {
-        for (sum, (psnr, ssim)) in self.sums.iter_mut().zip(measured) {
+    /// Adds the sums over `count` frames.
+    fn add(&mut self, sums: &Measured, count: usize) {
+        for (sum, (psnr, ssim)) in self.sums.iter_mut().zip(sums) {
             (sum.0, sum.1) = (sum.0 + psnr, sum.1 + ssim);
         }
-        self.count += 1;
+        self.count += count;
     }
 }
 
@@ -104,19 +106,21 @@ pub fn score(options: &ScoreOptions, progress: &ProgressBar) -> Result<String> {
         let n = frames_of(clip);
         ensure!(n >= 1, "clip '{}' has no frames", clip.name());
         let mut columns = vec![Column::new("bicubic")];
-        let lr = (0..n).map(|i| Ok(clip.frame(i)?.lr)).collect::<Result<Vec<_>>>()?;
-        for (i, lr) in lr.iter().enumerate() {
+        let mut inputs = vec![];
+        for i in 0..n {
+            let ValidationFrame { lr, hr, .. } = clip.frame(i)?;
             let [_, _, h, w] = lr.size()[..] else { bail!("frame {i} of clip '{}' is {:?}", clip.name(), lr.size()) };
             let out = lr.f_upsample_bicubic2d([config.scale * h, config.scale * w], false, None, None)?.f_clamp(0.0, 1.0)?;
-            columns[0].add(&measure(&out, &clip.frame(i)?.hr)?);
+            columns[0].add(&measure(&out, &hr)?, 1);
+            inputs.push(lr);
             progress.inc(1);
         }
         if let Some(basicvsr) = &basicvsr {
             let mut column = Column::new("BasicVSR");
             for i in 0..n {
                 let first = i.saturating_sub(ahead);
-                let out = basicvsr.forward(&lr[first..(i + ahead + 1).min(n)], i - first)?;
-                column.add(&measure(&out, &clip.frame(i)?.hr)?);
+                let out = basicvsr.forward(&inputs[first..(i + ahead + 1).min(n)], i - first)?;
+                column.add(&measure(&out, &clip.frame(i)?.hr)?, 1);
                 progress.inc(1);
             }
             columns.push(column);
@@ -126,15 +130,18 @@ pub fn score(options: &ScoreOptions, progress: &ProgressBar) -> Result<String> {
             streams.push(("wide + tele", true, true));
         }
         for (name, wide, tele) in streams {
-            columns.push(stream(&mut session, clip, n, Column::new(name), (wide, tele), progress)?);
+            let mut column = Column::new(name);
+            stream(&mut session, clip, n, References { wide, tele }, |i, out| {
+                column.add(&measure(out, &clip.frame(i)?.hr)?, 1);
+                progress.inc(1);
+                Ok(())
+            })?;
+            columns.push(column);
         }
         table(&mut text, clip.name(), &columns)?;
         for (k, column) in columns.into_iter().enumerate() {
             match means.get_mut(k) {
-                Some(mean) => {
-                    mean.sums.iter_mut().zip(column.sums).for_each(|(a, b)| (a.0, a.1) = (a.0 + b.0, a.1 + b.1));
-                    mean.count += column.count;
-                }
+                Some(mean) => mean.add(&column.sums, column.count),
                 None => means.push(column),
             }
         }
@@ -143,33 +150,6 @@ pub fn score(options: &ScoreOptions, progress: &ProgressBar) -> Result<String> {
         table(&mut text, "mean over all frames", &means)?;
     }
     Ok(text)
-}
-
-/// The first `n` frames of a clip through the session.
-fn stream(
-    session: &mut Session,
-    clip: &dyn ValidationClip,
-    n: usize,
-    mut column: Column,
-    (wide, tele): (bool, bool),
-    progress: &ProgressBar,
-) -> Result<Column> {
-    session.reset();
-    let device = session.network().device();
-    for i in 0..n {
-        let frame = clip.frame(i)?;
-        let wide = if wide { Some(frame.wide.f_to_device(device)?) } else { None };
-        let tele = if tele { clip.tele(i)?.map(|t| t.f_to_device(device)).transpose()? } else { None };
-        session.send(Triplet { ultrawide: frame.lr.f_to_device(device)?, wide, tele })?;
-        if i + 1 == n {
-            session.drain();
-        }
-        while let Some(out) = session.receive()? {
-            column.add(&measure(&out, &clip.frame(column.count)?.hr)?);
-            progress.inc(1);
-        }
-    }
-    Ok(column)
 }
 
 fn measure(out: &Tensor, hr: &Tensor) -> Result<Measured> {

@@ -76,20 +76,12 @@ fn score(session: &mut Session, clip: &dyn ValidationClip, frames: usize) -> Res
     let frames = clip.len().min(frames);
     ensure!(frames >= 1, "validation clip '{}' has no frames", clip.name());
     let (mut with, mut without) = (vec![], vec![]);
-    for (reference, scores) in [(true, &mut with), (false, &mut without)] {
-        session.reset();
-        for i in 0..frames {
-            let frame = clip.frame(i)?;
-            let device = session.network().device();
-            let wide = if reference { Some(frame.wide.f_to_device(device)?) } else { None };
-            session.send(Triplet { ultrawide: frame.lr.f_to_device(device)?, wide, tele: None })?;
-            if i + 1 == frames {
-                session.drain();
-            }
-            while let Some(out) = session.receive()? {
-                scores.push(compare(session.network(), clip, scores.len(), &out)?);
-            }
-        }
+    let scale = session.network().config().scale;
+    for (wide, scores) in [(true, &mut with), (false, &mut without)] {
+        stream(session, clip, frames, References { wide, tele: false }, |i, out| {
+            scores.push(compare(scale, clip, i, out)?);
+            Ok(())
+        })?;
     }
     let mean = |scores: &[Compared], value: fn(&Compared) -> f64| scores.iter().map(value).sum::<f64>() / scores.len().max(1) as f64;
     Ok(ClipScore {
@@ -101,6 +93,45 @@ fn score(session: &mut Session, clip: &dyn ValidationClip, frames: usize) -> Res
     })
 }
 
+/// The cameras that give references; without the wide one the ultra-wide frame stands in for it.
+#[derive(Debug, Clone, Copy)]
+pub struct References {
+    /// The wide camera.
+    pub wide: bool,
+    /// The tele camera, where the clip has one.
+    pub tele: bool,
+}
+
+/// Runs the first `frames` frames of a clip through a session, from its start to its end; `each` gets every output with its number.
+///
+/// # Errors
+/// Where a frame cannot be read or does not fit, and those of `each`.
+pub fn stream(
+    session: &mut Session,
+    clip: &dyn ValidationClip,
+    frames: usize,
+    references: References,
+    mut each: impl FnMut(usize, &Tensor) -> Result<()>,
+) -> Result<()> {
+    session.reset();
+    let device = session.network().device();
+    let mut done = 0;
+    for i in 0..frames {
+        let frame = clip.frame(i)?;
+        let wide = if references.wide { Some(frame.wide.f_to_device(device)?) } else { None };
+        let tele = if references.tele { clip.tele(i)?.map(|t| t.f_to_device(device)).transpose()? } else { None };
+        session.send(Triplet { ultrawide: frame.lr.f_to_device(device)?, wide, tele })?;
+        if i + 1 == frames {
+            session.drain();
+        }
+        while let Some(out) = session.receive()? {
+            each(done, &out)?;
+            done += 1;
+        }
+    }
+    Ok(())
+}
+
 struct Compared {
     psnr: f64,
     ssim: f64,
@@ -108,9 +139,8 @@ struct Compared {
 }
 
 /// Output number `i` against the truth; with a truth of the input's size, its reduction.
-fn compare(network: &Network, clip: &dyn ValidationClip, i: usize, out: &Tensor) -> Result<Compared> {
+fn compare(scale: i64, clip: &dyn ValidationClip, i: usize, out: &Tensor) -> Result<Compared> {
     let frame = clip.frame(i)?;
-    let scale = network.config().scale;
     let reduce = (frame.hr.size() == frame.lr.size()).then_some(scale);
     let hr = frame.hr.f_to_device(out.device())?;
     let lr = frame.lr.f_to_device(out.device())?;

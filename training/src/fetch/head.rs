@@ -46,23 +46,16 @@ pub fn reordered(fusion: (&Tensor, &Tensor), up1: (&Tensor, &Tensor)) -> Result<
     let offset = mix.f_sum_dim_intlist([1i64].as_slice(), false, Kind::Double)?.f_mul_scalar(OFFSET)?;
 
     let zeros = |shape: &[i64]| Tensor::f_zeros(shape, (Kind::Double, Device::Cpu));
-    // A 3 x 3 convolution that multiplies each channel by `factor`.
-    let diagonal = |factor: f64| -> Result<Tensor> {
-        let weight = zeros(&[c, c, 3, 3])?;
-        let mut centre = weight.f_select(3, 1)?.f_select(2, 1)?;
-        centre.f_copy_(&Tensor::f_eye(c, (Kind::Double, Device::Cpu))?.f_mul_scalar(factor)?)?;
-        Ok(weight)
-    };
     let nothing = |n: i64| zeros(&[n]);
     // x - lrelu(x, 0.2) is 0.8 x below zero and 0 above; 1.125 times that, taken from x, leaves 0.1 x below and x above.
     let block = "feat_decoder_BWFW.RBs.0";
     let layers = [
         ("upsample1.upsample_conv".to_owned(), enlarge, nothing(4 * c)?),
-        ("feat_fusion2_1.0.0".into(), Tensor::f_cat(&[zeros(&[c, c, 3, 3])?, diagonal(1.0)?], 1)?, nothing(c)?.f_add_scalar(OFFSET)?),
+        ("feat_fusion2_1.0.0".into(), Tensor::f_cat(&[zeros(&[c, c, 3, 3])?, diagonal(c, 1.0)?], 1)?, nothing(c)?.f_add_scalar(OFFSET)?),
         ("fusion_UP".into(), mix.f_reshape([c, 2 * c, 1, 1])?, constant.f_sub(&offset)?),
-        (format!("{block}.conv1"), diagonal(1.0)?, nothing(c)?),
-        (format!("{block}.conv2"), diagonal(-1.0)?, nothing(c)?),
-        ("feat_decoder_BWFW.conv_tail".into(), diagonal(-1.125)?, nothing(c)?),
+        (format!("{block}.conv1"), diagonal(c, 1.0)?, nothing(c)?),
+        (format!("{block}.conv2"), diagonal(c, -1.0)?, nothing(c)?),
+        ("feat_decoder_BWFW.conv_tail".into(), diagonal(c, -1.125)?, nothing(c)?),
     ];
     let gate = |name: &str| -> Result<_> { Ok((format!("{name}.1.0"), zeros(&[c, 16, 3, 3])?, nothing(c)?.f_add_scalar(1.0)?)) };
     let layers = layers.into_iter().chain([gate("conf_fusion2")?, gate("conf_fusion_BWFW")?]);
@@ -72,6 +65,14 @@ pub fn reordered(fusion: (&Tensor, &Tensor), up1: (&Tensor, &Tensor)) -> Result<
         tensors.insert(format!("{name}.bias"), bias.f_to_kind(Kind::Float)?.f_contiguous()?);
     }
     Ok(tensors)
+}
+
+/// A 3 x 3 convolution that multiplies each of `channels` by `factor`.
+pub(super) fn diagonal(channels: i64, factor: f64) -> Result<Tensor> {
+    let options = (Kind::Double, Device::Cpu);
+    let weight = Tensor::f_zeros([channels, channels, 3, 3], options)?;
+    weight.f_select(3, 1)?.f_select(2, 1)?.f_copy_(&Tensor::f_eye(channels, options)?.f_mul_scalar(factor)?)?;
+    Ok(weight)
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 //! Convolutions as drawn give mostly local brightness: what a reference knows and the ultra-wide frame does not, its fine detail, comes out a hundred times weaker, and for thousands
 //! of steps training does not find it.
 
+use super::head::diagonal;
 use anyhow::{Result, ensure};
 use refvsr::checkpoint::Tensors;
 use std::f64::consts::PI;
@@ -43,8 +44,7 @@ pub fn encoder(channels: i64) -> Result<Tensors> {
     let options = (Kind::Float, Device::Cpu);
     let transform = Tensor::f_from_slice(&values)?.f_view([USED, 3, 3, 3])?.f_to_kind(Kind::Float)?;
     let transform = Tensor::f_cat(&[transform, Tensor::f_zeros([channels - USED, 3, 3, 3], options)?], 0)?;
-    let onwards = Tensor::f_zeros([channels, channels, 3, 3], options)?;
-    onwards.f_select(3, 1)?.f_select(2, 1)?.f_copy_(&Tensor::f_eye(channels, options)?)?;
+    let onwards = diagonal(channels, 1.0)?.f_to_kind(Kind::Float)?;
     let mut tensors = Tensors::new();
     for (layer, weight) in [("ref_encoder1.0.0", transform), ("ref_encoder1.1.0", onwards)] {
         tensors.insert(format!("{layer}.weight"), weight);
