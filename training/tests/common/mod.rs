@@ -1,7 +1,7 @@
 //! Small data sets made on the spot.
 #![allow(dead_code)] // each test file uses its own part
 
-use refvsr::checkpoint::Tensors;
+use refvsr::{ModelConfig, Network, checkpoint::Tensors, config::Recurrence};
 use refvsr_train::data::{
     png::{self, Picture},
     tree::{Density, Lens, frame_name},
@@ -12,6 +12,7 @@ use std::{
     thread::sleep,
     time::{Duration, Instant},
 };
+use tch::{Device, Kind, Tensor};
 
 /// A pixel that tells where it is: lens, frame and position can be read off it.
 pub fn pixel(lens: Lens, frame: usize, x: usize, y: usize) -> [u8; 3] {
@@ -101,4 +102,17 @@ pub fn wait_for(what: &str, mut condition: impl FnMut() -> bool) {
         assert!(since.elapsed() < Duration::from_secs(60), "waited for {what} in vain");
         sleep(Duration::from_millis(2));
     }
+}
+
+/// BasicVSR's weights with one residual block, all drawn within `scale`, under this project's names.
+pub fn basicvsr(scale: f64) -> Tensors {
+    let config =
+        ModelConfig { mid_channels: 64, num_blocks: 1, recurrence: Recurrence::Clean, ..ModelConfig::preset("refvsr-mfid").unwrap() };
+    let network = Network::new(config, Device::Cpu).unwrap();
+    let mut tensors: Tensors = network.weights().variables().into_iter().map(|(name, v)| (name, v.detach() * scale)).collect();
+    for (name, shape) in [("fusion", [64i64, 128, 1, 1]), ("upconv1", [256, 64, 3, 3])] {
+        tensors.insert(format!("basicvsr.{name}.weight"), Tensor::randn(shape, (Kind::Float, Device::Cpu)) * 0.1 * scale);
+        tensors.insert(format!("basicvsr.{name}.bias"), Tensor::zeros([shape[0]], (Kind::Float, Device::Cpu)));
+    }
+    tensors
 }
