@@ -70,14 +70,9 @@ pub struct Start {
     pub weights: Vec<PathBuf>,
     /// Fresh weights whose names start so begin as zero.
     pub zero: Vec<String>,
-    /// Fresh weights (biases apart) begin so many times as large as PyTorch's [default: 1]. Those shrink what passes a convolution to 0.6 of its size; 2.4 is what
-    /// keeps it (He et al. 2015), for runs too short to grow it.
-    #[serde(default = "one")]
-    pub gain: f64,
-}
-
-fn one() -> f64 {
-    1.0
+    /// Fresh weights see detail from the first step on (see [`detail`](crate::detail)), for runs too short to find it [default: false].
+    #[serde(default)]
+    pub detail: bool,
 }
 
 /// See [`Config::data`].
@@ -199,7 +194,6 @@ impl Config {
             if value.is_finite() && value > 0.0 { Ok(()) } else { Err(anyhow!("{name} is {value}, more than 0 expected")) }
         };
         positive("optimiser.rate", o.rate)?;
-        positive("start.gain", self.start.gain)?;
         positive("optimiser.clip_norm", o.clip_norm)?;
         ensure!((0.0..=o.rate).contains(&o.final_rate), "optimiser.final_rate is {}, 0 to optimiser.rate expected", o.final_rate);
         ensure!(

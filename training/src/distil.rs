@@ -2,7 +2,7 @@
 //!
 //! Both networks have the same trunks. What follows them comes in another order ([`head`](crate::fetch)), so that weights can be carried over approximately only. Here the rest is learnt,
 //! from ordinary frames and without a reference: first the features that BasicVSR has at twice the input's size, then the pictures themselves. The trunks run once
-//! a clip patch, without gradients, and many steps draw from what they gave: several times as fast as training the whole network.
+//! a clip patch, without gradients, and many steps draw from what they gave.
 
 use crate::{
     adam::Adam,

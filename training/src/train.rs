@@ -4,6 +4,7 @@ use crate::{
     batch::{ClipPatch, Source, ValidationClip},
     config::{Config, Stage},
     data::random::{Random, hash},
+    detail,
     parallel::Processes,
     precision::Precision,
     saved::{self, Progress},
@@ -250,14 +251,17 @@ fn vgg_file(config: &Config) -> Result<PathBuf> {
     Ok(path.clone())
 }
 
-/// The network a run begins with: fresh weights by the seed, then `start.zero`, `start.weights` and `start.checkpoint` in this order.
+/// The network a run begins with: fresh weights by the seed, then `start.detail`, `start.zero`, `start.weights` and `start.checkpoint` in this order.
 ///
 /// # Errors
 /// Where a file cannot be read or nothing in it fits; for an adaptation without a checkpoint.
 pub fn initial_network(config: &Config, device: Device) -> Result<Network> {
     let network = Network::new(config.model.clone(), device)?;
     let mut variables: BTreeMap<String, Tensor> = network.weights().variables().into_iter().collect();
-    draw(&mut variables, config.seed, config.start.gain)?;
+    draw(&mut variables, config.seed)?;
+    if config.start.detail {
+        detail::start(&mut variables).context("start.detail")?;
+    }
     for prefix in &config.start.zero {
         let mut found = false;
         for (_, variable) in variables.iter_mut().filter(|(name, _)| name.starts_with(prefix.as_str())) {
@@ -306,16 +310,16 @@ fn named<'a>(tensors: &'a BTreeMap<String, Tensor>, name: &str) -> Option<&'a Te
     tensors.get(name).or_else(own)
 }
 
-/// Fresh weights, uniform within 1/sqrt(fan-in) as PyTorch's convolutions start, those that are not biases times `gain`. Each is a function of the seed and its name, whatever else draws
+/// Fresh weights, uniform within 1/sqrt(fan-in) as PyTorch's convolutions start. Each is a function of the seed and its name, whatever else draws
 /// random numbers in this process, and on every device.
-fn draw(variables: &mut BTreeMap<String, Tensor>, seed: u64, gain: f64) -> Result<()> {
+fn draw(variables: &mut BTreeMap<String, Tensor>, seed: u64) -> Result<()> {
     let fan_in = |shape: &[i64]| shape.iter().skip(1).product::<i64>() as f64;
     let fans: BTreeMap<String, f64> = variables.iter().map(|(name, v)| (name.clone(), fan_in(&v.size()))).collect();
     for (name, variable) in variables {
         let weight = name.strip_suffix(".bias").map_or(name.clone(), |stem| format!("{stem}.weight"));
         let fan = fans.get(&weight).with_context(|| format!("'{name}' has no weight beside it"))?;
         let mut random = Random::new(seed, hash(name), 0);
-        let bound = if name.ends_with(".bias") { 1.0 } else { gain } / fan.sqrt();
+        let bound = 1.0 / fan.sqrt();
         let values: Vec<f32> = (0..variable.numel()).map(|_| (random.between(-1.0, 1.0) * bound) as f32).collect();
         let values = Tensor::f_from_slice(&values)?.f_view(variable.size().as_slice())?;
         tch::no_grad(|| variable.f_copy_(&values))?;

@@ -5,7 +5,11 @@ mod common;
 
 use anyhow::{Result, bail};
 use common::scene;
-use refvsr::{Network, checkpoint::Tensors};
+use refvsr::{
+    Network,
+    checkpoint::Tensors,
+    net::{Frame, Run as Reach},
+};
 use refvsr_train::{
     batch::{ClipPatch, Source, ValidationClip, ValidationFrame},
     config::Config,
@@ -121,6 +125,7 @@ fn config(overrides: &[&str]) -> Config {
         "output.picture_every=4",
         "validation.every=6",
         "validation.frames=2",
+        "optimiser.frozen=[]",
     ];
     let all: Vec<String> = tiny.iter().chain(overrides).map(|s| (*s).to_owned()).collect();
     Config::load("tiny", &all).unwrap()
@@ -293,8 +298,14 @@ fn mean(x: &[f64]) -> f64 {
 fn pretraining_then_adaptation_lower_the_loss() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
-    let first =
-        config(&["data.windows=3", "optimiser.steps=24", "optimiser.rate=2e-3", "start.zero=[]", "start.gain=1", "validation.every=0"]);
+    let first = config(&[
+        "data.windows=3",
+        "optimiser.steps=24",
+        "optimiser.rate=2e-3",
+        "start.zero=[]",
+        "start.detail=false",
+        "validation.every=0",
+    ]);
     let outcome = run(&first, &at("first"), &Scene::new(&first, false), &NEVER).unwrap();
     assert!(outcome.finished);
     let lowered = losses(&at("first"));
@@ -336,6 +347,33 @@ fn pretraining_then_adaptation_lower_the_loss() {
     assert_eq!((longer.config().frame_num, small.config().frame_num), (5, 3), "a window of another length");
     let message = format!("{:#}", export(&at("second"), &model, Numbers::Fp16, None).unwrap_err());
     assert!(message.contains("not been validated"), "{message}");
+}
+
+/// The slope of a ramp comes out of the first channel before training, four times as large as the frame; a plain frame gives nothing.
+#[test]
+fn the_last_layer_of_a_detailed_start_sees_detail() {
+    let zero = r#"start.zero=["FlowNet.", "forward_resblocks.main.2.", "backward_resblocks.main.2.", "conf_fusion.1.", "feat_fusion2.1.", "feat_fusion_BWFW.1.",
+        "feat_decoder.conv_tail.", "feat_decoder2.conv_tail.", "feat_decoder_BWFW.conv_tail.", "conv_last."]"#;
+    for channels in [4, 60] {
+        let network =
+            initial_network(&config(&["start.detail=true", zero, &format!("model.mid_channels={channels}")]), Device::Cpu).unwrap();
+        let over_bicubic = |slope: f64| -> Tensor {
+            let row = Tensor::arange(16, (Kind::Float, Device::Cpu)) * -slope + 0.9;
+            let (lr, wide) =
+                (row.expand([1, 3, 16, 16], false).contiguous(), Tensor::full([1, 3, 32, 32], 0.5, (Kind::Float, Device::Cpu)));
+            let window: Vec<Frame<'_>> = (0..3).map(|_| Frame { lr: &lr, references: &[&wide] }).collect();
+            let (out, _) = tch::no_grad(|| network.forward(&window, None, Reach::Streaming)).unwrap();
+            let inner = |x: &Tensor| x.slice(2, 16, 48, 1).slice(3, 16, 48, 1);
+            inner(&out) - inner(&lr.upsample_bicubic2d([64, 64], false, None, None))
+        };
+        assert_eq!(over_bicubic(0.02).abs().max().double_value(&[]), 0.0, "it begins as bicubic enlargement");
+        tch::no_grad(|| network.weights().variables()["conv_last.weight"].select(3, 1).select(2, 1).select(1, 0).fill_(1.0));
+        // The cosine (3/2)^-1/2 (cos 30, 0, -cos 30) over two pixels, of three rows of three colours, each the root of that many times its mean; its gain is 3.
+        let expected = 0.02 * 2.0 * (2.0 / 3.0_f64).sqrt() * 0.75_f64.sqrt() * 3.0 * 3.0;
+        let off = (over_bicubic(0.02) - expected).abs().max().double_value(&[]);
+        assert!(off < 1e-4, "{channels} channels: {off}");
+        assert!(over_bicubic(0.0).abs().max().double_value(&[]) < 1e-5);
+    }
 }
 
 #[test]

@@ -6,6 +6,7 @@
 //! places of the shuffle at once. The singular value decomposition of the two right sides, stacked, gives the best of rank C; with BasicVSR's
 //! weights it keeps 86 % of their energy. The rest, the inner lrelu among it, is left to training.
 
+use crate::filters::diagonal;
 use anyhow::Result;
 use refvsr::checkpoint::Tensors;
 use tch::{Device, Kind, Tensor};
@@ -65,14 +66,6 @@ pub fn reordered(fusion: (&Tensor, &Tensor), up1: (&Tensor, &Tensor)) -> Result<
         tensors.insert(format!("{name}.bias"), bias.f_to_kind(Kind::Float)?.f_contiguous()?);
     }
     Ok(tensors)
-}
-
-/// A 3 x 3 convolution that multiplies each of `channels` by `factor`.
-pub(super) fn diagonal(channels: i64, factor: f64) -> Result<Tensor> {
-    let options = (Kind::Double, Device::Cpu);
-    let weight = Tensor::f_zeros([channels, channels, 3, 3], options)?;
-    weight.f_select(3, 1)?.f_select(2, 1)?.f_copy_(&Tensor::f_eye(channels, options)?.f_mul_scalar(factor)?)?;
-    Ok(weight)
 }
 
 #[cfg(test)]

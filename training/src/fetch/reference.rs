@@ -3,17 +3,10 @@
 //! Convolutions as drawn give mostly local brightness: what a reference knows and the ultra-wide frame does not, its fine detail, comes out a hundred times weaker, and for thousands
 //! of steps training does not find it.
 
-use super::head::diagonal;
+use crate::filters::{COLOURS, cosines, diagonal, frequencies};
 use anyhow::{Result, ensure};
 use refvsr::checkpoint::Tensors;
-use std::f64::consts::PI;
 use tch::{Device, Kind, Tensor};
-
-/// Brightness, red against blue, green against both: orthogonal.
-const COLOURS: [[f64; 3]; 3] = [[1.0, 1.0, 1.0], [1.0, 0.0, -1.0], [1.0, -2.0, 1.0]];
-
-/// Factors by frequency (vertical plus horizontal), about as photographs fall off, so that all channels come out alike.
-const GAINS: [f64; 5] = [0.3, 3.0, 6.0, 10.0, 14.0];
 
 /// Channels that are used: colours, frequencies, and both signs of each, as the leaky ReLU behind would lose one.
 const USED: i64 = 3 * 9 * 2;
@@ -24,25 +17,8 @@ const USED: i64 = 3 * 9 * 2;
 /// For fewer channels than that has.
 pub fn encoder(channels: i64) -> Result<Tensors> {
     ensure!(channels >= USED, "{channels} channels; at least {USED} expected");
-    let frequency = |k: usize| -> [f64; 3] {
-        let scale = if k == 0 { 1.0 / 3.0 } else { 2.0 / 3.0_f64 };
-        [0, 1, 2].map(|x| (PI * (f64::from(x) + 0.5) * k as f64 / 3.0).cos() * scale.sqrt())
-    };
-    let mut values: Vec<f64> = vec![];
-    for colour in COLOURS {
-        let length = colour.iter().map(|v| v * v).sum::<f64>().sqrt();
-        for (v, u) in (0..3).flat_map(|v| (0..3).map(move |u| (v, u))) {
-            for sign in [1.0, -1.0] {
-                for channel in colour {
-                    let (rows, columns) = (frequency(v), frequency(u));
-                    let factor = sign * GAINS[u + v] * channel / length;
-                    values.extend(rows.iter().flat_map(|row| columns.iter().map(move |column| factor * row * column)));
-                }
-            }
-        }
-    }
     let options = (Kind::Float, Device::Cpu);
-    let transform = Tensor::f_from_slice(&values)?.f_view([USED, 3, 3, 3])?.f_to_kind(Kind::Float)?;
+    let transform = cosines(COLOURS.into_iter().flat_map(|colour| frequencies().map(move |f| (colour, f))))?.f_to_kind(Kind::Float)?;
     let transform = Tensor::f_cat(&[transform, Tensor::f_zeros([channels - USED, 3, 3, 3], options)?], 0)?;
     let onwards = diagonal(channels, 1.0)?.f_to_kind(Kind::Float)?;
     let mut tensors = Tensors::new();

@@ -78,7 +78,7 @@ pub fn tiny_run(root: &Path, run: &Path, overrides: &[&str]) -> Vec<String> {
         "data.windows=2",
         "data.workers=1",
         "start.zero=[]",
-        "start.gain=1",
+        "start.detail=false",
         "optimiser.frozen=[\"FlowNet.\"]",
         "validation.clips=0",
     ];
