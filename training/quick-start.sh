@@ -2,7 +2,7 @@
 # The quick start: films photos with three virtual cameras, trains a tiny model on the clips, and scores it beside bicubic enlargement on a photo it has
 # not learnt from. Some minutes on a CPU, all from the Debian package forensics-samples-files.
 #
-#   training/quick-start.sh [FOLDER]      FOLDER (default: target/quick-start) takes 100 MB
+#   training/quick-start.sh [FOLDER]      FOLDER (default: target/quick-start) takes 200 MB
 set -eu
 cd "$(dirname "$0")/.."
 folder=${1:-target/quick-start}
