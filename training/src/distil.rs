@@ -51,9 +51,9 @@ pub struct DistilOptions {
     /// The folder with train/ and valid/ in it.
     #[arg(long, value_name = "FOLDER")]
     pub data: PathBuf,
-    /// warm-start.safetensors of fetch-weights.
-    #[arg(long, value_name = "FILE")]
-    pub weights: PathBuf,
+    /// warm-start.safetensors of fetch-weights; more files, each after a --weights of its own, take the place of what is in those before: an earlier output, say.
+    #[arg(long, value_name = "FILE", required = true)]
+    pub weights: Vec<PathBuf>,
     /// The file to write: the fitted layers, by upstream's names.
     #[arg(long, value_name = "FILE")]
     pub output: PathBuf,
@@ -105,9 +105,11 @@ struct Sample {
 /// Where files are missing or do not fit.
 pub fn distil(options: &DistilOptions, progress: &ProgressBar, mut each: impl FnMut(&str, Fit)) -> Result<()> {
     let device = options.device.parse::<DeviceChoice>()?.resolve()?;
-    let config = Config::load("default", &[format!("start.weights=[{}]", toml::Value::String(options.weights.to_string_lossy().into()))])?;
+    let mut config = Config::load("default", &[])?;
+    config.start.weights.clone_from(&options.weights);
     let network = initial_network(&config, device)?;
-    let teacher = BasicVsr::new(&read_tensors(&options.weights)?, device).with_context(|| options.weights.display().to_string())?;
+    let first = options.weights.first().context("--weights: at least one file")?;
+    let teacher = BasicVsr::new(&read_tensors(first)?, device).with_context(|| first.display().to_string())?;
     let names = |prefixes: &[&str]| {
         let of = |name: &String| prefixes.iter().any(|p| name.starts_with(p));
         network.weights().variables().into_iter().filter(|(name, _)| of(name)).collect::<Tensors>()
@@ -143,7 +145,7 @@ pub fn distil(options: &DistilOptions, progress: &ProgressBar, mut each: impl Fn
     each("before", judge(&all, &teacher, &held_out)?);
     let phases =
         [("features", &middle, options.feature_steps, options.rate), ("pictures", &all, options.picture_steps, 0.3 * options.rate)];
-    for (what, trained, steps, rate) in phases {
+    for (what, trained, steps, rate) in phases.into_iter().filter(|(_, _, steps, _)| *steps > 0) {
         let mut adam = Adam::new(trained.iter().map(|(name, t)| (name.clone(), t.set_requires_grad(true))))?;
         for step in 0..steps {
             if pool.len() < POOL || step % RENEW == 0 {
@@ -158,6 +160,7 @@ pub fn distil(options: &DistilOptions, progress: &ProgressBar, mut each: impl Fn
                 let wanted = tch::no_grad(|| teacher.fused(&sample.backward, &sample.forward))?;
                 features.f_sub(&wanted)?.f_square()?.f_mean(None)?.f_mul_scalar(100.0)?
             } else {
+                // The square, which PSNR goes by, did worse.
                 picture(&all, &features, &sample.lr)?.f_sub(&sample.hr)?.f_abs()?.f_mean(None)?
             };
             adam.zero_grad();
@@ -175,7 +178,7 @@ pub fn distil(options: &DistilOptions, progress: &ProgressBar, mut each: impl Fn
         }
         each(what, judge(&all, &teacher, &held_out)?);
     }
-    let notes = [("made by", "refvsr-train distil".to_owned()), ("from", options.weights.display().to_string())];
+    let notes = [("made by", "refvsr-train distil".to_owned()), ("from", first.display().to_string())];
     save(&options.output, &all.into_iter().map(|(name, t)| (name, t.detach())).collect(), &notes)
 }
 
