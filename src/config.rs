@@ -105,6 +105,12 @@ impl ModelConfig {
             .ok_or_else(|| Error::UnknownPreset { name: name.to_owned(), known: PRESETS.map(|p| p.name).join(", ") })
     }
 
+    /// Whether windows reach beyond a clip's ends, where its first and last frames are repeated: as published. With clean recurrence they end where the
+    /// clip does, as BasicVSR's do, which is better and less work; but for RefVSR-IR, which counts its key frames by their place in a window.
+    pub fn repeats_clip_ends(&self) -> bool {
+        self.recurrence == Recurrence::Upstream || self.variant == Variant::RefVsrIr
+    }
+
     /// Frames that must follow a frame before it can be put out (m in the paper's window of 2m + 1).
     pub fn look_ahead(&self) -> usize {
         self.frame_num / 2

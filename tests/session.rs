@@ -18,7 +18,7 @@ fn clip(frames: usize, h: i64, w: i64, seed: i64) -> Vec<Tensor> {
     (0..frames).map(|_| Tensor::rand([1, 3, h, w], (Kind::Float, Device::Cpu))).collect()
 }
 
-/// The plain form: every window anew, clip ends repeated, sides padded and cropped.
+/// The plain form: every window anew, clip ends repeated or windows cut there, sides padded and cropped.
 fn plain(network: &Network, ultrawide: &[Tensor], wide: &[Tensor], m: usize, reset: Option<usize>) -> Vec<Tensor> {
     let n = ultrawide.len();
     let padded = |frames: &[Tensor]| frames.iter().map(|f| network.pad(f).unwrap()).collect::<Vec<_>>();
@@ -26,13 +26,18 @@ fn plain(network: &Network, ultrawide: &[Tensor], wide: &[Tensor], m: usize, res
     let mut kept: Option<Kept> = None;
     let mut out = vec![];
     for centre in 0..n {
-        let at = |position: usize| (centre + position).saturating_sub(m).min(n - 1);
-        let references: Vec<[&Tensor; 1]> = (0..=2 * m).map(|p| [&wide[at(p)]]).collect();
-        let window: Vec<Frame<'_>> = (0..=2 * m).map(|p| Frame { lr: &lr[at(p)], references: &references[p] }).collect();
+        let numbers: Vec<usize> = if network.config().repeats_clip_ends() {
+            (0..=2 * m).map(|position| (centre + position).saturating_sub(m).min(n - 1)).collect()
+        } else {
+            (centre.saturating_sub(m)..n.min(centre + m + 1)).collect()
+        };
+        let references: Vec<[&Tensor; 1]> = numbers.iter().map(|&i| [&wide[i]]).collect();
+        let window: Vec<Frame<'_>> = numbers.iter().zip(&references).map(|(&i, references)| Frame { lr: &lr[i], references }).collect();
+        let position = if network.config().repeats_clip_ends() { m } else { centre.min(m) };
         if reset.is_some_and(|r| centre % r == 0) {
             kept = None;
         }
-        let (frame, next) = tch::no_grad(|| network.forward(&window, kept.as_ref(), Run::Streaming)).unwrap();
+        let (frame, next) = tch::no_grad(|| network.forward_about(&window, position, kept.as_ref(), Run::Streaming)).unwrap();
         kept = Some(next);
         let (h, w) = (ultrawide[0].size()[2], ultrawide[0].size()[3]);
         let scale = network.config().scale;

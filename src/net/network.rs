@@ -192,8 +192,23 @@ impl Network {
     /// # Errors
     /// [`Error::Shape`] for a window of an even length or frames of sizes that [`pad`](Self::pad) would change.
     pub fn forward(&self, window: &[Frame<'_>], kept: Option<&Kept>, run: Run) -> Result<(Tensor, Kept)> {
+        if window.len().is_multiple_of(2) {
+            return Err(wrong("window", format!("{} frames", window.len()), "an odd number"));
+        }
+        self.forward_about(window, window.len() / 2, kept, run)
+    }
+
+    /// The same for the frame at any position of a window: one that is cut short at a clip's end has its centre elsewhere
+    /// (see [`ModelConfig::repeats_clip_ends`]).
+    ///
+    /// # Errors
+    /// [`Error::Shape`] for a window without that position, for RefVSR-IR one whose middle it is not, and for frames of sizes that [`pad`](Self::pad) would change.
+    pub fn forward_about(&self, window: &[Frame<'_>], centre: usize, kept: Option<&Kept>, run: Run) -> Result<(Tensor, Kept)> {
+        let (t, m) = (window.len(), centre);
+        if m >= t || (self.refill.is_some() && t != 2 * m + 1) {
+            return Err(wrong("window", format!("position {m} of {t}"), "a position in the window; for RefVSR-IR its middle"));
+        }
         self.check(window)?;
-        let (t, m) = (window.len(), window.len() / 2);
         let pyramids = window.iter().map(|f| SpyNet::pyramid(f.lr)).collect::<Result<Vec<_>>>()?;
         let schedule = kept.map_or_else(Schedule::default, |kept| kept.schedule);
         let refills = self.refills(window, schedule)?;
@@ -323,17 +338,16 @@ impl Network {
     }
 
     fn check(&self, window: &[Frame<'_>]) -> Result<()> {
-        let wrong = |what: &str, actual: String, expected: &str| Err(Error::Shape { what: what.into(), actual, expected: expected.into() });
-        let Some(first) = window.first().filter(|_| window.len() % 2 == 1) else {
-            return wrong("window", format!("{} frames", window.len()), "an odd number");
+        let Some(first) = window.first() else {
+            return Err(wrong("window", "0 frames".into(), "at least one"));
         };
         let (multiple, min, size) = (self.config.size_multiple(), self.min_size(), first.lr.size());
         for frame in window {
             if frame.lr.size() != size {
-                return wrong("window", format!("{:?} beside {size:?}", frame.lr.size()), "frames of one size");
+                return Err(wrong("window", format!("{:?} beside {size:?}", frame.lr.size()), "frames of one size"));
             }
             if frame.references.is_empty() {
-                return wrong("window", "a frame without references".into(), "at least one reference a frame");
+                return Err(wrong("window", "a frame without references".into(), "at least one reference a frame"));
             }
             for (what, picture) in std::iter::once(("ultra-wide frame", frame.lr)).chain(frame.references.iter().map(|r| ("reference", *r)))
             {
@@ -341,11 +355,15 @@ impl Network {
                     [1, 3, h, w] if h.min(w) >= min && h % multiple == 0 && w % multiple == 0 => (),
                     ref other => {
                         let expected = format!("[1, 3, H, W], H and W multiples of {multiple} and at least {min}");
-                        return wrong(what, format!("{other:?}"), &expected);
+                        return Err(wrong(what, format!("{other:?}"), &expected));
                     }
                 }
             }
         }
         Ok(())
     }
+}
+
+fn wrong(what: &str, actual: String, expected: &str) -> Error {
+    Error::Shape { what: what.into(), actual, expected: expected.into() }
 }

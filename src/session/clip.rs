@@ -9,7 +9,7 @@ use crate::{
         refill::Schedule,
     },
 };
-use std::collections::VecDeque;
+use std::{collections::VecDeque, ops::Range};
 use tch::Tensor;
 
 /// A key frame's features (RefVSR-IR), and the numbers of the frames they are made of.
@@ -101,6 +101,11 @@ impl<'a> Window<'a> {
     /// The centre's position.
     pub fn centre(self) -> usize {
         self.m
+    }
+
+    /// The positions within the clip, as far as it has come.
+    pub fn within(self) -> Range<usize> {
+        self.m.saturating_sub(self.n)..self.frames().min(self.clip.sent + self.m - self.n)
     }
 
     /// The number in the clip of the frame at a position.

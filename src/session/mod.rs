@@ -15,6 +15,7 @@ use crate::{
     },
 };
 use clip::{Clip, Held, Window, found};
+use std::ops::Range;
 use tch::{Kind, Tensor};
 
 /// What the three cameras saw at one moment. Each is RGB, `[1, 3, H, W]`, f32 in \[0, 1\], on the network's device.
@@ -193,10 +194,14 @@ impl Session {
 
         let pyramid = SpyNet::pyramid(&lr)?;
         let network = &self.network;
-        let repeats = self.look_ahead() > 0; // windows reach beyond the clip's ends
-        let to_itself = if self.clip.sent == 0 && repeats { Some(network.motion(&pyramid, &pyramid)?) } else { None };
+        let looks_ahead = self.look_ahead() > 0;
+        let to_itself = if self.clip.sent == 0 && looks_ahead && network.config().repeats_clip_ends() {
+            Some(network.motion(&pyramid, &pyramid)?)
+        } else {
+            None
+        };
         let to_previous = self.clip.pyramid.as_ref().map(|previous| network.motion(&pyramid, previous)).transpose()?;
-        let to_next = self.clip.pyramid.as_ref().filter(|_| repeats).map(|previous| network.motion(previous, &pyramid)).transpose()?;
+        let to_next = self.clip.pyramid.as_ref().filter(|_| looks_ahead).map(|previous| network.motion(previous, &pyramid)).transpose()?;
 
         if let Some(previous) = self.clip.frames.back_mut() {
             previous.to_next = to_next;
@@ -211,7 +216,7 @@ impl Session {
     /// Computes output `n`, which is the next and can be computed.
     fn finish(&mut self, n: usize) -> Result<Tensor> {
         let (m, t) = (self.look_ahead(), 2 * self.look_ahead() + 1);
-        if n + m + 1 > self.clip.sent {
+        if n + m + 1 > self.clip.sent && self.network.config().repeats_clip_ends() {
             self.find_motion_of_last_to_itself()?;
         }
         let schedule = if self.is_first(n) { Schedule::default() } else { self.clip.schedule };
@@ -236,7 +241,7 @@ impl Session {
     /// The backward branch: from the end of the window to its centre, whose state it gives; with refill on to the first frame. Then it also
     /// gives its level-1 features at the positions up to the centre.
     fn backward(&self, window: Window<'_>, schedule: Schedule) -> Result<(State, Vec<Tensor>)> {
-        let (m, t) = (window.centre(), window.frames());
+        let (m, t) = (window.centre(), self.positions(window).end);
         let whole = self.network.has_refill();
         let mut state = State::zero(&window.frame(m).lr, self.network.config().mid_channels)?;
         let mut centre = None;
@@ -263,7 +268,7 @@ impl Session {
         let m = window.centre();
         let (whole, recurrence) = (self.network.has_refill(), self.network.recurrence());
         let first = self.is_first(window.number(m));
-        let start = if whole || first { 0 } else { m };
+        let start = if whole || first { self.positions(window).start } else { m };
         let mut state = if first {
             State::zero(&window.frame(m).lr, self.network.config().mid_channels)?
         } else {
@@ -283,6 +288,11 @@ impl Session {
             }
         }
         Ok((state, kept))
+    }
+
+    /// The positions of a window that are looked at: all, or those within the clip.
+    fn positions(&self, window: Window<'_>) -> Range<usize> {
+        if self.network.config().repeats_clip_ends() { 0..window.frames() } else { window.within() }
     }
 
     /// The features of a window's key frames, by the five frames they are made of. Most are those of the window before.
