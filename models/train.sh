@@ -35,6 +35,11 @@ clips --clips 14 --licence "Blender Foundation, CC-BY-3.0 (npm big-buck-bunny-10
 "$train" fetch-weights --output "$folder/weights"
 start=$folder/weights/warm-start.safetensors distilled=$folder/weights/distilled.safetensors
 [ -f "$distilled" ] || "$train" distil --data "$folder/default" --weights "$start" --output "$distilled"
-"$train" pretrain default --run "$folder/run" --set data.root="$folder/default" --set start.weights="[\"$start\", \"$distilled\"]"
-"$train" export "$folder/run" --window 7 --output models/default.safetensors
+"$train" pretrain default --run "$folder/run" --set data.root="$folder/default" --set start.weights="[\"$start\", \"$distilled\"]" --set validation.every=1000
+# The last layers are better as distilled; what is for the reference gets used to that.
+"$train" pretrain default --run "$folder/run-2" --set data.root="$folder/default" --set start.weights="[\"$folder/run/best.safetensors\", \"$distilled\"]" \
+    --set seed=2 --set optimiser.steps=600 --set optimiser.rate=4e-4 --set optimiser.ema=0.99 --set 'optimiser.slow=[]' --set validation.every=0 \
+    --set 'optimiser.frozen=["FlowNet.", "forward_resblocks.", "backward_resblocks.", "feature_match.", "conf_fusion.", "feat_fusion.", "feat_decoder.", "ref_encoder2.", "res1.", "res2.", "aa2.",
+        "feat_decoder2.", "upsample1.", "feat_fusion2_1.", "fusion_UP.", "feat_fusion_BWFW.", "feat_decoder_BWFW.", "upsample2.", "conv_hr.", "conv_last."]'
+"$train" export "$folder/run-2" --window 7 --output models/default.safetensors
 "$train" score models/default.safetensors --data "$folder/default" --frames 7 --basicvsr "$start"
