@@ -23,6 +23,15 @@ pub struct BasicVsr {
     device: Device,
 }
 
+/// What one branch gives for consecutive frames, in the order in which it sees them.
+#[derive(Debug)]
+pub struct Branch {
+    /// `[1, C, h, w]` a frame.
+    pub features: Vec<Tensor>,
+    /// From each frame but the first to the one seen before, `[1, 2, h, w]` in pixels.
+    pub flows: Vec<Tensor>,
+}
+
 impl BasicVsr {
     /// From the file's tensors.
     ///
@@ -57,21 +66,19 @@ impl BasicVsr {
     pub fn forward(&self, window: &[Tensor], centre: usize) -> Result<Tensor> {
         tch::no_grad(|| {
             let lr = window.get(centre).context("a window without its centre")?;
-            let backward = self.branch("backward", window[centre..].iter().rev())?;
-            let forward = self.branch("forward", window[..=centre].iter())?;
+            let backward = self.branch("backward", window[centre..].iter().rev())?.features;
+            let forward = self.branch("forward", window[..=centre].iter())?.features;
             let (Some(backward), Some(forward)) = (backward.last(), forward.last()) else { bail!("a branch without frames") };
             self.picture(&self.fused(backward, forward)?, &lr.f_to_device(self.device)?)
         })
     }
 
-    /// The features of both branches, `[1, C, h, w]` a frame, of consecutive frames `[1, 3, h, w]`: those of the backward one, and of the forward one.
+    /// Both branches through consecutive frames `[1, 3, h, w]`: the backward one, and the forward one.
     ///
     /// # Errors
     /// Where frames are not of one size.
-    pub fn features(&self, frames: &[Tensor]) -> Result<(Vec<Tensor>, Vec<Tensor>)> {
-        let mut backward = self.branch("backward", frames.iter().rev())?;
-        backward.reverse();
-        Ok((backward, self.branch("forward", frames.iter())?))
+    pub fn branches(&self, frames: &[Tensor]) -> Result<(Branch, Branch)> {
+        Ok((self.branch("backward", frames.iter().rev())?, self.branch("forward", frames.iter())?))
     }
 
     /// Both branches' features of a frame joined, at twice their size, `[1, C, 2 h, 2 w]`.
@@ -95,25 +102,27 @@ impl BasicVsr {
         Ok(x.f_add(&base)?.f_clamp(0.0, 1.0)?)
     }
 
-    /// A branch's features of frames, in the order it sees them.
-    fn branch<'a>(&self, direction: &str, frames: impl Iterator<Item = &'a Tensor>) -> Result<Vec<Tensor>> {
-        let mut features: Vec<Tensor> = vec![];
+    /// A branch through frames, in the order it sees them.
+    fn branch<'a>(&self, direction: &str, frames: impl Iterator<Item = &'a Tensor>) -> Result<Branch> {
+        let mut branch = Branch { features: vec![], flows: vec![] };
         let mut last: Option<Pyramid> = None;
         for frame in frames {
             let frame = frame.f_to_device(self.device)?;
             let [_, _, h, w] = frame.size()[..] else { bail!("a frame of {:?}", frame.size()) };
             let pyramid = SpyNet::pyramid(&frame)?;
-            let state = match (&last, features.last()) {
+            let state = match (&last, branch.features.last()) {
                 (Some(previous), Some(feature)) => {
                     let flow = self.flow.flow(&pyramid, previous)?;
-                    warp(feature, &grid(&flow, (h, w))?, Recurrence::Clean)?
+                    let state = warp(feature, &grid(&flow, (h, w))?, Recurrence::Clean)?;
+                    branch.flows.push(flow);
+                    state
                 }
                 _ => Tensor::f_zeros([1, C, h, w], (frame.kind(), self.device))?,
             };
-            features.push(self.trunk(direction, &Tensor::f_cat(&[&frame, &state], 1)?)?);
+            branch.features.push(self.trunk(direction, &Tensor::f_cat(&[&frame, &state], 1)?)?);
             last = Some(pyramid);
         }
-        Ok(features)
+        Ok(branch)
     }
 
     fn trunk(&self, direction: &str, x: &Tensor) -> Result<Tensor> {

@@ -7,7 +7,7 @@ use indicatif::ProgressBar;
 use refvsr::checkpoint::read_tensors;
 use refvsr_train::{
     config::Config,
-    distil::{DistilOptions, distil},
+    distil::{DistilOptions, Phase, distil},
     train::initial_network,
 };
 use std::{fs, path::Path};
@@ -17,7 +17,7 @@ fn options(folder: &Path) -> DistilOptions {
     DistilOptions {
         data: folder.join("data"),
         weights: vec![folder.join("warm-start.safetensors")],
-        output: folder.join("distilled.safetensors"),
+        output: folder.join("made/distilled.safetensors"),
         feature_steps: 8,
         picture_steps: 2,
         rate: 1e-3,
@@ -36,9 +36,8 @@ fn features_come_nearer_and_training_starts_from_them() {
     fs::write(&options.weights[0], legacy(&basicvsr(1.0), None)).unwrap();
 
     let mut fits = vec![];
-    distil(&options, &ProgressBar::hidden(), |phase, fit| fits.push((phase.to_owned(), fit))).unwrap();
-    let phases: Vec<&str> = fits.iter().map(|(phase, _)| phase.as_str()).collect();
-    assert_eq!(phases, ["before", "features", "pictures"]);
+    distil(&options, &ProgressBar::hidden(), |phase, fit| fits.push((phase, fit))).unwrap();
+    assert_eq!(fits.iter().map(|(phase, _)| *phase).collect::<Vec<_>>(), [Phase::Before, Phase::Features, Phase::Pictures]);
     assert!(fits[1].1.features < 0.9 * fits[0].1.features, "{fits:?}");
     assert!(fits.iter().all(|(_, fit)| fit.psnr_basicvsr == fits[0].1.psnr_basicvsr && fit.psnr.is_finite()), "{fits:?}");
 

@@ -1,0 +1,224 @@
+//! `distil`: RefVSR's last layers, fitted to BasicVSR's.
+//!
+//! Both networks have the same trunks. What follows them comes in another order ([`head`](crate::fetch)), so that weights can be carried over approximately only. Here the rest is learnt,
+//! from ordinary frames and without a reference: first the features that BasicVSR has at twice the input's size, then the pictures themselves. The trunks run once
+//! a clip patch, without gradients, and many steps draw from what they gave.
+
+mod clip;
+mod layers;
+
+use self::{
+    clip::Clip,
+    layers::{joined, picture},
+};
+use crate::{
+    adam::Adam,
+    basicvsr::BasicVsr,
+    batch::Source,
+    config::Config,
+    data::{PatchOptions, Patches, Split, patches::Stage, random::Random},
+    fetch::save,
+    schedule::{cosine, warming},
+    train::initial_network,
+};
+use anyhow::{Context, Result, ensure};
+use indicatif::{ProgressBar, ProgressStyle};
+use refvsr::{
+    checkpoint::{Tensors, read_tensors},
+    device::DeviceChoice,
+    metrics,
+};
+use std::{collections::VecDeque, fs, path::PathBuf};
+use tch::Kind;
+
+/// Layers that are fitted to features.
+const MIDDLE: [&str; 5] = ["upsample1.", "feat_fusion2_1.", "fusion_UP.", "feat_fusion_BWFW.", "feat_decoder_BWFW."];
+/// Layers behind, which are fitted to pictures with them.
+const LAST: [&str; 3] = ["upsample2.", "conv_hr.", "conv_last."];
+
+/// Side of the clip patches.
+const PATCH: usize = 40;
+/// Frames of a clip patch. Those at its ends are learnt from as well: clips have ends.
+const FRAMES: usize = 9;
+/// Clip patches to draw from at a time, and the steps after which the oldest gives way to a new one.
+const POOL: usize = 24;
+const RENEW: u64 = 12;
+/// Clip patches of valid/ to judge by.
+const HELD_OUT: usize = 2;
+/// As in the config: batches of one, weights that are good already, rare large gradients.
+const WARMUP: u64 = 100;
+const CLIP_NORM: f64 = 1.0;
+
+/// Fits the layers behind the trunks to BasicVSR's, where fetch-weights could only bring them near: first to its features, then to pictures.
+///
+/// A start for `pretrain default`, to be named after warm-start.safetensors in start.weights. The reference camera is not looked at.
+#[derive(Debug, Clone, clap::Args)]
+pub struct DistilOptions {
+    /// The folder with train/ and valid/ in it.
+    #[arg(long, value_name = "FOLDER")]
+    pub data: PathBuf,
+    /// warm-start.safetensors of fetch-weights; more files, each after a --weights of its own, take the place of what is in those before: an earlier output, say.
+    #[arg(long, value_name = "FILE", required = true)]
+    pub weights: Vec<PathBuf>,
+    /// The file to write: the fitted layers, by upstream's names.
+    #[arg(long, value_name = "FILE")]
+    pub output: PathBuf,
+    /// Steps of fitting features.
+    #[arg(long, default_value_t = 800)]
+    pub feature_steps: u64,
+    /// Steps of fitting pictures, after that.
+    #[arg(long, default_value_t = 2500)]
+    pub picture_steps: u64,
+    /// Learning rate for features; for pictures three tenths of it.
+    #[arg(long, default_value_t = 1e-3)]
+    pub rate: f64,
+    /// What the patches drawn are a function of.
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    /// auto, cpu, cuda or cuda:N.
+    #[arg(long, default_value = "auto")]
+    pub device: String,
+}
+
+/// How good the layers are on patches of valid/, which they do not learn from.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Fit {
+    /// Mean square error of the features, as a share of their variance.
+    pub features: f64,
+    /// PSNR of the pictures in dB.
+    pub psnr: f64,
+    /// BasicVSR's own.
+    pub psnr_basicvsr: f64,
+}
+
+impl std::fmt::Display for Fit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "features {:.2} % off, {:.3} dB (BasicVSR {:.3} dB)", 100.0 * self.features, self.psnr, self.psnr_basicvsr)
+    }
+}
+
+/// How far the work is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// Nothing is fitted yet.
+    Before,
+    /// Fitting BasicVSR's features.
+    Features,
+    /// Fitting pictures.
+    Pictures,
+}
+
+impl std::fmt::Display for Phase {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Before => "before",
+            Self::Features => "features",
+            Self::Pictures => "pictures",
+        })
+    }
+}
+
+/// Fits; the layers before, after the features and in the end, as `each` gets to know. Writes the output file.
+///
+/// # Errors
+/// Where files are missing or do not fit.
+pub fn distil(options: &DistilOptions, progress: &ProgressBar, mut each: impl FnMut(Phase, Fit)) -> Result<()> {
+    let device = options.device.parse::<DeviceChoice>()?.resolve()?;
+    if let Some(folder) = options.output.parent() {
+        fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
+    }
+    let mut config = Config::load("default", &[])?;
+    config.start.weights.clone_from(&options.weights);
+    let network = initial_network(&config, device)?;
+    let first = options.weights.first().context("--weights: at least one file")?;
+    let teacher = BasicVsr::new(&read_tensors(first)?, device).with_context(|| first.display().to_string())?;
+    let names = |prefixes: &[&str]| {
+        let of = |name: &String| prefixes.iter().any(|p| name.starts_with(p));
+        network.weights().variables().into_iter().filter(|(name, _)| of(name)).collect::<Tensors>()
+    };
+    let (middle, all) = (names(&MIDDLE), names(&[&MIDDLE[..], &LAST].concat()));
+    for (_, variable) in network.weights().variables() {
+        let _ = variable.set_requires_grad(false);
+    }
+
+    let open = |split| {
+        Patches::open(PatchOptions {
+            root: options.data.clone(),
+            split,
+            stage: Stage::Pretrain { scale: 4 },
+            patch: PATCH,
+            frames: FRAMES,
+            augment: split == Split::Train,
+            seed: options.seed,
+            workers: 1,
+            ahead: 2,
+            stride: 1,
+        })
+    };
+    let held_out = open(Split::Valid)?.start(0)?.take(HELD_OUT).map(|p| Clip::new(&teacher, &p?)).collect::<Result<Vec<_>>>()?;
+    let mut patches = open(Split::Train)?.start(0)?;
+    let mut next = || -> Result<Clip> { Clip::new(&teacher, &patches.next().context("the training data have come to an end")??) };
+
+    progress.set_style(ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len} steps, {eta} left")?);
+    progress.set_length(options.feature_steps + options.picture_steps);
+    let mut random = Random::new(options.seed, 1, 0);
+    let mut pool: VecDeque<Clip> = VecDeque::new();
+    each(Phase::Before, judge(&all, &teacher, &held_out)?);
+    let phases = [
+        (Phase::Features, &middle, options.feature_steps, options.rate),
+        (Phase::Pictures, &all, options.picture_steps, 0.3 * options.rate),
+    ];
+    for (phase, trained, steps, rate) in phases.into_iter().filter(|(_, _, steps, _)| *steps > 0) {
+        let mut adam = Adam::new(trained.iter().map(|(name, t)| (name.clone(), t.set_requires_grad(true))))?;
+        for step in 0..steps {
+            if pool.len() < POOL || step % RENEW == 0 {
+                pool.truncate(POOL - 1);
+                pool.push_front(next()?);
+            }
+            let clip = &pool[random.below(pool.len() as u64) as usize];
+            let i = random.below(clip.len() as u64) as usize;
+            let features = joined(&all, clip, i)?;
+            let loss = if phase == Phase::Features {
+                // A hundredth is about their variance.
+                let [backward, forward] = clip.features(i);
+                let wanted = tch::no_grad(|| teacher.fused(backward, forward))?;
+                features.f_sub(&wanted)?.f_square()?.f_mean(None)?.f_mul_scalar(100.0)?
+            } else {
+                // The square, which PSNR goes by, did worse.
+                picture(&all, &features, &clip.lr[i])?.f_sub(&clip.hr[i])?.f_abs()?.f_mean(None)?
+            };
+            adam.zero_grad();
+            loss.f_backward()?;
+            let norm = adam.gradient_norm()?.f_double_value(&[])?;
+            ensure!(norm.is_finite(), "{phase}, step {step}: gradients are not finite; a lower --rate may help");
+            if norm > CLIP_NORM {
+                adam.scale_gradients(CLIP_NORM / norm)?;
+            }
+            adam.step(cosine(step, steps, rate, rate / 100.0) * warming(step, WARMUP))?;
+            if step % 20 == 0 {
+                progress.set_message(format!("{phase}, loss {:.4}", loss.f_double_value(&[])?));
+            }
+            progress.inc(1);
+        }
+        each(phase, judge(&all, &teacher, &held_out)?);
+    }
+    let notes = [("made by", "refvsr-train distil".to_owned()), ("from", first.display().to_string())];
+    save(&options.output, &all.into_iter().map(|(name, t)| (name, t.detach())).collect(), &notes)
+}
+
+fn judge(weights: &Tensors, teacher: &BasicVsr, clips: &[Clip]) -> Result<Fit> {
+    tch::no_grad(|| {
+        let (mut error, mut variance, mut psnr, mut theirs) = (0.0, 0.0, 0.0, 0.0);
+        for (clip, i) in clips.iter().flat_map(|clip| (0..clip.len()).map(move |i| (clip, i))) {
+            let [backward, forward] = clip.features(i);
+            let wanted = teacher.fused(backward, forward)?;
+            let ours = joined(weights, clip, i)?;
+            error += ours.f_sub(&wanted)?.f_square()?.f_mean(Kind::Double)?.f_double_value(&[])?;
+            variance += wanted.f_var(true)?.f_double_value(&[])?;
+            psnr += metrics::psnr(&picture(weights, &ours, &clip.lr[i])?.f_clamp(0.0, 1.0)?, &clip.hr[i])?;
+            theirs += metrics::psnr(&teacher.picture(&wanted, &clip.lr[i])?, &clip.hr[i])?;
+        }
+        let n = clips.iter().map(Clip::len).sum::<usize>() as f64;
+        Ok(Fit { features: error / variance, psnr: psnr / n, psnr_basicvsr: theirs / n })
+    })
+}
