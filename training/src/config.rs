@@ -127,9 +127,6 @@ pub struct Optimiser {
     pub clip_norm: f64,
     /// Decay of the weights' running average; 0: none is kept.
     pub ema: f64,
-    /// Names, or beginnings of names, of weights that learn at a tenth of the rate [default: none]: good ones among fresh ones.
-    #[serde(default)]
-    pub slow: Vec<String>,
     /// Names, or beginnings of names, of weights that stay as they are.
     pub frozen: Vec<String>,
 }
@@ -241,20 +238,9 @@ impl Config {
     /// # Errors
     /// Where the losses cannot be understood.
     pub fn recipe(&self) -> Result<Recipe> {
-        let Optimiser { rate, final_rate, steps, warmup, clip_norm, ema, precision, ref slow, ref frozen, .. } = self.optimiser;
+        let Optimiser { rate, final_rate, steps, warmup, clip_norm, ema, precision, ref frozen, .. } = self.optimiser;
         let ema = (ema > 0.0).then_some(ema);
-        Ok(Recipe {
-            losses: self.loss.terms.parse()?,
-            rate,
-            final_rate,
-            steps,
-            warmup,
-            clip_norm,
-            ema,
-            slow: slow.clone(),
-            frozen: frozen.clone(),
-            precision,
-        })
+        Ok(Recipe { losses: self.loss.terms.parse()?, rate, final_rate, steps, warmup, clip_norm, ema, frozen: frozen.clone(), precision })
     }
 
     /// Names of the values in which two configs differ.

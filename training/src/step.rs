@@ -37,8 +37,6 @@ pub struct Recipe {
     pub clip_norm: f64,
     /// Decay of the weights' running average, if one is kept.
     pub ema: Option<f64>,
-    /// Weights whose names start so learn at a tenth of the rate.
-    pub slow: Vec<String>,
     /// Weights whose names start so stay as they are.
     pub frozen: Vec<String>,
     /// What the network computes in; on the CPU fp16 leaves the numbers fp32 and only scales the losses.
@@ -65,9 +63,6 @@ pub struct StepReport {
     /// Loss or gradients were not finite: the weights were left alone.
     pub skipped: bool,
 }
-
-/// The share of the rate that slow weights learn at.
-const SLOW: f64 = 0.1;
 
 /// Steps that may be skipped in a row before training gives up.
 pub const MAX_SKIPPED: u32 = 10;
@@ -123,9 +118,7 @@ impl Trainer {
         ensure!(!trained.is_empty(), "all weights are frozen; nothing is left to train");
         let ema = recipe.ema.map(|decay| Ema::new(decay, trained.iter().map(|(n, w)| (n.clone(), w.shallow_clone())))).transpose()?;
         let scale = (recipe.precision == Precision::Fp16).then(LossScale::default);
-        let mut adam = Adam::new(trained)?;
-        adam.slow_down(&recipe.slow, SLOW);
-        Ok(Self { adam, network, recipe, vgg, ema, scale, weights, steps: 0, skipped_in_a_row: 0, last_output: None })
+        Ok(Self { adam: Adam::new(trained)?, network, recipe, vgg, ema, scale, weights, steps: 0, skipped_in_a_row: 0, last_output: None })
     }
 
     /// The network.

@@ -130,7 +130,6 @@ fn trace(name: &str, nudge: f64) -> Result<(), String> {
         warmup: 0,
         clip_norm: 1.0,
         ema: None,
-        slow: vec![],
         frozen: vec!["FlowNet.".into()],
         precision: Precision::Fp32,
     };

@@ -29,7 +29,7 @@ use refvsr::{
     metrics,
 };
 use std::{collections::VecDeque, fs, path::PathBuf};
-use tch::Kind;
+use tch::{Kind, Reduction};
 
 /// Layers that are fitted to features.
 const MIDDLE: [&str; 5] = ["upsample1.", "feat_fusion2_1.", "fusion_UP.", "feat_fusion_BWFW.", "feat_decoder_BWFW."];
@@ -42,9 +42,11 @@ const PATCH: usize = 40;
 const FRAMES: usize = 9;
 /// Clip patches to draw from at a time, and the steps after which the oldest gives way to a new one.
 const POOL: usize = 24;
-const RENEW: u64 = 12;
+const RENEW: u64 = 18;
 /// Clip patches of valid/ to judge by.
 const HELD_OUT: usize = 2;
+/// Differences of pictures count by their squares, which PSNR goes by, up to this one, and by themselves from there on: rare large ones, squared, unsettle batches of one.
+const SQUARE_BELOW: f64 = 0.02;
 /// As in the config: batches of one, weights that are good already, rare large gradients.
 const WARMUP: u64 = 100;
 const CLIP_NORM: f64 = 1.0;
@@ -157,7 +159,10 @@ pub fn distil(options: &DistilOptions, progress: &ProgressBar, mut each: impl Fn
     };
     let held_out = open(Split::Valid)?.start(0)?.take(HELD_OUT).map(|p| Clip::new(&teacher, &p?)).collect::<Result<Vec<_>>>()?;
     let mut patches = open(Split::Train)?.start(0)?;
-    let mut next = || -> Result<Clip> { Clip::new(&teacher, &patches.next().context("the training data have come to an end")??) };
+    let mut next = |share: f64| -> Result<Clip> {
+        let patch = patches.next().context("the training data have come to an end")??;
+        Clip::new(&teacher, &Clip::stretched(patch, share)?)
+    };
 
     progress.set_style(ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len} steps, {eta} left")?);
     progress.set_length(options.feature_steps + options.picture_steps);
@@ -173,9 +178,11 @@ pub fn distil(options: &DistilOptions, progress: &ProgressBar, mut each: impl Fn
         for step in 0..steps {
             if pool.len() < POOL || step % RENEW == 0 {
                 pool.truncate(POOL - 1);
-                pool.push_front(next()?);
+                pool.push_front(next(random.below(101) as f64 / 100.0)?);
             }
-            let clip = &pool[random.below(pool.len() as u64) as usize];
+            // The more detailed of two.
+            let [one, other] = [(); 2].map(|()| &pool[random.below(pool.len() as u64) as usize]);
+            let clip = if one.detail > other.detail { one } else { other };
             let i = random.below(clip.len() as u64) as usize;
             let features = joined(&all, clip, i)?;
             let loss = if phase == Phase::Features {
@@ -184,8 +191,7 @@ pub fn distil(options: &DistilOptions, progress: &ProgressBar, mut each: impl Fn
                 let wanted = tch::no_grad(|| teacher.fused(backward, forward))?;
                 features.f_sub(&wanted)?.f_square()?.f_mean(None)?.f_mul_scalar(100.0)?
             } else {
-                // The square, which PSNR goes by, did worse.
-                picture(&all, &features, &clip.lr[i])?.f_sub(&clip.hr[i])?.f_abs()?.f_mean(None)?
+                picture(&all, &features, &clip.lr[i])?.f_smooth_l1_loss(&clip.hr[i], Reduction::Mean, SQUARE_BELOW)?
             };
             adam.zero_grad();
             loss.f_backward()?;
