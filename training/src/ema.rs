@@ -1,4 +1,4 @@
-//! An exponential moving average of the weights: smoother than the weights themselves, and often a little better.
+//! A running average of the weights: smoother than the weights themselves, and often a little better.
 
 use anyhow::{Context, Result, ensure};
 use refvsr::checkpoint::Tensors;
@@ -8,29 +8,28 @@ use tch::Tensor;
 /// Running averages of named weights.
 #[derive(Debug)]
 pub struct Ema {
-    decay: f64,
     averages: BTreeMap<String, Tensor>,
 }
 
 impl Ema {
-    /// Starts at the weights. After an update, `decay` of the old average remains.
+    /// Starts at the weights.
     ///
     /// # Errors
     /// Where memory runs out.
-    pub fn new(decay: f64, weights: impl IntoIterator<Item = (String, Tensor)>) -> Result<Self> {
+    pub fn new(weights: impl IntoIterator<Item = (String, Tensor)>) -> Result<Self> {
         let averages = weights.into_iter().map(|(name, w)| Ok((name, w.detach().f_detach_copy()?)));
-        Ok(Self { decay, averages: averages.collect::<Result<_>>()? })
+        Ok(Self { averages: averages.collect::<Result<_>>()? })
     }
 
-    /// Moves the averages towards the weights.
+    /// Moves the averages towards the weights: `decay` of the old ones remains.
     ///
     /// # Errors
     /// Where libtorch refuses.
-    pub fn update(&mut self, weights: &BTreeMap<String, Tensor>) -> Result<()> {
+    pub fn update(&mut self, weights: &BTreeMap<String, Tensor>, decay: f64) -> Result<()> {
         tch::no_grad(|| {
             for (name, average) in &mut self.averages {
                 let weight = weights.get(name).with_context(|| format!("no weight '{name}'"))?;
-                *average = average.f_mul_scalar(self.decay)?.f_add(&weight.f_mul_scalar(1.0 - self.decay)?)?;
+                *average = average.f_mul_scalar(decay)?.f_add(&weight.f_mul_scalar(1.0 - decay)?)?;
             }
             Ok(())
         })

@@ -171,9 +171,13 @@ fn synthesized(options: &SynthesizeOptions) -> Result<()> {
 }
 
 fn distilled(options: &DistilOptions) -> Result<()> {
+    listen(Some("finishing this step, then saving"))?;
     let bar = ProgressBar::new(0);
-    distil(options, &bar, |phase, fit| bar.suspend(|| drop(writeln!(stdout(), "{phase}: {fit}"))))?;
+    let finished = distil(options, &STOP, &bar, |phase, fit| bar.suspend(|| drop(writeln!(stdout(), "{phase}: {fit}"))))?;
     bar.finish_and_clear();
+    if !finished {
+        return say("stopped; the same command goes on from there");
+    }
     say(&format!("wrote {}", options.output.display()))
 }
 
@@ -198,7 +202,7 @@ fn verified(options: &VerifyOptions) -> Result<()> {
 static STOP: AtomicBool = AtomicBool::new(false);
 
 /// The first signal asks the run to stop, a second one ends the program.
-fn listen(first: bool) -> Result<()> {
+fn listen(notice: Option<&'static str>) -> Result<()> {
     let mut signals = Signals::new([SIGINT, SIGTERM, SIGUSR1])?;
     thread::Builder::new().name("signals".into()).spawn(move || {
         for signal in signals.forever() {
@@ -207,9 +211,8 @@ fn listen(first: bool) -> Result<()> {
                 if signal != SIGUSR1 {
                     exit(128 + signal);
                 }
-            } else if first {
-                let _ =
-                    writeln!(stderr(), "finishing this clip patch, then saving; Ctrl-C again leaves at once, back to the state saved last");
+            } else if let Some(notice) = notice {
+                let _ = writeln!(stderr(), "{notice}; Ctrl-C again leaves at once, back to the state saved last");
             }
         }
     })?;
@@ -273,7 +276,7 @@ fn train_in(processes: &Processes, options: &Train, stage: Stage) -> Result<()> 
     let by_heart = by_heart.transpose()?;
     let source: &dyn Source = by_heart.as_ref().map_or(&patches as &dyn Source, |one| one);
 
-    listen(processes.is_first())?;
+    listen(processes.is_first().then_some("finishing this clip patch, then saving"))?;
     let run = Run {
         config: &config,
         folder: &folder,

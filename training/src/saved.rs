@@ -1,27 +1,35 @@
-//! A run's saved state: one safetensors file that is either the old one or the new one, whatever happens while it is written.
+//! Saved states: one safetensors file that is either the old one or the new one, whatever happens while it is written.
 
-use crate::{config::Config, precision::LossScale, step::Trainer};
+use crate::{config::Config, precision::LossScale};
 use anyhow::{Context, Result, ensure};
 use refvsr::checkpoint::{Tensors, read_tensors};
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::{
     collections::HashMap,
-    fs::{self, File},
+    fs::{self, File, Permissions},
     io::Write,
+    os::unix::fs::PermissionsExt,
     path::Path,
 };
 use tch::{Device, Kind};
 
-/// The metadata key that holds [`Progress`], and the version of its form.
+/// The metadata key that says how far the work is, and the version of its form.
 const KEY: &str = "refvsr-train";
 const FORMAT: u32 = 1;
+
+/// What the metadata holds.
+#[derive(Serialize, Deserialize)]
+struct Versioned<P> {
+    format: u32,
+    #[serde(flatten)]
+    progress: P,
+}
 
 /// How far a run has come: all its state besides tensors. There is no other randomness to keep: fresh weights and patches are functions of the
 /// config's seed, and of `patches`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Progress {
-    format: u32,
     /// Steps made.
     pub steps: u64,
     /// Of these, the ones that moved the weights.
@@ -52,7 +60,6 @@ impl Progress {
     /// Nothing done yet, by so many processes.
     pub fn new(config: &Config, data: u64, processes: u64) -> Self {
         Self {
-            format: FORMAT,
             steps: 0,
             updates: 0,
             patches: 0,
@@ -66,13 +73,39 @@ impl Progress {
     }
 }
 
-/// Saves a run's state.
+/// Saves the state of a piece of work: tensors, and how far it is.
 ///
 /// # Errors
 /// Where the file cannot be written; the one that was there stays.
-pub fn save(path: &Path, trainer: &Trainer, progress: &Progress) -> Result<()> {
+pub fn save(path: &Path, tensors: &Tensors, progress: &impl Serialize) -> Result<()> {
+    let text = serde_json::to_string(&Versioned { format: FORMAT, progress })?;
+    write_tensors(path, tensors, &[(KEY, text)])
+}
+
+/// Reads what [`save`] wrote.
+///
+/// # Errors
+/// Where the file cannot be read or is none of ours; names it.
+pub fn load<P: DeserializeOwned>(path: &Path) -> Result<(Tensors, P)> {
+    let load = || -> Result<_> {
+        let tensors = read_tensors(path)?;
+        let bytes = fs::read(path)?;
+        let (_, header) = SafeTensors::read_metadata(&bytes)?;
+        let text = header.metadata().as_ref().and_then(|m| m.get(KEY)).context("it is a model, not the state of a run")?;
+        let Versioned { format, progress } = serde_json::from_str(text)?;
+        ensure!(format == FORMAT, "its format is {format}, this version reads {FORMAT}");
+        Ok((tensors, progress))
+    };
+    load().with_context(|| format!("state of a run {}", path.display()))
+}
+
+/// Writes tensors as fp32 safetensors with notes as metadata, by [`write_whole`].
+///
+/// # Errors
+/// Where the file cannot be written; the one that was there stays.
+pub fn write_tensors(path: &Path, tensors: &Tensors, notes: &[(&str, String)]) -> Result<()> {
     let mut data = vec![];
-    for (name, tensor) in trainer.state() {
+    for (name, tensor) in tensors {
         let tensor = tensor.f_to_device(Device::Cpu)?.f_to_kind(Kind::Float)?.f_contiguous()?;
         let mut bytes = vec![0; tensor.numel() * Kind::Float.elt_size_in_bytes()];
         tensor.f_copy_data_u8(&mut bytes, tensor.numel())?;
@@ -81,25 +114,8 @@ pub fn save(path: &Path, trainer: &Trainer, progress: &Progress) -> Result<()> {
     }
     let views = data.iter().map(|(name, shape, bytes)| Ok((name, TensorView::new(Dtype::F32, shape.clone(), bytes)?)));
     let views = views.collect::<Result<Vec<_>>>()?;
-    let metadata = HashMap::from([(KEY.to_owned(), serde_json::to_string(progress)?)]);
-    write_whole(path, &safetensors::serialize(views, Some(metadata))?)
-}
-
-/// Reads what [`save`] wrote.
-///
-/// # Errors
-/// Where the file cannot be read or is none of ours; names it.
-pub fn load(path: &Path) -> Result<(Tensors, Progress)> {
-    let load = || -> Result<_> {
-        let tensors = read_tensors(path)?;
-        let bytes = fs::read(path)?;
-        let (_, header) = SafeTensors::read_metadata(&bytes)?;
-        let text = header.metadata().as_ref().and_then(|m| m.get(KEY)).context("it is a model, not the state of a run")?;
-        let progress: Progress = serde_json::from_str(text)?;
-        ensure!(progress.format == FORMAT, "its format is {}, this version reads {FORMAT}", progress.format);
-        Ok((tensors, progress))
-    };
-    load().with_context(|| format!("state of a run {}", path.display()))
+    let notes = notes.iter().map(|(key, text)| ((*key).to_owned(), text.clone())).collect::<HashMap<_, _>>();
+    write_whole(path, &safetensors::serialize(views, Some(notes))?)
 }
 
 /// Writes a file that appears whole or not at all, even if the machine stops: under a temporary name, flushed to the disk, then renamed.
@@ -109,7 +125,8 @@ pub fn load(path: &Path) -> Result<(Tensors, Progress)> {
 pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
     let write = || -> Result<()> {
         let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let mut file = tempfile::Builder::new().prefix(".part-").tempfile_in(folder)?;
+        let readable = Permissions::from_mode(0o666); // but for what the umask takes away
+        let mut file = tempfile::Builder::new().prefix(".part-").permissions(readable).tempfile_in(folder)?;
         file.write_all(bytes)?;
         file.as_file().sync_all()?;
         file.persist(path)?;

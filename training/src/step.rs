@@ -116,7 +116,7 @@ impl Trainer {
         }
         network.skip_idle()?;
         ensure!(!trained.is_empty(), "all weights are frozen; nothing is left to train");
-        let ema = recipe.ema.map(|decay| Ema::new(decay, trained.iter().map(|(n, w)| (n.clone(), w.shallow_clone())))).transpose()?;
+        let ema = recipe.ema.map(|_| Ema::new(trained.iter().map(|(n, w)| (n.clone(), w.shallow_clone())))).transpose()?;
         let scale = (recipe.precision == Precision::Fp16).then(LossScale::default);
         Ok(Self { adam: Adam::new(trained)?, network, recipe, vgg, ema, scale, weights, steps: 0, skipped_in_a_row: 0, last_output: None })
     }
@@ -236,8 +236,8 @@ impl Trainer {
                 self.adam.scale_gradients(factor)?;
             }
             self.adam.step(rate)?;
-            if let Some(ema) = &mut self.ema {
-                ema.update(&self.weights)?;
+            if let (Some(ema), Some(decay)) = (&mut self.ema, self.recipe.ema) {
+                ema.update(&self.weights, decay)?;
             }
         }
         let names = sums.iter().skip(2).map(|(name, _)| name.clone());

@@ -175,7 +175,7 @@ impl Run<'_> {
             if finished || stop || due(saved_at, config.output.save_every) {
                 (progress.steps, progress.updates, progress.loss_scale) = (trainer.steps(), trainer.updates(), trainer.loss_scale());
                 if processes.is_first() {
-                    saved::save(&last, &trainer, &progress)?;
+                    saved::save(&last, &trainer.state(), &progress)?;
                 }
                 saved_at = trainer.steps();
             }
@@ -190,7 +190,7 @@ impl Run<'_> {
     }
 
     fn restore(&self, trainer: &mut Trainer, path: &Path) -> Result<Progress> {
-        let (tensors, mut progress) = saved::load(path)?;
+        let (tensors, mut progress) = saved::load::<Progress>(path)?;
         // What may change from session to session without making it another run.
         let free = |name: &String| {
             ["device", "data.root", "data.workers", "data.ahead", "loss.vgg", "optimiser.batch"].contains(&name.as_str())

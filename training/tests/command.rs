@@ -3,7 +3,11 @@
 mod common;
 
 use common::{clip, logged_steps, tiny_run, wait_for};
-use refvsr_train::{data::random::Random, saved, train::LAST};
+use refvsr_train::{
+    data::random::Random,
+    saved::{self, Progress},
+    train::LAST,
+};
 use std::{
     path::Path,
     process::{Command, Output, Stdio},
@@ -53,7 +57,7 @@ fn a_run_killed_at_any_moment_ends_where_an_undisturbed_one_does() {
         args
     };
     assert_success(&output(&args(&at("whole"))));
-    let (expected, progress) = saved::load(&at("whole").join(LAST)).unwrap();
+    let (expected, progress) = saved::load::<Progress>(&at("whole").join(LAST)).unwrap();
     assert_eq!((progress.steps, progress.patches), (STEPS, STEPS));
 
     let seed = seed();
@@ -73,7 +77,7 @@ fn a_run_killed_at_any_moment_ends_where_an_undisturbed_one_does() {
     assert_success(&output(&args(&run)));
     assert!(logged_steps(&run).len() > STEPS as usize, "some steps were made twice");
 
-    let (tensors, resumed) = saved::load(&run.join(LAST)).unwrap();
+    let (tensors, resumed) = saved::load::<Progress>(&run.join(LAST)).unwrap();
     assert_eq!(resumed, progress);
     assert_eq!(tensors.keys().collect::<Vec<_>>(), expected.keys().collect::<Vec<_>>());
     for (name, tensor) in &tensors {

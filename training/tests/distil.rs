@@ -10,8 +10,10 @@ use refvsr_train::{
     distil::{DistilOptions, Phase, distil},
     train::initial_network,
 };
-use std::{fs, path::Path};
+use std::{fs, path::Path, sync::atomic::AtomicBool};
 use tch::Device;
+
+static ON: AtomicBool = AtomicBool::new(false);
 
 fn options(folder: &Path) -> DistilOptions {
     DistilOptions {
@@ -36,7 +38,7 @@ fn features_come_nearer_and_training_starts_from_them() {
     fs::write(&options.weights[0], legacy(&basicvsr(1.0), None)).unwrap();
 
     let mut fits = vec![];
-    distil(&options, &ProgressBar::hidden(), |phase, fit| fits.push((phase, fit))).unwrap();
+    assert!(distil(&options, &ON, &ProgressBar::hidden(), |phase, fit| fits.push((phase, fit))).unwrap());
     assert_eq!(fits.iter().map(|(phase, _)| *phase).collect::<Vec<_>>(), [Phase::Before, Phase::Features, Phase::Pictures]);
     assert!(fits[1].1.features < 0.9 * fits[0].1.features, "{fits:?}");
     assert!(fits.iter().all(|(_, fit)| fit.psnr_basicvsr == fits[0].1.psnr_basicvsr && fit.psnr.is_finite()), "{fits:?}");
@@ -52,10 +54,38 @@ fn features_come_nearer_and_training_starts_from_them() {
 }
 
 #[test]
+fn work_stopped_after_every_step_ends_where_undisturbed_work_does() {
+    let folder = tempfile::tempdir().unwrap();
+    let whole = DistilOptions { feature_steps: 1, ..options(folder.path()) };
+    let stopped = DistilOptions { output: folder.path().join("stopped.safetensors"), ..whole.clone() };
+    for split in ["train", "valid"] {
+        clip(&whole.data, split, "a", 9, (320, 320));
+    }
+    fs::write(&whole.weights[0], legacy(&basicvsr(1.0), None)).unwrap();
+    let distil = |options: &DistilOptions, stop| distil(options, &AtomicBool::new(stop), &ProgressBar::hidden(), |_, _| ());
+    assert!(distil(&whole, false).unwrap());
+
+    let state = folder.path().join("stopped.state.safetensors");
+    for _ in 0..2 {
+        assert!(!distil(&stopped, true).unwrap());
+        assert!(state.exists() && !stopped.output.exists());
+    }
+    let other = format!("{:#}", distil(&DistilOptions { seed: 1, ..stopped.clone() }, false).unwrap_err());
+    assert!(other.contains("stopped.state.safetensors") && other.contains("other work"), "{other}");
+    assert!(distil(&stopped, false).unwrap() && !state.exists());
+
+    let (a, b) = (read_tensors(&whole.output).unwrap(), read_tensors(&stopped.output).unwrap());
+    assert_eq!(a.keys().collect::<Vec<_>>(), b.keys().collect::<Vec<_>>());
+    for (name, tensor) in &a {
+        assert!(tensor.equal(&b[name]), "{name} differs");
+    }
+}
+
+#[test]
 fn what_is_missing_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let options = options(folder.path());
-    let error = |options: &DistilOptions| format!("{:#}", distil(options, &ProgressBar::hidden(), |_, _| ()).unwrap_err());
+    let error = |options: &DistilOptions| format!("{:#}", distil(options, &ON, &ProgressBar::hidden(), |_, _| ()).unwrap_err());
     assert!(error(&options).contains("warm-start.safetensors"), "{}", error(&options));
     let mut broken = basicvsr(1.0);
     broken.remove("basicvsr.upconv1.weight");

@@ -4,7 +4,10 @@
 mod common;
 
 use common::{clip, logged_steps, tiny_run, wait_for};
-use refvsr_train::{saved, train::LAST};
+use refvsr_train::{
+    saved::{self, Progress},
+    train::LAST,
+};
 use std::{
     path::Path,
     process::{Command, Output, Stdio},
@@ -51,7 +54,7 @@ fn assert_success(output: &Output) {
 /// The largest difference between the states of two runs.
 #[track_caller]
 fn off(a: &Path, b: &Path) -> f64 {
-    let ((a, at), (b, bt)) = (saved::load(&a.join(LAST)).unwrap(), saved::load(&b.join(LAST)).unwrap());
+    let ((a, at), (b, bt)) = (saved::load::<Progress>(&a.join(LAST)).unwrap(), saved::load::<Progress>(&b.join(LAST)).unwrap());
     assert_eq!((at.steps, at.updates, at.patches), (bt.steps, bt.updates, bt.patches));
     assert_eq!(a.keys().collect::<Vec<_>>(), b.keys().collect::<Vec<_>>());
     a.iter().map(|(name, tensor)| (tensor - &b[name]).abs().max().double_value(&[])).fold(0.0, f64::max)
@@ -89,7 +92,7 @@ fn two_processes_train_as_one_does_with_twice_the_batch() {
     // mpirun passes this signal on.
     assert!(Command::new("kill").args(["-USR1", &child.id().to_string()]).status().unwrap().success());
     assert_success(&child.wait_with_output().unwrap());
-    let steps = saved::load(&stopped.join(LAST)).unwrap().1.steps;
+    let steps = saved::load::<Progress>(&stopped.join(LAST)).unwrap().1.steps;
     assert!((4..16).contains(&steps), "stopped after step {steps}");
     assert_success(&alone(&args(&stopped, "optimiser.batch=2")));
     let difference = off(&stopped, &one);

@@ -140,7 +140,7 @@ fn run(config: &Config, folder: &Path, source: &Scene, stop: &AtomicBool) -> Res
 }
 
 fn state(folder: &Path) -> Tensors {
-    saved::load(&folder.join(LAST)).unwrap().0
+    saved::load::<Progress>(&folder.join(LAST)).unwrap().0
 }
 
 fn assert_same(a: &Tensors, b: &Tensors) {
@@ -176,7 +176,7 @@ fn a_run_that_is_stopped_or_killed_ends_where_an_undisturbed_one_does() {
     let dying = Scene { dies_after: Some(7), ..Scene::new(&config, false) };
     let error = run(&config, &at("killed"), &dying, &NEVER).unwrap_err();
     assert!(format!("{error:#}").contains("the power is gone"), "{error:#}");
-    let saved = saved::load(&at("killed").join(LAST)).unwrap().1;
+    let saved = saved::load::<Progress>(&at("killed").join(LAST)).unwrap().1;
     assert_eq!((saved.steps, saved.patches), (4, 4));
     fs::write(at("killed").join(".part-abc"), b"half a file").unwrap();
     assert!(run(&config, &at("killed"), &Scene::new(&config, false), &NEVER).unwrap().finished);
@@ -222,7 +222,7 @@ fn losses_that_are_not_finite_are_skipped_then_end_the_run() {
     let message = format!("{:#}", run(&config, folder.path(), &spoilt, &NEVER).unwrap_err());
     assert!(message.contains("10 steps in a row") && message.contains(LAST), "{message}");
     // The good state is from before the last skipped steps, and whole.
-    let (tensors, progress) = saved::load(&folder.path().join(LAST)).unwrap();
+    let (tensors, progress) = saved::load::<Progress>(&folder.path().join(LAST)).unwrap();
     assert_eq!((progress.steps, progress.updates), (12, 4));
     assert!(tensors.values().all(|t| t.isfinite().all().int64_value(&[]) == 1));
 }
@@ -264,8 +264,8 @@ fn the_scale_of_the_loss_changes_no_update_and_is_kept() {
     let path = folder.path().join(LAST);
     let mut progress = Progress::new(&config, 7, 1);
     progress.loss_scale = scaled.loss_scale();
-    saved::save(&path, &scaled, &progress).unwrap();
-    let (state, progress) = saved::load(&path).unwrap();
+    saved::save(&path, &scaled.state(), &progress).unwrap();
+    let (state, progress) = saved::load::<Progress>(&path).unwrap();
     let mut resumed = trainer(&config, Precision::Fp16);
     resumed.restore(&state, scaled.steps(), scaled.updates(), progress.loss_scale).unwrap();
     assert_eq!(resumed.loss_scale(), scaled.loss_scale());

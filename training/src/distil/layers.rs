@@ -81,11 +81,7 @@ mod tests {
                 let _ = variable.g_add_scalar_(if open { 1.0 } else { 0.0 });
             });
         }
-        let mut weights: Tensors = network.weights().variables().into_iter().collect();
-        for (name, shape) in [("fusion", [64i64, 128, 1, 1]), ("upconv1", [256, 64, 3, 3])] {
-            weights.insert(format!("basicvsr.{name}.weight"), Tensor::zeros(shape, (Kind::Float, Device::Cpu)));
-            weights.insert(format!("basicvsr.{name}.bias"), Tensor::zeros([shape[0]], (Kind::Float, Device::Cpu)));
-        }
+        let weights = crate::distil::teacher_weights(&network);
         let lr = Tensor::rand([3, 3, 24, 32], (Kind::Float, Device::Cpu));
         let patch = ClipPatch {
             name: String::new(),

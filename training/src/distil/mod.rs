@@ -6,10 +6,14 @@
 
 mod clip;
 mod layers;
+mod pool;
+mod state;
 
 use self::{
     clip::Clip,
     layers::{joined, picture},
+    pool::Pool,
+    state::{Progress, set},
 };
 use crate::{
     adam::Adam,
@@ -17,7 +21,8 @@ use crate::{
     batch::Source,
     config::Config,
     data::{PatchOptions, Patches, Split, patches::Stage, random::Random},
-    fetch::save,
+    ema::Ema,
+    saved::write_tensors,
     schedule::{cosine, warming},
     train::initial_network,
 };
@@ -28,8 +33,14 @@ use refvsr::{
     device::DeviceChoice,
     metrics,
 };
-use std::{collections::VecDeque, fs, path::PathBuf};
-use tch::{Kind, Reduction};
+use serde::{Deserialize, Serialize};
+use std::{
+    fs,
+    io::{Write, stderr},
+    path::PathBuf,
+    sync::atomic::{AtomicBool, Ordering},
+};
+use tch::{Kind, Reduction, Tensor};
 
 /// Layers that are fitted to features.
 const MIDDLE: [&str; 5] = ["upsample1.", "feat_fusion2_1.", "fusion_UP.", "feat_fusion_BWFW.", "feat_decoder_BWFW."];
@@ -40,9 +51,8 @@ const LAST: [&str; 3] = ["upsample2.", "conv_hr.", "conv_last."];
 const PATCH: usize = 40;
 /// Frames of a clip patch. Those at its ends are learnt from as well: clips have ends.
 const FRAMES: usize = 9;
-/// Clip patches to draw from at a time, and the steps after which the oldest gives way to a new one.
-const POOL: usize = 24;
-const RENEW: u64 = 18;
+/// Steps after which the oldest clip patch gives way to a new one.
+const RENEW: u64 = 10;
 /// Clip patches of valid/ to judge by.
 const HELD_OUT: usize = 2;
 /// Differences of pictures count by their squares, which PSNR goes by, up to this one, and by themselves from there on: rare large ones, squared, unsettle batches of one.
@@ -50,6 +60,10 @@ const SQUARE_BELOW: f64 = 0.02;
 /// As in the config: batches of one, weights that are good already, rare large gradients.
 const WARMUP: u64 = 100;
 const CLIP_NORM: f64 = 1.0;
+/// Share of the rate that a phase ends with: not nothing, as a mean of many weights is kept, which is the better the more they differ.
+const LAST_RATE: f64 = 0.2;
+/// Steps after which the state is saved: what a crash can cost at most.
+const SAVE_EVERY: u64 = 100;
 
 /// Fits the layers behind the trunks to BasicVSR's, where fetch-weights could only bring them near: first to its features, then to pictures.
 ///
@@ -100,7 +114,7 @@ impl std::fmt::Display for Fit {
 }
 
 /// How far the work is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Phase {
     /// Nothing is fitted yet.
     Before,
@@ -120,79 +134,60 @@ impl std::fmt::Display for Phase {
     }
 }
 
-/// Fits; the layers before, after the features and in the end, as `each` gets to know. Writes the output file.
+/// Fits; the layers before, after the features and in the end, as `each` gets to know. Writes the output file; until then its state lies beside it, from which the
+/// same call goes on to the same weights. Whether it came to the end: it leaves with its state saved when `stop` becomes true.
 ///
 /// # Errors
 /// Where files are missing or do not fit.
-pub fn distil(options: &DistilOptions, progress: &ProgressBar, mut each: impl FnMut(Phase, Fit)) -> Result<()> {
-    let device = options.device.parse::<DeviceChoice>()?.resolve()?;
+pub fn distil(options: &DistilOptions, stop: &AtomicBool, progress: &ProgressBar, mut each: impl FnMut(Phase, Fit)) -> Result<bool> {
     if let Some(folder) = options.output.parent() {
         fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
     }
-    let mut config = Config::load("default", &[])?;
-    config.start.weights.clone_from(&options.weights);
-    let network = initial_network(&config, device)?;
-    let first = options.weights.first().context("--weights: at least one file")?;
-    let teacher = BasicVsr::new(&read_tensors(first)?, device).with_context(|| first.display().to_string())?;
-    let names = |prefixes: &[&str]| {
-        let of = |name: &String| prefixes.iter().any(|p| name.starts_with(p));
-        network.weights().variables().into_iter().filter(|(name, _)| of(name)).collect::<Tensors>()
-    };
-    let (middle, all) = (names(&MIDDLE), names(&[&MIDDLE[..], &LAST].concat()));
-    for (_, variable) in network.weights().variables() {
-        let _ = variable.set_requires_grad(false);
+    let Given { teacher, middle, all, patches, held_out } = Given::new(options)?;
+    let state = options.output.with_extension("state.safetensors");
+    let mut at = Progress::new(options, patches.fingerprint());
+    let mut saved = None;
+    if state.exists() {
+        let (tensors, there) = at.load(&state)?;
+        set(&all, &tensors).with_context(|| state.display().to_string())?;
+        (at, saved) = (there, Some(tensors));
     }
-
-    let open = |split| {
-        Patches::open(PatchOptions {
-            root: options.data.clone(),
-            split,
-            stage: Stage::Pretrain { scale: 4 },
-            patch: PATCH,
-            frames: FRAMES,
-            augment: split == Split::Train,
-            seed: options.seed,
-            workers: 1,
-            ahead: 2,
-            stride: 1,
-        })
-    };
-    let held_out = open(Split::Valid)?.start(0)?.take(HELD_OUT).map(|p| Clip::new(&teacher, &p?)).collect::<Result<Vec<_>>>()?;
-    let mut patches = open(Split::Train)?.start(0)?;
-    let mut next = |share: f64| -> Result<Clip> {
-        let patch = patches.next().context("the training data have come to an end")??;
-        Clip::new(&teacher, &Clip::stretched(patch, share)?)
-    };
+    let mut pool = Pool::after(at.patches, &patches, &teacher, options.seed)?;
 
     progress.set_style(ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len} steps, {eta} left")?);
     progress.set_length(options.feature_steps + options.picture_steps);
-    let mut random = Random::new(options.seed, 1, 0);
-    let mut pool: VecDeque<Clip> = VecDeque::new();
-    each(Phase::Before, judge(&all, &teacher, &held_out)?);
+    if saved.is_none() {
+        each(Phase::Before, judge(&all, &teacher, &held_out)?);
+    }
     let phases = [
         (Phase::Features, &middle, options.feature_steps, options.rate),
         (Phase::Pictures, &all, options.picture_steps, 0.3 * options.rate),
     ];
     for (phase, trained, steps, rate) in phases.into_iter().filter(|(_, _, steps, _)| *steps > 0) {
+        if saved.is_some() && at.phase != phase {
+            progress.inc(steps); // made before
+            continue;
+        }
         let mut adam = Adam::new(trained.iter().map(|(name, t)| (name.clone(), t.set_requires_grad(true))))?;
-        for step in 0..steps {
-            if pool.len() < POOL || step % RENEW == 0 {
-                pool.truncate(POOL - 1);
-                pool.push_front(next(random.below(101) as f64 / 100.0)?);
+        let mut average = Ema::new(trained.iter().map(|(name, t)| (name.clone(), t.shallow_clone())))?;
+        let made = match saved.take() {
+            Some(tensors) => {
+                adam.restore(&tensors, at.steps).and_then(|()| average.restore(&tensors)).with_context(|| state.display().to_string())?;
+                let notice = format!("going on after step {} of {phase}, from {}", at.steps, state.display());
+                progress.suspend(|| drop(writeln!(stderr(), "{notice}")));
+                at.steps
             }
-            // The more detailed of two.
-            let [one, other] = [(); 2].map(|()| &pool[random.below(pool.len() as u64) as usize]);
-            let clip = if one.detail > other.detail { one } else { other };
+            None => 0,
+        };
+        progress.inc(made);
+        for step in made..steps {
+            if !pool.is_full() || step % RENEW == 0 {
+                pool.renew()?;
+            }
+            let mut random = Random::new(options.seed, phase as u64 + 1, step);
+            let clip = pool.draw(&mut random);
             let i = random.below(clip.len() as u64) as usize;
-            let features = joined(&all, clip, i)?;
-            let loss = if phase == Phase::Features {
-                // A hundredth is about their variance.
-                let [backward, forward] = clip.features(i);
-                let wanted = tch::no_grad(|| teacher.fused(backward, forward))?;
-                features.f_sub(&wanted)?.f_square()?.f_mean(None)?.f_mul_scalar(100.0)?
-            } else {
-                picture(&all, &features, &clip.lr[i])?.f_smooth_l1_loss(&clip.hr[i], Reduction::Mean, SQUARE_BELOW)?
-            };
+            let loss = loss(phase, &all, &teacher, clip, i)?;
             adam.zero_grad();
             loss.f_backward()?;
             let norm = adam.gradient_norm()?.f_double_value(&[])?;
@@ -200,19 +195,94 @@ pub fn distil(options: &DistilOptions, progress: &ProgressBar, mut each: impl Fn
             if norm > CLIP_NORM {
                 adam.scale_gradients(CLIP_NORM / norm)?;
             }
-            adam.step(cosine(step, steps, rate, rate / 100.0) * warming(step, WARMUP))?;
+            adam.step(cosine(step, steps, rate, LAST_RATE * rate) * warming(step, WARMUP))?;
+            // The mean of the weights of the second half.
+            if let n @ 1.. = (step + 1).saturating_sub(steps / 2) {
+                average.update(trained, 1.0 - 1.0 / n as f64)?;
+            }
             if step % 20 == 0 {
                 progress.set_message(format!("{phase}, loss {:.4}", loss.f_double_value(&[])?));
             }
             progress.inc(1);
+            let stop = stop.load(Ordering::Relaxed);
+            if stop || (step + 1) % SAVE_EVERY == 0 {
+                (at.phase, at.steps, at.patches) = (phase, step + 1, pool.taken());
+                at.save(&state, &all, &adam, &average)?;
+            }
+            if stop {
+                return Ok(false);
+            }
         }
+        set(trained, average.averages())?;
         each(phase, judge(&all, &teacher, &held_out)?);
     }
-    let notes = [("made by", "refvsr-train distil".to_owned()), ("from", first.display().to_string())];
-    save(&options.output, &all.into_iter().map(|(name, t)| (name, t.detach())).collect(), &notes)
+    let notes = [("made by", "refvsr-train distil".to_owned()), ("from", options.weights[0].display().to_string())];
+    write_tensors(&options.output, &all, &notes)?;
+    if state.exists() {
+        fs::remove_file(&state).with_context(|| state.display().to_string())?;
+    }
+    Ok(true)
 }
 
-fn judge(weights: &Tensors, teacher: &BasicVsr, clips: &[Clip]) -> Result<Fit> {
+/// What the work is done with.
+struct Given {
+    teacher: BasicVsr,
+    /// The layers fitted to features; all that are fitted.
+    middle: Tensors,
+    all: Tensors,
+    patches: Patches,
+    held_out: Patches,
+}
+
+impl Given {
+    fn new(options: &DistilOptions) -> Result<Self> {
+        let device = options.device.parse::<DeviceChoice>()?.resolve()?;
+        let mut config = Config::load("default", &[])?;
+        config.start.weights.clone_from(&options.weights);
+        let network = initial_network(&config, device)?;
+        let first = options.weights.first().context("--weights: at least one file")?;
+        let teacher = BasicVsr::new(&read_tensors(first)?, device).with_context(|| first.display().to_string())?;
+        let names = |prefixes: &[&str]| {
+            let of = |name: &String| prefixes.iter().any(|p| name.starts_with(p));
+            network.weights().variables().into_iter().filter(|(name, _)| of(name)).collect::<Tensors>()
+        };
+        let (middle, all) = (names(&MIDDLE), names(&[&MIDDLE[..], &LAST].concat()));
+        for (_, variable) in network.weights().variables() {
+            let _ = variable.set_requires_grad(false);
+        }
+
+        let open = |split| {
+            Patches::open(PatchOptions {
+                root: options.data.clone(),
+                split,
+                stage: Stage::Pretrain { scale: 4 },
+                patch: PATCH,
+                frames: FRAMES,
+                augment: split == Split::Train,
+                seed: options.seed,
+                workers: 1,
+                ahead: 2,
+                stride: 1,
+            })
+        };
+        Ok(Self { teacher, middle, all, patches: open(Split::Train)?, held_out: open(Split::Valid)? })
+    }
+}
+
+/// How far frame `i` is from what the phase fits.
+fn loss(phase: Phase, weights: &Tensors, teacher: &BasicVsr, clip: &Clip, i: usize) -> Result<Tensor> {
+    let features = joined(weights, clip, i)?;
+    if phase == Phase::Pictures {
+        return Ok(picture(weights, &features, &clip.lr[i])?.f_smooth_l1_loss(&clip.hr[i], Reduction::Mean, SQUARE_BELOW)?);
+    }
+    // A hundredth is about their variance.
+    let [backward, forward] = clip.features(i);
+    let wanted = tch::no_grad(|| teacher.fused(backward, forward))?;
+    Ok(features.f_sub(&wanted)?.f_square()?.f_mean(None)?.f_mul_scalar(100.0)?)
+}
+
+fn judge(weights: &Tensors, teacher: &BasicVsr, held_out: &Patches) -> Result<Fit> {
+    let clips = held_out.start(0)?.take(HELD_OUT).map(|patch| Clip::new(teacher, &patch?)).collect::<Result<Vec<_>>>()?;
     tch::no_grad(|| {
         let (mut error, mut variance, mut psnr, mut theirs) = (0.0, 0.0, 0.0, 0.0);
         for (clip, i) in clips.iter().flat_map(|clip| (0..clip.len()).map(move |i| (clip, i))) {
@@ -227,4 +297,15 @@ fn judge(weights: &Tensors, teacher: &BasicVsr, clips: &[Clip]) -> Result<Fit> {
         let n = clips.iter().map(Clip::len).sum::<usize>() as f64;
         Ok(Fit { features: error / variance, psnr: psnr / n, psnr_basicvsr: theirs / n })
     })
+}
+
+/// What BasicVSR is made of, for tests: a network's weights, and nothing in the layers that only BasicVSR has.
+#[cfg(test)]
+fn teacher_weights(network: &refvsr::Network) -> Tensors {
+    let mut weights: Tensors = network.weights().variables().into_iter().collect();
+    for (name, shape) in [("fusion", [64i64, 128, 1, 1]), ("upconv1", [256, 64, 3, 3])] {
+        weights.insert(format!("basicvsr.{name}.weight"), Tensor::zeros(shape, (Kind::Float, tch::Device::Cpu)));
+        weights.insert(format!("basicvsr.{name}.bias"), Tensor::zeros([shape[0]], (Kind::Float, tch::Device::Cpu)));
+    }
+    weights
 }

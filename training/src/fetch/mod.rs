@@ -5,17 +5,15 @@ pub mod head;
 pub mod package;
 pub mod reference;
 
+use crate::saved::write_tensors;
 use anyhow::{Context, Result};
 use package::Package;
 use refvsr::checkpoint::{Tensors, read_tensors};
-use safetensors::{Dtype, tensor::TensorView};
 use std::{
-    collections::{BTreeMap, HashMap},
     env, fs,
     io::Write,
     path::{Path, PathBuf},
 };
-use tch::Kind;
 
 /// The file with everything a network is started from: SPyNet, both trunks, the end of the network, and the first layers of the matching.
 pub const WARM_START: &str = "warm-start.safetensors";
@@ -160,11 +158,11 @@ pub fn fetch(options: &FetchOptions, out: &mut dyn Write) -> Result<(PathBuf, Pa
 
     let (warm_start, vgg_file) = (output.join(WARM_START), output.join(VGG19));
     let vgg_notes = [("vgg19 from", vgg.from.clone()), ("vgg19 licence", vgg.licence.clone()), ("vgg19 conversion", conversion.into())];
-    save(&vgg_file, &layers, &vgg_notes)?;
+    write_tensors(&vgg_file, &layers, &vgg_notes)?;
     let mut notes = vgg_notes.to_vec();
     notes.extend([("basicvsr from", basicvsr.from.clone()), ("basicvsr licence", basicvsr.licence.clone())]);
     notes.extend([("spynet from", flow_from.from.clone()), ("spynet licence", flow_from.licence.clone())]);
-    save(&warm_start, &start, &notes)?;
+    write_tensors(&warm_start, &start, &notes)?;
 
     for (what, origin) in [("VGG19", &vgg), ("BasicVSR", &basicvsr), ("SPyNet", flow_from)] {
         writeln!(out, "{what}: {}\n  licence: {}", origin.from, origin.licence)?;
@@ -172,22 +170,4 @@ pub fn fetch(options: &FetchOptions, out: &mut dyn Write) -> Result<(PathBuf, Pa
     writeln!(out, "VGG19 was converted: {conversion}")?;
     writeln!(out, "{}: {} tensors\n{}: {} tensors", warm_start.display(), start.len(), vgg_file.display(), layers.len())?;
     Ok((warm_start, vgg_file))
-}
-
-/// Saves tensors as fp32 safetensors with notes as metadata; whole or not at all.
-pub(crate) fn save(path: &Path, tensors: &Tensors, notes: &[(&str, String)]) -> Result<()> {
-    let mut data = BTreeMap::new();
-    for (name, tensor) in tensors {
-        let tensor = tensor.f_to_kind(Kind::Float)?.f_contiguous()?;
-        let mut bytes = vec![0; tensor.numel() * 4];
-        tensor.f_copy_data_u8(&mut bytes, tensor.numel())?;
-        let shape: Vec<usize> = tensor.size().into_iter().map(|d| d as usize).collect();
-        data.insert(name, (shape, bytes));
-    }
-    let views = data.iter().map(|(name, (shape, bytes))| Ok((name, TensorView::new(Dtype::F32, shape.clone(), bytes)?)));
-    let views = views.collect::<Result<Vec<_>>>()?;
-    let notes: HashMap<String, String> = notes.iter().map(|(k, v)| ((*k).to_owned(), v.clone())).collect();
-    let part = path.with_extension("part");
-    let write = || Ok::<_, anyhow::Error>(fs::write(&part, safetensors::serialize(views, Some(notes))?)?);
-    write().and_then(|()| Ok(fs::rename(&part, path)?)).with_context(|| format!("writing {}", path.display()))
 }
