@@ -139,6 +139,48 @@ fn the_lenses_look_where_they_should() {
     }
 }
 
+/// Where `b` lies against `a` (whole pixels, to the right), by the least difference.
+fn moved(a: &tch::Tensor, b: &tch::Tensor) -> i64 {
+    let (h, w) = (a.size()[2], a.size()[3]);
+    let off =
+        |x: i64| (a.narrow(3, 8, w - 16) - b.narrow(3, 8 + x, w - 16)).narrow(2, 4, h - 8).abs().mean(tch::Kind::Double).double_value(&[]);
+    (-8..=8).min_by(|&x, &y| off(x).total_cmp(&off(y))).unwrap()
+}
+
+#[test]
+fn parallax_moves_places_by_unlike_amounts() {
+    let folder = tempfile::tempdir().unwrap();
+    let photo = folder.path().join("photo.png");
+    let random = |x: u32, y: u32| (x / 2 * 7919 + y / 2 * 104_729).wrapping_mul(2_654_435_761) >> 24;
+    image::RgbImage::from_fn(600, 400, |x, y| image::Rgb([random(x, y) as u8; 3])).save(&photo).unwrap();
+    let moves = |parallax: f64, name: &str| {
+        let out = folder.path().join(name);
+        let wanted = SynthesizeOptions {
+            frames: 8,
+            size: Some((296, 200)),
+            view: Some(1.0),
+            motion: Some(0.0),
+            difference: 0.0,
+            parallax,
+            ..options(vec![photo.clone()], &out)
+        };
+        run(&wanted).unwrap();
+        let tree = Tree::open(&out, Split::Train, &[(Density::Hr, Lens::Ultrawide)]).unwrap();
+        let read =
+            |n| png::read(&tree.frame(Density::Hr, Lens::Ultrawide, &tree.clips[0].name, n)).unwrap().to_tensor().unwrap().unsqueeze(0);
+        let (first, last) = (read(0), read(7));
+        let place = |x: i64, y: i64| {
+            let part = |t: &tch::Tensor| t.narrow(2, y, 32).narrow(3, x, 40);
+            moved(&part(&first), &part(&last))
+        };
+        (0..5).flat_map(|row| (0..6).map(move |column| (8 + 40 * column, 4 + 40 * row))).map(|(x, y)| place(x, y)).collect::<Vec<_>>()
+    };
+    let flat = moves(0.0, "flat");
+    assert!(flat.iter().all(|&m| m == 0), "{flat:?}");
+    let deep = moves(3.0, "deep");
+    assert!(deep.iter().max().unwrap() - deep.iter().min().unwrap() >= 2, "{deep:?}");
+}
+
 fn video(path: &Path, pipeline: &str) {
     let status = Command::new("gst-launch-1.0")
         .arg("-q")

@@ -29,14 +29,20 @@ pub struct Amounts {
 
 /// A slow vibration.
 #[derive(Debug, Clone, Copy)]
-struct Wave {
+pub struct Wave {
     amplitude: f64,
     hertz: f64,
     phase: f64,
 }
 
 impl Wave {
-    fn at(self, frame: f64) -> f64 {
+    /// Draws one: of an amplitude up to the given one and a frequency in a range (hertz).
+    pub fn draw(random: &mut Random, amplitude: f64, low: f64, high: f64) -> Self {
+        Self { amplitude: amplitude * random.between(0.3, 1.0), hertz: random.between(low, high), phase: random.between(0.0, TAU) }
+    }
+
+    /// Its value at a frame.
+    pub fn at(self, frame: f64) -> f64 {
         self.amplitude * (TAU * self.hertz * frame / RATE + self.phase).sin()
     }
 }
@@ -61,11 +67,7 @@ impl Path {
     /// picture; what is left is room to move in.
     pub fn draw(random: &mut Random, source: (usize, usize), frame: (usize, usize), frames: usize, view: f64, amounts: Amounts) -> Self {
         let m = amounts.motion;
-        let mut wave = |amplitude: f64, low: f64, high: f64| Wave {
-            amplitude: amplitude * m * random.between(0.3, 1.0),
-            hertz: random.between(low, high),
-            phase: random.between(0.0, TAU),
-        };
+        let mut wave = |amplitude: f64, low: f64, high: f64| Wave::draw(random, amplitude * m, low, high);
         let mut axis = || [wave(0.004, 0.3, 1.0), wave(0.0015, 1.0, 4.0), wave(0.0004, 4.0, 10.0)];
         let shake = [axis(), axis()];
         let twist = [wave(0.004, 0.3, 1.5), wave(0.0008, 2.0, 6.0)];

@@ -3,6 +3,7 @@
 pub mod camera;
 pub mod clip;
 pub mod reduce;
+pub mod relief;
 pub mod render;
 pub mod source;
 
@@ -18,6 +19,7 @@ use anyhow::{Context, Result, ensure};
 use camera::{Amounts, Character, Path as CameraPath};
 use clip::ClipWriter;
 use indicatif::{ProgressBar, ProgressStyle};
+use relief::Relief;
 use render::Scene;
 use serde::Serialize;
 use source::{Video, is_photo, photo};
@@ -27,7 +29,7 @@ use std::path::{Path, PathBuf};
 ///
 /// Photos are filmed by a virtual camera that pans, zooms, turns and shakes; videos bring their own motion. The ultra-wide lens (30 mm) sees most of the
 /// picture, the wide one (59 mm) its middle half, the tele one (147 mm) its middle fifth, each a little out of line and with its own exposure, white
-/// balance, blur and noise. LRx2 and LRx4 are reduced as MATLAB's imresize does it (antialiased bicubic).
+/// balance, blur and noise; with --parallax the picture gets depth. LRx2 and LRx4 are reduced as MATLAB's imresize does it (antialiased bicubic).
 ///
 /// The same sources, options and seed give the same files. A clip that is there already is left alone, so an interrupted run is simply started again.
 /// Beside the clips, {train,valid,test}/sources/CLIP.json names the source, its licence, and all that was drawn.
@@ -63,6 +65,9 @@ pub struct SynthesizeOptions {
     /// How much the lenses differ: 1 as a phone's, 0 not at all.
     #[arg(long, default_value_t = 1.0)]
     pub difference: f64,
+    /// How deep the scene is: 1 as a room before a hand-held phone, 0 flat. What is near then moves more than what is far, and in each lens lies elsewhere.
+    #[arg(long, default_value_t = 0.0)]
+    pub parallax: f64,
     /// How unlike two frames of a video must be for a cut (mean difference of brightness, 0 to 1). No clip goes over a cut.
     #[arg(long, default_value_t = 0.12)]
     pub cut: f64,
@@ -97,6 +102,13 @@ struct Recipe {
     size: (usize, usize),
     view: f64,
     amounts: Amounts,
+    /// Not in the records of flat scenes.
+    #[serde(skip_serializing_if = "is_zero")]
+    parallax: f64,
+}
+
+fn is_zero(value: &f64) -> bool {
+    *value == 0.0
 }
 
 /// Makes clips from all sources. How many were made, and how many were there already.
@@ -105,9 +117,12 @@ struct Recipe {
 /// Where a source cannot be read or is too small, or files cannot be written.
 pub fn synthesize(options: &SynthesizeOptions, progress: &ProgressBar) -> Result<(usize, usize)> {
     ensure!(options.frames >= 1, "clips of 0 frames were asked for");
-    for (name, value, most) in
-        [("--view", options.view, 1.0), ("--motion", options.motion, 10.0), ("--difference", Some(options.difference), 10.0)]
-    {
+    for (name, value, most) in [
+        ("--view", options.view, 1.0),
+        ("--motion", options.motion, 10.0),
+        ("--difference", Some(options.difference), 10.0),
+        ("--parallax", Some(options.parallax), 3.0),
+    ] {
         let good = value.is_none_or(|v| (0.0..=most).contains(&v) && (v > 0.0 || name != "--view"));
         ensure!(good, "{name} is {}; 0 to {most} expected", value.unwrap_or_default());
     }
@@ -276,6 +291,7 @@ impl Made<'_> {
             size,
             view,
             amounts: Amounts { motion: options.motion.unwrap_or(motion), difference: options.difference },
+            parallax: options.parallax,
         })
     }
 
@@ -300,7 +316,9 @@ impl Made<'_> {
             self.kept += 1;
             return Ok(None);
         };
-        Ok(Some(Clip { writer, way, lenses, noise: random.bits(), recipe }))
+        let noise = random.bits();
+        let relief = (recipe.parallax > 0.0).then(|| Relief::draw(&mut random, recipe.parallax));
+        Ok(Some(Clip { writer, way, lenses, noise, relief, recipe }))
     }
 }
 
@@ -310,6 +328,7 @@ struct Clip {
     way: CameraPath,
     lenses: [Character; 3],
     noise: u64,
+    relief: Option<Relief>,
     recipe: Recipe,
 }
 
@@ -318,8 +337,11 @@ impl Clip {
         let (width, height) = self.recipe.size;
         let main = self.way.at(frame);
         let share = frame as f64 / self.recipe.frames.max(2) as f64;
+        let depth = self.relief.as_ref().map(Relief::depth).transpose()?;
         for (n, lens) in self.lenses.iter().enumerate() {
-            let seen = scene.view(lens.view(main, width, share), width, height)?;
+            let shift = |relief: &Relief| relief.shift(lens.lens, frame).map(|share| share * width as f64 * main.scale);
+            let depth = depth.as_ref().zip(self.relief.as_ref().map(shift));
+            let seen = scene.view(lens.view(main, width, share), width, height, depth)?;
             let mut random = Random::new(self.noise, n as u64, frame as u64);
             let picture = render::expose(&render::develop(&seen, lens)?, lens, &mut random)?;
             self.writer.frame(lens.lens, frame, picture)?;

@@ -14,6 +14,7 @@ pub struct Scene {
 }
 
 const BICUBIC: i64 = 2;
+const BORDER: i64 = 1;
 const REFLECTION: i64 = 2;
 
 impl Scene {
@@ -25,14 +26,14 @@ impl Scene {
         Ok(Self { full: picture.to_tensor()?.f_unsqueeze(0)?, reduced: HashMap::new() })
     }
 
-    /// What a view shows, as `[1, 3, height, width]` in \[0, 1\].
+    /// What a view shows, as `[1, 3, height, width]` in \[0, 1\]. Where there is `depth` (a map over the whole source, -1 to 1) what lies at 1 is moved by so many source pixels.
     ///
     /// Each pixel is the mean over its area, as on a sensor: where a pixel covers more than one of the source's, the source is first reduced (antialiased,
     /// in steps of the square root of 2) until it covers less than 2 x 2, then four samples are taken and averaged.
     ///
     /// # Errors
     /// Where memory runs out.
-    pub fn view(&mut self, view: View, width: usize, height: usize) -> Result<Tensor> {
+    pub fn view(&mut self, view: View, width: usize, height: usize, depth: Option<(&Tensor, [f64; 2])>) -> Result<Tensor> {
         let level = ((2.0 * view.scale.log2()).floor() as i32 - 1).max(0);
         let (full_h, full_w) = (self.full.size()[2], self.full.size()[3]);
         if level > 0 && !self.reduced.contains_key(&level) {
@@ -49,7 +50,13 @@ impl Scene {
             [w * cos / sw, -h * sin / sw, 2.0 * view.centre[0] / sw - 1.0, w * sin / sh, h * cos / sh, 2.0 * view.centre[1] / sh - 1.0];
         let matrix = Tensor::f_from_slice(&matrix)?.f_to_kind(Kind::Float)?.f_view([1, 2, 3])?;
         let size = [1, 3, height as i64 * samples, width as i64 * samples];
-        let grid = Tensor::f_affine_grid_generator(&matrix, size, false)?;
+        let mut grid = Tensor::f_affine_grid_generator(&matrix, size, false)?;
+        if let Some((depth, moved)) = depth {
+            // To find a thing that has moved one has to look where it was.
+            let depth = depth.f_grid_sampler(&grid, BICUBIC, BORDER, false)?.f_permute([0, 2, 3, 1])?;
+            let moved = Tensor::f_from_slice(&[2.0 * moved[0] / sw, 2.0 * moved[1] / sh])?.f_to_kind(Kind::Float)?;
+            grid = grid.f_sub(&depth.f_mul(&moved)?)?;
+        }
         let sampled = source.f_grid_sampler(&grid, BICUBIC, REFLECTION, false)?.f_clamp(0.0, 1.0)?;
         if samples == 1 {
             return Ok(sampled);
@@ -100,4 +107,30 @@ pub fn expose(picture: &Tensor, lens: &Character, random: &mut Random) -> Result
     }
     let size = interleaved.size();
     Ok(Picture { width: size[1] as usize, height: size[0] as usize, data })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tch::Device;
+
+    #[test]
+    fn what_is_near_moves_against_what_is_far() {
+        const SIDE: usize = 64;
+        let data: Vec<u8> = (0..SIDE * SIDE * 3).map(|i| (128.0 + 90.0 * ((i % 191) as f64 / 9.0).sin()) as u8).collect();
+        let mut scene = Scene::new(&Picture { width: SIDE, height: SIDE, data }).unwrap();
+        // Far on the left third, near on the right one.
+        let depth = Tensor::from_slice(&[-1f32, -1.0, -1.0, 1.0, 1.0, 1.0]).view([1, 1, 1, 6]);
+        let view = |x: f64, y: f64| View { centre: [32.0 + x, 32.0 + y], scale: 1.0, angle: 0.0 };
+        let seen = scene.view(view(0.0, 0.0), SIDE, SIDE, Some((&depth, [3.0, -2.0]))).unwrap();
+        for (columns, x, y) in [(8, 3.0, -2.0), (48, -3.0, 2.0)] {
+            let moved = scene.view(view(x, y), SIDE, SIDE, None).unwrap();
+            let part = |t: &Tensor| t.narrow(2, 8, 48).narrow(3, columns, 8);
+            let off = (part(&seen) - part(&moved)).abs().max().double_value(&[]);
+            assert!(off < 0.01, "{off} at column {columns}");
+        }
+        let flat = Tensor::zeros([1, 1, 2, 2], (Kind::Float, Device::Cpu));
+        let plain = scene.view(view(0.4, 0.0), SIDE, SIDE, None).unwrap();
+        assert!(scene.view(view(0.4, 0.0), SIDE, SIDE, Some((&flat, [3.0, 3.0]))).unwrap().equal(&plain));
+    }
 }
