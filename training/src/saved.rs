@@ -91,12 +91,12 @@ pub fn load<P: DeserializeOwned>(path: &Path) -> Result<(Tensors, P)> {
         let tensors = read_tensors(path)?;
         let bytes = fs::read(path)?;
         let (_, header) = SafeTensors::read_metadata(&bytes)?;
-        let text = header.metadata().as_ref().and_then(|m| m.get(KEY)).context("it is a model, not the state of a run")?;
+        let text = header.metadata().as_ref().and_then(|m| m.get(KEY)).context("it is a model, not a saved state")?;
         let Versioned { format, progress } = serde_json::from_str(text)?;
         ensure!(format == FORMAT, "its format is {format}, this version reads {FORMAT}");
         Ok((tensors, progress))
     };
-    load().with_context(|| format!("state of a run {}", path.display()))
+    load().with_context(|| format!("saved state {}", path.display()))
 }
 
 /// Writes tensors as fp32 safetensors with notes as metadata, by [`write_whole`].

@@ -13,7 +13,7 @@ use refvsr_train::{
 use std::{fs, path::Path, sync::atomic::AtomicBool};
 use tch::Device;
 
-static ON: AtomicBool = AtomicBool::new(false);
+static NEVER: AtomicBool = AtomicBool::new(false);
 
 fn options(folder: &Path) -> DistilOptions {
     DistilOptions {
@@ -38,7 +38,7 @@ fn features_come_nearer_and_training_starts_from_them() {
     fs::write(&options.weights[0], legacy(&basicvsr(1.0), None)).unwrap();
 
     let mut fits = vec![];
-    assert!(distil(&options, &ON, &ProgressBar::hidden(), |phase, fit| fits.push((phase, fit))).unwrap());
+    assert!(distil(&options, &NEVER, &ProgressBar::hidden(), |phase, fit| fits.push((phase, fit))).unwrap());
     assert_eq!(fits.iter().map(|(phase, _)| *phase).collect::<Vec<_>>(), [Phase::Before, Phase::Features, Phase::Pictures]);
     assert!(fits[1].1.features < 0.9 * fits[0].1.features, "{fits:?}");
     assert!(fits.iter().all(|(_, fit)| fit.psnr_basicvsr == fits[0].1.psnr_basicvsr && fit.psnr.is_finite()), "{fits:?}");
@@ -65,13 +65,13 @@ fn work_stopped_after_every_step_ends_where_undisturbed_work_does() {
     let distil = |options: &DistilOptions, stop| distil(options, &AtomicBool::new(stop), &ProgressBar::hidden(), |_, _| ());
     assert!(distil(&whole, false).unwrap());
 
-    let state = folder.path().join("stopped.state.safetensors");
+    let state = folder.path().join("stopped.safetensors.state");
     for _ in 0..2 {
         assert!(!distil(&stopped, true).unwrap());
         assert!(state.exists() && !stopped.output.exists());
     }
     let other = format!("{:#}", distil(&DistilOptions { seed: 1, ..stopped.clone() }, false).unwrap_err());
-    assert!(other.contains("stopped.state.safetensors") && other.contains("other work"), "{other}");
+    assert!(other.contains("stopped.safetensors.state") && other.contains("other work"), "{other}");
     assert!(distil(&stopped, false).unwrap() && !state.exists());
 
     let (a, b) = (read_tensors(&whole.output).unwrap(), read_tensors(&stopped.output).unwrap());
@@ -85,7 +85,7 @@ fn work_stopped_after_every_step_ends_where_undisturbed_work_does() {
 fn what_is_missing_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let options = options(folder.path());
-    let error = |options: &DistilOptions| format!("{:#}", distil(options, &ON, &ProgressBar::hidden(), |_, _| ()).unwrap_err());
+    let error = |options: &DistilOptions| format!("{:#}", distil(options, &NEVER, &ProgressBar::hidden(), |_, _| ()).unwrap_err());
     assert!(error(&options).contains("warm-start.safetensors"), "{}", error(&options));
     let mut broken = basicvsr(1.0);
     broken.remove("basicvsr.upconv1.weight");

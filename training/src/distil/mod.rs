@@ -134,6 +134,9 @@ impl std::fmt::Display for Phase {
     }
 }
 
+/// The families of random numbers that the draws from the pool come from, one a phase; the patches have others.
+const DRAWS: u64 = 10;
+
 /// Fits; the layers before, after the features and in the end, as `each` gets to know. Writes the output file; until then its state lies beside it, from which the
 /// same call goes on to the same weights. Whether it came to the end: it leaves with its state saved when `stop` becomes true.
 ///
@@ -144,8 +147,10 @@ pub fn distil(options: &DistilOptions, stop: &AtomicBool, progress: &ProgressBar
         fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
     }
     let Given { teacher, middle, all, patches, held_out } = Given::new(options)?;
-    let state = options.output.with_extension("state.safetensors");
-    let mut at = Progress::new(options, patches.fingerprint());
+    let mut state = options.output.clone().into_os_string();
+    state.push(".state");
+    let state = PathBuf::from(state);
+    let mut at = Progress::new(options, patches.fingerprint())?;
     let mut saved = None;
     if state.exists() {
         let (tensors, there) = at.load(&state)?;
@@ -184,7 +189,7 @@ pub fn distil(options: &DistilOptions, stop: &AtomicBool, progress: &ProgressBar
             if !pool.is_full() || step % RENEW == 0 {
                 pool.renew()?;
             }
-            let mut random = Random::new(options.seed, phase as u64 + 1, step);
+            let mut random = Random::new(options.seed, DRAWS + phase as u64, step);
             let clip = pool.draw(&mut random);
             let i = random.below(clip.len() as u64) as usize;
             let loss = loss(phase, &all, &teacher, clip, i)?;
@@ -205,7 +210,7 @@ pub fn distil(options: &DistilOptions, stop: &AtomicBool, progress: &ProgressBar
             }
             progress.inc(1);
             let stop = stop.load(Ordering::Relaxed);
-            if stop || (step + 1) % SAVE_EVERY == 0 {
+            if stop || (step + 1) % SAVE_EVERY == 0 || step + 1 == steps {
                 (at.phase, at.steps, at.patches) = (phase, step + 1, pool.taken());
                 at.save(&state, &all, &adam, &average)?;
             }

@@ -11,6 +11,8 @@ use std::collections::VecDeque;
 
 /// Clip patches to draw from at a time.
 const SIZE: usize = 24;
+/// The family of random numbers that the shares of stretching come from; the patches have others.
+const SHARES: u64 = 9;
 
 /// Clip patches with what the trunks give for them.
 pub struct Pool<'a> {
@@ -45,7 +47,7 @@ impl<'a> Pool<'a> {
     /// Takes one more patch, its contrast stretched by some random share, in the place of the oldest.
     pub fn renew(&mut self) -> Result<()> {
         let patch = self.patches.next().context("the training data have come to an end")??;
-        let share = Random::new(self.seed, 1, self.taken).between(0.0, 1.0);
+        let share = Random::new(self.seed, SHARES, self.taken).between(0.0, 1.0);
         self.clips.truncate(SIZE - 1);
         self.clips.push_front(Clip::new(self.teacher, &Clip::stretched(patch, share)?)?);
         self.taken += 1;

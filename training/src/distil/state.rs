@@ -1,11 +1,11 @@
 //! The saved state of a distillation: from it the same call goes on to the same weights.
 
 use super::{DistilOptions, Phase};
-use crate::{adam::Adam, ema::Ema, saved};
+use crate::{adam::Adam, ema::Ema, fetch::package::sha256, saved};
 use anyhow::{Context, Result, ensure};
 use refvsr::checkpoint::Tensors;
 use serde::{Deserialize, Serialize};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// How far the work is.
 #[derive(Debug, Serialize, Deserialize)]
@@ -23,7 +23,8 @@ pub struct Progress {
 struct Work {
     /// What stands for the data set.
     data: u64,
-    weights: Vec<PathBuf>,
+    /// The files' SHA-256.
+    weights: Vec<String>,
     feature_steps: u64,
     picture_steps: u64,
     rate: f64,
@@ -32,10 +33,11 @@ struct Work {
 
 impl Progress {
     /// Nothing done yet.
-    pub fn new(options: &DistilOptions, data: u64) -> Self {
+    pub fn new(options: &DistilOptions, data: u64) -> Result<Self> {
         let DistilOptions { ref weights, feature_steps, picture_steps, rate, seed, .. } = *options;
-        let work = Work { data, weights: weights.clone(), feature_steps, picture_steps, rate, seed };
-        Self { phase: Phase::Before, steps: 0, patches: 0, work }
+        let weights = weights.iter().map(|path| sha256(path)).collect::<Result<_>>()?;
+        let work = Work { data, weights, feature_steps, picture_steps, rate, seed };
+        Ok(Self { phase: Phase::Before, steps: 0, patches: 0, work })
     }
 
     /// The state that lies there, if it is of the same work.

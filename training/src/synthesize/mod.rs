@@ -65,7 +65,7 @@ pub struct SynthesizeOptions {
     /// How much the lenses differ: 1 as a phone's, 0 not at all.
     #[arg(long, default_value_t = 1.0)]
     pub difference: f64,
-    /// How deep the scene is: 1 as a room before a hand-held phone, 0 flat. What is near then moves more than what is far, and in each lens lies elsewhere.
+    /// How deep the scene is: 1 as a room before a hand-held phone, 0 flat. What is near moves against what is far then, besides --motion, and lies elsewhere in each lens.
     #[arg(long, default_value_t = 0.0)]
     pub parallax: f64,
     /// How unlike two frames of a video must be for a cut (mean difference of brightness, 0 to 1). No clip goes over a cut.
@@ -121,7 +121,7 @@ pub fn synthesize(options: &SynthesizeOptions, progress: &ProgressBar) -> Result
         ("--view", options.view, 1.0),
         ("--motion", options.motion, 10.0),
         ("--difference", Some(options.difference), 10.0),
-        ("--parallax", Some(options.parallax), 3.0),
+        ("--parallax", Some(options.parallax), 2.0),
     ] {
         let good = value.is_none_or(|v| (0.0..=most).contains(&v) && (v > 0.0 || name != "--view"));
         ensure!(good, "{name} is {}; 0 to {most} expected", value.unwrap_or_default());

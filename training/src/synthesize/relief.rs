@@ -5,7 +5,7 @@ use crate::data::{random::Random, tree::Lens};
 use anyhow::Result;
 use tch::Tensor;
 
-/// Points at which the depth is drawn (columns, rows); between them it is smooth. So few that the picture never folds.
+/// Points at which the depth is drawn (columns, rows); between them it is smooth. So few that with amounts up to 2 the picture never folds.
 const GRID: (usize, usize) = (7, 5);
 
 /// A smooth relief over a picture, and how the camera moves before it. Lengths are shares of the ultra-wide frame's width.
@@ -20,7 +20,8 @@ pub struct Relief {
 }
 
 impl Relief {
-    /// Draws one; with an `amount` of 1 what is nearest and farthest moves by up to 1 % of the frame's width, as 2 m away before a hand-held phone.
+    /// Draws one; with an `amount` of 1 what is nearest and farthest moves by up to 1 % of the frame's width to either side, as 2 m away before a hand-held phone, and lies up to
+    /// 0.4 % elsewhere for the wide and the tele lens.
     pub fn draw(random: &mut Random, amount: f64) -> Self {
         let depth = (0..GRID.0 * GRID.1).map(|_| random.between(-1.0, 1.0) as f32).collect();
         let mut axis = || [Wave::draw(random, 0.008 * amount, 0.2, 0.8), Wave::draw(random, 0.002 * amount, 0.8, 3.0)];
@@ -37,7 +38,7 @@ impl Relief {
         Ok(Tensor::f_from_slice(&self.depth)?.f_view([1, 1, GRID.1 as i64, GRID.0 as i64])?)
     }
 
-    /// How far what is nearest is shifted in a lens's frame (what is farthest: the other way).
+    /// How far what is nearest is shifted for a lens, right and down (what is farthest: the other way).
     pub fn shift(&self, lens: Lens, frame: usize) -> [f64; 2] {
         let seat = self.seats[lens as usize];
         [0, 1].map(|axis| seat[axis] + self.sway[axis].iter().map(|wave| wave.at(frame as f64)).sum::<f64>())

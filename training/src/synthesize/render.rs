@@ -119,7 +119,7 @@ mod tests {
         const SIDE: usize = 64;
         let data: Vec<u8> = (0..SIDE * SIDE * 3).map(|i| (128.0 + 90.0 * ((i % 191) as f64 / 9.0).sin()) as u8).collect();
         let mut scene = Scene::new(&Picture { width: SIDE, height: SIDE, data }).unwrap();
-        // Far on the left third, near on the right one.
+        // Far on the left, near on the right.
         let depth = Tensor::from_slice(&[-1f32, -1.0, -1.0, 1.0, 1.0, 1.0]).view([1, 1, 1, 6]);
         let view = |x: f64, y: f64| View { centre: [32.0 + x, 32.0 + y], scale: 1.0, angle: 0.0 };
         let seen = scene.view(view(0.0, 0.0), SIDE, SIDE, Some((&depth, [3.0, -2.0]))).unwrap();
