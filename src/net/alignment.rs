@@ -5,7 +5,7 @@ use super::{
     layers::{Conv, GRID, ResBlock, SLOPE, bicubic, cat, lrelu, size},
 };
 use crate::Result;
-use tch::{Tensor, nn::Path};
+use tch::{Kind, Tensor, nn::Path};
 
 /// Aligned attention (`aa1`, `aa2`) with blocks of k x k pixels.
 #[derive(Debug)]
@@ -136,13 +136,17 @@ impl Align {
 const ANGLE: f64 = 1.0472;
 
 /// Samples each k x k block of `values` `[1, C, H, W]` scaled and turned about its middle by `affine` `[1, 3, H/k, W/k]`.
-///
-/// Positions are those of upstream's own bilinear kernel, whose two weights along an axis add up to 2, not 1, where a position is at or beyond
-/// the border: hence the factors.
 fn sample(values: &Tensor, affine: &Tensor, k: i64) -> Result<Tensor> {
-    let (h, w) = size(values);
+    let position = positions(size(values), affine, k)?;
+    let padded = values.f_reflection_pad2d([1, 1, 1, 1])?;
+    if affine.requires_grad() { sample_corners(&padded, &position) } else { sample_grid(&padded, &position) }
+}
+
+/// Where in `values`, padded by 1, each pixel comes from: row and column, `[H, W]` each. Sums are in upstream's order: many positions are whole numbers but for the last bit, and
+/// which side they lie on decides the gradient.
+fn positions((h, w): (i64, i64), affine: &Tensor, k: i64) -> Result<[Tensor; 2]> {
     let affine = affine.f_to_kind(GRID)?;
-    let options = (GRID, values.device());
+    let options = (GRID, affine.device());
     let (rows, columns) = (h / k, w / k);
     let r = ((k - 1) / 2) as f64;
     let part = |i: i64| -> Result<Tensor> { Ok(affine.f_select(1, i)?.f_view([rows, 1, columns, 1])?) };
@@ -151,27 +155,57 @@ fn sample(values: &Tensor, affine: &Tensor, k: i64) -> Result<Tensor> {
     let offset_x = part(1)?.f_mul(&taps.f_view([1, 1, 1, k])?)?; // [rows, 1, columns, k]
     let angle = part(2)?.f_sub_scalar(1.0)?.f_mul_scalar(ANGLE)?;
     let (sin, cos) = (angle.f_sin()?, angle.f_cos()?);
-    let start = |n: i64| -> Result<Tensor> { Ok(Tensor::f_arange(n, options)?.f_mul_scalar(k as f64)?.f_add_scalar(1.0 + r + 0.5)?) };
-    let y = offset_y.f_mul(&cos)?.f_sub(&offset_x.f_mul(&sin)?)?.f_add(&start(rows)?.f_view([rows, 1, 1, 1])?)?;
-    let x = offset_y.f_mul(&sin)?.f_add(&offset_x.f_mul(&cos)?)?.f_add(&start(columns)?.f_view([1, 1, columns, 1])?)?;
-    let (y, x) = (y.f_reshape([1, h, w])?, x.f_reshape([1, h, w])?);
+    let start = |n: i64| -> Result<Tensor> { Ok(Tensor::f_arange(n, options)?.f_mul_scalar(k as f64)?.f_add_scalar(1.0)?) };
+    let y = offset_y.f_mul(&cos)?.f_sub(&offset_x.f_mul(&sin)?)?;
+    let x = offset_y.f_mul(&sin)?.f_add(&offset_x.f_mul(&cos)?)?;
+    let y = y.f_add_scalar(r + 0.5)?.f_add(&start(rows)?.f_view([rows, 1, 1, 1])?)?;
+    let x = x.f_add_scalar(r + 0.5)?.f_add(&start(columns)?.f_view([1, 1, columns, 1])?)?;
+    Ok([y.f_reshape([h, w])?, x.f_reshape([h, w])?])
+}
 
-    let padded = values.f_reflection_pad2d([1, 1, 1, 1])?;
-    let (last_y, last_x) = ((h + 1) as f64, (w + 1) as f64);
+/// Upstream's own bilinear kernel as it is: the corners before and behind a position are clamped to the picture and the position is too, each for itself. `padded` `[1, C, H + 2, W + 2]`.
+fn sample_corners(padded: &Tensor, [y, x]: &[Tensor; 2]) -> Result<Tensor> {
+    let (channels, (h, w), out) = (size_channels(padded), size(padded), y.size());
+    let corners = |p: &Tensor, last: f64| -> Result<[(Tensor, Tensor); 2]> {
+        let floor = p.detach().f_floor()?;
+        let (before, behind) = (floor.f_clamp(0.0, last)?, floor.f_add_scalar(1.0)?.f_clamp(0.0, last)?);
+        let p = p.f_clamp(0.0, last)?;
+        let weights = (before.f_sub(&p)?.f_add_scalar(1.0)?, p.f_sub(&behind)?.f_add_scalar(1.0)?);
+        Ok([(before, weights.0), (behind, weights.1)])
+    };
+    let (rows, columns) = (corners(y, (h - 1) as f64)?, corners(x, (w - 1) as f64)?);
+    let pixels = padded.f_reshape([channels, h * w])?;
+    let mut sum = Tensor::f_zeros([1, channels, out[0], out[1]], (padded.kind(), padded.device()))?;
+    for (row, weight_y) in &rows {
+        for (column, weight_x) in &columns {
+            // In whole numbers: beyond 2^24 fp32 has gaps.
+            let number = row.f_to_kind(Kind::Int64)?.f_mul_scalar(w)?.f_add(&column.f_to_kind(Kind::Int64)?)?;
+            let corner = pixels.f_index_select(1, &number.f_reshape([-1])?)?.f_view_as(&sum)?;
+            sum = sum.f_add(&corner.f_mul(&weight_y.f_mul(weight_x)?.f_to_kind(padded.kind())?)?)?;
+        }
+    }
+    Ok(sum)
+}
+
+/// The same by libtorch's sampler: faster, and equal but for gradients at whole positions. Where a position is at or beyond the border, upstream's two weights along an axis add up to 2,
+/// not 1: hence the factors.
+fn sample_grid(padded: &Tensor, [y, x]: &[Tensor; 2]) -> Result<Tensor> {
+    let (h, w) = size(padded);
+    let (last_y, last_x) = ((h - 1) as f64, (w - 1) as f64);
     let unit = |p: &Tensor, last: f64| -> Result<Tensor> { Ok(p.f_mul_scalar(2.0 / last)?.f_sub_scalar(1.0)?) };
-    let grid = Tensor::f_stack(&[unit(&x, last_x)?, unit(&y, last_y)?], 3)?.f_to_kind(values.kind())?;
+    let grid = Tensor::f_stack(&[unit(x, last_x)?, unit(y, last_y)?], 2)?.f_unsqueeze(0)?.f_to_kind(padded.kind())?;
     let sampled = padded.f_grid_sampler(&grid, 0, BORDER, true)?;
     let doubled = |p: &Tensor, last: f64| -> Result<Tensor> {
-        Ok(p.f_lt(0.0)?.f_logical_or(&p.f_ge(last)?)?.f_to_kind(values.kind())?.f_add_scalar(1.0)?)
+        Ok(p.f_lt(0.0)?.f_logical_or(&p.f_ge(last)?)?.f_to_kind(padded.kind())?.f_add_scalar(1.0)?)
     };
-    let factor = doubled(&y, last_y)?.f_mul(&doubled(&x, last_x)?)?.f_unsqueeze(1)?;
+    let factor = doubled(y, last_y)?.f_mul(&doubled(x, last_x)?)?;
     Ok(sampled.f_mul(&factor)?)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tch::{Device, Kind};
+    use tch::Device;
 
     /// Upstream's kernel as the facts state it, a pixel at a time.
     fn sample_plainly(values: &Tensor, affine: &Tensor, k: i64) -> Tensor {
@@ -208,8 +242,12 @@ mod tests {
         for k in [2, 4, 8] {
             let values = Tensor::rand([1, 3, 2 * k, 3 * k], (Kind::Double, Device::Cpu));
             let affine = Tensor::rand([1, 3, 2, 3], (Kind::Double, Device::Cpu)) * 6.0 - 3.0; // far beyond the borders, too
-            let off = (sample(&values, &affine, k).unwrap() - sample_plainly(&values, &affine, k)).abs().max().double_value(&[]);
-            assert!(off < 1e-4, "k = {k}: {off}");
+            let plain = sample_plainly(&values, &affine, k);
+            for trained in [false, true] {
+                let sampled = sample(&values, &affine.set_requires_grad(trained), k).unwrap();
+                let off = (sampled.detach() - &plain).abs().max().double_value(&[]);
+                assert!(off < 1e-4, "k = {k}, trained: {trained}: {off}");
+            }
         }
     }
 

@@ -103,8 +103,8 @@ fn the_learning_rate() {
     }
 }
 
-/// Trains as the trace did and compares. Every input value is moved by up to `nudge` first.
-fn trace(name: &str, nudge: f64) -> Result<(), String> {
+/// Trains as the trace did and compares.
+fn trace(name: &str) {
     let json = json();
     let trace = &json[name];
     let hd = trace["flag_HD_in"].as_bool().unwrap();
@@ -120,7 +120,7 @@ fn trace(name: &str, nudge: f64) -> Result<(), String> {
         wide: frames(2.0, n, 2 * p),
         hr: if hd { lr.shallow_clone() } else { frames(1.0, n, 4 * p) },
         loss_references: frames(if hd { 5.0 } else { 2.0 }, n, 4 * p),
-        lr: nudged(lr, nudge),
+        lr,
     };
     let recipe = Recipe {
         losses: trace["spec"].as_str().unwrap().parse().unwrap(),
@@ -163,43 +163,24 @@ fn trace(name: &str, nudge: f64) -> Result<(), String> {
         let (sum, length) = (figures[0].as_f64().unwrap(), figures[1].as_f64().unwrap());
         let off = (value.sum(Kind::Double).double_value(&[]) - sum).abs() / length;
         let stretched = (value.norm().double_value(&[]) / length - 1.0).abs();
-        if off.max(stretched) > 1e-3 {
-            return Err(format!("{name}, {key}: sum off by {off:.2e} of its length, length by {stretched:.2e}"));
-        }
+        assert!(off.max(stretched) <= 1e-3, "{name}, {key}: sum off by {off:.2e} of its length, length by {stretched:.2e}");
         compared += 1;
     }
     let trained = weights.keys().filter(|k| !k.starts_with("FlowNet.")).count();
     assert!(compared >= trained, "{compared} parameters compared of {trained}");
-    Ok(())
-}
-
-/// Every value moved by up to `by`.
-fn nudged(x: Tensor, by: f64) -> Tensor {
-    let noise = Tensor::from_slice(&uniform("nudge", x.numel())).view(x.size().as_slice()) * by;
-    (x + noise).to_kind(Kind::Float)
 }
 
 #[test]
 fn trace_of_pretraining() {
-    trace("trace.pretrain", 0.0).unwrap();
+    trace("trace.pretrain");
 }
 
 #[test]
 fn trace_of_pretraining_with_l1() {
-    trace("trace.pretrain_l1", 0.0).unwrap();
+    trace("trace.pretrain_l1");
 }
 
-/// Its first step sits on a kink of the contextual loss, which one has not been found: losses agree to 1e-6, but the gradient's length takes one of two values 8e-4
-/// apart, and inputs moved by 1e-7 go from one to the other. Losses and gradient norms must hold as they are (1e-3); the final parameters are those
-/// of one side, so a few nudges of the input are tried until they are met.
 #[test]
 fn trace_of_adaptation() {
-    let mut failures = vec![];
-    for nudge in [0.0, 2e-7, -2e-7, 1e-7, -1e-7, 3e-7, -3e-7] {
-        match trace("trace.adaptation", nudge) {
-            Ok(()) => return,
-            Err(failure) => failures.push(format!("moved by {nudge:e}: {failure}")),
-        }
-    }
-    panic!("{}", failures.join("\n"));
+    trace("trace.adaptation");
 }
