@@ -68,6 +68,8 @@ const SAVE_EVERY: u64 = 100;
 /// Fits the layers behind the trunks to BasicVSR's, where fetch-weights could only bring them near: first to its features, then to pictures.
 ///
 /// A start for `pretrain default`, to be named after warm-start.safetensors in start.weights. The reference camera is not looked at.
+///
+/// Until it is done its state lies beside the output (FILE.state): stopped with Ctrl-C, or killed, the same command goes on from there to the same weights.
 #[derive(Debug, Clone, clap::Args)]
 pub struct DistilOptions {
     /// The folder with train/ and valid/ in it.
@@ -138,7 +140,7 @@ impl std::fmt::Display for Phase {
 const DRAWS: u64 = 10;
 
 /// Fits; the layers before, after the features and in the end, as `each` gets to know. Writes the output file; until then its state lies beside it, from which the
-/// same call goes on to the same weights. Whether it came to the end: it leaves with its state saved when `stop` becomes true.
+/// same call goes on to the same weights. False where `stop` became true: it has left with its state saved.
 ///
 /// # Errors
 /// Where files are missing or do not fit.
