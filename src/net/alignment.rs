@@ -171,15 +171,14 @@ fn sample_corners(padded: &Tensor, [y, x]: &[Tensor; 2]) -> Result<Tensor> {
         let (before, behind) = (floor.f_clamp(0.0, last)?, floor.f_add_scalar(1.0)?.f_clamp(0.0, last)?);
         let p = p.f_clamp(0.0, last)?;
         let weights = (before.f_sub(&p)?.f_add_scalar(1.0)?, p.f_sub(&behind)?.f_add_scalar(1.0)?);
-        Ok([(before, weights.0), (behind, weights.1)])
+        Ok([(before.f_to_kind(Kind::Int64)?, weights.0), (behind.f_to_kind(Kind::Int64)?, weights.1)])
     };
     let (rows, columns) = (corners(y, (h - 1) as f64)?, corners(x, (w - 1) as f64)?);
     let pixels = padded.f_reshape([channels, h * w])?;
     let mut sum = Tensor::f_zeros([1, channels, out[0], out[1]], (padded.kind(), padded.device()))?;
     for (row, weight_y) in &rows {
         for (column, weight_x) in &columns {
-            // In whole numbers: beyond 2^24 fp32 has gaps.
-            let number = row.f_to_kind(Kind::Int64)?.f_mul_scalar(w)?.f_add(&column.f_to_kind(Kind::Int64)?)?;
+            let number = row.f_mul_scalar(w)?.f_add(column)?;
             let corner = pixels.f_index_select(1, &number.f_reshape([-1])?)?.f_view_as(&sum)?;
             sum = sum.f_add(&corner.f_mul(&weight_y.f_mul(weight_x)?.f_to_kind(padded.kind())?)?)?;
         }

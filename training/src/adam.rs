@@ -1,6 +1,7 @@
 //! The optimiser: Adam (Kingma & Ba, ICLR 2015) whose whole state is a map of tensors, so that it can be saved and restored bit for bit.
 
-use anyhow::{Context, Result, ensure};
+use crate::fitting::fitting;
+use anyhow::{Result, ensure};
 use refvsr::checkpoint::Tensors;
 use std::collections::BTreeMap;
 use tch::{Kind, Tensor};
@@ -140,9 +141,7 @@ impl Adam {
     pub fn restore(&mut self, state: &Tensors, steps: u64) -> Result<()> {
         for (name, p) in &mut self.parameters {
             for (kind, moment) in [("mean", &mut p.mean), ("square", &mut p.square)] {
-                let key = format!("adam.{kind}.{name}");
-                let saved = state.get(&key).with_context(|| format!("it has no '{key}'"))?;
-                ensure!(saved.size() == moment.size(), "'{key}' is {:?}, {:?} expected", saved.size(), moment.size());
+                let saved = fitting(state, &format!("adam.{kind}.{name}"), moment)?;
                 *moment = saved.f_to_kind(Kind::Float)?.f_to_device(moment.device())?.f_detach_copy()?;
             }
         }

@@ -1,6 +1,7 @@
 //! A running average of the weights: smoother than the weights themselves, and often a little better.
 
-use anyhow::{Context, Result, ensure};
+use crate::fitting::fitting;
+use anyhow::{Context, Result};
 use refvsr::checkpoint::Tensors;
 use std::collections::BTreeMap;
 use tch::Tensor;
@@ -51,8 +52,7 @@ impl Ema {
     /// Where an average is missing or of another shape.
     pub fn restore(&mut self, state: &Tensors) -> Result<()> {
         for (name, average) in &mut self.averages {
-            let saved = state.get(&format!("ema.{name}")).with_context(|| format!("it has no 'ema.{name}'"))?;
-            ensure!(saved.size() == average.size(), "'ema.{name}' is {:?}, {:?} expected", saved.size(), average.size());
+            let saved = fitting(state, &format!("ema.{name}"), average)?;
             *average = saved.f_to_device(average.device())?.f_detach_copy()?;
         }
         Ok(())

@@ -15,6 +15,7 @@ pub mod ema;
 pub mod export;
 pub mod fetch;
 pub mod filters;
+pub mod fitting;
 pub mod losses;
 pub mod parallel;
 pub mod precision;

@@ -4,6 +4,7 @@ use crate::{
     adam::Adam,
     batch::ClipPatch,
     ema::Ema,
+    fitting::fitting,
     losses::{Losses, Report, Target, seen_by_pixel_losses},
     parallel::Processes,
     precision::{LossScale, Precision},
@@ -325,8 +326,7 @@ impl Trainer {
     /// Where something is missing or of another shape.
     pub fn restore(&mut self, state: &Tensors, steps: u64, updates: u64, scale: Option<LossScale>) -> Result<()> {
         for (name, weight) in &mut self.weights {
-            let saved = state.get(&format!("weight.{name}")).with_context(|| format!("it has no 'weight.{name}'"))?;
-            ensure!(saved.size() == weight.size(), "'weight.{name}' is {:?}, {:?} expected", saved.size(), weight.size());
+            let saved = fitting(state, &format!("weight.{name}"), weight)?;
             tch::no_grad(|| weight.f_copy_(saved))?;
         }
         self.adam.restore(state, updates)?;

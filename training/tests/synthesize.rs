@@ -29,6 +29,11 @@ fn options(sources: Vec<PathBuf>, output: &Path) -> SynthesizeOptions {
     <Arguments as clap::Parser>::parse_from(words).options
 }
 
+/// All of a photo, filmed by three ideal lenses that do not move.
+fn still(photo: &Path, output: &Path) -> SynthesizeOptions {
+    SynthesizeOptions { view: Some(1.0), motion: Some(0.0), difference: 0.0, ..options(vec![photo.to_owned()], output) }
+}
+
 fn run(options: &SynthesizeOptions) -> anyhow::Result<(usize, usize)> {
     synthesize(options, &ProgressBar::hidden())
 }
@@ -112,14 +117,7 @@ fn the_lenses_look_where_they_should() {
     image::RgbImage::from_fn(640, 480, scene).save(&photo).unwrap();
     let out = folder.path().join("out");
     // All of the photo, nothing random: the tele frame is its middle, the wide frame twice as dense as the ultra-wide one.
-    let ideal = SynthesizeOptions {
-        frames: 1,
-        size: Some((320, 240)),
-        view: Some(1.0),
-        motion: Some(0.0),
-        difference: 0.0,
-        ..options(vec![photo.clone()], &out)
-    };
+    let ideal = SynthesizeOptions { frames: 1, size: Some((320, 240)), ..still(&photo, &out) };
     run(&ideal).unwrap();
     let tree = Tree::open(&out, Split::Train, &[(Density::Hr, Lens::Wide)]).unwrap();
     let read = |lens| png::read(&tree.frame(Density::Hr, lens, &tree.clips[0].name, 0)).unwrap().to_tensor().unwrap().unsqueeze(0);
@@ -155,15 +153,7 @@ fn parallax_moves_places_by_unlike_amounts() {
     image::RgbImage::from_fn(600, 400, |x, y| image::Rgb([random(x, y) as u8; 3])).save(&photo).unwrap();
     let moves = |parallax: f64, name: &str| {
         let out = folder.path().join(name);
-        let wanted = SynthesizeOptions {
-            frames: 8,
-            size: Some((296, 200)),
-            view: Some(1.0),
-            motion: Some(0.0),
-            difference: 0.0,
-            parallax,
-            ..options(vec![photo.clone()], &out)
-        };
+        let wanted = SynthesizeOptions { frames: 8, size: Some((296, 200)), parallax, ..still(&photo, &out) };
         run(&wanted).unwrap();
         let tree = Tree::open(&out, Split::Train, &[(Density::Hr, Lens::Ultrawide)]).unwrap();
         let read =

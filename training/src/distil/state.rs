@@ -1,8 +1,8 @@
 //! The saved state of a distillation: from it the same call goes on to the same weights.
 
 use super::{DistilOptions, Phase};
-use crate::{adam::Adam, ema::Ema, fetch::package::sha256, saved};
-use anyhow::{Context, Result, ensure};
+use crate::{adam::Adam, ema::Ema, fetch::package::sha256, fitting::fitting, saved};
+use anyhow::{Result, ensure};
 use refvsr::checkpoint::Tensors;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -63,8 +63,7 @@ impl Progress {
 /// Gives weights the values that others of the same names have.
 pub fn set(weights: &Tensors, values: &Tensors) -> Result<()> {
     for (name, weight) in weights {
-        let value = values.get(name).with_context(|| format!("it has no '{name}'"))?;
-        ensure!(value.size() == weight.size(), "'{name}' is {:?}, {:?} expected", value.size(), weight.size());
+        let value = fitting(values, name, weight)?;
         tch::no_grad(|| weight.shallow_clone().f_copy_(value))?;
     }
     Ok(())

@@ -317,7 +317,7 @@ impl Made<'_> {
             return Ok(None);
         };
         let noise = random.bits();
-        let relief = (recipe.parallax > 0.0).then(|| Relief::draw(&mut random, recipe.parallax));
+        let relief = (recipe.parallax > 0.0).then(|| Relief::draw(&mut random, recipe.parallax)).transpose()?;
         Ok(Some(Clip { writer, way, lenses, noise, relief, recipe }))
     }
 }
@@ -337,10 +337,9 @@ impl Clip {
         let (width, height) = self.recipe.size;
         let main = self.way.at(frame);
         let share = frame as f64 / self.recipe.frames.max(2) as f64;
-        let depth = self.relief.as_ref().map(Relief::depth).transpose()?;
         for (n, lens) in self.lenses.iter().enumerate() {
             let shift = |relief: &Relief| relief.shift(lens.lens, frame).map(|share| share * width as f64 * main.scale);
-            let depth = depth.as_ref().zip(self.relief.as_ref().map(shift));
+            let depth = self.relief.as_ref().map(|relief| (&relief.depth, shift(relief)));
             let seen = scene.view(lens.view(main, width, share), width, height, depth)?;
             let mut random = Random::new(self.noise, n as u64, frame as u64);
             let picture = render::expose(&render::develop(&seen, lens)?, lens, &mut random)?;
