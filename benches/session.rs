@@ -27,20 +27,40 @@ fn one_frame_of(c: &mut Criterion, preset: &str) {
     let network = Network::new(config, Device::Cpu).expect("a network");
     let (lr, wide) = (picture(h, w), picture(h, w));
     let references = [&wide];
-    let window = vec![Frame { lr: &lr, references: &references }; network.config().frame_num];
-    let (_, kept) = tch::no_grad(|| network.forward(&window, None, Run::Streaming)).expect("a frame");
+    let window = vec![
+        Frame {
+            lr: &lr,
+            references: &references
+        };
+        network.config().frame_num
+    ];
+    let (_, kept) =
+        tch::no_grad(|| network.forward(&window, None, Run::Streaming)).expect("a frame");
     group.bench_function(BenchmarkId::from_parameter("plain"), |b| {
-        b.iter(|| tch::no_grad(|| network.forward(&window, Some(&kept), Run::Streaming)).expect("a frame"));
+        b.iter(|| {
+            tch::no_grad(|| network.forward(&window, Some(&kept), Run::Streaming)).expect("a frame")
+        });
     });
 
-    let options = SessionOptions { reset_interval: None, ..Session::options_of(&network) };
+    let options = SessionOptions {
+        reset_interval: None,
+        ..Session::options_of(&network)
+    };
     let mut session = Session::new(network, options).expect("a session");
     let mut step = || {
-        session.send(Triplet { ultrawide: lr.shallow_clone(), wide: Some(wide.shallow_clone()), tele: None }).expect("room");
+        session
+            .send(Triplet {
+                ultrawide: lr.shallow_clone(),
+                wide: Some(wide.shallow_clone()),
+                tele: None,
+            })
+            .expect("room");
         session.receive().expect("a frame")
     };
     while step().is_none() {}
-    group.bench_function(BenchmarkId::from_parameter("session"), |b| b.iter(&mut step));
+    group.bench_function(BenchmarkId::from_parameter("session"), |b| {
+        b.iter(&mut step)
+    });
     group.finish();
 }
 
@@ -50,12 +70,16 @@ fn key_frame(c: &mut Criterion) {
     let vs = VarStore::new(Device::Cpu);
     let edvr = Edvr::new(vs.root() / "edvr").expect("an extractor");
     let deform = DeformPack::new(vs.root() / "deform", 64).expect("a convolution");
-    let levels: Vec<_> = (0..5).map(|_| edvr.levels(&picture(h, w)).expect("levels")).collect();
+    let levels: Vec<_> = (0..5)
+        .map(|_| edvr.levels(&picture(h, w)).expect("levels"))
+        .collect();
     let feature = Tensor::rand([1, 64, h, w], (Kind::Float, Device::Cpu));
     let mut group = c.benchmark_group(format!("key frame {w}x{h}"));
     group.sample_size(10);
     group.bench_function("features of five frames", |b| {
-        b.iter(|| tch::no_grad(|| edvr.forward(std::array::from_fn(|i| &levels[i]))).expect("features"));
+        b.iter(|| {
+            tch::no_grad(|| edvr.forward(std::array::from_fn(|i| &levels[i]))).expect("features")
+        });
     });
     group.bench_function("one deformable convolution", |b| {
         b.iter(|| tch::no_grad(|| deform.forward(&feature, &feature)).expect("a feature"))

@@ -60,8 +60,22 @@ pub struct Preset {
     reset_interval: Option<usize>,
 }
 
-const fn preset(name: &'static str, mid_channels: i64, num_blocks: i64, frame_num: usize, reset_interval: Option<usize>) -> Preset {
-    Preset { name, variant: Variant::RefVsr, mid_channels, num_blocks, frame_num, hd: false, reset_interval }
+const fn preset(
+    name: &'static str,
+    mid_channels: i64,
+    num_blocks: i64,
+    frame_num: usize,
+    reset_interval: Option<usize>,
+) -> Preset {
+    Preset {
+        name,
+        variant: Variant::RefVsr,
+        mid_channels,
+        num_blocks,
+        frame_num,
+        hd: false,
+        reset_interval,
+    }
 }
 
 /// All published models. Their scale is 4 and their recurrence [`Recurrence::Upstream`].
@@ -70,10 +84,22 @@ pub const PRESETS: [Preset; 8] = [
     preset("refvsr-l1", 48, 30, 13, Some(26)),
     preset("refvsr-small-mfid", 24, 24, 7, Some(9)),
     preset("refvsr-small-l1", 24, 24, 13, Some(26)),
-    Preset { variant: Variant::RefVsrIr, ..preset("refvsr-ir-l1", 36, 30, 13, Some(26)) },
-    Preset { variant: Variant::RefVsrIr, ..preset("refvsr-ir-mfid", 36, 30, 9, Some(5)) },
-    Preset { hd: true, ..preset("refvsr-mfid-8k", 48, 30, 7, None) },
-    Preset { hd: true, ..preset("refvsr-small-mfid-8k", 24, 24, 3, Some(9)) },
+    Preset {
+        variant: Variant::RefVsrIr,
+        ..preset("refvsr-ir-l1", 36, 30, 13, Some(26))
+    },
+    Preset {
+        variant: Variant::RefVsrIr,
+        ..preset("refvsr-ir-mfid", 36, 30, 9, Some(5))
+    },
+    Preset {
+        hd: true,
+        ..preset("refvsr-mfid-8k", 48, 30, 7, None)
+    },
+    Preset {
+        hd: true,
+        ..preset("refvsr-small-mfid-8k", 24, 24, 3, Some(9))
+    },
 ];
 
 impl Preset {
@@ -102,7 +128,10 @@ impl ModelConfig {
             .iter()
             .find(|p| p.name == name)
             .map(Preset::config)
-            .ok_or_else(|| Error::UnknownPreset { name: name.to_owned(), known: PRESETS.map(|p| p.name).join(", ") })
+            .ok_or_else(|| Error::UnknownPreset {
+                name: name.to_owned(),
+                known: PRESETS.map(|p| p.name).join(", "),
+            })
     }
 
     /// Whether windows reach beyond a clip's ends, where its first and last frames are repeated: as published. With clean recurrence they end where the
@@ -133,13 +162,46 @@ impl ModelConfig {
     /// [`Error::Config`] with the field's name, its value and what is allowed.
     pub fn validate(&self) -> Result<()> {
         let check = |ok: bool, field, actual: String, allowed: &str| {
-            if ok { Ok(()) } else { Err(Error::Config { field, actual, allowed: allowed.to_owned() }) }
+            if ok {
+                Ok(())
+            } else {
+                Err(Error::Config {
+                    field,
+                    actual,
+                    allowed: allowed.to_owned(),
+                })
+            }
         };
-        check((1..=512).contains(&self.mid_channels), "mid_channels", self.mid_channels.to_string(), "1 to 512")?;
-        check((1..=200).contains(&self.num_blocks), "num_blocks", self.num_blocks.to_string(), "1 to 200")?;
-        check(self.frame_num % 2 == 1 && self.frame_num <= 101, "frame_num", self.frame_num.to_string(), "an odd number from 1 to 101")?;
-        check(matches!(self.scale, 2 | 4), "scale", self.scale.to_string(), "2 or 4")?;
-        check(self.reset_interval != Some(0), "reset_interval", "0".to_owned(), "null (never) or at least 1")
+        check(
+            (1..=512).contains(&self.mid_channels),
+            "mid_channels",
+            self.mid_channels.to_string(),
+            "1 to 512",
+        )?;
+        check(
+            (1..=200).contains(&self.num_blocks),
+            "num_blocks",
+            self.num_blocks.to_string(),
+            "1 to 200",
+        )?;
+        check(
+            self.frame_num % 2 == 1 && self.frame_num <= 101,
+            "frame_num",
+            self.frame_num.to_string(),
+            "an odd number from 1 to 101",
+        )?;
+        check(
+            matches!(self.scale, 2 | 4),
+            "scale",
+            self.scale.to_string(),
+            "2 or 4",
+        )?;
+        check(
+            self.reset_interval != Some(0),
+            "reset_interval",
+            "0".to_owned(),
+            "null (never) or at least 1",
+        )
     }
 }
 
@@ -155,17 +217,43 @@ mod tests {
             assert_eq!(config, p.config());
         }
         let c = ModelConfig::preset("refvsr-small-mfid-8k").unwrap();
-        assert_eq!((c.mid_channels, c.num_blocks, c.frame_num, c.hd, c.reset_interval), (24, 24, 3, true, Some(9)));
+        assert_eq!(
+            (
+                c.mid_channels,
+                c.num_blocks,
+                c.frame_num,
+                c.hd,
+                c.reset_interval
+            ),
+            (24, 24, 3, true, Some(9))
+        );
         let message = ModelConfig::preset("edvr").unwrap_err().to_string();
-        assert!(message.contains("'edvr'") && message.contains("refvsr-ir-mfid"), "{message}");
+        assert!(
+            message.contains("'edvr'") && message.contains("refvsr-ir-mfid"),
+            "{message}"
+        );
     }
 
     #[test]
     fn kernel_follows_scale_and_hd() {
         let c = ModelConfig::preset("refvsr-mfid").unwrap();
         assert_eq!(c.matching_kernel(), 2);
-        assert_eq!(ModelConfig { scale: 2, ..c.clone() }.matching_kernel(), 4);
-        assert_eq!(ModelConfig { hd: true, ..c.clone() }.matching_kernel(), 8);
+        assert_eq!(
+            ModelConfig {
+                scale: 2,
+                ..c.clone()
+            }
+            .matching_kernel(),
+            4
+        );
+        assert_eq!(
+            ModelConfig {
+                hd: true,
+                ..c.clone()
+            }
+            .matching_kernel(),
+            8
+        );
         assert_eq!(c.look_ahead(), 3);
     }
 
@@ -173,11 +261,41 @@ mod tests {
     fn errors_name_field_value_and_allowed() {
         let good = ModelConfig::preset("refvsr-mfid").unwrap();
         let cases = [
-            (ModelConfig { mid_channels: 0, ..good.clone() }, "mid_channels is 0, allowed is 1 to 512"),
-            (ModelConfig { num_blocks: 999, ..good.clone() }, "num_blocks is 999, allowed is 1 to 200"),
-            (ModelConfig { frame_num: 4, ..good.clone() }, "frame_num is 4, allowed is an odd number"),
-            (ModelConfig { scale: 3, ..good.clone() }, "scale is 3, allowed is 2 or 4"),
-            (ModelConfig { reset_interval: Some(0), ..good }, "reset_interval is 0"),
+            (
+                ModelConfig {
+                    mid_channels: 0,
+                    ..good.clone()
+                },
+                "mid_channels is 0, allowed is 1 to 512",
+            ),
+            (
+                ModelConfig {
+                    num_blocks: 999,
+                    ..good.clone()
+                },
+                "num_blocks is 999, allowed is 1 to 200",
+            ),
+            (
+                ModelConfig {
+                    frame_num: 4,
+                    ..good.clone()
+                },
+                "frame_num is 4, allowed is an odd number",
+            ),
+            (
+                ModelConfig {
+                    scale: 3,
+                    ..good.clone()
+                },
+                "scale is 3, allowed is 2 or 4",
+            ),
+            (
+                ModelConfig {
+                    reset_interval: Some(0),
+                    ..good
+                },
+                "reset_interval is 0",
+            ),
         ];
         for (config, expected) in cases {
             let message = config.validate().unwrap_err().to_string();

@@ -27,13 +27,20 @@ impl DeviceChoice {
             (Self::Cpu, _) | (Self::Auto, Err(_)) => Ok(Device::Cpu),
             (Self::Auto, Ok(_)) => Ok(Device::Cuda(0)),
             (Self::Cuda(n), Ok(count)) if n < count => Ok(Device::Cuda(n)),
-            (Self::Cuda(_), Ok(count)) => Err(self.unavailable(format!("this machine has {count} CUDA devices (cuda:0 is the first)"))),
-            (Self::Cuda(_), Err(why)) => Err(self.unavailable(format!("{why}; use 'cpu' or 'auto'"))),
+            (Self::Cuda(_), Ok(count)) => Err(self.unavailable(format!(
+                "this machine has {count} CUDA devices (cuda:0 is the first)"
+            ))),
+            (Self::Cuda(_), Err(why)) => {
+                Err(self.unavailable(format!("{why}; use 'cpu' or 'auto'")))
+            }
         }
     }
 
     fn unavailable(self, why: String) -> Error {
-        Error::DeviceUnavailable { wanted: self.to_string(), why }
+        Error::DeviceUnavailable {
+            wanted: self.to_string(),
+            why,
+        }
     }
 }
 
@@ -48,7 +55,11 @@ impl FromStr for DeviceChoice {
             "cuda" => Some(Self::Cuda(0)),
             _ => s.strip_prefix("cuda:").and_then(number),
         }
-        .ok_or_else(|| Error::Parse { what: "device", value: s.to_owned(), allowed: "auto, cpu, cuda, cuda:N" })
+        .ok_or_else(|| Error::Parse {
+            what: "device",
+            value: s.to_owned(),
+            allowed: "auto, cpu, cuda, cuda:N",
+        })
     }
 }
 
@@ -101,7 +112,13 @@ impl FromStr for Precision {
             "fp32" => Self::Fp32,
             "fp16" => Self::Fp16,
             "bf16" => Self::Bf16,
-            _ => return Err(Error::Parse { what: "precision", value: s.to_owned(), allowed: "auto, fp32, fp16, bf16" }),
+            _ => {
+                return Err(Error::Parse {
+                    what: "precision",
+                    value: s.to_owned(),
+                    allowed: "auto, fp32, fp16, bf16",
+                });
+            }
         })
     }
 }
@@ -152,7 +169,10 @@ mod tests {
         for name in ["auto", "cpu", "cuda:0", "cuda:3"] {
             assert_eq!(name.parse::<DeviceChoice>().unwrap().to_string(), name);
         }
-        assert_eq!("cuda".parse::<DeviceChoice>().unwrap(), DeviceChoice::Cuda(0));
+        assert_eq!(
+            "cuda".parse::<DeviceChoice>().unwrap(),
+            DeviceChoice::Cuda(0)
+        );
         for name in ["auto", "fp32", "fp16", "bf16"] {
             assert_eq!(name.parse::<Precision>().unwrap().to_string(), name);
         }
@@ -164,13 +184,22 @@ mod tests {
             let message = bad.parse::<DeviceChoice>().unwrap_err().to_string();
             assert!(message.contains("auto, cpu, cuda, cuda:N"), "{message}");
         }
-        assert!("fp64".parse::<Precision>().unwrap_err().to_string().contains("fp32"));
+        assert!(
+            "fp64"
+                .parse::<Precision>()
+                .unwrap_err()
+                .to_string()
+                .contains("fp32")
+        );
     }
 
     #[test]
     fn an_absent_cuda_device_is_a_clear_error() {
         let message = DeviceChoice::Cuda(999).resolve().unwrap_err().to_string();
-        assert!(message.contains("cuda:999") && message.contains("CUDA"), "{message}");
+        assert!(
+            message.contains("cuda:999") && message.contains("CUDA"),
+            "{message}"
+        );
         assert_eq!(DeviceChoice::Cpu.resolve().unwrap(), Device::Cpu);
         DeviceChoice::Auto.resolve().unwrap();
     }
@@ -178,6 +207,12 @@ mod tests {
     #[test]
     fn half_precision_is_refused_for_now() {
         assert_eq!(Precision::Auto.resolve().unwrap(), tch::Kind::Float);
-        assert!(Precision::Fp16.resolve().unwrap_err().to_string().contains("fp32"));
+        assert!(
+            Precision::Fp16
+                .resolve()
+                .unwrap_err()
+                .to_string()
+                .contains("fp32")
+        );
     }
 }

@@ -93,7 +93,9 @@ pub enum CheckpointProblem {
     #[error("{0}")]
     Io(#[from] std::io::Error),
     /// It is neither a zip-format PyTorch state dict nor a safetensors file.
-    #[error("{found}; a zip-format PyTorch state dict (.pytorch, .pth, .pt) or a .safetensors file was expected")]
+    #[error(
+        "{found}; a zip-format PyTorch state dict (.pytorch, .pth, .pt) or a .safetensors file was expected"
+    )]
     UnknownFormat {
         /// What it looks like.
         found: String,
@@ -110,7 +112,9 @@ pub enum CheckpointProblem {
     #[error("damaged or cut short: {0}")]
     Malformed(String),
     /// It is a pickle with something else than tensors in it. Nothing of it was executed.
-    #[error("refused, its pickle holds '{0}'; only a dictionary of tensors is read, and no code in a file is ever run")]
+    #[error(
+        "refused, its pickle holds '{0}'; only a dictionary of tensors is read, and no code in a file is ever run"
+    )]
     NotOnlyTensors(String),
     /// Its config metadata cannot be understood.
     #[error("config metadata: {0}")]
@@ -158,6 +162,15 @@ pub enum CheckpointProblem {
 /// The first few of many names, for a message.
 fn list(names: &[String]) -> String {
     const SHOWN: usize = 5;
-    let head = names.iter().take(SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ");
-    if names.len() > SHOWN { format!("{head}, and {} more", names.len() - SHOWN) } else { head }
+    let head = names
+        .iter()
+        .take(SHOWN)
+        .map(String::as_str)
+        .collect::<Vec<_>>()
+        .join(", ");
+    if names.len() > SHOWN {
+        format!("{head}, and {} more", names.len() - SHOWN)
+    } else {
+        head
+    }
 }

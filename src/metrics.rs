@@ -23,7 +23,11 @@ pub fn ssim(a: &Tensor, b: &Tensor) -> Result<f64> {
     let map = ssim_map(a, b)?;
     let (h, w) = (map.size()[0], map.size()[1]);
     let border = WINDOW / 2;
-    Ok(map.f_narrow(0, border, h - 2 * border)?.f_narrow(1, border, w - 2 * border)?.f_mean(Kind::Double)?.f_double_value(&[])?)
+    Ok(map
+        .f_narrow(0, border, h - 2 * border)?
+        .f_narrow(1, border, w - 2 * border)?
+        .f_mean(Kind::Double)?
+        .f_double_value(&[])?)
 }
 
 /// Quality inside and outside a share of the field of view about its centre.
@@ -64,14 +68,24 @@ pub fn fields_of_view(a: &Tensor, b: &Tensor) -> Result<Vec<FieldOfView>> {
         let outside = inside.f_neg()?.f_add_scalar(1.0)?;
         let ring = inside.f_sub(&half)?;
         let quality = |mask: &Tensor| -> Result<Quality> {
-            let mean = map.f_mul(mask)?.f_sum(Kind::Double)?.f_div(&mask.f_sum(Kind::Double)?)?;
-            Ok(Quality { psnr: psnr_where(&error, mask)?, ssim: mean.f_double_value(&[])? })
+            let mean = map
+                .f_mul(mask)?
+                .f_sum(Kind::Double)?
+                .f_div(&mask.f_sum(Kind::Double)?)?;
+            Ok(Quality {
+                psnr: psnr_where(&error, mask)?,
+                ssim: mean.f_double_value(&[])?,
+            })
         };
         Ok(FieldOfView {
             share,
             inside: quality(&inside)?,
             outside: quality(&outside)?,
-            ring: if r == HALF { None } else { Some(quality(&ring)?) },
+            ring: if r == HALF {
+                None
+            } else {
+                Some(quality(&ring)?)
+            },
         })
     };
     ROWS.into_iter().map(row).collect()
@@ -84,18 +98,26 @@ fn inner(map: &Tensor, r: i64) -> Result<Tensor> {
     let (h, w) = (map.size()[0], map.size()[1]);
     let (top, left) = (h / r, w / r);
     let mask = map.f_zeros_like()?;
-    _ = mask.f_narrow(0, top, h - 2 * top)?.f_narrow(1, left, w - 2 * left)?.f_fill_(1.0)?;
+    _ = mask
+        .f_narrow(0, top, h - 2 * top)?
+        .f_narrow(1, left, w - 2 * left)?
+        .f_fill_(1.0)?;
     Ok(mask)
 }
 
 fn squared_error(a: &Tensor, b: &Tensor) -> Result<Tensor> {
-    Ok(a.f_to_kind(Kind::Double)?.f_sub(&b.f_to_kind(Kind::Double)?)?.f_square()?)
+    Ok(a.f_to_kind(Kind::Double)?
+        .f_sub(&b.f_to_kind(Kind::Double)?)?
+        .f_square()?)
 }
 
 /// PSNR of squared errors `[1, 3, H, W]`, weighted by a mask that broadcasts to it.
 fn psnr_where(error: &Tensor, mask: &Tensor) -> Result<f64> {
     let mask = mask.f_to_kind(Kind::Double)?.f_expand_as(error)?;
-    let mean = error.f_mul(&mask)?.f_sum(Kind::Double)?.f_div(&mask.f_sum(Kind::Double)?)?;
+    let mean = error
+        .f_mul(&mask)?
+        .f_sum(Kind::Double)?
+        .f_div(&mask.f_sum(Kind::Double)?)?;
     Ok(-10.0 * mean.f_double_value(&[])?.log10())
 }
 
@@ -103,21 +125,43 @@ fn psnr_where(error: &Tensor, mask: &Tensor) -> Result<f64> {
 fn ssim_map(a: &Tensor, b: &Tensor) -> Result<Tensor> {
     let (h, w) = (check(a, b)?.size()[2], a.size()[3]);
     if h < WINDOW || w < WINDOW {
-        return Err(Error::Shape { what: "SSIM".into(), actual: format!("{w}x{h}"), expected: format!("at least {WINDOW}x{WINDOW}") });
+        return Err(Error::Shape {
+            what: "SSIM".into(),
+            actual: format!("{w}x{h}"),
+            expected: format!("at least {WINDOW}x{WINDOW}"),
+        });
     }
     let (a, b) = (a.f_to_kind(Kind::Double)?, b.f_to_kind(Kind::Double)?);
-    let mean = |x: &Tensor| -> Result<Tensor> { Ok(mirrored(x)?.f_avg_pool2d([WINDOW, WINDOW], [1, 1], [0, 0], false, true, None)?) };
+    let mean = |x: &Tensor| -> Result<Tensor> {
+        Ok(mirrored(x)?.f_avg_pool2d([WINDOW, WINDOW], [1, 1], [0, 0], false, true, None)?)
+    };
     let (mu_a, mu_b) = (mean(&a)?, mean(&b)?);
     let n = (WINDOW * WINDOW) as f64;
     let covariance = |x: &Tensor, y: &Tensor, mu_x: &Tensor, mu_y: &Tensor| -> Result<Tensor> {
-        Ok(mean(&x.f_mul(y)?)?.f_sub(&mu_x.f_mul(mu_y)?)?.f_mul_scalar(n / (n - 1.0))?)
+        Ok(mean(&x.f_mul(y)?)?
+            .f_sub(&mu_x.f_mul(mu_y)?)?
+            .f_mul_scalar(n / (n - 1.0))?)
     };
-    let (var_a, var_b) = (covariance(&a, &a, &mu_a, &mu_a)?, covariance(&b, &b, &mu_b, &mu_b)?);
+    let (var_a, var_b) = (
+        covariance(&a, &a, &mu_a, &mu_a)?,
+        covariance(&b, &b, &mu_b, &mu_b)?,
+    );
     let cov = covariance(&a, &b, &mu_a, &mu_b)?;
     let (c1, c2) = (0.01f64.powi(2), 0.03f64.powi(2));
-    let above = mu_a.f_mul(&mu_b)?.f_mul_scalar(2.0)?.f_add_scalar(c1)?.f_mul(&cov.f_mul_scalar(2.0)?.f_add_scalar(c2)?)?;
-    let below = mu_a.f_square()?.f_add(&mu_b.f_square()?)?.f_add_scalar(c1)?.f_mul(&var_a.f_add(&var_b)?.f_add_scalar(c2)?)?;
-    Ok(above.f_div(&below)?.f_squeeze_dim(0)?.f_mean_dim([0].as_slice(), false, Kind::Double)?)
+    let above = mu_a
+        .f_mul(&mu_b)?
+        .f_mul_scalar(2.0)?
+        .f_add_scalar(c1)?
+        .f_mul(&cov.f_mul_scalar(2.0)?.f_add_scalar(c2)?)?;
+    let below = mu_a
+        .f_square()?
+        .f_add(&mu_b.f_square()?)?
+        .f_add_scalar(c1)?
+        .f_mul(&var_a.f_add(&var_b)?.f_add_scalar(c2)?)?;
+    Ok(above
+        .f_div(&below)?
+        .f_squeeze_dim(0)?
+        .f_mean_dim([0].as_slice(), false, Kind::Double)?)
 }
 
 /// Half a window more on each side, mirrored with the edge repeated.

@@ -1,6 +1,9 @@
 //! The bundled model.
 
-use refvsr::{Network, Session, SessionOptions, Triplet, checkpoint::Checkpoint, image::resize::bicubic_antialiased, metrics::psnr};
+use refvsr::{
+    Network, Session, SessionOptions, Triplet, checkpoint::Checkpoint,
+    image::resize::bicubic_antialiased, metrics::psnr,
+};
 use std::path::PathBuf;
 use tch::{Device, Kind, Tensor};
 
@@ -11,9 +14,23 @@ fn the_default_model_loads() {
     let network = Network::from_checkpoint(&checkpoint, Device::Cpu).unwrap();
     assert!(checkpoint.unused(&network).is_empty());
     let config = network.config();
-    assert_eq!((config.mid_channels, config.num_blocks, config.frame_num, config.scale), (64, 30, 7, 4));
-    assert_eq!((config.recurrence, config.hd), (refvsr::config::Recurrence::Clean, false));
-    assert!(std::fs::metadata(&path).unwrap().len() <= 20 << 20, "it is part of the plugin");
+    assert_eq!(
+        (
+            config.mid_channels,
+            config.num_blocks,
+            config.frame_num,
+            config.scale
+        ),
+        (64, 30, 7, 4)
+    );
+    assert_eq!(
+        (config.recurrence, config.hd),
+        (refvsr::config::Recurrence::Clean, false)
+    );
+    assert!(
+        std::fs::metadata(&path).unwrap().len() <= 20 << 20,
+        "it is part of the plugin"
+    );
 }
 
 /// What its card says of the bundled model, on a picture nobody has to fetch: edges come out sharper than bicubic's.
@@ -21,22 +38,40 @@ fn the_default_model_loads() {
 fn the_default_model_beats_bicubic_enlargement() {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("models/default.safetensors");
     let network = Network::load(&path, Device::Cpu).unwrap();
-    let options = SessionOptions { look_ahead: Some(1), ..Session::options_of(&network) };
+    let options = SessionOptions {
+        look_ahead: Some(1),
+        ..Session::options_of(&network)
+    };
     let mut session = Session::new(network, options).unwrap();
     // Slanted bars that move a third of an LR pixel a frame, reduced 4 times.
     let axis = |n: i64| Tensor::arange(n, (Kind::Float, Device::Cpu));
     let truth = |i: i64| {
-        let (x, y) = (axis(192).view([1, 1, 1, -1]) + i as f64 * 4.0 / 3.0, axis(160).view([1, 1, -1, 1]));
+        let (x, y) = (
+            axis(192).view([1, 1, 1, -1]) + i as f64 * 4.0 / 3.0,
+            axis(160).view([1, 1, -1, 1]),
+        );
         let bars = (&x * 0.35 + &y * 0.12).sin() * 6.0 + (&x * 0.06 - &y * 0.21).cos() * 3.0;
-        (bars.sigmoid() * 0.8 + 0.1).expand([1, 3, 160, 192], false).contiguous()
+        (bars.sigmoid() * 0.8 + 0.1)
+            .expand([1, 3, 160, 192], false)
+            .contiguous()
     };
     let (mut ours, mut bicubic) = (0.0, 0.0);
     let mut done = 0;
     for i in 0..3 {
-        let lr = bicubic_antialiased(&truth(i), 40, 48).unwrap().clamp(0.0, 1.0);
-        let base = lr.upsample_bicubic2d([160, 192], false, None, None).clamp(0.0, 1.0);
+        let lr = bicubic_antialiased(&truth(i), 40, 48)
+            .unwrap()
+            .clamp(0.0, 1.0);
+        let base = lr
+            .upsample_bicubic2d([160, 192], false, None, None)
+            .clamp(0.0, 1.0);
         bicubic += psnr(&base, &truth(i)).unwrap() / 3.0;
-        session.send(Triplet { ultrawide: lr, wide: None, tele: None }).unwrap();
+        session
+            .send(Triplet {
+                ultrawide: lr,
+                wide: None,
+                tele: None,
+            })
+            .unwrap();
         if i == 2 {
             session.drain();
         }
@@ -46,5 +81,8 @@ fn the_default_model_beats_bicubic_enlargement() {
         }
     }
     assert_eq!(done, 3);
-    assert!(ours > bicubic + 1.5, "{ours:.2} dB, bicubic {bicubic:.2} dB");
+    assert!(
+        ours > bicubic + 1.5,
+        "{ours:.2} dB, bicubic {bicubic:.2} dB"
+    );
 }

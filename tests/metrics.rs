@@ -8,13 +8,19 @@ use tch::{Device, Kind, Tensor};
 
 #[test]
 fn golden_figures() {
-    let golden: serde_json::Value = serde_json::from_slice(&std::fs::read(golden("metrics.json")).unwrap()).unwrap();
+    let golden: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(golden("metrics.json")).unwrap()).unwrap();
     let a = scene(1.0, 0, 64, 96).to_kind(Kind::Double) / 255.0;
-    let noise = Tensor::from_slice(&uniform("metric.noise", 64 * 96 * 3)).view([1, 64, 96, 3]).permute([0, 3, 1, 2]);
+    let noise = Tensor::from_slice(&uniform("metric.noise", 64 * 96 * 3))
+        .view([1, 64, 96, 3])
+        .permute([0, 3, 1, 2]);
     let b = (&a + noise * 0.08).clamp(0.0, 1.0);
     let expect = |what: &str, actual: f64, expected: &serde_json::Value| {
         let expected = expected.as_f64().unwrap();
-        assert!((actual - expected).abs() < 1e-9 * expected.abs(), "{what}: {actual}, {expected} expected");
+        assert!(
+            (actual - expected).abs() < 1e-9 * expected.abs(),
+            "{what}: {actual}, {expected} expected"
+        );
     };
     expect("psnr", psnr(&a, &b).unwrap(), &golden["psnr"]);
     expect("ssim", ssim(&a, &b).unwrap(), &golden["ssim"]);
@@ -48,8 +54,16 @@ fn equal_pictures_and_unequal_shapes() {
     assert_eq!(psnr(&a, &a).unwrap(), f64::INFINITY);
     assert!((ssim(&a, &a).unwrap() - 1.0).abs() < 1e-12);
     let message = psnr(&a, &a.narrow(3, 0, 8)).unwrap_err().to_string();
-    assert!(message.contains("[1, 3, 8, 9] and [1, 3, 8, 8]"), "{message}");
+    assert!(
+        message.contains("[1, 3, 8, 9] and [1, 3, 8, 8]"),
+        "{message}"
+    );
     let small = a.narrow(3, 0, 6);
-    assert!(ssim(&small, &small).unwrap_err().to_string().contains("6x8 found, at least 7x7"));
+    assert!(
+        ssim(&small, &small)
+            .unwrap_err()
+            .to_string()
+            .contains("6x8 found, at least 7x7")
+    );
     assert!(psnr(&small, &small).is_ok());
 }

@@ -15,33 +15,67 @@ use tch::{Device, Kind, Tensor};
 /// A clip of noise: windows, flows and matches all differ.
 fn clip(frames: usize, h: i64, w: i64, seed: i64) -> Vec<Tensor> {
     tch::manual_seed(seed);
-    (0..frames).map(|_| Tensor::rand([1, 3, h, w], (Kind::Float, Device::Cpu))).collect()
+    (0..frames)
+        .map(|_| Tensor::rand([1, 3, h, w], (Kind::Float, Device::Cpu)))
+        .collect()
 }
 
 /// The plain form: every window anew, clip ends repeated or windows cut there, sides padded and cropped.
-fn plain(network: &Network, ultrawide: &[Tensor], wide: &[Tensor], m: usize, reset: Option<usize>) -> Vec<Tensor> {
+fn plain(
+    network: &Network,
+    ultrawide: &[Tensor],
+    wide: &[Tensor],
+    m: usize,
+    reset: Option<usize>,
+) -> Vec<Tensor> {
     let n = ultrawide.len();
-    let padded = |frames: &[Tensor]| frames.iter().map(|f| network.pad(f).unwrap()).collect::<Vec<_>>();
+    let padded = |frames: &[Tensor]| {
+        frames
+            .iter()
+            .map(|f| network.pad(f).unwrap())
+            .collect::<Vec<_>>()
+    };
     let (lr, wide) = (padded(ultrawide), padded(wide));
     let mut kept: Option<Kept> = None;
     let mut out = vec![];
     for centre in 0..n {
         let numbers: Vec<usize> = if network.config().repeats_clip_ends() {
-            (0..=2 * m).map(|position| (centre + position).saturating_sub(m).min(n - 1)).collect()
+            (0..=2 * m)
+                .map(|position| (centre + position).saturating_sub(m).min(n - 1))
+                .collect()
         } else {
             (centre.saturating_sub(m)..n.min(centre + m + 1)).collect()
         };
         let references: Vec<[&Tensor; 1]> = numbers.iter().map(|&i| [&wide[i]]).collect();
-        let window: Vec<Frame<'_>> = numbers.iter().zip(&references).map(|(&i, references)| Frame { lr: &lr[i], references }).collect();
-        let position = if network.config().repeats_clip_ends() { m } else { centre.min(m) };
+        let window: Vec<Frame<'_>> = numbers
+            .iter()
+            .zip(&references)
+            .map(|(&i, references)| Frame {
+                lr: &lr[i],
+                references,
+            })
+            .collect();
+        let position = if network.config().repeats_clip_ends() {
+            m
+        } else {
+            centre.min(m)
+        };
         if reset.is_some_and(|r| centre % r == 0) {
             kept = None;
         }
-        let (frame, next) = tch::no_grad(|| network.forward_about(&window, position, kept.as_ref(), Run::Streaming)).unwrap();
+        let (frame, next) = tch::no_grad(|| {
+            network.forward_about(&window, position, kept.as_ref(), Run::Streaming)
+        })
+        .unwrap();
         kept = Some(next);
         let (h, w) = (ultrawide[0].size()[2], ultrawide[0].size()[3]);
         let scale = network.config().scale;
-        out.push(frame.clamp(0.0, 1.0).narrow(2, 0, scale * h).narrow(3, 0, scale * w));
+        out.push(
+            frame
+                .clamp(0.0, 1.0)
+                .narrow(2, 0, scale * h)
+                .narrow(3, 0, scale * w),
+        );
     }
     out
 }
@@ -49,11 +83,21 @@ fn plain(network: &Network, ultrawide: &[Tensor], wide: &[Tensor], m: usize, res
 fn streamed(session: &mut Session, ultrawide: &[Tensor], wide: &[Tensor]) -> Vec<Tensor> {
     let mut out = vec![];
     for (i, (u, w)) in ultrawide.iter().zip(wide).enumerate() {
-        session.send(Triplet { ultrawide: u.shallow_clone(), wide: Some(w.shallow_clone()), tele: None }).unwrap();
+        session
+            .send(Triplet {
+                ultrawide: u.shallow_clone(),
+                wide: Some(w.shallow_clone()),
+                tele: None,
+            })
+            .unwrap();
         while let Some(frame) = session.receive().unwrap() {
             out.push(frame);
         }
-        assert_eq!(out.len(), (i + 1).saturating_sub(session.look_ahead()), "frames come as soon as their look-ahead is there");
+        assert_eq!(
+            out.len(),
+            (i + 1).saturating_sub(session.look_ahead()),
+            "frames come as soon as their look-ahead is there"
+        );
     }
     session.drain();
     while let Some(frame) = session.receive().unwrap() {
@@ -64,22 +108,43 @@ fn streamed(session: &mut Session, ultrawide: &[Tensor], wide: &[Tensor]) -> Vec
 
 /// Reference frames at the session's own scale: as large as the ultra-wide ones.
 fn options(m: usize, reset: Option<usize>) -> SessionOptions {
-    SessionOptions { look_ahead: Some(m), reset_interval: reset, wide_zoom: 2.0, tele_zoom: 5.0 }
+    SessionOptions {
+        look_ahead: Some(m),
+        reset_interval: reset,
+        wide_zoom: 2.0,
+        tele_zoom: 5.0,
+    }
 }
 
 fn assert_same(a: &[Tensor], b: &[Tensor], what: &str) {
     assert_eq!(a.len(), b.len(), "{what}");
     for (i, (a, b)) in a.iter().zip(b).enumerate() {
         assert_eq!(a.size(), b.size(), "{what}, frame {i}");
-        assert!(a.equal(b), "{what}, frame {i}: off by {:.3e}", difference(a, b).0);
+        assert!(
+            a.equal(b),
+            "{what}, frame {i}: off by {:.3e}",
+            difference(a, b).0
+        );
     }
 }
 
 /// All presets' shapes, scaled down, and s = 2; both recurrences.
 fn shapes() -> Vec<ModelConfig> {
-    let small = |c: ModelConfig, channels| ModelConfig { mid_channels: channels, num_blocks: 1, ..c };
-    let mut all = vec![small(config(4, false), 4), small(config(4, false), 6), small(config(4, true), 4), small(config(2, false), 4)];
-    all.push(ModelConfig { recurrence: Recurrence::Clean, ..all[0].clone() });
+    let small = |c: ModelConfig, channels| ModelConfig {
+        mid_channels: channels,
+        num_blocks: 1,
+        ..c
+    };
+    let mut all = vec![
+        small(config(4, false), 4),
+        small(config(4, false), 6),
+        small(config(4, true), 4),
+        small(config(2, false), 4),
+    ];
+    all.push(ModelConfig {
+        recurrence: Recurrence::Clean,
+        ..all[0].clone()
+    });
     all
 }
 
@@ -110,11 +175,19 @@ fn every_window_and_reset_on_every_clip_length() {
     for m in [1, 2, 3, 6] {
         for reset in [None, Some(1), Some(3), Some(9)] {
             // The plain form of a window of 13 takes its time; a clip that reaches beyond one window on either side is enough there.
-            for n in if m == 6 { vec![1, 8] } else { vec![1, m + 1, 12] } {
+            for n in if m == 6 {
+                vec![1, 8]
+            } else {
+                vec![1, m + 1, 12]
+            } {
                 session = Session::new(session_network(session), options(m, reset)).unwrap();
                 let out = streamed(&mut session, &ultrawide[..n], &wide[..n]);
                 let what = format!("m = {m}, reset {reset:?}, {n} frames");
-                assert_same(&out, &plain(session.network(), &ultrawide[..n], &wide[..n], m, reset), &what);
+                assert_same(
+                    &out,
+                    &plain(session.network(), &ultrawide[..n], &wide[..n], m, reset),
+                    &what,
+                );
             }
         }
     }
@@ -127,23 +200,44 @@ fn every_reset_on_every_shape() {
         for reset in [None, Some(1), Some(3)] {
             let mut session = Session::new(network(shape.clone()), options(2, reset)).unwrap();
             let out = streamed(&mut session, &ultrawide, &wide);
-            assert_same(&out, &plain(session.network(), &ultrawide, &wide, 2, reset), &format!("{shape:?}, reset {reset:?}"));
+            assert_same(
+                &out,
+                &plain(session.network(), &ultrawide, &wide, 2, reset),
+                &format!("{shape:?}, reset {reset:?}"),
+            );
         }
     }
 }
 
 #[test]
 fn information_refill_equals_the_plain_form() {
-    let config = ModelConfig { variant: Variant::RefVsrIr, ..shapes().swap_remove(0) };
+    let config = ModelConfig {
+        variant: Variant::RefVsrIr,
+        ..shapes().swap_remove(0)
+    };
     let (ultrawide, wide) = (clip(8, 8, 8, 11), clip(8, 8, 8, 12)); // padded to 64 x 64
-    let clean = ModelConfig { recurrence: Recurrence::Clean, ..config.clone() };
-    for (config, m, reset, n) in
-        [(&config, 0, None, 2), (&config, 1, Some(2), 4), (&config, 2, Some(3), 4), (&config, 3, None, 2), (&clean, 1, None, 2)]
-    {
+    let clean = ModelConfig {
+        recurrence: Recurrence::Clean,
+        ..config.clone()
+    };
+    for (config, m, reset, n) in [
+        (&config, 0, None, 2),
+        (&config, 1, Some(2), 4),
+        (&config, 2, Some(3), 4),
+        (&config, 3, None, 2),
+        (&clean, 1, None, 2),
+    ] {
         let mut session = Session::new(network(config.clone()), options(m, reset)).unwrap();
         let out = streamed(&mut session, &ultrawide[..n], &wide[..n]);
-        let what = format!("m = {m}, reset {reset:?}, {n} frames, {:?}", config.recurrence);
-        assert_same(&out, &plain(session.network(), &ultrawide[..n], &wide[..n], m, reset), &what);
+        let what = format!(
+            "m = {m}, reset {reset:?}, {n} frames, {:?}",
+            config.recurrence
+        );
+        assert_same(
+            &out,
+            &plain(session.network(), &ultrawide[..n], &wide[..n], m, reset),
+            &what,
+        );
     }
 }
 
@@ -162,7 +256,11 @@ fn golden_clips() {
         let out = streamed(&mut session, &clip.ultrawide, &clip.wide);
         for (i, expected) in &clip.kept {
             let (max, mean) = difference(&out[*i], expected);
-            assert!(max <= 2e-4 && mean <= 1e-5, "{} frame {i}: off by {max:.3e}, mean {mean:.3e}", clip.name);
+            assert!(
+                max <= 2e-4 && mean <= 1e-5,
+                "{} frame {i}: off by {max:.3e}, mean {mean:.3e}",
+                clip.name
+            );
         }
     }
 }
@@ -175,7 +273,13 @@ fn a_reset_starts_anew_with_any_size() {
     session.reset();
     streamed(&mut session, &clip(2, 5, 12, 3), &clip(2, 5, 12, 4));
     session.reset();
-    session.send(Triplet { ultrawide: b[0].shallow_clone(), wide: None, tele: None }).unwrap();
+    session
+        .send(Triplet {
+            ultrawide: b[0].shallow_clone(),
+            wide: None,
+            tele: None,
+        })
+        .unwrap();
     session.reset();
     assert_same(&streamed(&mut session, &a, &b), &first, "after resets");
 }
@@ -184,19 +288,46 @@ fn a_reset_starts_anew_with_any_size() {
 fn misuse_is_an_error_and_changes_nothing() {
     let mut session = Session::new(network(config(4, false)), options(1, None)).unwrap();
     let frames = clip(3, 8, 8, 5);
-    let triplet = |i: usize| Triplet { ultrawide: frames[i].shallow_clone(), wide: None, tele: None };
+    let triplet = |i: usize| Triplet {
+        ultrawide: frames[i].shallow_clone(),
+        wide: None,
+        tele: None,
+    };
     assert!(session.receive().unwrap().is_none());
     session.send(triplet(0)).unwrap();
-    let other = Triplet { ultrawide: clip(1, 8, 10, 5).swap_remove(0), wide: None, tele: None };
+    let other = Triplet {
+        ultrawide: clip(1, 8, 10, 5).swap_remove(0),
+        wide: None,
+        tele: None,
+    };
     let message = session.send(other).unwrap_err().to_string();
-    assert!(message.contains("10x8 found, 8x8") && message.contains("ultra-wide"), "{message}");
-    let grey = Triplet { ultrawide: triplet(0).ultrawide.narrow(1, 0, 1), wide: None, tele: None };
+    assert!(
+        message.contains("10x8 found, 8x8") && message.contains("ultra-wide"),
+        "{message}"
+    );
+    let grey = Triplet {
+        ultrawide: triplet(0).ultrawide.narrow(1, 0, 1),
+        wide: None,
+        tele: None,
+    };
     assert!(matches!(session.send(grey), Err(Error::Shape { .. })));
-    let empty =
-        Triplet { ultrawide: triplet(0).ultrawide, wide: Some(Tensor::zeros([1, 3, 0, 4], (Kind::Float, Device::Cpu))), tele: None };
-    assert!(session.send(empty).unwrap_err().to_string().contains("wide frame"));
+    let empty = Triplet {
+        ultrawide: triplet(0).ultrawide,
+        wide: Some(Tensor::zeros([1, 3, 0, 4], (Kind::Float, Device::Cpu))),
+        tele: None,
+    };
+    assert!(
+        session
+            .send(empty)
+            .unwrap_err()
+            .to_string()
+            .contains("wide frame")
+    );
     session.send(triplet(1)).unwrap();
-    assert!(matches!(session.send(triplet(2)), Err(Error::Full { held: 2 })));
+    assert!(matches!(
+        session.send(triplet(2)),
+        Err(Error::Full { held: 2 })
+    ));
     assert!(session.receive().unwrap().is_some());
     session.drain();
     assert!(matches!(session.send(triplet(2)), Err(Error::Drained)));
@@ -205,10 +336,34 @@ fn misuse_is_an_error_and_changes_nothing() {
 
     let fresh = || network(config(4, false));
     for (options, text) in [
-        (SessionOptions { reset_interval: Some(0), ..options(1, None) }, "reset interval is 0"),
-        (SessionOptions { look_ahead: Some(51), ..options(1, None) }, "look-ahead is 51"),
-        (SessionOptions { wide_zoom: 0.0, ..options(1, None) }, "wide zoom is 0"),
-        (SessionOptions { tele_zoom: f64::NAN, ..options(1, None) }, "tele zoom is NaN"),
+        (
+            SessionOptions {
+                reset_interval: Some(0),
+                ..options(1, None)
+            },
+            "reset interval is 0",
+        ),
+        (
+            SessionOptions {
+                look_ahead: Some(51),
+                ..options(1, None)
+            },
+            "look-ahead is 51",
+        ),
+        (
+            SessionOptions {
+                wide_zoom: 0.0,
+                ..options(1, None)
+            },
+            "wide zoom is 0",
+        ),
+        (
+            SessionOptions {
+                tele_zoom: f64::NAN,
+                ..options(1, None)
+            },
+            "tele zoom is NaN",
+        ),
     ] {
         let message = Session::new(fresh(), options).unwrap_err().to_string();
         assert!(message.contains(text), "{message}");
@@ -218,13 +373,27 @@ fn misuse_is_an_error_and_changes_nothing() {
 #[test]
 fn memory_is_bounded_by_the_look_ahead() {
     let shape = || shapes().swap_remove(0);
-    let refill = ModelConfig { variant: Variant::RefVsrIr, ..shape() };
-    for (config, m, reset) in [(shape(), 0, None), (shape(), 2, None), (shape(), 2, Some(5)), (refill, 1, None)] {
+    let refill = ModelConfig {
+        variant: Variant::RefVsrIr,
+        ..shape()
+    };
+    for (config, m, reset) in [
+        (shape(), 0, None),
+        (shape(), 2, None),
+        (shape(), 2, Some(5)),
+        (refill, 1, None),
+    ] {
         let mut session = Session::new(network(config), options(m, reset)).unwrap();
         let frame = clip(1, 8, 8, 6).swap_remove(0);
         let mut held = vec![];
         for _ in 0..30 {
-            session.send(Triplet { ultrawide: frame.shallow_clone(), wide: None, tele: None }).unwrap();
+            session
+                .send(Triplet {
+                    ultrawide: frame.shallow_clone(),
+                    wide: None,
+                    tele: None,
+                })
+                .unwrap();
             while session.receive().unwrap().is_some() {}
             held.push(session.memory());
         }
@@ -240,17 +409,34 @@ fn references_of_other_sizes_are_brought_to_scale() {
     let frames = clip(2, 8, 12, 7);
     let run = |wide: &Tensor| {
         let mut session = Session::new(network(shape.clone()), options(0, None)).unwrap();
-        session.send(Triplet { ultrawide: frames[0].shallow_clone(), wide: Some(wide.shallow_clone()), tele: None }).unwrap();
+        session
+            .send(Triplet {
+                ultrawide: frames[0].shallow_clone(),
+                wide: Some(wide.shallow_clone()),
+                tele: None,
+            })
+            .unwrap();
         session.receive().unwrap().unwrap()
     };
     let absurd = Tensor::zeros([1, 3, 4000, 1], (Kind::Float, Device::Cpu));
     let mut session = Session::new(network(shape.clone()), options(0, None)).unwrap();
-    let send = session.send(Triplet { ultrawide: frames[0].shallow_clone(), wide: Some(absurd), tele: None });
+    let send = session.send(Triplet {
+        ultrawide: frames[0].shallow_clone(),
+        wide: Some(absurd),
+        tele: None,
+    });
     let message = send.unwrap_err().to_string();
-    assert!(message.contains("wide frame: 1x4000 at zoom 2, which makes 12x48000"), "{message}");
-    for ((h, w), (scaled_h, scaled_w)) in [((16, 24), (8, 12)), ((5, 7), (9, 12)), ((30, 12), (30, 12))] {
+    assert!(
+        message.contains("wide frame: 1x4000 at zoom 2, which makes 12x48000"),
+        "{message}"
+    );
+    for ((h, w), (scaled_h, scaled_w)) in
+        [((16, 24), (8, 12)), ((5, 7), (9, 12)), ((30, 12), (30, 12))]
+    {
         let wide = clip(1, h, w, 8).swap_remove(0);
-        let scaled = bicubic_antialiased(&wide, scaled_h, scaled_w).unwrap().clamp(0.0, 1.0);
+        let scaled = bicubic_antialiased(&wide, scaled_h, scaled_w)
+            .unwrap()
+            .clamp(0.0, 1.0);
         assert!(run(&wide).equal(&run(&scaled)), "{h}x{w}");
     }
 }
@@ -263,19 +449,38 @@ fn tele_candidates_join_the_wide_ones() {
         let (h, w) = (4 * k, 6 * k);
         let [ultrawide, a, b] = [8, 9, 10].map(|seed| clip(1, h, w, seed).swap_remove(0));
         let run = |wide: &Tensor, tele: Option<&Tensor>| {
-            let mut session = Session::new(network(shape.clone()), SessionOptions { tele_zoom: 2.0, ..options(0, None) }).unwrap();
+            let mut session = Session::new(
+                network(shape.clone()),
+                SessionOptions {
+                    tele_zoom: 2.0,
+                    ..options(0, None)
+                },
+            )
+            .unwrap();
             let (wide, tele) = (Some(wide.shallow_clone()), tele.map(Tensor::shallow_clone));
-            session.send(Triplet { ultrawide: ultrawide.shallow_clone(), wide, tele }).unwrap();
+            session
+                .send(Triplet {
+                    ultrawide: ultrawide.shallow_clone(),
+                    wide,
+                    tele,
+                })
+                .unwrap();
             session.receive().unwrap().unwrap()
         };
         let (alone, both) = (run(&a, None), run(&a, Some(&b)));
         let off = difference(&both, &run(&b, Some(&a))).0;
         assert!(off < 1e-5, "K = {k}: the order matters: {off}");
         for single in [&alone, &run(&b, None)] {
-            assert!(difference(&both, single).0 > 1e-4, "K = {k}: both frames are drawn on");
+            assert!(
+                difference(&both, single).0 > 1e-4,
+                "K = {k}: both frames are drawn on"
+            );
         }
         let off = difference(&run(&a, Some(&a)), &alone).0;
-        assert!(off < 1e-5, "K = {k}: the same frame twice says nothing new: {off}");
+        assert!(
+            off < 1e-5,
+            "K = {k}: the same frame twice says nothing new: {off}"
+        );
         // Another lens, of any size, is brought to scale and joins in.
         let small = clip(1, 10, 14, 11).swap_remove(0);
         assert_eq!(run(&a, Some(&small)).size(), alone.size());
@@ -287,8 +492,17 @@ fn the_wide_frame_may_be_missing() {
     let frames = clip(1, 8, 12, 10);
     let run = |wide: Option<Tensor>| {
         let mut session = Session::new(network(config(4, false)), options(0, None)).unwrap();
-        session.send(Triplet { ultrawide: frames[0].shallow_clone(), wide, tele: None }).unwrap();
+        session
+            .send(Triplet {
+                ultrawide: frames[0].shallow_clone(),
+                wide,
+                tele: None,
+            })
+            .unwrap();
         session.receive().unwrap().unwrap()
     };
-    assert!(run(None).equal(&run(Some(frames[0].shallow_clone()))), "the ultra-wide frame stands in");
+    assert!(
+        run(None).equal(&run(Some(frames[0].shallow_clone()))),
+        "the ultra-wide frame stands in"
+    );
 }

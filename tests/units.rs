@@ -18,7 +18,11 @@ use refvsr::{
 use tch::{Device, Kind, Tensor, nn::VarStore};
 
 fn cases() -> [(&'static str, ModelConfig); 3] {
-    [("x4", config(4, false)), ("x2", config(2, false)), ("hd_x4", config(4, true))]
+    [
+        ("x4", config(4, false)),
+        ("x2", config(2, false)),
+        ("hd_x4", config(4, true)),
+    ]
 }
 
 fn input(data: &Tensors, camera: &str, frame: usize) -> Tensor {
@@ -44,8 +48,18 @@ fn flow() {
     let net = SpyNet::new(vs.root() / "FlowNet").unwrap();
     fill(&vs);
     let pyramid = |i| SpyNet::pyramid(&input(&data, "uw", i)).unwrap();
-    assert_close("1 to 0", &net.flow(&pyramid(1), &pyramid(0)).unwrap(), &data["spynet.flow_1_to_0"], 1e-4);
-    assert_close("0 to 1", &net.flow(&pyramid(0), &pyramid(1)).unwrap(), &data["spynet.flow_0_to_1"], 1e-4);
+    assert_close(
+        "1 to 0",
+        &net.flow(&pyramid(1), &pyramid(0)).unwrap(),
+        &data["spynet.flow_1_to_0"],
+        1e-4,
+    );
+    assert_close(
+        "0 to 1",
+        &net.flow(&pyramid(0), &pyramid(1)).unwrap(),
+        &data["spynet.flow_0_to_1"],
+        1e-4,
+    );
 }
 
 #[test]
@@ -55,8 +69,18 @@ fn warping() {
     let out = warp(&frame, &grid(flow, (40, 72)).unwrap(), Recurrence::Upstream).unwrap();
     assert_close("warp", &out, &data["warp.out"], 1e-4);
     let flow2 = twice(flow).unwrap();
-    assert_close("flow at twice the size", &flow2, &data["warp.flow_x2"], 1e-4);
-    let quirk = warp(&frame, &grid(&flow2, (40, 72)).unwrap(), Recurrence::Upstream).unwrap();
+    assert_close(
+        "flow at twice the size",
+        &flow2,
+        &data["warp.flow_x2"],
+        1e-4,
+    );
+    let quirk = warp(
+        &frame,
+        &grid(&flow2, (40, 72)).unwrap(),
+        Recurrence::Upstream,
+    )
+    .unwrap();
     assert_close("quirk", &quirk, &data["warp.quirk_out"], 1e-4);
 }
 
@@ -64,18 +88,37 @@ fn warping() {
 fn clean_warping_by_nothing_changes_nothing() {
     let x = Tensor::rand([1, 2, 7, 9], (Kind::Float, Device::Cpu));
     let still = Tensor::zeros([1, 2, 7, 9], (Kind::Float, Device::Cpu));
-    assert_close("clean", &warp(&x, &grid(&still, (7, 9)).unwrap(), Recurrence::Clean).unwrap(), &x, 1e-5);
+    assert_close(
+        "clean",
+        &warp(&x, &grid(&still, (7, 9)).unwrap(), Recurrence::Clean).unwrap(),
+        &x,
+        1e-5,
+    );
     // and by a whole pixel moves whole pixels
-    let right =
-        warp(&x, &grid(&(&still + Tensor::from_slice(&[1f32, 0.]).view([1, 2, 1, 1])), (7, 9)).unwrap(), Recurrence::Clean).unwrap();
-    assert_close("one pixel", &right.narrow(3, 0, 8), &x.narrow(3, 1, 8), 1e-5);
+    let right = warp(
+        &x,
+        &grid(
+            &(&still + Tensor::from_slice(&[1f32, 0.]).view([1, 2, 1, 1])),
+            (7, 9),
+        )
+        .unwrap(),
+        Recurrence::Clean,
+    )
+    .unwrap();
+    assert_close(
+        "one pixel",
+        &right.narrow(3, 0, 8),
+        &x.narrow(3, 1, 8),
+        1e-5,
+    );
 }
 
 fn matched(data: &Tensors, config: &ModelConfig) -> Match {
     let vs = VarStore::new(Device::Cpu);
     let net = FeatureMatch::new(vs.root() / "feature_match", config).unwrap();
     fill(&vs);
-    net.forward(&input(data, "uw", 1), &[&input(data, "w", 1)]).unwrap()
+    net.forward(&input(data, "uw", 1), &[&input(data, "w", 1)])
+        .unwrap()
 }
 
 #[test]
@@ -83,9 +126,24 @@ fn matching() {
     let data = tensors("units.safetensors");
     for (name, config) in cases() {
         let found = matched(&data, &config);
-        assert_close(name, &found.confidence, &data[&format!("match.{name}.confidence")], 1e-4);
-        let index = data[&format!("match.{name}.index")].reshape([-1]).to_kind(Kind::Int64);
-        assert_eq!(found.index.ne_tensor(&index).sum(Kind::Int64).int64_value(&[]), 0, "{name}: indices differ");
+        assert_close(
+            name,
+            &found.confidence,
+            &data[&format!("match.{name}.confidence")],
+            1e-4,
+        );
+        let index = data[&format!("match.{name}.index")]
+            .reshape([-1])
+            .to_kind(Kind::Int64);
+        assert_eq!(
+            found
+                .index
+                .ne_tensor(&index)
+                .sum(Kind::Int64)
+                .int64_value(&[]),
+            0,
+            "{name}: indices differ"
+        );
     }
 }
 
@@ -93,7 +151,9 @@ fn matching() {
 fn aligned_attention() {
     let data = tensors("units.safetensors");
     let n = 8 * 40 * 72;
-    let value = Tensor::from_slice(&uniform("aa.value", n)).to_kind(Kind::Float).view([1, 8, 40, 72]);
+    let value = Tensor::from_slice(&uniform("aa.value", n))
+        .to_kind(Kind::Float)
+        .view([1, 8, 40, 72]);
     let half = value.upsample_bilinear2d([20, 36], false, None, None);
     let (lr, reference) = (input(&data, "uw", 1), input(&data, "w", 1));
     for (name, config) in cases() {
@@ -103,10 +163,22 @@ fn aligned_attention() {
         let aa1 = AlignedAttention::new(vs.root() / "aa1", k / 2).unwrap();
         let aa2 = AlignedAttention::new(vs.root() / "aa2", k).unwrap();
         fill(&vs);
-        let out = aa1.forward(&data["aa.lr_down"], &[&reference], &index, &[&half]).unwrap();
-        assert_close(&format!("{name}, level 1"), &out, &data[&format!("aa.{name}.level1")], 1e-4);
+        let out = aa1
+            .forward(&data["aa.lr_down"], &[&reference], &index, &[&half])
+            .unwrap();
+        assert_close(
+            &format!("{name}, level 1"),
+            &out,
+            &data[&format!("aa.{name}.level1")],
+            1e-4,
+        );
         let out = aa2.forward(&lr, &[&reference], &index, &[&value]).unwrap();
-        assert_close(&format!("{name}, level 2"), &out, &data[&format!("aa.{name}.level2")], 1e-4);
+        assert_close(
+            &format!("{name}, level 2"),
+            &out,
+            &data[&format!("aa.{name}.level2")],
+            1e-4,
+        );
     }
 }
 
@@ -121,8 +193,20 @@ fn gathered_reference() {
         for (_, mut v) in vs.variables() {
             let _ = tch::no_grad(|| v.zero_());
         }
-        let out = aa2.forward(&lr, &[&reference], &matched(&data, &config).index, &[&reference]).unwrap();
-        assert_close(name, &out, &data[&format!("aa.{name}.level2_unaligned_ref")], 1e-4);
+        let out = aa2
+            .forward(
+                &lr,
+                &[&reference],
+                &matched(&data, &config).index,
+                &[&reference],
+            )
+            .unwrap();
+        assert_close(
+            name,
+            &out,
+            &data[&format!("aa.{name}.level2_unaligned_ref")],
+            1e-4,
+        );
     }
 }
 
@@ -136,7 +220,16 @@ fn a_network_with_a_zero_last_convolution_puts_out_the_bicubic_picture() {
         }
     }
     let (lr, wide) = (input(&data, "uw", 1), input(&data, "w", 1));
-    let (out, _) = network.forward(&[Frame { lr: &lr, references: &[&wide] }], None, Run::Streaming).unwrap();
+    let (out, _) = network
+        .forward(
+            &[Frame {
+                lr: &lr,
+                references: &[&wide],
+            }],
+            None,
+            Run::Streaming,
+        )
+        .unwrap();
     assert_close("bicubic", &out, &data["bicubic.up4"].clamp(0.0, 1.0), 1e-5);
 }
 
@@ -146,7 +239,12 @@ fn edvr_features() {
     let vs = VarStore::new(Device::Cpu);
     let edvr = Edvr::new(vs.root() / "edvr").unwrap();
     fill(&vs);
-    let levels: Vec<_> = (0..5).map(|t| edvr.levels(&(common::scene(1.0, t, 40, 72).to_kind(Kind::Float) / 255.0)).unwrap()).collect();
+    let levels: Vec<_> = (0..5)
+        .map(|t| {
+            edvr.levels(&(common::scene(1.0, t, 40, 72).to_kind(Kind::Float) / 255.0))
+                .unwrap()
+        })
+        .collect();
     let out = edvr.forward(std::array::from_fn(|i| &levels[i])).unwrap();
     assert_close("edvr", &out.narrow(1, 0, 16), &data["edvr.features"], 1e-5);
 }
@@ -156,7 +254,11 @@ fn the_scene_is_the_stored_input() {
     let data = tensors("units.safetensors");
     for (camera, zoom) in [("uw", 1.0), ("w", 2.0), ("t", 5.0)] {
         for t in 0..3 {
-            assert!(common::scene(zoom, t, 40, 72).equal(&data[&format!("in.{camera}")].narrow(0, t, 1)), "{camera} {t}");
+            assert!(
+                common::scene(zoom, t, 40, 72)
+                    .equal(&data[&format!("in.{camera}")].narrow(0, t, 1)),
+                "{camera} {t}"
+            );
         }
     }
 }

@@ -19,22 +19,32 @@ pub struct Canvas {
 impl Canvas {
     /// A canvas of one colour.
     pub fn new(width: i64, height: i64, colour: Colour) -> Result<Self> {
-        let font = FontRef::try_from_slice(epaint_default_fonts::HACK_REGULAR).context("the built-in font is damaged")?;
+        let font = FontRef::try_from_slice(epaint_default_fonts::HACK_REGULAR)
+            .context("the built-in font is damaged")?;
         let (width, height) = (u32::try_from(width)?, u32::try_from(height)?);
-        Ok(Self { image: RgbImage::from_pixel(width, height, Rgb(colour)), font })
+        Ok(Self {
+            image: RgbImage::from_pixel(width, height, Rgb(colour)),
+            font,
+        })
     }
 
     /// Writes it as a PNG file.
     pub fn save(&self, path: &Path) -> Result<()> {
-        self.image.save_with_format(path, image::ImageFormat::Png).with_context(|| format!("cannot write {}", path.display()))
+        self.image
+            .save_with_format(path, image::ImageFormat::Png)
+            .with_context(|| format!("cannot write {}", path.display()))
     }
 
     /// Mixes `colour` into a pixel; `cover` from 0 (nothing) to 1 (all).
     fn blend(&mut self, x: i64, y: i64, colour: Colour, cover: f32) {
-        let (Ok(x), Ok(y)) = (u32::try_from(x), u32::try_from(y)) else { return };
+        let (Ok(x), Ok(y)) = (u32::try_from(x), u32::try_from(y)) else {
+            return;
+        };
         if let Some(pixel) = self.image.get_pixel_mut_checked(x, y) {
             for (old, new) in pixel.0.iter_mut().zip(colour) {
-                *old = (f32::from(*old) + (f32::from(new) - f32::from(*old)) * cover.clamp(0.0, 1.0)).round() as u8;
+                *old = (f32::from(*old)
+                    + (f32::from(new) - f32::from(*old)) * cover.clamp(0.0, 1.0))
+                .round() as u8;
             }
         }
     }
@@ -61,7 +71,9 @@ impl Canvas {
         let reach = thick / 2.0 + 1.0;
         for (n, &a) in corners.iter().enumerate() {
             let b = corners[(n + 1) % corners.len()];
-            let range = |p: f64, q: f64| (p.min(q) - reach).floor() as i64..=(p.max(q) + reach).ceil() as i64;
+            let range = |p: f64, q: f64| {
+                (p.min(q) - reach).floor() as i64..=(p.max(q) + reach).ceil() as i64
+            };
             for y in range(a.1, b.1) {
                 for x in range(a.0, b.0) {
                     let away = distance((x as f64 + 0.5, y as f64 + 0.5), a, b);
@@ -76,7 +88,12 @@ impl Canvas {
         let width = frame.size()[3];
         for (n, pixel) in to_bytes(frame)?.chunks_exact(3).enumerate() {
             let n = n as i64;
-            self.blend(x + n % width, y + n / width, [pixel[0], pixel[1], pixel[2]], 1.0);
+            self.blend(
+                x + n % width,
+                y + n / width,
+                [pixel[0], pixel[1], pixel[2]],
+                1.0,
+            );
         }
         Ok(())
     }
@@ -112,7 +129,9 @@ impl Canvas {
             if let Some(outline) = self.font.outline_glyph(glyph) {
                 let corner = outline.px_bounds().min;
                 let (left, top) = (corner.x as i64, corner.y as i64);
-                outline.draw(|dx, dy, cover| self.blend(left + i64::from(dx), top + i64::from(dy), colour, cover));
+                outline.draw(|dx, dy, cover| {
+                    self.blend(left + i64::from(dx), top + i64::from(dy), colour, cover)
+                });
             }
         }
     }
@@ -149,9 +168,24 @@ mod tests {
         let mut canvas = Canvas::new(20, 10, BLACK).unwrap();
         canvas.text(-30, -4, 16.0, WHITE, "beyond every edge of it");
         canvas.text(15, 8, 16.0, WHITE, "Äß→\u{1F600}");
-        canvas.outline(Rect { x: -5, y: -5, width: 100, height: 100 }, 3, WHITE);
+        canvas.outline(
+            Rect {
+                x: -5,
+                y: -5,
+                width: 100,
+                height: 100,
+            },
+            3,
+            WHITE,
+        );
         canvas.polygon(&[(-50.0, 5.0), (50.0, -90.0), (5.0, 60.0)], 3.0, WHITE);
-        canvas.picture(15, 5, &Tensor::ones([1, 3, 30, 30], (tch::Kind::Float, tch::Device::Cpu))).unwrap();
+        canvas
+            .picture(
+                15,
+                5,
+                &Tensor::ones([1, 3, 30, 30], (tch::Kind::Float, tch::Device::Cpu)),
+            )
+            .unwrap();
         assert_eq!(canvas.image.dimensions(), (20, 10));
     }
 
@@ -171,10 +205,23 @@ mod tests {
     #[test]
     fn outlines_are_hollow_and_polygons_follow_their_corners() {
         let mut canvas = Canvas::new(12, 12, BLACK).unwrap();
-        canvas.outline(Rect { x: 2, y: 2, width: 6, height: 5 }, 1, WHITE);
+        canvas.outline(
+            Rect {
+                x: 2,
+                y: 2,
+                width: 6,
+                height: 5,
+            },
+            1,
+            WHITE,
+        );
         assert_eq!(lit(&canvas), 2 * 6 + 2 * 3);
         let mut canvas = Canvas::new(40, 40, BLACK).unwrap();
-        canvas.polygon(&[(10.0, 10.0), (30.0, 10.0), (30.0, 30.0), (10.0, 30.0)], 2.0, WHITE);
+        canvas.polygon(
+            &[(10.0, 10.0), (30.0, 10.0), (30.0, 30.0), (10.0, 30.0)],
+            2.0,
+            WHITE,
+        );
         assert_eq!(canvas.image.get_pixel(20, 10).0, WHITE);
         assert_eq!(canvas.image.get_pixel(30, 20).0, WHITE);
         assert_eq!(canvas.image.get_pixel(20, 20).0, BLACK);

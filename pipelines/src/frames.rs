@@ -38,7 +38,9 @@ pub struct Rect {
 impl Rect {
     /// That part of `frame`, `[1, C, H, W]`.
     pub fn of(&self, frame: &Tensor) -> Result<Tensor> {
-        Ok(frame.f_narrow(2, self.y, self.height)?.f_narrow(3, self.x, self.width)?)
+        Ok(frame
+            .f_narrow(2, self.y, self.height)?
+            .f_narrow(3, self.x, self.width)?)
     }
 }
 
@@ -55,9 +57,21 @@ impl Reader {
     /// Opens `path`, whose frames are of `size`.
     pub fn open(path: &Path, size: Size) -> Result<Self> {
         let file = File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
-        let bytes = file.metadata().with_context(|| format!("cannot read {}", path.display()))?.len();
-        ensure!(bytes % size.bytes() == 0, "{} holds {bytes} bytes, no whole number of {size} RGB frames", path.display());
-        Ok(Self { file, path: path.to_owned(), size, len: (bytes / size.bytes()) as usize })
+        let bytes = file
+            .metadata()
+            .with_context(|| format!("cannot read {}", path.display()))?
+            .len();
+        ensure!(
+            bytes % size.bytes() == 0,
+            "{} holds {bytes} bytes, no whole number of {size} RGB frames",
+            path.display()
+        );
+        Ok(Self {
+            file,
+            path: path.to_owned(),
+            size,
+            len: (bytes / size.bytes()) as usize,
+        })
     }
 
     /// Number of frames.
@@ -72,8 +86,15 @@ impl Reader {
             .seek(SeekFrom::Start(index as u64 * self.size.bytes()))
             .and_then(|_| self.file.read_exact(&mut bytes))
             .with_context(|| format!("cannot read frame {index} of {}", self.path.display()))?;
-        let packed = Tensor::f_from_data_size(&bytes, &[1, self.size.height, self.size.width, 3], Kind::Uint8)?;
-        Ok(packed.f_permute([0, 3, 1, 2])?.f_to_kind(Kind::Float)?.f_div_scalar(255.0)?)
+        let packed = Tensor::f_from_data_size(
+            &bytes,
+            &[1, self.size.height, self.size.width, 3],
+            Kind::Uint8,
+        )?;
+        Ok(packed
+            .f_permute([0, 3, 1, 2])?
+            .f_to_kind(Kind::Float)?
+            .f_div_scalar(255.0)?)
     }
 }
 
@@ -87,25 +108,38 @@ pub struct Writer {
 impl Writer {
     /// Creates `path`.
     pub fn create(path: &Path) -> Result<Self> {
-        let file = File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
-        Ok(Self { file: BufWriter::new(file), path: path.to_owned() })
+        let file =
+            File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
+        Ok(Self {
+            file: BufWriter::new(file),
+            path: path.to_owned(),
+        })
     }
 
     /// Appends a frame, RGB `[1, 3, H, W]` in \[0, 1\].
     pub fn push(&mut self, frame: &Tensor) -> Result<()> {
-        self.file.write_all(&to_bytes(frame)?).with_context(|| format!("cannot write {}", self.path.display()))
+        self.file
+            .write_all(&to_bytes(frame)?)
+            .with_context(|| format!("cannot write {}", self.path.display()))
     }
 
     /// Writes out what is buffered.
     pub fn finish(mut self) -> Result<()> {
-        self.file.flush().with_context(|| format!("cannot write {}", self.path.display()))
+        self.file
+            .flush()
+            .with_context(|| format!("cannot write {}", self.path.display()))
     }
 }
 
 /// A frame, RGB `[1, 3, H, W]` in \[0, 1\], as packed 8-bit RGB, rounded to nearest.
 pub fn to_bytes(frame: &Tensor) -> Result<Vec<u8>> {
-    let packed =
-        frame.f_clamp(0.0, 1.0)?.f_mul_scalar(255.0)?.f_round()?.f_to_kind(Kind::Uint8)?.f_permute([0, 2, 3, 1])?.f_contiguous()?;
+    let packed = frame
+        .f_clamp(0.0, 1.0)?
+        .f_mul_scalar(255.0)?
+        .f_round()?
+        .f_to_kind(Kind::Uint8)?
+        .f_permute([0, 2, 3, 1])?
+        .f_contiguous()?;
     let mut bytes = vec![0; packed.numel()];
     packed.f_copy_data_u8(&mut bytes, packed.numel())?;
     Ok(bytes)
@@ -113,7 +147,11 @@ pub fn to_bytes(frame: &Tensor) -> Result<Vec<u8>> {
 
 /// What a frame is after it went through an 8-bit file.
 pub fn rounded(frame: &Tensor) -> Result<Tensor> {
-    Ok(frame.f_clamp(0.0, 1.0)?.f_mul_scalar(255.0)?.f_round()?.f_div_scalar(255.0)?)
+    Ok(frame
+        .f_clamp(0.0, 1.0)?
+        .f_mul_scalar(255.0)?
+        .f_round()?
+        .f_div_scalar(255.0)?)
 }
 
 #[cfg(test)]
@@ -122,11 +160,18 @@ mod tests {
 
     #[test]
     fn frames_survive_the_file() {
-        let size = Size { width: 5, height: 3 };
+        let size = Size {
+            width: 5,
+            height: 3,
+        };
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("clip.rgb");
-        let clip: Vec<_> =
-            (0..3).map(|n| ((Tensor::arange(45, (Kind::Float, tch::Device::Cpu)) + n * 50) / 255.0).view([1, 3, 3, 5])).collect();
+        let clip: Vec<_> = (0..3)
+            .map(|n| {
+                ((Tensor::arange(45, (Kind::Float, tch::Device::Cpu)) + n * 50) / 255.0)
+                    .view([1, 3, 3, 5])
+            })
+            .collect();
         let mut writer = Writer::create(&path).unwrap();
         clip.iter().for_each(|frame| writer.push(frame).unwrap());
         writer.finish().unwrap();
@@ -134,16 +179,34 @@ mod tests {
         let mut reader = Reader::open(&path, size).unwrap();
         assert_eq!(reader.len(), 3);
         for index in [2, 0, 1] {
-            assert!(reader.frame(index).unwrap().allclose(&clip[index], 0.0, 1e-6, false));
+            assert!(
+                reader
+                    .frame(index)
+                    .unwrap()
+                    .allclose(&clip[index], 0.0, 1e-6, false)
+            );
         }
         assert!(reader.frame(3).is_err());
-        assert!(Reader::open(&path, Size { width: 7, height: 7 }).is_err());
+        assert!(
+            Reader::open(
+                &path,
+                Size {
+                    width: 7,
+                    height: 7
+                }
+            )
+            .is_err()
+        );
     }
 
     #[test]
     fn values_are_rounded_and_clamped() {
         let t = Tensor::from_slice(&[-1.0f32, 0.4999 / 255.0, 2.0]).view([1, 3, 1, 1]);
         assert_eq!(to_bytes(&t).unwrap(), [0, 0, 255]);
-        assert!(rounded(&t).unwrap().equal(&Tensor::from_slice(&[0.0f32, 0.0, 1.0]).view([1, 3, 1, 1])));
+        assert!(
+            rounded(&t)
+                .unwrap()
+                .equal(&Tensor::from_slice(&[0.0f32, 0.0, 1.0]).view([1, 3, 1, 1]))
+        );
     }
 }

@@ -43,7 +43,9 @@ pub fn find_refvsr() -> Result<Option<OsString>> {
     if exists("refvsr", None)? {
         return Ok(set.map(|value| shortened(&value)));
     }
-    let beside = std::env::current_exe().ok().and_then(|exe| Some(exe.parent()?.to_owned()));
+    let beside = std::env::current_exe()
+        .ok()
+        .and_then(|exe| Some(exe.parent()?.to_owned()));
     let Some(folder) = beside.filter(|folder| folder.join("libgstrefvsr.so").is_file()) else {
         bail!(
             "GStreamer does not know the element refvsr: build it (cargo build -p gst-plugin-refvsr) and set GST_PLUGIN_PATH to the folder \
@@ -83,7 +85,9 @@ fn exists(element: &str, plugin_path: Option<&OsStr>) -> Result<bool> {
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .status()
-        .with_context(|| format!("cannot run {INSPECT}; on Debian: apt-get install gstreamer1.0-tools"))?;
+        .with_context(|| {
+            format!("cannot run {INSPECT}; on Debian: apt-get install gstreamer1.0-tools")
+        })?;
     Ok(status.success())
 }
 
@@ -105,7 +109,10 @@ pub struct Pipeline {
 impl Pipeline {
     /// An empty pipeline, run with `plugin_path` as `GST_PLUGIN_PATH`.
     pub fn new(plugin_path: Option<OsString>) -> Self {
-        Self { lines: Vec::new(), plugin_path }
+        Self {
+            lines: Vec::new(),
+            plugin_path,
+        }
     }
 
     /// Adds a line of it. Words are split at spaces; each `{}` stands for the next of `values`, which may hold spaces.
@@ -120,17 +127,25 @@ impl Pipeline {
             }
             filled
         };
-        self.lines.push(words.split_whitespace().map(fill).collect());
+        self.lines
+            .push(words.split_whitespace().map(fill).collect());
         self
     }
 
     /// The command line to copy to a shell, as many lines as it was made of.
     pub fn command_line(&self) -> String {
-        let plugin_path = self.plugin_path.as_ref().map(|p| format!("GST_PLUGIN_PATH={} ", quoted(&p.to_string_lossy())));
+        let plugin_path = self
+            .plugin_path
+            .as_ref()
+            .map(|p| format!("GST_PLUGIN_PATH={} ", quoted(&p.to_string_lossy())));
         let mut line = format!("{}{LAUNCH} -e", plugin_path.unwrap_or_default());
         for words in &self.lines {
             line += " \\\n  ";
-            line += &words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ");
+            line += &words
+                .iter()
+                .map(|word| quoted(word))
+                .collect::<Vec<_>>()
+                .join(" ");
         }
         line
     }
@@ -138,9 +153,13 @@ impl Pipeline {
     /// Runs it to its end; `poll` is called several times a second meanwhile. The command and all that it says
     /// go to the file `log`.
     pub fn run(&self, log: &Path, mut poll: impl FnMut()) -> Result<()> {
-        let mut out = File::create(log).with_context(|| format!("cannot write {}", log.display()))?;
-        writeln!(out, "{}", self.command_line()).with_context(|| format!("cannot write {}", log.display()))?;
-        let err = out.try_clone().with_context(|| format!("cannot write {}", log.display()))?;
+        let mut out =
+            File::create(log).with_context(|| format!("cannot write {}", log.display()))?;
+        writeln!(out, "{}", self.command_line())
+            .with_context(|| format!("cannot write {}", log.display()))?;
+        let err = out
+            .try_clone()
+            .with_context(|| format!("cannot write {}", log.display()))?;
         let mut child = with_plugin_path(LAUNCH, self.plugin_path.as_deref())
             .arg("-e")
             .args(self.lines.iter().flatten())
@@ -148,9 +167,14 @@ impl Pipeline {
             .stdout(out)
             .stderr(err)
             .spawn()
-            .with_context(|| format!("cannot run {LAUNCH}; on Debian: apt-get install gstreamer1.0-tools"))?;
+            .with_context(|| {
+                format!("cannot run {LAUNCH}; on Debian: apt-get install gstreamer1.0-tools")
+            })?;
         let status = loop {
-            if let Some(status) = child.try_wait().with_context(|| format!("cannot wait for {LAUNCH}"))? {
+            if let Some(status) = child
+                .try_wait()
+                .with_context(|| format!("cannot wait for {LAUNCH}"))?
+            {
                 break status;
             }
             poll();
@@ -158,7 +182,9 @@ impl Pipeline {
         };
         poll();
         if !status.success() {
-            let said = std::fs::read(log).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
+            let said = std::fs::read(log)
+                .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+                .unwrap_or_default();
             bail!(
                 "{LAUNCH} failed ({status}):\n{}\nIt ran:\n{}\nAll it said is in {}",
                 complaint(&said),
@@ -172,12 +198,18 @@ impl Pipeline {
 
 /// What went wrong, out of all that `gst-launch-1.0` said: its errors and what follows each, else its last lines.
 fn complaint(said: &str) -> String {
-    let lines: Vec<&str> = said.lines().filter(|line| !line.trim().is_empty()).collect();
+    let lines: Vec<&str> = said
+        .lines()
+        .filter(|line| !line.trim().is_empty())
+        .collect();
     let mut kept = Vec::new();
     for (n, line) in lines.iter().enumerate() {
         if line.starts_with("ERROR:") || line.contains("erroneous pipeline") {
             kept.push(*line);
-            if lines.get(n + 1).is_some_and(|next| next.starts_with("Additional debug info")) {
+            if lines
+                .get(n + 1)
+                .is_some_and(|next| next.starts_with("Additional debug info"))
+            {
                 kept.extend(lines.get(n + 2));
             }
         }
@@ -186,12 +218,19 @@ fn complaint(said: &str) -> String {
         kept = lines[lines.len().saturating_sub(8)..].to_vec();
     }
     kept.dedup();
-    kept.iter().map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n")
+    kept.iter()
+        .map(|line| format!("  {line}"))
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "!_-./=,:+@%".contains(c);
-    if !word.is_empty() && word.chars().all(plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
 }
 
 #[cfg(test)]
@@ -200,8 +239,9 @@ mod tests {
 
     #[test]
     fn command_line_can_be_pasted() {
-        let pipeline =
-            Pipeline::new(Some("a b".into())).line("filesrc location={} ! caps,w={},h={}", &["it's", "1", "2"]).line("tee name=t", &[]);
+        let pipeline = Pipeline::new(Some("a b".into()))
+            .line("filesrc location={} ! caps,w={},h={}", &["it's", "1", "2"])
+            .line("tee name=t", &[]);
         assert_eq!(
             pipeline.command_line(),
             "GST_PLUGIN_PATH='a b' gst-launch-1.0 -e \\\n  filesrc 'location=it'\\''s' ! caps,w=1,h=2 \\\n  tee name=t"
@@ -211,7 +251,8 @@ mod tests {
     #[test]
     fn search_paths_are_short_where_they_can_be() {
         let here = std::env::current_dir().unwrap();
-        let path = std::env::join_paths([here.join("target/debug"), "/elsewhere".into(), here]).unwrap();
+        let path =
+            std::env::join_paths([here.join("target/debug"), "/elsewhere".into(), here]).unwrap();
         let short = shortened(&path).into_string().unwrap();
         assert!(short.starts_with("target/debug:/elsewhere:/"), "{short}");
     }
@@ -232,7 +273,13 @@ mod tests {
         if Command::new(INSPECT).arg("--version").output().is_err() {
             return;
         }
-        let message = check(&[("nosuchelement", "gstreamer1.0-nowhere")]).unwrap_err().to_string();
-        assert!(message.contains("nosuchelement") && message.contains("apt-get install gstreamer1.0-nowhere"), "{message}");
+        let message = check(&[("nosuchelement", "gstreamer1.0-nowhere")])
+            .unwrap_err()
+            .to_string();
+        assert!(
+            message.contains("nosuchelement")
+                && message.contains("apt-get install gstreamer1.0-nowhere"),
+            "{message}"
+        );
     }
 }

@@ -35,8 +35,21 @@ pub fn run(args: &Args) -> Result<()> {
     row("window", frames(config.frame_num));
     row("look-ahead", frames(config.look_ahead()));
     row("scale", format!("{}x", config.scale));
-    row("hd", if config.hd { "yes: takes full-resolution input" } else { "no" }.to_owned());
-    row("reset interval", config.reset_interval.map_or("never".to_owned(), |n| format!("every {}", frames(n))));
+    row(
+        "hd",
+        if config.hd {
+            "yes: takes full-resolution input"
+        } else {
+            "no"
+        }
+        .to_owned(),
+    );
+    row(
+        "reset interval",
+        config
+            .reset_interval
+            .map_or("never".to_owned(), |n| format!("every {}", frames(n))),
+    );
     row(
         "recurrence",
         match config.recurrence {
@@ -44,8 +57,16 @@ pub fn run(args: &Args) -> Result<()> {
             Recurrence::Clean => "clean: training and streaming compute the same".to_owned(),
         },
     );
-    let parameters: usize = network.weights().variables().values().map(tch::Tensor::numel).sum();
-    row("parameters", format!("{parameters} ({:.1} M)", parameters as f64 / 1e6));
+    let parameters: usize = network
+        .weights()
+        .variables()
+        .values()
+        .map(tch::Tensor::numel)
+        .sum();
+    row(
+        "parameters",
+        format!("{parameters} ({:.1} M)", parameters as f64 / 1e6),
+    );
     let unused = checkpoint.unused(&network);
     if !unused.is_empty() {
         row("unused tensors", unused.join(", "));

@@ -1,7 +1,11 @@
 //! The `refvsr` command: what a model file is, and a demonstration of the GStreamer element on real footage.
 //!
 //! It reaches the element only by name, through `gst-launch-1.0`, as any application would.
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command talks to the terminal")]
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a command talks to the terminal"
+)]
 
 mod canvas;
 mod demo;

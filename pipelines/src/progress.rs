@@ -16,12 +16,19 @@ impl Progress {
     /// Starts at nought of `total` frames.
     pub fn new(total: u64) -> Self {
         let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr());
-        if let Ok(style) = ProgressStyle::with_template("      {bar:32} {pos}/{len} frames  {elapsed}  {msg}") {
+        if let Ok(style) =
+            ProgressStyle::with_template("      {bar:32} {pos}/{len} frames  {elapsed}  {msg}")
+        {
             bar.set_style(style);
         }
         bar.set_message("loading the model");
         bar.enable_steady_tick(Duration::from_millis(200));
-        Self { bar, start: Instant::now(), total, shown: 0 }
+        Self {
+            bar,
+            start: Instant::now(),
+            total,
+            shown: 0,
+        }
     }
 
     /// `done` frames are finished.
@@ -33,7 +40,11 @@ impl Progress {
         self.bar.set_message("");
         self.bar.set_position(done);
         if self.bar.is_hidden() {
-            println!("      frame {done} of {} ({:.1} s)", self.total, self.start.elapsed().as_secs_f64());
+            println!(
+                "      frame {done} of {} ({:.1} s)",
+                self.total,
+                self.start.elapsed().as_secs_f64()
+            );
         }
     }
 

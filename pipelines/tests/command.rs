@@ -11,8 +11,22 @@ use std::{
 use tch::{Device, Kind};
 
 fn refvsr(arguments: &[&str]) -> (bool, String) {
-    let Output { status, stdout, stderr } = Command::new(env!("CARGO_BIN_EXE_refvsr")).args(arguments).output().unwrap();
-    (status.success(), format!("{}{}", String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr)))
+    let Output {
+        status,
+        stdout,
+        stderr,
+    } = Command::new(env!("CARGO_BIN_EXE_refvsr"))
+        .args(arguments)
+        .output()
+        .unwrap();
+    (
+        status.success(),
+        format!(
+            "{}{}",
+            String::from_utf8_lossy(&stdout),
+            String::from_utf8_lossy(&stderr)
+        ),
+    )
 }
 
 fn root() -> PathBuf {
@@ -24,7 +38,13 @@ fn info_reads_what_upstream_publishes() {
     let file = root().join("tests/golden/official_format.pytorch");
     let (good, text) = refvsr(&["info", file.to_str().unwrap()]);
     assert!(good, "{text}");
-    for row in ["RefVSR\n", "channels        8", "blocks          2 in each trunk", "scale           4x", "1626410 (1.6 M)"] {
+    for row in [
+        "RefVSR\n",
+        "channels        8",
+        "blocks          2 in each trunk",
+        "scale           4x",
+        "1626410 (1.6 M)",
+    ] {
         assert!(text.contains(row), "{row} in\n{text}");
     }
     assert!(!text.contains("unused"));
@@ -44,15 +64,29 @@ fn info_names_the_variant_of_our_own_files() {
         reset_interval: None,
         recurrence: Recurrence::Clean,
     };
-    checkpoint::save(&Network::new(config, Device::Cpu).unwrap(), &file, Kind::Half).unwrap();
+    checkpoint::save(
+        &Network::new(config, Device::Cpu).unwrap(),
+        &file,
+        Kind::Half,
+    )
+    .unwrap();
     let (good, text) = refvsr(&["info", file.to_str().unwrap()]);
-    assert!(good && text.contains("RefVSR-IR") && text.contains("4 frames") && text.contains("never") && text.contains("clean"), "{text}");
+    assert!(
+        good && text.contains("RefVSR-IR")
+            && text.contains("4 frames")
+            && text.contains("never")
+            && text.contains("clean"),
+        "{text}"
+    );
 }
 
 #[test]
 fn bad_files_are_one_clear_line() {
     let (good, text) = refvsr(&["info", root().join("README.md").to_str().unwrap()]);
-    assert!(!good && text.contains("README.md") && text.lines().count() == 1, "{text}");
+    assert!(
+        !good && text.contains("README.md") && text.lines().count() == 1,
+        "{text}"
+    );
     let (good, text) = refvsr(&["demo", "--model", "no/such/model.pth"]);
     assert!(!good && text.contains("no/such/model.pth"), "{text}");
 }
@@ -62,9 +96,22 @@ fn the_scripts_are_shell_and_say_how_they_are_used() {
     let mut scripts = 0;
     for entry in std::fs::read_dir(root().join("pipelines/scripts")).unwrap() {
         let path = entry.unwrap().path();
-        assert!(Command::new("sh").arg("-n").arg(&path).status().unwrap().success(), "{}", path.display());
+        assert!(
+            Command::new("sh")
+                .arg("-n")
+                .arg(&path)
+                .status()
+                .unwrap()
+                .success(),
+            "{}",
+            path.display()
+        );
         let Output { status, stderr, .. } = Command::new("sh").arg(&path).output().unwrap();
-        assert!(status.code() == Some(2) && String::from_utf8_lossy(&stderr).starts_with("usage: "), "{}", path.display());
+        assert!(
+            status.code() == Some(2) && String::from_utf8_lossy(&stderr).starts_with("usage: "),
+            "{}",
+            path.display()
+        );
         scripts += 1;
     }
     assert_eq!(scripts, 3);

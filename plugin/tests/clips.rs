@@ -6,7 +6,9 @@ use gst::prelude::*;
 use std::time::{Duration, Instant};
 
 fn push_together(rig: &mut Rig, range: std::ops::Range<usize>) {
-    let Rig { ultrawide, wide, .. } = rig;
+    let Rig {
+        ultrawide, wide, ..
+    } = rig;
     for n in range {
         ultrawide.push(frame(ULTRAWIDE, n)).unwrap();
         wide.as_mut().unwrap().push(frame(WIDE, n)).unwrap();
@@ -66,14 +68,18 @@ fn a_flush_with_an_unlinked_pad_comes_through() {
     for n in 0..2 {
         rig.ultrawide.push(frame(ULTRAWIDE, n)).unwrap();
     }
-    eventually("the first frames without a wide camera", || rig.stat("frames-in") == 2);
+    eventually("the first frames without a wide camera", || {
+        rig.stat("frames-in") == 2
+    });
     flush(&mut rig);
     while rig.ultrawide.try_pull().is_some() {}
     for n in 0..3 {
         rig.ultrawide.push(frame(ULTRAWIDE, n)).unwrap();
     }
     rig.ultrawide.push_event(gst::event::Eos::new());
-    let moments: Vec<Moment> = (0..3).map(|n| (picture(ULTRAWIDE, n), None, None)).collect();
+    let moments: Vec<Moment> = (0..3)
+        .map(|n| (picture(ULTRAWIDE, n), None, None))
+        .collect();
     assert_pictures(&rig.until_eos(), &expected(&moments, 1));
 }
 
@@ -84,7 +90,10 @@ fn a_flush_of_the_ultrawide_pad_alone_starts_a_new_clip() {
     eventually("the frames before the flush", || rig.stat("frames-in") == 3);
     rig.ultrawide.push_event(gst::event::FlushStart::new());
     rig.ultrawide.push_event(gst::event::FlushStop::new(true));
-    rig.ultrawide.push_event(gst::event::Segment::new(&gst::FormattedSegment::<gst::ClockTime>::new()));
+    rig.ultrawide
+        .push_event(gst::event::Segment::new(&gst::FormattedSegment::<
+            gst::ClockTime,
+        >::new()));
     while rig.ultrawide.try_pull().is_some() {}
     push_together(&mut rig, 3..6);
     end(&mut rig);
@@ -97,7 +106,9 @@ fn a_flush_of_the_ultrawide_pad_alone_starts_a_new_clip() {
 fn flush_pad(h: &mut gst_check::Harness, seqnum: gst::Seqnum) {
     h.push_event(gst::event::FlushStart::builder().seqnum(seqnum).build());
     h.push_event(gst::event::FlushStop::builder(true).seqnum(seqnum).build());
-    h.push_event(gst::event::Segment::new(&gst::FormattedSegment::<gst::ClockTime>::new()));
+    h.push_event(gst::event::Segment::new(&gst::FormattedSegment::<
+        gst::ClockTime,
+    >::new()));
 }
 
 #[test]
@@ -110,7 +121,9 @@ fn a_flush_that_comes_pad_after_pad_loses_nothing() {
         rig.ultrawide.push(frame(ULTRAWIDE, 8)).unwrap();
         rig.wide().push(frame(WIDE, 30)).unwrap();
         let seqnum = gst::Seqnum::next();
-        let Rig { ultrawide, wide, .. } = &mut rig;
+        let Rig {
+            ultrawide, wide, ..
+        } = &mut rig;
         let wide = wide.as_mut().unwrap();
         let mut pads = [(ULTRAWIDE, ultrawide), (WIDE, wide)];
         if wide_first {
@@ -141,7 +154,11 @@ fn a_flush_of_the_wide_pad_alone_forgets_its_frames() {
     push_together(&mut rig, 3..5);
     end(&mut rig);
     let used = [0, 1, 1, 3, 4];
-    let moments: Vec<Moment> = used.iter().enumerate().map(|(n, &w)| (picture(ULTRAWIDE, n), Some(picture(WIDE, w)), None)).collect();
+    let moments: Vec<Moment> = used
+        .iter()
+        .enumerate()
+        .map(|(n, &w)| (picture(ULTRAWIDE, n), Some(picture(WIDE, w)), None))
+        .collect();
     assert_pictures(&rig.until_eos(), &expected(&moments, 1));
 }
 
@@ -151,7 +168,13 @@ fn files(folder: &std::path::Path, frames: usize) -> String {
     let mut out = String::new();
     for (camera, pad) in [(ULTRAWIDE, "ultrawide"), (WIDE, "wide")] {
         let path = folder.join(pad);
-        std::fs::write(&path, (0..frames).flat_map(|n| picture(camera, n)).collect::<Vec<_>>()).unwrap();
+        std::fs::write(
+            &path,
+            (0..frames)
+                .flat_map(|n| picture(camera, n))
+                .collect::<Vec<_>>(),
+        )
+        .unwrap();
         out += &format!(
             " filesrc location={} ! rawvideoparse format=rgb width={w} height={h} framerate=25/1 ! r.{pad}",
             path.to_str().unwrap()
@@ -168,29 +191,48 @@ fn a_seek_gives_the_frames_of_a_fresh_run() {
         model(),
         files(folder.path(), 8)
     ));
-    let sink = pipeline.by_name("s").unwrap().downcast::<gst_app::AppSink>().unwrap();
+    let sink = pipeline
+        .by_name("s")
+        .unwrap()
+        .downcast::<gst_app::AppSink>()
+        .unwrap();
     pipeline.set_state(gst::State::Playing).unwrap();
     let all = |sink: &gst_app::AppSink| -> Vec<gst::Buffer> {
-        std::iter::from_fn(|| sink.pull_sample().ok()).map(|sample| sample.buffer_owned().unwrap()).collect()
+        std::iter::from_fn(|| sink.pull_sample().ok())
+            .map(|sample| sample.buffer_owned().unwrap())
+            .collect()
     };
     let first = all(&sink);
     assert_pictures(&first, &expected(&together(0..8), 1));
     for start in [0, 5, 2] {
-        pipeline.seek_simple(gst::SeekFlags::FLUSH | gst::SeekFlags::ACCURATE, FRAME * start as u64).unwrap();
+        pipeline
+            .seek_simple(
+                gst::SeekFlags::FLUSH | gst::SeekFlags::ACCURATE,
+                FRAME * start as u64,
+            )
+            .unwrap();
         let out = all(&sink);
         assert_times(&out, start);
         assert_pictures(&out, &expected(&together(start..8), 1));
     }
     // And one while frames are on their way.
-    pipeline.seek_simple(gst::SeekFlags::FLUSH, gst::ClockTime::ZERO).unwrap();
+    pipeline
+        .seek_simple(gst::SeekFlags::FLUSH, gst::ClockTime::ZERO)
+        .unwrap();
     sink.pull_sample().unwrap();
-    pipeline.seek_simple(gst::SeekFlags::FLUSH, FRAME * 4).unwrap();
+    pipeline
+        .seek_simple(gst::SeekFlags::FLUSH, FRAME * 4)
+        .unwrap();
     assert_pictures(&all(&sink), &expected(&together(4..8), 1));
     let whole = expected(&together(0..8), 1);
     for wait in [0, 1, 2, 5, 10, 20, 40] {
-        pipeline.seek_simple(gst::SeekFlags::FLUSH, FRAME * 5).unwrap();
+        pipeline
+            .seek_simple(gst::SeekFlags::FLUSH, FRAME * 5)
+            .unwrap();
         std::thread::sleep(Duration::from_millis(wait));
-        pipeline.seek_simple(gst::SeekFlags::FLUSH, gst::ClockTime::ZERO).unwrap();
+        pipeline
+            .seek_simple(gst::SeekFlags::FLUSH, gst::ClockTime::ZERO)
+            .unwrap();
         assert_pictures(&all(&sink), &whole);
     }
     pipeline.set_state(gst::State::Null).unwrap();
@@ -206,19 +248,37 @@ fn new_ultrawide_caps_start_a_new_clip() {
         }
         h.set_src_caps(caps_of(OTHER, FRAME));
         for n in 4..7 {
-            h.push(buffer(picture_of(camera, n, OTHER), FRAME * n as u64, FRAME)).unwrap();
+            h.push(buffer(
+                picture_of(camera, n, OTHER),
+                FRAME * n as u64,
+                FRAME,
+            ))
+            .unwrap();
         }
         h.push_event(gst::event::Eos::new());
     };
-    let Rig { ultrawide, wide, .. } = &mut rig;
+    let Rig {
+        ultrawide, wide, ..
+    } = &mut rig;
     std::thread::scope(|scope| {
         scope.spawn(|| feed(ultrawide, ULTRAWIDE));
         scope.spawn(|| feed(wide.as_mut().unwrap(), WIDE));
     });
     let out = rig.until_eos();
     assert_times(&out, 0);
-    let other: Vec<Moment> = (4..7).map(|n| (picture_of(ULTRAWIDE, n, OTHER), Some(picture_of(WIDE, n, OTHER)), None)).collect();
-    assert_pictures(&out, &[expected(&together(0..4), 3), expected_of(&other, 3, OTHER)].concat());
+    let other: Vec<Moment> = (4..7)
+        .map(|n| {
+            (
+                picture_of(ULTRAWIDE, n, OTHER),
+                Some(picture_of(WIDE, n, OTHER)),
+                None,
+            )
+        })
+        .collect();
+    assert_pictures(
+        &out,
+        &[expected(&together(0..4), 3), expected_of(&other, 3, OTHER)].concat(),
+    );
     let widths: Vec<i32> = std::iter::from_fn(|| rig.ultrawide.try_pull_event())
         .filter_map(|event| match event.view() {
             gst::EventView::Caps(caps) => caps.caps().structure(0).unwrap().get("width").ok(),
@@ -232,7 +292,9 @@ fn new_ultrawide_caps_start_a_new_clip() {
 fn wide_caps_change_in_mid_stream() {
     // The same picture stored another way must give the same result, from the very frame on.
     let mut rig = Rig::new(element());
-    let Rig { ultrawide, wide, .. } = &mut rig;
+    let Rig {
+        ultrawide, wide, ..
+    } = &mut rig;
     let wide = wide.as_mut().unwrap();
     for n in 0..6 {
         if n == 3 {
@@ -246,7 +308,11 @@ fn wide_caps_change_in_mid_stream() {
             wide.set_src_caps(caps);
         }
         let rgb = picture(WIDE, n);
-        let data = if n < 3 { rgb } else { rgb.chunks(3).flat_map(|p| [p[2], p[1], p[0], 0]).collect() };
+        let data = if n < 3 {
+            rgb
+        } else {
+            rgb.chunks(3).flat_map(|p| [p[2], p[1], p[0], 0]).collect()
+        };
         wide.push(buffer(data, FRAME * n as u64, FRAME)).unwrap();
         ultrawide.push(frame(ULTRAWIDE, n)).unwrap();
     }
@@ -283,7 +349,9 @@ fn it_plays_twice_and_cycles_through_its_states() {
     let (sender, receiver) = std::sync::mpsc::channel();
     let sink = pipeline.by_name("s").unwrap().static_pad("sink").unwrap();
     sink.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
-        sender.send(bytes(&info.buffer().unwrap().to_owned())).unwrap();
+        sender
+            .send(bytes(&info.buffer().unwrap().to_owned()))
+            .unwrap();
         gst::PadProbeReturn::Ok
     });
     let bus = pipeline.bus().unwrap();
@@ -296,7 +364,14 @@ fn it_plays_twice_and_cycles_through_its_states() {
     }
     assert_eq!(runs[0].len(), 4);
     assert!(runs.iter().all(|run| *run == runs[0]));
-    for state in [gst::State::Paused, gst::State::Ready, gst::State::Paused, gst::State::Playing, gst::State::Paused, gst::State::Null] {
+    for state in [
+        gst::State::Paused,
+        gst::State::Ready,
+        gst::State::Paused,
+        gst::State::Playing,
+        gst::State::Paused,
+        gst::State::Null,
+    ] {
         pipeline.set_state(state).unwrap();
     }
     assert_eq!(pipeline.state(PATIENCE).1, gst::State::Null);
@@ -317,7 +392,11 @@ fn it_stops_in_the_middle_of_the_work() {
         eventually("work", || stat(&element, "frames-in") >= frames);
         let before = Instant::now();
         pipeline.set_state(gst::State::Null).unwrap();
-        assert!(before.elapsed() < Duration::from(PATIENCE), "stopping took {:?}", before.elapsed());
+        assert!(
+            before.elapsed() < Duration::from(PATIENCE),
+            "stopping took {:?}",
+            before.elapsed()
+        );
     }
 }
 

@@ -12,14 +12,24 @@ const HEIGHT: usize = 28;
 
 /// A picture with smooth colours, R'G'B' in \[0, 1\].
 fn smooth(camera: u64, n: usize, x: usize, y: usize) -> [f64; 3] {
-    let (x, y, t) = (x as f64 / WIDTH as f64, y as f64 / HEIGHT as f64, n as f64 * 0.3 + camera as f64);
+    let (x, y, t) = (
+        x as f64 / WIDTH as f64,
+        y as f64 / HEIGHT as f64,
+        n as f64 * 0.3 + camera as f64,
+    );
     let luma = 0.5 + 0.2 * (14.0 * x + 9.0 * y + t).sin();
-    [luma + 0.08 * (2.0 * x + t).sin(), luma, luma - 0.08 * (1.5 * y + t).cos()]
+    [
+        luma + 0.08 * (2.0 * x + t).sin(),
+        luma,
+        luma - 0.08 * (1.5 * y + t).cos(),
+    ]
 }
 
 /// A buffer of a format, filled pixel by pixel; chroma sits between its pixels (no siting).
 fn filled(format: VideoFormat, camera: u64, n: usize) -> gst::Buffer {
-    let info = VideoInfo::builder(format, WIDTH as u32, HEIGHT as u32).build().unwrap();
+    let info = VideoInfo::builder(format, WIDTH as u32, HEIGHT as u32)
+        .build()
+        .unwrap();
     let mut buffer = gst::Buffer::with_size(info.size()).unwrap();
     {
         let buffer = buffer.get_mut().unwrap();
@@ -33,10 +43,23 @@ fn filled(format: VideoFormat, camera: u64, n: usize) -> gst::Buffer {
     buffer
 }
 
-fn fill_component(frame: &mut gst_video::VideoFrameRef<&mut gst::BufferRef>, info: &VideoInfo, component: u8, camera: u64, n: usize) {
+fn fill_component(
+    frame: &mut gst_video::VideoFrameRef<&mut gst::BufferRef>,
+    info: &VideoInfo,
+    component: u8,
+    camera: u64,
+    n: usize,
+) {
     let plane = info.comp_plane(component);
-    let (stride, step, first) = (info.stride()[plane as usize] as usize, info.comp_pstride(component) as usize, offset(info, component));
-    let (width, height) = (info.comp_width(component) as usize, info.comp_height(component) as usize);
+    let (stride, step, first) = (
+        info.stride()[plane as usize] as usize,
+        info.comp_pstride(component) as usize,
+        offset(info, component),
+    );
+    let (width, height) = (
+        info.comp_width(component) as usize,
+        info.comp_height(component) as usize,
+    );
     let (sub_x, sub_y) = (WIDTH / width, HEIGHT / height);
     let depth = info.comp_depth(component);
     let finfo = info.format_info();
@@ -47,7 +70,11 @@ fn fill_component(frame: &mut gst_video::VideoFrameRef<&mut gst::BufferRef>, inf
             // The mean over the pixels that the sample stands for.
             let mut value = 0.0;
             for (i, j) in (0..sub_x).flat_map(|i| (0..sub_y).map(move |j| (i, j))) {
-                value += code(info, component, smooth(camera, n, x * sub_x + i, y * sub_y + j)) / (sub_x * sub_y) as f64;
+                value += code(
+                    info,
+                    component,
+                    smooth(camera, n, x * sub_x + i, y * sub_y + j),
+                ) / (sub_x * sub_y) as f64;
             }
             let code = (value.round() as u32) << shift;
             let at = y * stride + x * step + first;
@@ -63,7 +90,11 @@ fn fill_component(frame: &mut gst_video::VideoFrameRef<&mut gst::BufferRef>, inf
 /// Where a component's first sample lies in its plane. Of P010, GStreamer tells the offset in samples.
 fn offset(info: &VideoInfo, component: u8) -> usize {
     let offset = info.comp_poffset(component) as usize;
-    if info.format() == VideoFormat::P01010le { offset * 2 } else { offset }
+    if info.format() == VideoFormat::P01010le {
+        offset * 2
+    } else {
+        offset
+    }
 }
 
 /// A component's code, not yet rounded.
@@ -83,7 +114,10 @@ fn code(info: &VideoInfo, component: u8, [r, g, b]: [f64; 3]) -> f64 {
 
 /// Plays the clip in one format and returns the frames as they come out.
 fn play_as(format: VideoFormat) -> Vec<gst::Buffer> {
-    let info = VideoInfo::builder(format, WIDTH as u32, HEIGHT as u32).fps(gst::Fraction::new(25, 1)).build().unwrap();
+    let info = VideoInfo::builder(format, WIDTH as u32, HEIGHT as u32)
+        .fps(gst::Fraction::new(25, 1))
+        .build()
+        .unwrap();
     let mut rig = Rig::new(element());
     let caps = info.to_caps().unwrap();
     rig.ultrawide.set_src_caps(caps.clone());
@@ -97,11 +131,16 @@ fn play_as(format: VideoFormat) -> Vec<gst::Buffer> {
 /// One component of a picture as numbers in \[0, 1\] of its codes' range.
 fn plane(format: VideoFormat, component: u8, buffer: &gst::Buffer) -> Vec<f64> {
     let (width, height) = (WIDTH * SCALE, HEIGHT * SCALE);
-    let info = VideoInfo::builder(format, width as u32, height as u32).build().unwrap();
+    let info = VideoInfo::builder(format, width as u32, height as u32)
+        .build()
+        .unwrap();
     let frame = gst_video::VideoFrameRef::from_buffer_ref_readable(buffer, &info).unwrap();
     let index = info.comp_plane(component);
-    let (stride, step, first) =
-        (frame.plane_stride()[index as usize] as usize, info.comp_pstride(component) as usize, offset(&info, component));
+    let (stride, step, first) = (
+        frame.plane_stride()[index as usize] as usize,
+        info.comp_pstride(component) as usize,
+        offset(&info, component),
+    );
     let shift = info.format_info().shift()[component as usize];
     let depth = info.comp_depth(component);
     let data = frame.plane_data(index).unwrap();
@@ -109,7 +148,11 @@ fn plane(format: VideoFormat, component: u8, buffer: &gst::Buffer) -> Vec<f64> {
     for y in 0..info.comp_height(component) as usize {
         for x in 0..info.comp_width(component) as usize {
             let at = y * stride + x * step + first;
-            let code = if depth > 8 { u32::from(u16::from_le_bytes([data[at], data[at + 1]])) } else { u32::from(data[at]) };
+            let code = if depth > 8 {
+                u32::from(u16::from_le_bytes([data[at], data[at + 1]]))
+            } else {
+                u32::from(data[at])
+            };
             out.push(f64::from(code >> shift) / f64::from((1_u32 << depth) - 1));
         }
     }
@@ -120,8 +163,13 @@ fn plane(format: VideoFormat, component: u8, buffer: &gst::Buffer) -> Vec<f64> {
 fn wanted(format: VideoFormat, component: u8, rgb: &gst::Buffer) -> Vec<f64> {
     let planes = [0, 1, 2].map(|c| plane(VideoFormat::Rgb, c, rgb));
     let (width, height) = (WIDTH * SCALE, HEIGHT * SCALE);
-    let info = VideoInfo::builder(format, width as u32, height as u32).build().unwrap();
-    let (w, h) = (info.comp_width(component) as usize, info.comp_height(component) as usize);
+    let info = VideoInfo::builder(format, width as u32, height as u32)
+        .build()
+        .unwrap();
+    let (w, h) = (
+        info.comp_width(component) as usize,
+        info.comp_height(component) as usize,
+    );
     let (sub_x, sub_y) = (width / w, height / h);
     let full = f64::from((1_u32 << info.comp_depth(component)) - 1);
     let mut out = vec![];
@@ -130,7 +178,11 @@ fn wanted(format: VideoFormat, component: u8, rgb: &gst::Buffer) -> Vec<f64> {
             let mut value = 0.0;
             for (i, j) in (0..sub_x).flat_map(|i| (0..sub_y).map(move |j| (i, j))) {
                 let at = (y * sub_y + j) * width + x * sub_x + i;
-                value += code(&info, component, [planes[0][at], planes[1][at], planes[2][at]]) / (sub_x * sub_y) as f64;
+                value += code(
+                    &info,
+                    component,
+                    [planes[0][at], planes[1][at], planes[2][at]],
+                ) / (sub_x * sub_y) as f64;
             }
             out.push(value / full);
         }
@@ -148,12 +200,20 @@ fn every_format_gives_the_picture_that_rgb_gives() {
     init();
     let rgb = play_as(VideoFormat::Rgb);
     use VideoFormat::*;
-    for format in [Bgr, Rgbx, Bgrx, Rgba, Bgra, Gbr, I420, Nv12, Y42b, Y444, P01010le, I42010le, Rgba64Le] {
+    for format in [
+        Bgr, Rgbx, Bgrx, Rgba, Bgra, Gbr, I420, Nv12, Y42b, Y444, P01010le, I42010le, Rgba64Le,
+    ] {
         let out = play_as(format);
         for (n, (buffer, rgb)) in out.iter().zip(&rgb).enumerate() {
             for component in 0..3 {
-                let psnr = psnr(&plane(format, component, buffer), &wanted(format, component, rgb));
-                assert!(psnr > 45.0, "{format:?} frame {n} component {component}: {psnr:.1} dB");
+                let psnr = psnr(
+                    &plane(format, component, buffer),
+                    &wanted(format, component, rgb),
+                );
+                assert!(
+                    psnr > 45.0,
+                    "{format:?} frame {n} component {component}: {psnr:.1} dB"
+                );
             }
         }
     }
@@ -173,10 +233,17 @@ fn downstream_may_ask_for_another_format() {
     rig.ultrawide.set_src_caps(caps.clone());
     rig.wide().set_src_caps(caps);
     rig.ultrawide.set_sink_caps_str("video/x-raw,format=NV12");
-    let clip = |camera| (0..FRAMES).map(|n| filled(VideoFormat::Rgb, camera, n)).collect();
+    let clip = |camera| {
+        (0..FRAMES)
+            .map(|n| filled(VideoFormat::Rgb, camera, n))
+            .collect()
+    };
     let out = rig.run(clip(ULTRAWIDE), clip(WIDE), vec![]);
     for component in 0..3 {
-        let psnr = psnr(&plane(VideoFormat::Nv12, component, &out[1]), &wanted(VideoFormat::Nv12, component, &rgb[1]));
+        let psnr = psnr(
+            &plane(VideoFormat::Nv12, component, &out[1]),
+            &wanted(VideoFormat::Nv12, component, &rgb[1]),
+        );
         assert!(psnr > 45.0, "component {component}: {psnr:.1} dB");
     }
 }
@@ -184,7 +251,12 @@ fn downstream_may_ask_for_another_format() {
 /// The small model, with its last convolution at zero: what comes out is as smooth as what goes in.
 fn smooth_model(folder: &std::path::Path) -> String {
     let network = refvsr::Network::load(std::path::Path::new(&model()), tch::Device::Cpu).unwrap();
-    for (_, mut weight) in network.weights().variables().into_iter().filter(|(name, _)| name.starts_with("conv_last")) {
+    for (_, mut weight) in network
+        .weights()
+        .variables()
+        .into_iter()
+        .filter(|(name, _)| name.starts_with("conv_last"))
+    {
         let _ = tch::no_grad(|| weight.zero_());
     }
     let path = folder.join("smooth.safetensors");
@@ -206,14 +278,25 @@ fn formats_through_gst_launch_give_the_picture_that_rgb_gives() {
         std::fs::write(path(name), clip).unwrap();
     }
     // Between 8-bit formats videoconvert is no better than 36 dB by itself (it rounds down); by way of 16 bits it does well.
-    let to = |format: &str| format!("! videoconvert ! video/x-raw,format=RGBA64_LE ! videoconvert ! video/x-raw,format={format}");
+    let to = |format: &str| {
+        format!(
+            "! videoconvert ! video/x-raw,format=RGBA64_LE ! videoconvert ! video/x-raw,format={format}"
+        )
+    };
     // Plays the clip, converted to `format` going in; `out`: the formats it passes through coming out.
     let result = |model: &str, format: Option<&str>, out: &[&str]| {
         let branch = |name: &str| {
-            let parse = format!("rawvideoparse format=rgb width={WIDTH} height={HEIGHT} framerate=25/1");
-            format!("filesrc location={} ! {parse} {} ! r.{name}", path(name), format.map(to).unwrap_or_default())
+            let parse =
+                format!("rawvideoparse format=rgb width={WIDTH} height={HEIGHT} framerate=25/1");
+            format!(
+                "filesrc location={} ! {parse} {} ! r.{name}",
+                path(name),
+                format.map(to).unwrap_or_default()
+            )
         };
-        let [first, then @ ..] = out else { unreachable!() };
+        let [first, then @ ..] = out else {
+            unreachable!()
+        };
         gst_launch_well(&format!(
             "-q refvsr name=r device=cpu lookahead=1 model-file={model} ! video/x-raw,format={first} {} ! filesink location={} {} {}",
             then.iter().map(|f| to(f)).collect::<String>(),
@@ -223,15 +306,26 @@ fn formats_through_gst_launch_give_the_picture_that_rgb_gives() {
         ));
         let out = std::fs::read(path("out")).unwrap();
         assert_eq!(out.len(), FRAMES * WIDTH * HEIGHT * SCALE * SCALE * 3);
-        out.iter().map(|&v| f64::from(v) / 255.0).collect::<Vec<_>>()
+        out.iter()
+            .map(|&v| f64::from(v) / 255.0)
+            .collect::<Vec<_>>()
     };
     let smooth_model = smooth_model(folder.path());
     let smooth_rgb = result(&smooth_model, None, &["RGB"]);
     for format in ["I420", "NV12", "P010_10LE", "RGBA64_LE"] {
-        let plain = psnr(&result(&smooth_model, Some(format), &[format, "RGB"]), &smooth_rgb);
+        let plain = psnr(
+            &result(&smooth_model, Some(format), &[format, "RGB"]),
+            &smooth_rgb,
+        );
         // The network's own detail has colours too fine for half the resolution: for this, the RGB result passes through the format too.
-        let detailed = psnr(&result(&model(), Some(format), &[format, "RGB"]), &result(&model(), None, &["RGB", format, "RGB"]));
-        assert!(plain > 45.0 && detailed > 45.0, "{format}: {plain:.1} dB, {detailed:.1} dB with detail");
+        let detailed = psnr(
+            &result(&model(), Some(format), &[format, "RGB"]),
+            &result(&model(), None, &["RGB", format, "RGB"]),
+        );
+        assert!(
+            plain > 45.0 && detailed > 45.0,
+            "{format}: {plain:.1} dB, {detailed:.1} dB with detail"
+        );
     }
 }
 
@@ -261,7 +355,12 @@ fn spread(buffer: &gst::Buffer, size: (usize, usize), extra: usize) -> gst::Buff
 #[test]
 fn strides_are_honoured_coming_in() {
     let mut rig = Rig::new(element());
-    let clip = |camera| frames(camera, 0..3).iter().map(|b| spread(b, SIZE, 20)).collect();
+    let clip = |camera| {
+        frames(camera, 0..3)
+            .iter()
+            .map(|b| spread(b, SIZE, 20))
+            .collect()
+    };
     let out = rig.run(clip(ULTRAWIDE), clip(WIDE), vec![]);
     assert_pictures(&out, &expected(&together(0..3), 1));
 }
@@ -275,7 +374,11 @@ fn upstream_learns_that_rows_may_lie_anywhere() {
         let pad = rig.element.static_pad(pad).unwrap();
         let mut query = gst::query::Allocation::new(Some(&caps()), true);
         assert!(pad.query(&mut query));
-        assert!(query.find_allocation_meta::<gst_video::VideoMeta>().is_some());
+        assert!(
+            query
+                .find_allocation_meta::<gst_video::VideoMeta>()
+                .is_some()
+        );
     }
 }
 
@@ -293,13 +396,36 @@ fn flags_and_metadata_are_kept_and_scaled() {
         gst::ReferenceTimestampMeta::add(first, &reference, gst::ClockTime::SECOND, None);
     }
     let out = rig.run(clip, frames(WIDE, 0..2), vec![]);
-    assert!(out[0].flags().contains(gst::BufferFlags::DISCONT | gst::BufferFlags::MARKER));
+    assert!(
+        out[0]
+            .flags()
+            .contains(gst::BufferFlags::DISCONT | gst::BufferFlags::MARKER)
+    );
     assert!(!out[1].flags().contains(gst::BufferFlags::MARKER));
     assert_eq!(out[0].offset(), 77);
-    assert_eq!(out[0].meta::<gst_video::VideoRegionOfInterestMeta>().unwrap().rect(), (4, 8, 12, 16));
-    assert_eq!(out[0].meta::<gst_video::VideoCropMeta>().unwrap().rect(), (8, 8, 32, 32));
-    assert_eq!(out[0].meta::<gst::ReferenceTimestampMeta>().unwrap().timestamp(), gst::ClockTime::SECOND);
-    assert!(out[1].meta::<gst_video::VideoRegionOfInterestMeta>().is_none());
+    assert_eq!(
+        out[0]
+            .meta::<gst_video::VideoRegionOfInterestMeta>()
+            .unwrap()
+            .rect(),
+        (4, 8, 12, 16)
+    );
+    assert_eq!(
+        out[0].meta::<gst_video::VideoCropMeta>().unwrap().rect(),
+        (8, 8, 32, 32)
+    );
+    assert_eq!(
+        out[0]
+            .meta::<gst::ReferenceTimestampMeta>()
+            .unwrap()
+            .timestamp(),
+        gst::ClockTime::SECOND
+    );
+    assert!(
+        out[1]
+            .meta::<gst_video::VideoRegionOfInterestMeta>()
+            .is_none()
+    );
 }
 
 #[test]
@@ -318,8 +444,16 @@ fn interlaced_video_is_refused() {
 #[test]
 fn downstream_sizes_reach_upstream() {
     let mut rig = Rig::new(element());
-    rig.ultrawide.set_sink_caps_str("video/x-raw,width=256,height=128");
-    let caps = rig.element.static_pad("ultrawide").unwrap().query_caps(None);
+    rig.ultrawide
+        .set_sink_caps_str("video/x-raw,width=256,height=128");
+    let caps = rig
+        .element
+        .static_pad("ultrawide")
+        .unwrap()
+        .query_caps(None);
     let s = caps.structure(0).unwrap();
-    assert_eq!((s.get::<i32>("width"), s.get::<i32>("height")), (Ok(64), Ok(32)));
+    assert_eq!(
+        (s.get::<i32>("width"), s.get::<i32>("height")),
+        (Ok(64), Ok(32))
+    );
 }

@@ -30,7 +30,12 @@ fn golden_clips_come_out_within_one_code() {
             golden("official_format.pytorch")
         } else {
             let path = file("model.safetensors");
-            refvsr::checkpoint::save(&library::network(clip.config.clone()), &path, tch::Kind::Float).unwrap();
+            refvsr::checkpoint::save(
+                &library::network(clip.config.clone()),
+                &path,
+                tch::Kind::Float,
+            )
+            .unwrap();
             path
         };
         let size = clip.ultrawide[0].size();
@@ -50,19 +55,36 @@ fn golden_clips_come_out_within_one_code() {
         let out = std::fs::read(file("out")).unwrap();
         let scale = clip.config.scale;
         let one = (width * height * scale * scale * 3) as usize;
-        assert_eq!(out.len(), clip.ultrawide.len() * one, "{}: frames out", clip.name);
+        assert_eq!(
+            out.len(),
+            clip.ultrawide.len() * one,
+            "{}: frames out",
+            clip.name
+        );
         let (mut off, mut all) = (0, 0);
         for (n, kept) in &clip.kept {
             let wanted = to_bytes(kept);
-            off += wanted.iter().zip(&out[n * one..]).filter(|(a, b)| a.abs_diff(**b) > 1).count();
+            off += wanted
+                .iter()
+                .zip(&out[n * one..])
+                .filter(|(a, b)| a.abs_diff(**b) > 1)
+                .count();
             all += one;
         }
-        assert!((off as f64) < 1e-4 * all as f64, "{}: {off} of {all} values are off by more than 1", clip.name);
+        assert!(
+            (off as f64) < 1e-4 * all as f64,
+            "{}: {off} of {all} values are off by more than 1",
+            clip.name
+        );
         for (n, ((mean, std), frame)) in clip.mean_std.iter().zip(out.chunks(one)).enumerate() {
             let values: Vec<f64> = frame.iter().map(|&v| f64::from(v) / 255.0).collect();
             let m = values.iter().sum::<f64>() / one as f64;
             let s = (values.iter().map(|v| (v - m).powi(2)).sum::<f64>() / (one - 1) as f64).sqrt();
-            assert!((m - mean).abs() < 2e-3 && (s - std).abs() < 2e-3, "{} frame {n}: {m} {s} for {mean} {std}", clip.name);
+            assert!(
+                (m - mean).abs() < 2e-3 && (s - std).abs() < 2e-3,
+                "{} frame {n}: {m} {s} for {mean} {std}",
+                clip.name
+            );
         }
     }
 }
@@ -72,7 +94,13 @@ fn timestamps_are_kept() {
     let folder = tempfile::tempdir().unwrap();
     let (w, h) = SIZE;
     let file = folder.path().join("clip");
-    std::fs::write(&file, (0..7).flat_map(|n| picture(ULTRAWIDE, n)).collect::<Vec<_>>()).unwrap();
+    std::fs::write(
+        &file,
+        (0..7)
+            .flat_map(|n| picture(ULTRAWIDE, n))
+            .collect::<Vec<_>>(),
+    )
+    .unwrap();
     let size = (w as i64, h as i64);
     let report = |elements: &str| {
         let output = gst_launch_well(&format!("-v {elements} identity silent=false ! fakesink"));
@@ -81,10 +109,18 @@ fn timestamps_are_kept() {
     // A line for each buffer, of which its times count.
     let times = |report: &str| -> Vec<String> {
         let lines = report.lines().filter(|line| line.contains("chain   *****"));
-        lines.filter_map(|line| Some(line[line.find("dts:")?..line.find("offset:")?].to_owned())).collect()
+        lines
+            .filter_map(|line| Some(line[line.find("dts:")?..line.find("offset:")?].to_owned()))
+            .collect()
     };
-    let (ultrawide, wide) = (branch(&file, size, "ultrawide"), branch(&file, size, "wide"));
-    let ours = report(&format!("{ultrawide} {wide} refvsr name=r device=cpu model-file={} !", model()));
+    let (ultrawide, wide) = (
+        branch(&file, size, "ultrawide"),
+        branch(&file, size, "wide"),
+    );
+    let ours = report(&format!(
+        "{ultrawide} {wide} refvsr name=r device=cpu model-file={} !",
+        model()
+    ));
     let theirs = report(ultrawide.trim_end_matches("r.ultrawide"));
     assert_eq!(times(&theirs).len(), 7);
     assert_eq!(times(&ours), times(&theirs));

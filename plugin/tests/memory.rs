@@ -6,10 +6,20 @@ use gst::prelude::*;
 
 /// Plays a pipeline under the leaks tracer. Returns whether it ended well, and what there was to say.
 fn traced(arguments: &str) -> (bool, String) {
-    let output = gst_launch(arguments, &[("GST_TRACERS", "leaks"), ("GST_DEBUG", "GST_TRACER:7"), ("GST_DEBUG_NO_COLOR", "1")]);
+    let output = gst_launch(
+        arguments,
+        &[
+            ("GST_TRACERS", "leaks"),
+            ("GST_DEBUG", "GST_TRACER:7"),
+            ("GST_DEBUG_NO_COLOR", "1"),
+        ],
+    );
     let log = text(&output.stderr);
-    let leaks: Vec<&str> =
-        log.lines().filter(|line| line.contains("object-alive,")).filter(|line| !line.contains("build_format")).collect();
+    let leaks: Vec<&str> = log
+        .lines()
+        .filter(|line| line.contains("object-alive,"))
+        .filter(|line| !line.contains("build_format"))
+        .collect();
     assert!(log.contains("object-alive"), "the tracer was at work");
     assert!(leaks.is_empty(), "{leaks:#?}");
     (output.status.success(), log)
@@ -18,24 +28,42 @@ fn traced(arguments: &str) -> (bool, String) {
 #[test]
 fn nothing_is_leaked() {
     let source = "videotestsrc num-buffers=6 ! video/x-raw,format=I420,width=16,height=12 !";
-    let refvsr = format!("-q refvsr name=r device=cpu lookahead=2 model-file={} ! fakesink", model());
-    let (well, log) = traced(&format!("{refvsr} {source} r.ultrawide {source} r.wide {source} r.tele"));
+    let refvsr = format!(
+        "-q refvsr name=r device=cpu lookahead=2 model-file={} ! fakesink",
+        model()
+    );
+    let (well, log) = traced(&format!(
+        "{refvsr} {source} r.ultrawide {source} r.wide {source} r.tele"
+    ));
     assert!(well, "{log}");
 }
 
 #[test]
 fn nothing_is_leaked_by_an_error_in_mid_stream() {
-    let source = |frames| format!("videotestsrc num-buffers={frames} ! video/x-raw,format=I420,width=16,height=12 !");
+    let source = |frames| {
+        format!("videotestsrc num-buffers={frames} ! video/x-raw,format=I420,width=16,height=12 !")
+    };
     let (many, few) = (source(50), source(4));
-    let refvsr = format!("-q refvsr name=r device=cpu lookahead=2 on-missing-reference=error model-file={} ! fakesink", model());
-    let (well, log) = traced(&format!("{refvsr} {many} r.ultrawide {few} r.wide {many} r.tele"));
+    let refvsr = format!(
+        "-q refvsr name=r device=cpu lookahead=2 on-missing-reference=error model-file={} ! fakesink",
+        model()
+    );
+    let (well, log) = traced(&format!(
+        "{refvsr} {many} r.ultrawide {few} r.wide {many} r.tele"
+    ));
     assert!(!well && log.contains("on-missing-reference"), "{log}");
 }
 
 /// Bytes of this process's resident memory.
 fn resident() -> usize {
     let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
-    statm.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap() * 4096
+    statm
+        .split_whitespace()
+        .nth(1)
+        .unwrap()
+        .parse::<usize>()
+        .unwrap()
+        * 4096
 }
 
 #[test]
@@ -53,7 +81,10 @@ fn memory_is_flat_over_500_frames() {
     let bus = pipeline.bus().unwrap();
     let mut after_100 = None;
     loop {
-        let message = bus.timed_pop_filtered(gst::ClockTime::from_mseconds(20), &[gst::MessageType::Eos, gst::MessageType::Error]);
+        let message = bus.timed_pop_filtered(
+            gst::ClockTime::from_mseconds(20),
+            &[gst::MessageType::Eos, gst::MessageType::Error],
+        );
         if after_100.is_none() && stat(&element, "frames-out") >= 100 {
             after_100 = Some(resident());
         }
@@ -65,6 +96,11 @@ fn memory_is_flat_over_500_frames() {
     assert_eq!(stat(&element, "frames-out"), 500);
     let (before, after) = (after_100.unwrap(), resident());
     // A frame's features take 200 kB and more (2 channels, 4 times the size): 400 frames' would not go unnoticed.
-    assert!(after < before + (48 << 20), "{} MB after 100 frames, {} MB after 500", before >> 20, after >> 20);
+    assert!(
+        after < before + (48 << 20),
+        "{} MB after 100 frames, {} MB after 500",
+        before >> 20,
+        after >> 20
+    );
     pipeline.set_state(gst::State::Null).unwrap();
 }

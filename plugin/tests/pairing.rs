@@ -8,7 +8,11 @@ use gst::prelude::*;
 #[track_caller]
 fn check(rig: &mut Rig, wide: Vec<gst::Buffer>, used: &[Option<usize>]) {
     let out = rig.run(frames(ULTRAWIDE, 0..used.len()), wide, vec![]);
-    let moments: Vec<Moment> = used.iter().enumerate().map(|(n, w)| (picture(ULTRAWIDE, n), w.map(|w| picture(WIDE, w)), None)).collect();
+    let moments: Vec<Moment> = used
+        .iter()
+        .enumerate()
+        .map(|(n, w)| (picture(ULTRAWIDE, n), w.map(|w| picture(WIDE, w)), None))
+        .collect();
     assert_times(&out, 0);
     assert_pictures(&out, &expected(&moments, 1));
 }
@@ -16,7 +20,11 @@ fn check(rig: &mut Rig, wide: Vec<gst::Buffer>, used: &[Option<usize>]) {
 /// Wide frames at other times than usual, in milliseconds.
 fn wide_at(times: &[u64], duration: u64) -> Vec<gst::Buffer> {
     let ms = gst::ClockTime::from_mseconds;
-    times.iter().enumerate().map(|(n, &t)| buffer(picture(WIDE, n), ms(t), ms(duration))).collect()
+    times
+        .iter()
+        .enumerate()
+        .map(|(n, &t)| buffer(picture(WIDE, n), ms(t), ms(duration)))
+        .collect()
 }
 
 fn set_wide_rate(rig: &mut Rig, duration: u64) {
@@ -31,7 +39,14 @@ fn as_many_come_out_as_go_in_with_lookahead_3() {
         let out = rig.run(frames(ULTRAWIDE, 0..n), frames(WIDE, 0..n), vec![]);
         assert_times(&out, 0);
         assert_pictures(&out, &expected(&together(0..n), 3));
-        assert_eq!((rig.stat("frames-in"), rig.stat("frames-out"), rig.stat("missing-references")), (n as u64, n as u64, 0));
+        assert_eq!(
+            (
+                rig.stat("frames-in"),
+                rig.stat("frames-out"),
+                rig.stat("missing-references")
+            ),
+            (n as u64, n as u64, 0)
+        );
     }
 }
 
@@ -40,9 +55,21 @@ fn as_many_come_out_as_go_in_with_tele() {
     for n in [1, 2, 5, 9] {
         let mut rig = Rig::new(with_lookahead(3));
         rig.link_tele();
-        let out = rig.run(frames(ULTRAWIDE, 0..n), frames(WIDE, 0..n), frames(TELE, 0..n));
+        let out = rig.run(
+            frames(ULTRAWIDE, 0..n),
+            frames(WIDE, 0..n),
+            frames(TELE, 0..n),
+        );
         assert_times(&out, 0);
-        let moments: Vec<Moment> = (0..n).map(|i| (picture(ULTRAWIDE, i), Some(picture(WIDE, i)), Some(picture(TELE, i)))).collect();
+        let moments: Vec<Moment> = (0..n)
+            .map(|i| {
+                (
+                    picture(ULTRAWIDE, i),
+                    Some(picture(WIDE, i)),
+                    Some(picture(TELE, i)),
+                )
+            })
+            .collect();
         assert_pictures(&out, &expected(&moments, 3));
     }
 }
@@ -53,7 +80,11 @@ fn tele_can_be_left_unused() {
     element.set_property("use-tele", false);
     let mut rig = Rig::new(element);
     rig.link_tele();
-    let out = rig.run(frames(ULTRAWIDE, 0..4), frames(WIDE, 0..4), frames(TELE, 0..2));
+    let out = rig.run(
+        frames(ULTRAWIDE, 0..4),
+        frames(WIDE, 0..4),
+        frames(TELE, 0..2),
+    );
     assert_pictures(&out, &expected(&together(0..4), 1));
     assert_eq!(rig.stat("missing-references"), 0);
 }
@@ -62,8 +93,20 @@ fn tele_can_be_left_unused() {
 fn a_shorter_tele_stream_repeats_its_last_frame() {
     let mut rig = Rig::new(element());
     rig.link_tele();
-    let out = rig.run(frames(ULTRAWIDE, 0..5), frames(WIDE, 0..5), frames(TELE, 0..2));
-    let moments: Vec<Moment> = (0..5).map(|i| (picture(ULTRAWIDE, i), Some(picture(WIDE, i)), Some(picture(TELE, i.min(1))))).collect();
+    let out = rig.run(
+        frames(ULTRAWIDE, 0..5),
+        frames(WIDE, 0..5),
+        frames(TELE, 0..2),
+    );
+    let moments: Vec<Moment> = (0..5)
+        .map(|i| {
+            (
+                picture(ULTRAWIDE, i),
+                Some(picture(WIDE, i)),
+                Some(picture(TELE, i.min(1))),
+            )
+        })
+        .collect();
     assert_pictures(&out, &expected(&moments, 1));
     assert_eq!(rig.stat("missing-references"), 3);
 }
@@ -71,7 +114,11 @@ fn a_shorter_tele_stream_repeats_its_last_frame() {
 #[test]
 fn a_shorter_wide_stream_repeats_its_last_frame() {
     let mut rig = Rig::new(element());
-    check(&mut rig, frames(WIDE, 0..2), &[Some(0), Some(1), Some(1), Some(1), Some(1)]);
+    check(
+        &mut rig,
+        frames(WIDE, 0..2),
+        &[Some(0), Some(1), Some(1), Some(1), Some(1)],
+    );
     assert_eq!(rig.stat("missing-references"), 3);
 }
 
@@ -79,7 +126,11 @@ fn a_shorter_wide_stream_repeats_its_last_frame() {
 fn a_shorter_wide_stream_can_give_way_to_the_ultrawide_one() {
     let element = element();
     element.set_property_from_str("on-missing-reference", "self");
-    check(&mut Rig::new(element), frames(WIDE, 0..2), &[Some(0), Some(1), None, None]);
+    check(
+        &mut Rig::new(element),
+        frames(WIDE, 0..2),
+        &[Some(0), Some(1), None, None],
+    );
 }
 
 #[test]
@@ -89,38 +140,63 @@ fn a_missing_wide_frame_can_be_an_error() {
     let bus = gst::Bus::new();
     element.set_bus(Some(&bus));
     let mut rig = Rig::new(element);
-    let Rig { ultrawide, wide, .. } = &mut rig;
+    let Rig {
+        ultrawide, wide, ..
+    } = &mut rig;
     let wide = wide.as_mut().unwrap();
     wide.push(frame(WIDE, 0)).unwrap();
     ultrawide.push(frame(ULTRAWIDE, 0)).unwrap();
     wide.push_event(gst::event::Eos::new());
     ultrawide.push(frame(ULTRAWIDE, 1)).unwrap();
     let text = error_on(&bus);
-    assert!(text.contains("wide") && text.contains("0:00:00.040000000"), "{text}");
+    assert!(
+        text.contains("wide") && text.contains("0:00:00.040000000"),
+        "{text}"
+    );
 }
 
 #[test]
 fn a_longer_wide_stream_does_no_harm() {
-    check(&mut Rig::new(element()), frames(WIDE, 0..40), &[Some(0), Some(1), Some(2)]);
+    check(
+        &mut Rig::new(element()),
+        frames(WIDE, 0..40),
+        &[Some(0), Some(1), Some(2)],
+    );
 }
 
 #[test]
 fn wide_frames_half_a_frame_off_find_their_neighbours() {
     let late: Vec<u64> = (0..4).map(|n| n * 40 + 20).collect();
-    check(&mut Rig::new(element()), wide_at(&late, 40), &[Some(0), Some(0), Some(1), Some(2)]);
+    check(
+        &mut Rig::new(element()),
+        wide_at(&late, 40),
+        &[Some(0), Some(0), Some(1), Some(2)],
+    );
     let early: Vec<u64> = (0..4).map(|n| n * 40 + 15).collect();
-    check(&mut Rig::new(element()), wide_at(&early, 40), &[Some(0), Some(1), Some(2), Some(3)]);
+    check(
+        &mut Rig::new(element()),
+        wide_at(&early, 40),
+        &[Some(0), Some(1), Some(2), Some(3)],
+    );
 }
 
 #[test]
 fn wide_streams_of_other_rates_leave_no_holes() {
     let mut rig = Rig::new(element());
     set_wide_rate(&mut rig, 80);
-    check(&mut rig, wide_at(&[0, 80, 160], 80), &[Some(0), Some(0), Some(1), Some(1), Some(2)]);
+    check(
+        &mut rig,
+        wide_at(&[0, 80, 160], 80),
+        &[Some(0), Some(0), Some(1), Some(1), Some(2)],
+    );
     assert_eq!(rig.stat("missing-references"), 0);
     let mut rig = Rig::new(element());
     set_wide_rate(&mut rig, 16);
-    check(&mut rig, wide_at(&[0, 16, 32, 48, 64, 80, 96], 16), &[Some(0), Some(2), Some(5)]);
+    check(
+        &mut rig,
+        wide_at(&[0, 16, 32, 48, 64, 80, 96], 16),
+        &[Some(0), Some(2), Some(5)],
+    );
     assert_eq!(rig.stat("missing-references"), 0);
 }
 
@@ -129,13 +205,21 @@ fn the_tolerance_can_be_narrower() {
     let element = element();
     element.set_property("pts-tolerance", 10_000_000_u64);
     element.set_property_from_str("on-missing-reference", "self");
-    check(&mut Rig::new(element), wide_at(&[5, 55, 80], 40), &[Some(0), None, Some(2)]);
+    check(
+        &mut Rig::new(element),
+        wide_at(&[5, 55, 80], 40),
+        &[Some(0), None, Some(2)],
+    );
 }
 
 #[test]
 fn before_the_first_wide_frame_the_ultrawide_one_stands_in() {
     let wide = (2..5).map(|n| frame(WIDE, n)).collect();
-    check(&mut Rig::new(element()), wide, &[None, None, Some(2), Some(3), Some(4)]);
+    check(
+        &mut Rig::new(element()),
+        wide,
+        &[None, None, Some(2), Some(3), Some(4)],
+    );
 }
 
 #[test]
@@ -151,7 +235,9 @@ fn gaps_in_the_wide_stream_are_missing_frames() {
     check(&mut Rig::new(element()), wide, &[Some(0), Some(0), Some(2)]);
 
     let mut rig = Rig::new(element());
-    let Rig { ultrawide, wide, .. } = &mut rig;
+    let Rig {
+        ultrawide, wide, ..
+    } = &mut rig;
     let wide = wide.as_mut().unwrap();
     wide.push(frame(WIDE, 0)).unwrap();
     ultrawide.push(frame(ULTRAWIDE, 0)).unwrap();
@@ -164,7 +250,11 @@ fn gaps_in_the_wide_stream_are_missing_frames() {
     ultrawide.push_event(gst::event::Eos::new());
     let out = rig.until_eos();
     let used = [0, 0, 0, 3];
-    let moments: Vec<Moment> = used.iter().enumerate().map(|(n, &w)| (picture(ULTRAWIDE, n), Some(picture(WIDE, w)), None)).collect();
+    let moments: Vec<Moment> = used
+        .iter()
+        .enumerate()
+        .map(|(n, &w)| (picture(ULTRAWIDE, n), Some(picture(WIDE, w)), None))
+        .collect();
     assert_pictures(&out, &expected(&moments, 1));
     assert_eq!(rig.stat("missing-references"), 2);
 }
@@ -172,7 +262,9 @@ fn gaps_in_the_wide_stream_are_missing_frames() {
 #[test]
 fn gaps_in_the_ultrawide_stream_pass_in_order() {
     let mut rig = Rig::new(element());
-    let Rig { ultrawide, wide, .. } = &mut rig;
+    let Rig {
+        ultrawide, wide, ..
+    } = &mut rig;
     let wide = wide.as_mut().unwrap();
     for n in [0, 1] {
         ultrawide.push(frame(ULTRAWIDE, n)).unwrap();
@@ -184,17 +276,26 @@ fn gaps_in_the_ultrawide_stream_pass_in_order() {
     wide.push_event(gst::event::Eos::new());
     ultrawide.push_event(gst::event::Eos::new());
     let out = rig.until_eos();
-    assert_eq!(out.iter().map(|b| b.pts().unwrap()).collect::<Vec<_>>(), [gst::ClockTime::ZERO, FRAME, FRAME * 3]);
-    let moments: Vec<Moment> = [0, 1, 3].iter().map(|&n| (picture(ULTRAWIDE, n), Some(picture(WIDE, n)), None)).collect();
+    assert_eq!(
+        out.iter().map(|b| b.pts().unwrap()).collect::<Vec<_>>(),
+        [gst::ClockTime::ZERO, FRAME, FRAME * 3]
+    );
+    let moments: Vec<Moment> = [0, 1, 3]
+        .iter()
+        .map(|&n| (picture(ULTRAWIDE, n), Some(picture(WIDE, n)), None))
+        .collect();
     assert_pictures(&out, &expected(&moments, 1));
-    let gap = std::iter::from_fn(|| rig.ultrawide.try_pull_event()).find(|e| e.type_() == gst::EventType::Gap);
+    let gap = std::iter::from_fn(|| rig.ultrawide.try_pull_event())
+        .find(|e| e.type_() == gst::EventType::Gap);
     assert!(gap.is_some(), "the gap is passed on");
 }
 
 /// Checks that a gap came out, but none before the segment.
 #[track_caller]
 fn assert_gap_in_segment(rig: &mut Rig) {
-    let types: Vec<_> = std::iter::from_fn(|| rig.ultrawide.try_pull_event()).map(|event| event.type_()).collect();
+    let types: Vec<_> = std::iter::from_fn(|| rig.ultrawide.try_pull_event())
+        .map(|event| event.type_())
+        .collect();
     let at = |wanted| types.iter().position(|t| *t == wanted);
     let (segment, gap) = (at(gst::EventType::Segment), at(gst::EventType::Gap));
     assert!(segment.is_some() && gap > segment, "{types:?}");
@@ -204,9 +305,15 @@ fn assert_gap_in_segment(rig: &mut Rig) {
 fn a_stream_may_begin_with_a_gap() {
     let mut rig = Rig::new(element());
     for turn in 0..2 {
-        let Rig { ultrawide, wide, .. } = &mut rig;
+        let Rig {
+            ultrawide, wide, ..
+        } = &mut rig;
         let wide = wide.as_mut().unwrap();
-        ultrawide.push_event(gst::event::Gap::builder(gst::ClockTime::ZERO).duration(FRAME).build());
+        ultrawide.push_event(
+            gst::event::Gap::builder(gst::ClockTime::ZERO)
+                .duration(FRAME)
+                .build(),
+        );
         for n in 1..4 {
             wide.push(frame(WIDE, n)).unwrap();
             ultrawide.push(frame(ULTRAWIDE, n)).unwrap();
@@ -215,7 +322,9 @@ fn a_stream_may_begin_with_a_gap() {
         wide.push(frame(WIDE, 5)).unwrap();
         ultrawide.push(frame(ULTRAWIDE, 5)).unwrap();
         if turn == 0 {
-            eventually("the frames before the flush", || stat(&rig.element, "frames-out") == 3);
+            eventually("the frames before the flush", || {
+                stat(&rig.element, "frames-out") == 3
+            });
             assert_gap_in_segment(&mut rig);
             let seqnum = gst::Seqnum::next();
             let events = [
@@ -228,21 +337,30 @@ fn a_stream_may_begin_with_a_gap() {
                 rig.wide().push_event(event);
             }
             while rig.ultrawide.try_pull().is_some() {}
-            while rig.ultrawide.try_pull_event().is_some_and(|event| event.type_() != gst::EventType::FlushStop) {}
+            while rig
+                .ultrawide
+                .try_pull_event()
+                .is_some_and(|event| event.type_() != gst::EventType::FlushStop)
+            {}
         }
     }
     rig.wide().push_event(gst::event::Eos::new());
     rig.ultrawide.push_event(gst::event::Eos::new());
     let out = rig.until_eos();
     assert_times(&out[..3], 1);
-    assert_pictures(&out, &expected(&[together(1..4), together(5..6)].concat(), 1));
+    assert_pictures(
+        &out,
+        &expected(&[together(1..4), together(5..6)].concat(), 1),
+    );
     assert_gap_in_segment(&mut rig);
 }
 
 #[test]
 fn the_end_of_a_segment_brings_out_what_is_held() {
     let mut rig = Rig::new(with_lookahead(3));
-    let Rig { ultrawide, wide, .. } = &mut rig;
+    let Rig {
+        ultrawide, wide, ..
+    } = &mut rig;
     let wide = wide.as_mut().unwrap();
     for n in 0..4 {
         wide.push(frame(WIDE, n)).unwrap();
@@ -256,7 +374,9 @@ fn the_end_of_a_segment_brings_out_what_is_held() {
     assert_pictures(&out, &expected(&together(0..4), 3));
     let mut done = 0;
     eventually("the end of the segment", || {
-        done += std::iter::from_fn(|| ultrawide.try_pull_event()).filter(|event| event.type_() == gst::EventType::SegmentDone).count();
+        done += std::iter::from_fn(|| ultrawide.try_pull_event())
+            .filter(|event| event.type_() == gst::EventType::SegmentDone)
+            .count();
         done > 0
     });
     assert_eq!(done, 1);
@@ -286,8 +406,14 @@ fn as_many_come_out_as_go_in_whatever_the_others_do() {
                     rig.link_tele();
                 }
                 set_wide_rate(&mut rig, duration);
-                let times: Vec<u64> = (0..count(n) as u64).map(|i| offset + i * duration).collect();
-                let out = rig.run(frames(ULTRAWIDE, 0..n), wide_at(&times, duration), frames(TELE, 0..n));
+                let times: Vec<u64> = (0..count(n) as u64)
+                    .map(|i| offset + i * duration)
+                    .collect();
+                let out = rig.run(
+                    frames(ULTRAWIDE, 0..n),
+                    wide_at(&times, duration),
+                    frames(TELE, 0..n),
+                );
                 assert_eq!(out.len(), n, "{kind}, tele: {tele}");
                 assert_times(&out, 0);
             }
@@ -300,8 +426,14 @@ fn late_pads_are_waited_for() {
     // The wide camera starts when the ultra-wide one has long been waiting, and the other way round.
     for first in [ULTRAWIDE, WIDE] {
         let mut rig = Rig::new(element());
-        let Rig { ultrawide, wide, .. } = &mut rig;
-        let (early, late) = if first == ULTRAWIDE { (ultrawide, wide.as_mut().unwrap()) } else { (wide.as_mut().unwrap(), ultrawide) };
+        let Rig {
+            ultrawide, wide, ..
+        } = &mut rig;
+        let (early, late) = if first == ULTRAWIDE {
+            (ultrawide, wide.as_mut().unwrap())
+        } else {
+            (wide.as_mut().unwrap(), ultrawide)
+        };
         let second = ULTRAWIDE + WIDE - first;
         std::thread::scope(|scope| {
             scope.spawn(move || {
@@ -329,7 +461,9 @@ fn running_times_are_paired_not_timestamps() {
     let mut segment = gst::FormattedSegment::<gst::ClockTime>::new();
     segment.set_start(start);
     rig.wide().push_event(gst::event::Segment::new(&segment));
-    let wide = (0..4).map(|n| buffer(picture(WIDE, n), start + FRAME * n as u64, FRAME)).collect();
+    let wide = (0..4)
+        .map(|n| buffer(picture(WIDE, n), start + FRAME * n as u64, FRAME))
+        .collect();
     check(&mut rig, wide, &[Some(0), Some(1), Some(2), Some(3)]);
 }
 
@@ -350,7 +484,9 @@ fn wide_video_of_another_size_and_format_is_brought_to_scale() {
     let mut rig = Rig::new(element());
     let size = (32, 24);
     rig.wide().set_src_caps(caps_of(size, FRAME));
-    let wide = (0..3).map(|n| buffer(picture_of(WIDE, n, size), FRAME * n as u64, FRAME)).collect();
+    let wide = (0..3)
+        .map(|n| buffer(picture_of(WIDE, n, size), FRAME * n as u64, FRAME))
+        .collect();
     let out = rig.run(frames(ULTRAWIDE, 0..3), wide, vec![]);
     assert_times(&out, 0);
     assert_eq!(rig.stat("missing-references"), 0);
@@ -360,7 +496,9 @@ fn wide_video_of_another_size_and_format_is_brought_to_scale() {
 fn an_unlinked_wide_pad_is_missing_by_policy() {
     let mut rig = Rig::without_wide(element());
     let out = rig.run(frames(ULTRAWIDE, 0..3), vec![], vec![]);
-    let moments: Vec<Moment> = (0..3).map(|n| (picture(ULTRAWIDE, n), None, None)).collect();
+    let moments: Vec<Moment> = (0..3)
+        .map(|n| (picture(ULTRAWIDE, n), None, None))
+        .collect();
     assert_pictures(&out, &expected(&moments, 1));
 
     let element = element();
@@ -378,23 +516,40 @@ fn a_wide_pad_linked_late_takes_part() {
     for n in 0..3 {
         rig.ultrawide.push(frame(ULTRAWIDE, n)).unwrap();
     }
-    eventually("the first frames without a wide camera", || rig.stat("frames-in") == 3);
+    eventually("the first frames without a wide camera", || {
+        rig.stat("frames-in") == 3
+    });
     rig.link_wide();
-    let Rig { ultrawide, wide, .. } = &mut rig;
+    let Rig {
+        ultrawide, wide, ..
+    } = &mut rig;
     ultrawide.push(frame(ULTRAWIDE, 3)).unwrap();
     std::thread::sleep(std::time::Duration::from_millis(100));
     wide.as_mut().unwrap().push(frame(WIDE, 3)).unwrap();
     ultrawide.push_event(gst::event::Eos::new());
     wide.as_mut().unwrap().push_event(gst::event::Eos::new());
     let out = rig.until_eos();
-    let moments: Vec<Moment> = (0..4).map(|n| (picture(ULTRAWIDE, n), (n == 3).then(|| picture(WIDE, n)), None)).collect();
+    let moments: Vec<Moment> = (0..4)
+        .map(|n| {
+            (
+                picture(ULTRAWIDE, n),
+                (n == 3).then(|| picture(WIDE, n)),
+                None,
+            )
+        })
+        .collect();
     assert_pictures(&out, &expected(&moments, 1));
 }
 
 #[test]
 fn a_wide_pad_unlinked_in_mid_stream_stalls_nothing() {
     let mut rig = Rig::new(element());
-    let Rig { element, ultrawide, wide, .. } = &mut rig;
+    let Rig {
+        element,
+        ultrawide,
+        wide,
+        ..
+    } = &mut rig;
     wide.as_mut().unwrap().push(frame(WIDE, 0)).unwrap();
     ultrawide.push(frame(ULTRAWIDE, 0)).unwrap();
     eventually("the first frame", || stat(element, "frames-in") == 1);
@@ -430,9 +585,20 @@ fn a_tele_pad_requested_again_starts_anew() {
         rig.element.release_request_pad(&pad);
     }
     rig.link_tele();
-    let out = rig.run(frames(ULTRAWIDE, 1..4), frames(WIDE, 1..4), frames(TELE, 2..4));
-    let moments: Vec<Moment> =
-        (0..4).map(|n| (picture(ULTRAWIDE, n), Some(picture(WIDE, n)), (n != 1).then(|| picture(TELE, n)))).collect();
+    let out = rig.run(
+        frames(ULTRAWIDE, 1..4),
+        frames(WIDE, 1..4),
+        frames(TELE, 2..4),
+    );
+    let moments: Vec<Moment> = (0..4)
+        .map(|n| {
+            (
+                picture(ULTRAWIDE, n),
+                Some(picture(WIDE, n)),
+                (n != 1).then(|| picture(TELE, n)),
+            )
+        })
+        .collect();
     assert_pictures(&out, &expected(&moments, 1));
 }
 
@@ -450,7 +616,10 @@ fn live_streams_go_on_without_what_is_late() {
     ultrawide.push(frame(ULTRAWIDE, 1)).unwrap();
     std::thread::sleep(std::time::Duration::from_millis(100));
     assert_eq!(ultrawide.buffers_in_queue(), 0, "there is time yet");
-    let clock = element.clock().and_downcast::<gst_check::TestClock>().unwrap();
+    let clock = element
+        .clock()
+        .and_downcast::<gst_check::TestClock>()
+        .unwrap();
     assert!(clock.crank(), "the element waits for its time to be up");
     let second = ultrawide.pull().unwrap();
     let moments = [0, 1].map(|n| (picture(ULTRAWIDE, n), Some(picture(WIDE, 0)), None));

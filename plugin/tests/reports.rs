@@ -42,7 +42,10 @@ fn a_bad_model_file_is_named_and_a_good_one_mends_it() {
 #[test]
 fn an_absent_device_and_nonsense_are_clear_errors() {
     // No machine has so many, so this holds with CUDA and without.
-    for (device, words) in [("cuda:99", &["cuda:99", "CUDA"][..]), ("abacus", &["abacus", "auto, cpu, cuda, cuda:N"])] {
+    for (device, words) in [
+        ("cuda:99", &["cuda:99", "CUDA"][..]),
+        ("abacus", &["abacus", "auto, cpu, cuda, cuda:N"]),
+    ] {
         let element = element();
         let bus = with_bus(&element);
         element.set_property("device", device);
@@ -69,7 +72,10 @@ fn the_latency_is_the_look_ahead() {
         rig.ultrawide.push(frame(ULTRAWIDE, 0)).unwrap();
         rig.wide().push(frame(WIDE, 0)).unwrap();
         eventually("the first frame", || rig.stat("frames-in") == 1);
-        assert_eq!(rig.ultrawide.query_latency(), Some(FRAME * look_ahead as u64));
+        assert_eq!(
+            rig.ultrawide.query_latency(),
+            Some(FRAME * look_ahead as u64)
+        );
     }
 }
 
@@ -86,7 +92,11 @@ fn the_latency_of_a_varying_frame_rate_follows_from_its_limit_or_the_first_frame
         rig.ultrawide.push(frame(ULTRAWIDE, 0)).unwrap();
         rig.wide().push(frame(WIDE, 0)).unwrap();
         eventually("the first frame", || rig.stat("frames-in") == 1);
-        assert_eq!(rig.ultrawide.query_latency(), Some(duration * 3), "limit {limit:?}");
+        assert_eq!(
+            rig.ultrawide.query_latency(),
+            Some(duration * 3),
+            "limit {limit:?}"
+        );
     }
 }
 
@@ -104,24 +114,47 @@ fn loading_the_model_is_reported() {
         }
     }
     let kinds: Vec<_> = texts.iter().map(|(kind, _)| *kind).collect();
-    assert_eq!(kinds, [gst::ProgressType::Start, gst::ProgressType::Continue, gst::ProgressType::Complete]);
+    assert_eq!(
+        kinds,
+        [
+            gst::ProgressType::Start,
+            gst::ProgressType::Continue,
+            gst::ProgressType::Complete
+        ]
+    );
     assert!(texts[0].1.contains(&model()));
-    assert!(texts[2].1.contains("RefVSR, 8 channels, 2 blocks, fp32 on cpu"), "{texts:?}");
+    assert!(
+        texts[2]
+            .1
+            .contains("RefVSR, 8 channels, 2 blocks, fp32 on cpu"),
+        "{texts:?}"
+    );
     let stats = element.property::<gst::Structure>("stats");
-    assert_eq!(stats.get::<&str>("model"), Ok("RefVSR, 8 channels, 2 blocks, fp32 on cpu"));
+    assert_eq!(
+        stats.get::<&str>("model"),
+        Ok("RefVSR, 8 channels, 2 blocks, fp32 on cpu")
+    );
     element.set_state(gst::State::Null).unwrap();
 }
 
 #[test]
 fn a_model_with_information_refill_is_named_so() {
     let folder = tempfile::tempdir().unwrap();
-    let config = refvsr::ModelConfig { mid_channels: 8, num_blocks: 1, ..refvsr::ModelConfig::preset("refvsr-ir-mfid").unwrap() };
+    let config = refvsr::ModelConfig {
+        mid_channels: 8,
+        num_blocks: 1,
+        ..refvsr::ModelConfig::preset("refvsr-ir-mfid").unwrap()
+    };
     let element = element();
     element.set_property("model-file", save_model(config, folder.path()));
     let bus = with_bus(&element);
     element.set_state(gst::State::Paused).unwrap();
-    let message = std::iter::from_fn(|| bus.pop_filtered(&[gst::MessageType::Progress])).last().unwrap();
-    let gst::MessageView::Progress(progress) = message.view() else { unreachable!() };
+    let message = std::iter::from_fn(|| bus.pop_filtered(&[gst::MessageType::Progress]))
+        .last()
+        .unwrap();
+    let gst::MessageView::Progress(progress) = message.view() else {
+        unreachable!()
+    };
     let (kind, _, text) = progress.get();
     assert_eq!(kind, gst::ProgressType::Complete);
     assert!(text.contains("RefVSR-IR, 8 channels, 1 blocks"), "{text}");
@@ -132,10 +165,19 @@ fn a_model_with_information_refill_is_named_so() {
 fn statistics_count() {
     let mut rig = Rig::new(element());
     rig.run(frames(ULTRAWIDE, 0..4), frames(WIDE, 0..2), vec![]);
-    let counts = ["frames-in", "frames-out", "frames-dropped", "missing-references"].map(|name| rig.stat(name));
+    let counts = [
+        "frames-in",
+        "frames-out",
+        "frames-dropped",
+        "missing-references",
+    ]
+    .map(|name| rig.stat(name));
     assert_eq!(counts, [4, 4, 0, 2]);
     assert!(rig.stat("mean-latency") > 0 && rig.stat("last-latency") > 0);
-    assert!(rig.stat("device-memory") > 1_000_000, "at least the weights");
+    assert!(
+        rig.stat("device-memory") > 1_000_000,
+        "at least the weights"
+    );
 }
 
 #[test]
@@ -145,13 +187,20 @@ fn late_frames_are_left_out_only_if_asked_for() {
         element.set_property("qos", qos);
         let bus = with_bus(&element);
         let mut rig = Rig::new(element);
-        let Rig { ultrawide, wide, .. } = &mut rig;
+        let Rig {
+            ultrawide, wide, ..
+        } = &mut rig;
         let wide = wide.as_mut().unwrap();
         for n in 0..6 {
             if n == 2 {
                 // The sink says of the frame at 0 that it came 50 ms too late: nothing before 140 ms can be in time.
                 eventually("the first frame out", || ultrawide.buffers_in_queue() == 1);
-                ultrawide.push_upstream_event(gst::event::Qos::new(gst::QOSType::Underflow, 2.0, 50_000_000, gst::ClockTime::ZERO));
+                ultrawide.push_upstream_event(gst::event::Qos::new(
+                    gst::QOSType::Underflow,
+                    2.0,
+                    50_000_000,
+                    gst::ClockTime::ZERO,
+                ));
             }
             wide.push(frame(WIDE, n)).unwrap();
             ultrawide.push(frame(ULTRAWIDE, n)).unwrap();
@@ -164,7 +213,9 @@ fn late_frames_are_left_out_only_if_asked_for() {
             assert_pictures(&out, &[&all[..1], &all[4..]].concat());
             assert_eq!(rig.stat("frames-dropped"), 3);
             let message = wait_for(&bus, &[gst::MessageType::Qos]);
-            let gst::MessageView::Qos(message) = message.view() else { unreachable!() };
+            let gst::MessageView::Qos(message) = message.view() else {
+                unreachable!()
+            };
             assert_eq!(message.get().3, Some(FRAME));
         } else {
             assert_pictures(&out, &all);
@@ -177,10 +228,15 @@ fn too_small_a_buffer_is_an_error() {
     let element = element();
     let bus = with_bus(&element);
     let mut rig = Rig::new(element);
-    rig.ultrawide.push(buffer(vec![0; 10], gst::ClockTime::ZERO, FRAME)).unwrap();
+    rig.ultrawide
+        .push(buffer(vec![0; 10], gst::ClockTime::ZERO, FRAME))
+        .unwrap();
     rig.wide().push(frame(WIDE, 0)).unwrap();
     let text = error_on(&bus);
-    assert!(text.contains("ultrawide") && text.contains("10 bytes"), "{text}");
+    assert!(
+        text.contains("ultrawide") && text.contains("10 bytes"),
+        "{text}"
+    );
 }
 
 #[test]
@@ -207,9 +263,16 @@ fn nothing_to_enlarge_is_an_error() {
 #[test]
 fn the_default_model_runs() {
     init();
-    let element = gst::ElementFactory::make("refvsr").property("device", "cpu").property("lookahead", 1).build().unwrap();
+    let element = gst::ElementFactory::make("refvsr")
+        .property("device", "cpu")
+        .property("lookahead", 1)
+        .build()
+        .unwrap();
     let mut rig = Rig::new(element);
-    assert_times(&rig.run(frames(ULTRAWIDE, 0..2), frames(WIDE, 0..2), vec![]), 0);
+    assert_times(
+        &rig.run(frames(ULTRAWIDE, 0..2), frames(WIDE, 0..2), vec![]),
+        0,
+    );
 }
 
 #[test]
@@ -217,7 +280,10 @@ fn the_element_describes_itself() {
     let output = std::process::Command::new("gst-inspect-1.0")
         .arg("refvsr")
         .env("GST_PLUGIN_PATH", plugin_folder())
-        .env("GST_REGISTRY", std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("registry.bin"))
+        .env(
+            "GST_REGISTRY",
+            std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("registry.bin"),
+        )
         .output()
         .unwrap();
     assert!(output.status.success());
@@ -236,7 +302,13 @@ fn the_element_describes_itself() {
         "qos",
         "stats",
     ];
-    for name in properties.into_iter().chain(["'ultrawide'", "'wide'", "'tele'", "GstRefVsrPrecision", "GstRefVsrMissingReference"]) {
+    for name in properties.into_iter().chain([
+        "'ultrawide'",
+        "'wide'",
+        "'tele'",
+        "GstRefVsrPrecision",
+        "GstRefVsrMissingReference",
+    ]) {
         assert!(text.contains(name), "{name} is not in\n{text}");
     }
 }

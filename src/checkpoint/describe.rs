@@ -12,21 +12,40 @@ use std::path::Path;
 /// published model of this shape. Of two that differ in their loss only, `l1` in the file's name chooses that one; else it is the MFID one.
 pub fn config_of(tensors: &Tensors, path: &Path) -> Problem<ModelConfig> {
     let Some(conv_hr) = tensors.get("conv_hr.weight") else {
-        let some = tensors.keys().take(3).cloned().collect::<Vec<_>>().join(", ");
-        return Err(CheckpointProblem::NotRefVsr(format!("no tensor 'conv_hr.weight' among its {} ({some}, ...)", tensors.len())));
+        let some = tensors
+            .keys()
+            .take(3)
+            .cloned()
+            .collect::<Vec<_>>()
+            .join(", ");
+        return Err(CheckpointProblem::NotRefVsr(format!(
+            "no tensor 'conv_hr.weight' among its {} ({some}, ...)",
+            tensors.len()
+        )));
     };
     let any = |start: &str| tensors.keys().any(|name| name.starts_with(start));
-    let variant = if any("edvr.") { Variant::RefVsrIr } else { Variant::RefVsr };
+    let variant = if any("edvr.") {
+        Variant::RefVsrIr
+    } else {
+        Variant::RefVsr
+    };
     let scale = if any("upsample2.") { 4 } else { 2 };
     let hd = scale == 4 && any("feature_match.feature_extract.map128.");
     let mid_channels = conv_hr.size().first().copied().unwrap_or(0);
     let num_blocks = blocks(tensors);
 
-    let stem = path.file_stem().unwrap_or_default().to_string_lossy().to_lowercase();
-    let l1 = stem.split(|c: char| !c.is_alphanumeric()).any(|word| word == "l1");
+    let stem = path
+        .file_stem()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .to_lowercase();
+    let l1 = stem
+        .split(|c: char| !c.is_alphanumeric())
+        .any(|word| word == "l1");
     let mut published = PRESETS.iter().filter(|p| {
         let c = p.config();
-        (c.variant, c.mid_channels, c.num_blocks, c.hd) == (variant, mid_channels, num_blocks, hd) && p.name.contains("-l1") == l1
+        (c.variant, c.mid_channels, c.num_blocks, c.hd) == (variant, mid_channels, num_blocks, hd)
+            && p.name.contains("-l1") == l1
     });
     let shape = ModelConfig {
         variant,
@@ -40,13 +59,27 @@ pub fn config_of(tensors: &Tensors, path: &Path) -> Problem<ModelConfig> {
         recurrence: Recurrence::Upstream,
     };
     Ok(match published.next().map(|p| p.config()) {
-        Some(p) => ModelConfig { frame_num: p.frame_num, reset_interval: p.reset_interval, ..shape },
+        Some(p) => ModelConfig {
+            frame_num: p.frame_num,
+            reset_interval: p.reset_interval,
+            ..shape
+        },
         None => shape,
     })
 }
 
 /// Residual blocks of the forward trunk: one more than the highest number.
 fn blocks(tensors: &Tensors) -> i64 {
-    let number = |name: &str| name.strip_prefix("forward_resblocks.main.2.")?.split('.').next()?.parse::<i64>().ok();
-    tensors.keys().filter_map(|name| number(name)).max().map_or(0, |n| n.saturating_add(1))
+    let number = |name: &str| {
+        name.strip_prefix("forward_resblocks.main.2.")?
+            .split('.')
+            .next()?
+            .parse::<i64>()
+            .ok()
+    };
+    tensors
+        .keys()
+        .filter_map(|name| number(name))
+        .max()
+        .map_or(0, |n| n.saturating_add(1))
 }

@@ -56,9 +56,15 @@ impl Checkpoint {
                 Some(config) => config,
                 None => describe::config_of(&tensors, path)?,
             };
-            config.validate().map_err(|e| CheckpointProblem::Config(Box::new(e)))?;
+            config
+                .validate()
+                .map_err(|e| CheckpointProblem::Config(Box::new(e)))?;
             check_amount(&config, &tensors)?;
-            Ok(Self { path: path.to_owned(), tensors, config })
+            Ok(Self {
+                path: path.to_owned(),
+                tensors,
+                config,
+            })
         };
         read().map_err(|problem| at(path, problem))
     }
@@ -70,17 +76,34 @@ impl Checkpoint {
     pub(crate) fn copy_to(&self, weights: &VarStore) -> Result<()> {
         let copy = || -> Problem<()> {
             let variables: BTreeMap<_, _> = weights.variables().into_iter().collect();
-            let names: Vec<String> = variables.keys().filter(|name| !self.tensors.contains_key(*name)).cloned().collect();
+            let names: Vec<String> = variables
+                .keys()
+                .filter(|name| !self.tensors.contains_key(*name))
+                .cloned()
+                .collect();
             if !names.is_empty() {
-                return Err(CheckpointProblem::Missing { count: names.len(), names });
+                return Err(CheckpointProblem::Missing {
+                    count: names.len(),
+                    names,
+                });
             }
             for (name, mut variable) in variables {
                 let tensor = &self.tensors[&name];
                 if tensor.size() != variable.size() {
-                    return Err(CheckpointProblem::WrongShape { name, actual: tensor.size(), expected: variable.size() });
+                    return Err(CheckpointProblem::WrongShape {
+                        name,
+                        actual: tensor.size(),
+                        expected: variable.size(),
+                    });
                 }
-                if !matches!(tensor.kind(), Kind::Half | Kind::BFloat16 | Kind::Float | Kind::Double) {
-                    return Err(CheckpointProblem::WrongType { name, actual: format!("{:?}", tensor.kind()) });
+                if !matches!(
+                    tensor.kind(),
+                    Kind::Half | Kind::BFloat16 | Kind::Float | Kind::Double
+                ) {
+                    return Err(CheckpointProblem::WrongType {
+                        name,
+                        actual: format!("{:?}", tensor.kind()),
+                    });
                 }
                 let value = tensor.f_to_kind(Kind::Float).map_err(malformed)?;
                 check_finite(&name, &value)?;
@@ -94,7 +117,11 @@ impl Checkpoint {
     /// Names of tensors in the file that a network does not have. They do no harm, but tell of a file for something else.
     pub fn unused(&self, network: &crate::Network) -> Vec<String> {
         let known = network.weights().variables();
-        self.tensors.keys().filter(|name| !known.contains_key(*name)).cloned().collect()
+        self.tensors
+            .keys()
+            .filter(|name| !known.contains_key(*name))
+            .cloned()
+            .collect()
     }
 
     /// The tensors.
@@ -108,7 +135,9 @@ impl Checkpoint {
 /// # Errors
 /// [`Error::Checkpoint`], naming the file.
 pub fn read_tensors(path: &Path) -> Result<Tensors> {
-    read_limited(path).and_then(|bytes| Ok(parse_tensors(&bytes)?.0)).map_err(|problem| at(path, problem))
+    read_limited(path)
+        .and_then(|bytes| Ok(parse_tensors(&bytes)?.0))
+        .map_err(|problem| at(path, problem))
 }
 
 /// Saves a network's weights with its config as safetensors, floating-point numbers of `kind` ([`Kind::Float`] or [`Kind::Half`]). The file
@@ -120,8 +149,13 @@ pub fn save(network: &crate::Network, path: &Path, kind: Kind) -> Result<()> {
     let save = || -> Problem<()> {
         let bytes = safetensors::bytes_of(network, kind)?;
         // Beside the target, so that it can be renamed; removed if anything goes wrong.
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let mut part = tempfile::Builder::new().permissions(permissions()).tempfile_in(folder)?;
+        let folder = path
+            .parent()
+            .filter(|folder| !folder.as_os_str().is_empty())
+            .unwrap_or(Path::new("."));
+        let mut part = tempfile::Builder::new()
+            .permissions(permissions())
+            .tempfile_in(folder)?;
         part.write_all(&bytes)?;
         part.as_file().sync_all()?;
         part.persist(path).map_err(|e| e.error)?;
@@ -137,7 +171,10 @@ fn permissions() -> fs::Permissions {
 }
 
 fn at(path: &Path, problem: CheckpointProblem) -> Error {
-    Error::Checkpoint { path: path.to_owned(), problem }
+    Error::Checkpoint {
+        path: path.to_owned(),
+        problem,
+    }
 }
 
 fn malformed(error: impl std::fmt::Display) -> CheckpointProblem {
@@ -148,14 +185,25 @@ fn read_limited(path: &Path) -> Problem<Vec<u8>> {
     // Before it is opened: opening a pipe waits for a writer, and a device may never end.
     let metadata = fs::metadata(path)?;
     if !metadata.is_file() {
-        let found = if metadata.is_dir() { "a folder" } else { "a pipe or device" };
-        return Err(CheckpointProblem::UnknownFormat { found: found.into() });
+        let found = if metadata.is_dir() {
+            "a folder"
+        } else {
+            "a pipe or device"
+        };
+        return Err(CheckpointProblem::UnknownFormat {
+            found: found.into(),
+        });
     }
     if metadata.len() > MAX_BYTES {
-        return Err(CheckpointProblem::TooLarge { actual: metadata.len(), limit: MAX_BYTES });
+        return Err(CheckpointProblem::TooLarge {
+            actual: metadata.len(),
+            limit: MAX_BYTES,
+        });
     }
     let mut bytes = Vec::new();
-    fs::File::open(path)?.take(MAX_BYTES).read_to_end(&mut bytes)?;
+    fs::File::open(path)?
+        .take(MAX_BYTES)
+        .read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 
@@ -165,9 +213,15 @@ fn parse_tensors(bytes: &[u8]) -> Problem<(Tensors, Option<ModelConfig>)> {
         [b'P', b'K', 3, 4, ..] => return Ok((pickle::parse(bytes)?, None)),
         [_, _, _, _, _, _, _, _, b'{', ..] => return safetensors::parse(bytes),
         [] => "an empty file".into(),
-        [0x80, _, ..] if bytes.starts_with(pickle::LEGACY) => return Ok((pickle::parse_legacy(bytes)?, None)),
+        [0x80, _, ..] if bytes.starts_with(pickle::LEGACY) => {
+            return Ok((pickle::parse_legacy(bytes)?, None));
+        }
         [0x80, _, ..] => "a bare pickle, not one of PyTorch's".into(),
-        _ => format!("a file of {} bytes that starts with {:02x?}", bytes.len(), &bytes[..bytes.len().min(8)]),
+        _ => format!(
+            "a file of {} bytes that starts with {:02x?}",
+            bytes.len(),
+            &bytes[..bytes.len().min(8)]
+        ),
     };
     Err(CheckpointProblem::UnknownFormat { found })
 }
@@ -179,7 +233,9 @@ fn check_amount(config: &ModelConfig, tensors: &Tensors) -> Problem<()> {
     let (c, b) = (config.mid_channels, config.num_blocks);
     let least = 2 * 2 * 9 * b * c * c;
     if i64::try_from(held).is_ok_and(|held| held < least) {
-        let text = format!("its tensors hold {held} numbers, a network of {c} channels and {b} blocks more than {least}");
+        let text = format!(
+            "its tensors hold {held} numbers, a network of {c} channels and {b} blocks more than {least}"
+        );
         return Err(CheckpointProblem::NotRefVsr(text));
     }
     Ok(())
@@ -187,8 +243,18 @@ fn check_amount(config: &ModelConfig, tensors: &Tensors) -> Problem<()> {
 
 /// Refuses NaN and infinity.
 fn check_finite(name: &str, tensor: &Tensor) -> Problem<()> {
-    let finite = tensor.f_isfinite().and_then(|t| t.f_all()).and_then(|t| t.f_int64_value(&[])).map_err(malformed)?;
-    if finite == 0 { Err(CheckpointProblem::NotFinite { name: name.to_owned() }) } else { Ok(()) }
+    let finite = tensor
+        .f_isfinite()
+        .and_then(|t| t.f_all())
+        .and_then(|t| t.f_int64_value(&[]))
+        .map_err(malformed)?;
+    if finite == 0 {
+        Err(CheckpointProblem::NotFinite {
+            name: name.to_owned(),
+        })
+    } else {
+        Ok(())
+    }
 }
 
 /// Drops what training wrappers put before upstream's names.
@@ -198,7 +264,9 @@ fn without_prefix(tensors: Tensors) -> Problem<Tensors> {
         let bare = name.strip_prefix("module.").unwrap_or(&name);
         let bare = bare.strip_prefix("Network.").unwrap_or(bare);
         if stripped.insert(bare.to_owned(), tensor).is_some() {
-            return Err(CheckpointProblem::Malformed(format!("two tensors are named '{bare}' (one of them '{name}')")));
+            return Err(CheckpointProblem::Malformed(format!(
+                "two tensors are named '{bare}' (one of them '{name}')"
+            )));
         }
     }
     // Constants of upstream's, not weights: the mean and standard deviation the matching takes out of its input.
@@ -208,10 +276,17 @@ fn without_prefix(tensors: Tensors) -> Problem<Tensors> {
 
 /// A tensor of raw little-endian bytes, whose number is checked.
 fn tensor_of(bytes: &[u8], shape: &[i64], kind: Kind) -> Problem<Tensor> {
-    let numel = shape.iter().try_fold(1i64, |n, &d| if d < 0 { None } else { n.checked_mul(d) });
-    let expected = numel.and_then(|n| usize::try_from(n).ok()).and_then(|n| n.checked_mul(kind.elt_size_in_bytes()));
+    let numel = shape
+        .iter()
+        .try_fold(1i64, |n, &d| if d < 0 { None } else { n.checked_mul(d) });
+    let expected = numel
+        .and_then(|n| usize::try_from(n).ok())
+        .and_then(|n| n.checked_mul(kind.elt_size_in_bytes()));
     if expected != Some(bytes.len()) {
-        return Err(CheckpointProblem::Malformed(format!("{} bytes for a tensor of {shape:?} {kind:?}", bytes.len())));
+        return Err(CheckpointProblem::Malformed(format!(
+            "{} bytes for a tensor of {shape:?} {kind:?}",
+            bytes.len()
+        )));
     }
     Tensor::f_from_data_size(bytes, shape, kind).map_err(malformed)
 }

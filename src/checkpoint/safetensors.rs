@@ -21,12 +21,24 @@ struct Metadata {
 pub fn parse(bytes: &[u8]) -> Problem<(Tensors, Option<ModelConfig>)> {
     let file = SafeTensors::deserialize(bytes).map_err(malformed)?;
     let (_, header) = SafeTensors::read_metadata(bytes).map_err(malformed)?;
-    let config = header.metadata().as_ref().and_then(|m| m.get(KEY)).map(|text| parse_config(text)).transpose()?;
+    let config = header
+        .metadata()
+        .as_ref()
+        .and_then(|m| m.get(KEY))
+        .map(|text| parse_config(text))
+        .transpose()?;
     let mut tensors = Tensors::new();
     for (name, view) in file.tensors() {
-        let kind = kind_of(view.dtype())
-            .ok_or_else(|| CheckpointProblem::WrongType { name: name.clone(), actual: format!("{:?}", view.dtype()) })?;
-        let shape = view.shape().iter().map(|&d| i64::try_from(d)).collect::<Result<Vec<_>, _>>().map_err(malformed)?;
+        let kind = kind_of(view.dtype()).ok_or_else(|| CheckpointProblem::WrongType {
+            name: name.clone(),
+            actual: format!("{:?}", view.dtype()),
+        })?;
+        let shape = view
+            .shape()
+            .iter()
+            .map(|&d| i64::try_from(d))
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(malformed)?;
         tensors.insert(name, tensor_of(view.data(), &shape, kind)?);
     }
     Ok((tensors, config))
@@ -40,9 +52,13 @@ fn parse_config(text: &str) -> Problem<ModelConfig> {
     let wrong = |e: serde_json::Error| CheckpointProblem::Metadata(e.to_string());
     let Version { format } = serde_json::from_str(text).map_err(wrong)?;
     if format != FORMAT {
-        return Err(CheckpointProblem::Metadata(format!("its format is {format}, this version reads format {FORMAT}")));
+        return Err(CheckpointProblem::Metadata(format!(
+            "its format is {format}, this version reads format {FORMAT}"
+        )));
     }
-    Ok(serde_json::from_str::<Metadata>(text).map_err(wrong)?.config)
+    Ok(serde_json::from_str::<Metadata>(text)
+        .map_err(wrong)?
+        .config)
 }
 
 fn kind_of(dtype: Dtype) -> Option<Kind> {
@@ -65,19 +81,44 @@ pub fn bytes_of(network: &Network, kind: Kind) -> Problem<Vec<u8>> {
     let dtype = match kind {
         Kind::Half => Dtype::F16,
         Kind::Float => Dtype::F32,
-        other => return Err(CheckpointProblem::WrongType { name: "(all)".into(), actual: format!("{other:?}") }),
+        other => {
+            return Err(CheckpointProblem::WrongType {
+                name: "(all)".into(),
+                actual: format!("{other:?}"),
+            });
+        }
     };
     let mut data = BTreeMap::new();
     for (name, variable) in network.weights().variables() {
-        let tensor = variable.f_detach().and_then(|t| t.f_to_device(Device::Cpu)).and_then(|t| t.f_to_kind(kind)).map_err(malformed)?;
+        let tensor = variable
+            .f_detach()
+            .and_then(|t| t.f_to_device(Device::Cpu))
+            .and_then(|t| t.f_to_kind(kind))
+            .map_err(malformed)?;
         check_finite(&name, &tensor)?;
         let mut bytes = vec![0; tensor.numel() * kind.elt_size_in_bytes()];
-        tensor.f_contiguous().and_then(|t| t.f_copy_data_u8(&mut bytes, tensor.numel())).map_err(malformed)?;
-        let shape: Vec<usize> = tensor.size().into_iter().filter_map(|d| usize::try_from(d).ok()).collect();
+        tensor
+            .f_contiguous()
+            .and_then(|t| t.f_copy_data_u8(&mut bytes, tensor.numel()))
+            .map_err(malformed)?;
+        let shape: Vec<usize> = tensor
+            .size()
+            .into_iter()
+            .filter_map(|d| usize::try_from(d).ok())
+            .collect();
         data.insert(name, (shape, bytes));
     }
-    let views = data.iter().map(|(name, (shape, bytes))| Ok((name, TensorView::new(dtype, shape.clone(), bytes)?)));
-    let views = views.collect::<Result<Vec<_>, ::safetensors::SafeTensorError>>().map_err(malformed)?;
-    let metadata = serde_json::to_string(&Metadata { format: FORMAT, config: network.config().clone() }).map_err(malformed)?;
-    ::safetensors::serialize(views, Some(HashMap::from([(KEY.to_owned(), metadata)]))).map_err(malformed)
+    let views = data
+        .iter()
+        .map(|(name, (shape, bytes))| Ok((name, TensorView::new(dtype, shape.clone(), bytes)?)));
+    let views = views
+        .collect::<Result<Vec<_>, ::safetensors::SafeTensorError>>()
+        .map_err(malformed)?;
+    let metadata = serde_json::to_string(&Metadata {
+        format: FORMAT,
+        config: network.config().clone(),
+    })
+    .map_err(malformed)?;
+    ::safetensors::serialize(views, Some(HashMap::from([(KEY.to_owned(), metadata)])))
+        .map_err(malformed)
 }

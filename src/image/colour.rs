@@ -26,8 +26,17 @@ pub fn to_tensor(layout: &ImageLayout, planes: &[Plane<'_>], device: Device) -> 
     let sizes = layout.planes()?;
 
     let mut components = Vec::new();
-    for ((rows, size), order) in rows(layout, planes)?.iter().zip(sizes).zip(description.planes) {
-        let codes = decode(&rows.upload(device)?, &description, size.rows as i64, order.len() as i64)?;
+    for ((rows, size), order) in rows(layout, planes)?
+        .iter()
+        .zip(sizes)
+        .zip(description.planes)
+    {
+        let codes = decode(
+            &rows.upload(device)?,
+            &description,
+            size.rows as i64,
+            order.len() as i64,
+        )?;
         components.extend(order.iter().copied().zip(codes));
     }
     components.sort_by_key(|&(component, _)| component);
@@ -79,15 +88,26 @@ pub fn from_tensor(rgb: &Tensor, layout: &ImageLayout, planes: &mut [PlaneMut<'_
             values = axis.downsample(&values)?;
         }
         let (zero, one) = description.coding(component, layout.range);
-        components.push(values.f_mul_scalar(one)?.f_add_scalar(zero)?.f_round()?.f_clamp(0, description.max())?);
+        components.push(
+            values
+                .f_mul_scalar(one)?
+                .f_add_scalar(zero)?
+                .f_round()?
+                .f_clamp(0, description.max())?,
+        );
     }
     let opaque = |like: &Tensor| like.f_full_like(description.max());
     for (rows, order) in rows.iter_mut().zip(description.planes) {
-        let codes = order.iter().map(|&component| match components.get(component) {
-            Some(codes) => Ok(codes.shallow_clone()),
-            None => opaque(&picture.f_select(0, 0)?),
-        });
-        rows.fill(&encode(&codes.collect::<std::result::Result<Vec<_>, _>>()?, &description)?)?;
+        let codes = order
+            .iter()
+            .map(|&component| match components.get(component) {
+                Some(codes) => Ok(codes.shallow_clone()),
+                None => opaque(&picture.f_select(0, 0)?),
+            });
+        rows.fill(&encode(
+            &codes.collect::<std::result::Result<Vec<_>, _>>()?,
+            &description,
+        )?)?;
     }
     Ok(())
 }
@@ -96,13 +116,20 @@ pub fn from_tensor(rgb: &Tensor, layout: &ImageLayout, planes: &mut [PlaneMut<'_
 fn check_picture(rgb: &Tensor, layout: &ImageLayout) -> Result<()> {
     let refused = |actual| {
         let expected = format!("floating point [1, 3, {}, {}]", layout.height, layout.width);
-        Err(Error::Shape { what: "picture tensor".into(), actual, expected })
+        Err(Error::Shape {
+            what: "picture tensor".into(),
+            actual,
+            expected,
+        })
     };
     if !rgb.defined() {
         return refused("no tensor".into());
     }
     let (kind, size) = (rgb.f_kind()?, rgb.size());
-    let is_float = matches!(kind, Kind::Half | Kind::BFloat16 | Kind::Float | Kind::Double);
+    let is_float = matches!(
+        kind,
+        Kind::Half | Kind::BFloat16 | Kind::Float | Kind::Double
+    );
     if !is_float || size != [1, 3, layout.height as i64, layout.width as i64] {
         return refused(format!("{kind:?} {size:?}"));
     }
@@ -127,10 +154,13 @@ impl LumaWeights {
             Matrix::Bt709 => (0.2126, 0.0722),   // ITU-R BT.709-6, item 3.2
             Matrix::Bt2020 => (0.2627, 0.0593),  // ITU-R BT.2020-2, table 4
             Matrix::Smpte240m => (0.212, 0.087), // SMPTE 240M, as in ITU-T H.273, table 4
-            Matrix::Fcc => (0.30, 0.11),         // 47 CFR 73.682 (a) (20), as in ITU-T H.273, table 4
+            Matrix::Fcc => (0.30, 0.11), // 47 CFR 73.682 (a) (20), as in ITU-T H.273, table 4
             Matrix::Rgb => {
                 let what = format!("{} with the RGB matrix", layout.format.name());
-                return Err(Error::Unsupported { what, why: "Y'CbCr needs the matrix of one of the standards, such as BT.709".into() });
+                return Err(Error::Unsupported {
+                    what,
+                    why: "Y'CbCr needs the matrix of one of the standards, such as BT.709".into(),
+                });
             }
         };
         Ok(Some(Self { red, blue }))
@@ -138,20 +168,32 @@ impl LumaWeights {
 
     /// `[3, H, W]` Y' in \[0, 1\], Cb and Cr in \[-0.5, 0.5\], to R'G'B'.
     fn to_rgb(self, ycbcr: &Tensor) -> Result<Tensor> {
-        let (y, cb, cr) = (ycbcr.f_select(0, 0)?, ycbcr.f_select(0, 1)?, ycbcr.f_select(0, 2)?);
+        let (y, cb, cr) = (
+            ycbcr.f_select(0, 0)?,
+            ycbcr.f_select(0, 1)?,
+            ycbcr.f_select(0, 2)?,
+        );
         let red = cr.f_mul_scalar(2.0 * (1.0 - self.red))?.f_add(&y)?;
         let blue = cb.f_mul_scalar(2.0 * (1.0 - self.blue))?.f_add(&y)?;
         // Luma less what red and blue give to it.
-        let green = y.f_sub(&red.f_mul_scalar(self.red)?)?.f_sub(&blue.f_mul_scalar(self.blue)?)?;
+        let green = y
+            .f_sub(&red.f_mul_scalar(self.red)?)?
+            .f_sub(&blue.f_mul_scalar(self.blue)?)?;
         let green = green.f_div_scalar(1.0 - self.red - self.blue)?;
         Ok(Tensor::f_stack(&[red, green, blue], 0)?)
     }
 
     /// The way back.
     fn to_ycbcr(self, rgb: &Tensor) -> Result<Tensor> {
-        let (red, green, blue) = (rgb.f_select(0, 0)?, rgb.f_select(0, 1)?, rgb.f_select(0, 2)?);
+        let (red, green, blue) = (
+            rgb.f_select(0, 0)?,
+            rgb.f_select(0, 1)?,
+            rgb.f_select(0, 2)?,
+        );
         let y = green.f_mul_scalar(1.0 - self.red - self.blue)?;
-        let y = y.f_add(&red.f_mul_scalar(self.red)?)?.f_add(&blue.f_mul_scalar(self.blue)?)?;
+        let y = y
+            .f_add(&red.f_mul_scalar(self.red)?)?
+            .f_add(&blue.f_mul_scalar(self.blue)?)?;
         let cb = blue.f_sub(&y)?.f_div_scalar(2.0 * (1.0 - self.blue))?;
         let cr = red.f_sub(&y)?.f_div_scalar(2.0 * (1.0 - self.red))?;
         Ok(Tensor::f_stack(&[y, cb, cr], 0)?)

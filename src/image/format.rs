@@ -121,11 +121,30 @@ pub(super) struct Description {
 
 impl Description {
     const fn rgb(name: &'static str, planes: &'static [&'static [usize]], depth: u32) -> Self {
-        Self { name, is_yuv: false, planes, subsampling: (1, 1), depth, shift: 0 }
+        Self {
+            name,
+            is_yuv: false,
+            planes,
+            subsampling: (1, 1),
+            depth,
+            shift: 0,
+        }
     }
 
-    const fn yuv(name: &'static str, planes: &'static [&'static [usize]], subsampling: (usize, usize), (depth, shift): (u32, u32)) -> Self {
-        Self { name, is_yuv: true, planes, subsampling, depth, shift }
+    const fn yuv(
+        name: &'static str,
+        planes: &'static [&'static [usize]],
+        subsampling: (usize, usize),
+        (depth, shift): (u32, u32),
+    ) -> Self {
+        Self {
+            name,
+            is_yuv: true,
+            planes,
+            subsampling,
+            depth,
+            shift,
+        }
     }
 
     /// Bytes to a sample.
@@ -225,19 +244,48 @@ impl ImageLayout {
         }
         let description = self.format.description();
         let size = |components: &&[usize]| {
-            let (across, down) = if components.contains(&0) { (1, 1) } else { description.subsampling };
-            let row_bytes = self.width.div_ceil(across).checked_mul(components.len() * description.sample_bytes())?;
-            Some(PlaneSize { row_bytes, rows: self.height.div_ceil(down) })
+            let (across, down) = if components.contains(&0) {
+                (1, 1)
+            } else {
+                description.subsampling
+            };
+            let row_bytes = self
+                .width
+                .div_ceil(across)
+                .checked_mul(components.len() * description.sample_bytes())?;
+            Some(PlaneSize {
+                row_bytes,
+                rows: self.height.div_ceil(down),
+            })
         };
-        description.planes.iter().map(|components| size(components).ok_or_else(refused)).collect()
+        description
+            .planes
+            .iter()
+            .map(|components| size(components).ok_or_else(refused))
+            .collect()
     }
 
     /// The axes along which a component has fewer samples than the picture has pixels.
     pub(super) fn subsampled_axes(&self, component: usize) -> impl Iterator<Item = Axis> {
-        let (across, down) = if component == 0 { (1, 1) } else { self.format.description().subsampling };
-        let horizontal = Axis { dim: 1, pixels: self.width as i64, cosited: self.site.horizontally_cosited };
-        let vertical = Axis { dim: 0, pixels: self.height as i64, cosited: self.site.vertically_cosited };
-        [(across, horizontal), (down, vertical)].into_iter().filter(|&(factor, _)| factor == 2).map(|(_, axis)| axis)
+        let (across, down) = if component == 0 {
+            (1, 1)
+        } else {
+            self.format.description().subsampling
+        };
+        let horizontal = Axis {
+            dim: 1,
+            pixels: self.width as i64,
+            cosited: self.site.horizontally_cosited,
+        };
+        let vertical = Axis {
+            dim: 0,
+            pixels: self.height as i64,
+            cosited: self.site.vertically_cosited,
+        };
+        [(across, horizontal), (down, vertical)]
+            .into_iter()
+            .filter(|&(factor, _)| factor == 2)
+            .map(|(_, axis)| axis)
     }
 }
 
@@ -246,9 +294,23 @@ mod tests {
     use super::*;
 
     fn sizes(format: PixelFormat, width: usize, height: usize) -> Result<Vec<(usize, usize)>> {
-        let site = ChromaSite { horizontally_cosited: true, vertically_cosited: false };
-        let layout = ImageLayout { format, width, height, matrix: Matrix::Bt709, range: Range::Limited, site };
-        Ok(layout.planes()?.iter().map(|plane| (plane.row_bytes, plane.rows)).collect())
+        let site = ChromaSite {
+            horizontally_cosited: true,
+            vertically_cosited: false,
+        };
+        let layout = ImageLayout {
+            format,
+            width,
+            height,
+            matrix: Matrix::Bt709,
+            range: Range::Limited,
+            site,
+        };
+        Ok(layout
+            .planes()?
+            .iter()
+            .map(|plane| (plane.row_bytes, plane.rows))
+            .collect())
     }
 
     #[test]
@@ -281,7 +343,10 @@ mod tests {
     fn sizes_outside_the_limits_are_refused() {
         for (width, height) in [(0, 4), (4, 0), (1 << 31, 4), (4, usize::MAX)] {
             let error = sizes(PixelFormat::Nv12, width, height).unwrap_err();
-            assert!(error.to_string().contains(&format!("{width} x {height}")), "{error}");
+            assert!(
+                error.to_string().contains(&format!("{width} x {height}")),
+                "{error}"
+            );
         }
     }
 }

@@ -16,9 +16,15 @@ pub fn pad_to(picture: &Tensor, height: i64, width: i64) -> Result<Tensor> {
             return Ok(out);
         }
         // A reflection repeats all but the edge itself: of one row or column there is nothing to reflect, so it is repeated.
-        let (bottom, right) = ((height - h).clamp(0, (h - 1).max(1)), (width - w).clamp(0, (w - 1).max(1)));
-        out =
-            if h == 1 || w == 1 { out.f_replication_pad2d([0, right, 0, bottom])? } else { out.f_reflection_pad2d([0, right, 0, bottom])? };
+        let (bottom, right) = (
+            (height - h).clamp(0, (h - 1).max(1)),
+            (width - w).clamp(0, (w - 1).max(1)),
+        );
+        out = if h == 1 || w == 1 {
+            out.f_replication_pad2d([0, right, 0, bottom])?
+        } else {
+            out.f_reflection_pad2d([0, right, 0, bottom])?
+        };
     }
 }
 
@@ -35,8 +41,14 @@ mod tests {
     fn reflects_without_repeating_the_edge() {
         let picture = Tensor::from_slice(&[1., 2., 3.]).view([1, 1, 1, 3]);
         let picture = Tensor::cat(&[&picture, &picture], 2);
-        assert_eq!(row(&pad_to(&picture, 2, 5).unwrap().slice(2, 0, 1, 1)), [1., 2., 3., 2., 1.]);
-        assert_eq!(row(&pad_to(&picture, 2, 8).unwrap().slice(2, 0, 1, 1)), [1., 2., 3., 2., 1., 2., 3., 2.]);
+        assert_eq!(
+            row(&pad_to(&picture, 2, 5).unwrap().slice(2, 0, 1, 1)),
+            [1., 2., 3., 2., 1.]
+        );
+        assert_eq!(
+            row(&pad_to(&picture, 2, 8).unwrap().slice(2, 0, 1, 1)),
+            [1., 2., 3., 2., 1., 2., 3., 2.]
+        );
     }
 
     #[test]

@@ -42,19 +42,35 @@ pub(super) fn rows<'a>(layout: &ImageLayout, planes: &[Plane<'a>]) -> Result<Vec
         check(layout, index, size, plane.data.len(), plane.stride)?;
         // SAFETY: the size was checked on the line above. `Rows` holds on to the borrow of the bytes and only ever reads them.
         let view = unsafe { view(plane.data.as_ptr(), plane.data.len(), plane.stride, size)? };
-        Ok(Rows { view, borrowed: PhantomData })
+        Ok(Rows {
+            view,
+            borrowed: PhantomData,
+        })
     };
     planes.iter().zip(sizes).enumerate().map(view).collect()
 }
 
 /// The rows of all planes of a picture to write.
-pub(super) fn rows_mut<'a>(layout: &ImageLayout, planes: &'a mut [PlaneMut<'_>]) -> Result<Vec<RowsMut<'a>>> {
+pub(super) fn rows_mut<'a>(
+    layout: &ImageLayout,
+    planes: &'a mut [PlaneMut<'_>],
+) -> Result<Vec<RowsMut<'a>>> {
     let sizes = plane_sizes(layout, planes.len())?;
     let view = |(index, (plane, size)): (usize, (&'a mut PlaneMut<'_>, PlaneSize))| {
         check(layout, index, size, plane.data.len(), plane.stride)?;
         // SAFETY: the size was checked on the line above. `RowsMut` holds on to the only borrow of the bytes, which is a mutable one.
-        let view = unsafe { view(plane.data.as_mut_ptr(), plane.data.len(), plane.stride, size)? };
-        Ok(RowsMut { view, borrowed: PhantomData })
+        let view = unsafe {
+            view(
+                plane.data.as_mut_ptr(),
+                plane.data.len(),
+                plane.stride,
+                size,
+            )?
+        };
+        Ok(RowsMut {
+            view,
+            borrowed: PhantomData,
+        })
     };
     planes.iter_mut().zip(sizes).enumerate().map(view).collect()
 }
@@ -80,23 +96,58 @@ fn plane_sizes(layout: &ImageLayout, count: usize) -> Result<Vec<PlaneSize>> {
         return Ok(sizes);
     }
     let what = format!("planes of a {} picture", layout.format.name());
-    Err(Error::Shape { what, actual: count.to_string(), expected: sizes.len().to_string() })
+    Err(Error::Shape {
+        what,
+        actual: count.to_string(),
+        expected: sizes.len().to_string(),
+    })
 }
 
 /// Refuses a plane without room for its pixels.
-fn check(layout: &ImageLayout, index: usize, size: PlaneSize, length: usize, stride: usize) -> Result<()> {
+fn check(
+    layout: &ImageLayout,
+    index: usize,
+    size: PlaneSize,
+    length: usize,
+    stride: usize,
+) -> Result<()> {
     let refused = |actual, expected| {
-        let what = format!("plane {index} of a {} x {} {} picture", layout.width, layout.height, layout.format.name());
-        Err(Error::Shape { what, actual, expected })
+        let what = format!(
+            "plane {index} of a {} x {} {} picture",
+            layout.width,
+            layout.height,
+            layout.format.name()
+        );
+        Err(Error::Shape {
+            what,
+            actual,
+            expected,
+        })
     };
     if stride < size.row_bytes {
-        return refused(format!("stride of {stride} bytes"), format!("at least {}", size.row_bytes));
+        return refused(
+            format!("stride of {stride} bytes"),
+            format!("at least {}", size.row_bytes),
+        );
     }
-    let needed = size.rows.saturating_sub(1).checked_mul(stride).and_then(|above| above.checked_add(size.row_bytes));
+    let needed = size
+        .rows
+        .saturating_sub(1)
+        .checked_mul(stride)
+        .and_then(|above| above.checked_add(size.row_bytes));
     match needed {
         Some(needed) if needed <= length => Ok(()),
-        Some(needed) => refused(format!("{length} bytes"), format!("at least {needed} at a stride of {stride}")),
-        None => refused(format!("{length} bytes"), format!("{} rows at a stride of {stride}, more than there can be", size.rows)),
+        Some(needed) => refused(
+            format!("{length} bytes"),
+            format!("at least {needed} at a stride of {stride}"),
+        ),
+        None => refused(
+            format!("{length} bytes"),
+            format!(
+                "{} rows at a stride of {stride}, more than there can be",
+                size.rows
+            ),
+        ),
     }
 }
 
@@ -110,17 +161,31 @@ unsafe fn view(data: *const u8, length: usize, stride: usize, size: PlaneSize) -
     let stride = stride.min(length);
     let shape = [size.rows as i64, size.row_bytes as i64];
     // SAFETY: by this function's own contract.
-    Ok(unsafe { Tensor::f_from_blob(data, &shape, &[stride as i64, 1], Kind::Uint8, Device::Cpu)? })
+    Ok(
+        unsafe {
+            Tensor::f_from_blob(data, &shape, &[stride as i64, 1], Kind::Uint8, Device::Cpu)?
+        },
+    )
 }
 
 /// Bytes `[rows, row_bytes]` of pixels of `count` samples to codes `[rows, columns]` of each of them, f32.
-pub(super) fn decode(bytes: &Tensor, description: &Description, rows: i64, count: i64) -> Result<Vec<Tensor>> {
+pub(super) fn decode(
+    bytes: &Tensor,
+    description: &Description,
+    rows: i64,
+    count: i64,
+) -> Result<Vec<Tensor>> {
     let codes = if description.sample_bytes() == 1 {
         bytes.f_reshape([rows, -1, count])?
     } else {
         let bytes = bytes.f_reshape([rows, -1, count, 2])?.f_totype(Kind::Int)?;
-        let words = bytes.f_select(3, 1)?.f_mul_scalar(256)?.f_add(&bytes.f_select(3, 0)?)?;
-        words.f_bitwise_right_shift_tensor_scalar(i64::from(description.shift))?.f_bitwise_and(description.max())?
+        let words = bytes
+            .f_select(3, 1)?
+            .f_mul_scalar(256)?
+            .f_add(&bytes.f_select(3, 0)?)?;
+        words
+            .f_bitwise_right_shift_tensor_scalar(i64::from(description.shift))?
+            .f_bitwise_and(description.max())?
     };
     Ok(codes.f_totype(Kind::Float)?.f_unbind(2)?)
 }
@@ -131,8 +196,13 @@ pub(super) fn encode(codes: &[Tensor], description: &Description) -> Result<Tens
     let bytes = if description.sample_bytes() == 1 {
         codes
     } else {
-        let words = codes.f_totype(Kind::Int)?.f_bitwise_left_shift_tensor_scalar(i64::from(description.shift))?;
-        let (low, high) = (words.f_bitwise_and(255)?, words.f_bitwise_right_shift_tensor_scalar(8)?);
+        let words = codes
+            .f_totype(Kind::Int)?
+            .f_bitwise_left_shift_tensor_scalar(i64::from(description.shift))?;
+        let (low, high) = (
+            words.f_bitwise_and(255)?,
+            words.f_bitwise_right_shift_tensor_scalar(8)?,
+        );
         Tensor::f_stack(&[low, high], 3)?
     };
     Ok(bytes.f_totype(Kind::Uint8)?.f_flatten(1, -1)?)

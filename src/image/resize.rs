@@ -12,7 +12,12 @@ pub fn bicubic_antialiased(picture: &Tensor, height: i64, width: i64) -> Result<
     if picture.size()[2..] == [height, width] {
         return Ok(picture.shallow_clone());
     }
-    Ok(picture.f_internal_upsample_bicubic2d_aa([height, width], false, None::<f64>, None::<f64>)?)
+    Ok(picture.f_internal_upsample_bicubic2d_aa(
+        [height, width],
+        false,
+        None::<f64>,
+        None::<f64>,
+    )?)
 }
 
 /// The size at which one pixel of another camera's frame covers half an ultra-wide pixel.
@@ -44,7 +49,10 @@ mod tests {
         let n = Tensor::arange(64, (tch::Kind::Float, tch::Device::Cpu));
         let board = (n.view([1, 1, 64, 1]) + n.view([1, 1, 1, 64])).remainder(2.0);
         let small = bicubic_antialiased(&board, 16, 16).unwrap();
-        let off = (small.narrow(2, 2, 12).narrow(3, 2, 12) - 0.5).abs().max().double_value(&[]);
+        let off = (small.narrow(2, 2, 12).narrow(3, 2, 12) - 0.5)
+            .abs()
+            .max()
+            .double_value(&[]);
         assert!(off < 0.02, "{off}");
     }
 }

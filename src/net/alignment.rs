@@ -17,7 +17,14 @@ pub struct AlignedAttention {
 impl AlignedAttention {
     /// `vs` is `aa1` (on half-size input, k = K/2) or `aa2` (k = K). For k = 1 it has no weights.
     pub fn new(vs: Path<'_>, k: i64) -> Result<Self> {
-        Ok(Self { block: k, align: if k > 1 { Some(Align::new(&vs / "align", k)?) } else { None } })
+        Ok(Self {
+            block: k,
+            align: if k > 1 {
+                Some(Align::new(&vs / "align", k)?)
+            } else {
+                None
+            },
+        })
     }
 
     /// See [`Network::skip_idle`](crate::Network::skip_idle): where every block is predicted to lie straight, only gathering is left.
@@ -32,13 +39,21 @@ impl AlignedAttention {
 
     /// Features of the references, `values` `[1, C, h, w]` each, rearranged to follow the ultra-wide frame `lr` `[1, 3, H, W]`:
     /// `[1, C, 2H, 2W]`. `references` are the frames themselves, always at full size; `index` is the matching's.
-    pub fn forward(&self, lr: &Tensor, references: &[&Tensor], index: &Tensor, values: &[&Tensor]) -> Result<Tensor> {
+    pub fn forward(
+        &self,
+        lr: &Tensor,
+        references: &[&Tensor],
+        index: &Tensor,
+        values: &[&Tensor],
+    ) -> Result<Tensor> {
         let k = self.block;
         let positions = positions_of(references, values, k)?;
         let (h, w) = size(lr);
         let (rows, columns) = (2 * h / k, 2 * w / k);
         let gathered = gather(values, &positions, index, k, rows, columns)?;
-        let Some(align) = &self.align else { return Ok(gathered) };
+        let Some(align) = &self.align else {
+            return Ok(gathered);
+        };
         // On half-size input the frames have four times as many blocks as the features, and the same index points elsewhere: so upstream
         // does, and so its weights were trained.
         let reference = gather(references, &positions, index, k, rows, columns)?;
@@ -51,7 +66,11 @@ fn positions_of(references: &[&Tensor], values: &[&Tensor], k: i64) -> Result<Ve
     if references.len() != values.len() {
         return Err(crate::Error::Shape {
             what: "references".into(),
-            actual: format!("{} frames with {} feature maps", references.len(), values.len()),
+            actual: format!(
+                "{} frames with {} feature maps",
+                references.len(),
+                values.len()
+            ),
             expected: "a feature map a frame".into(),
         });
     }
@@ -65,14 +84,29 @@ fn blocks_in(picture: &Tensor, k: i64) -> i64 {
 
 /// Block number `index[p]` of the sources, put at place p of a grid of `rows` x `columns` blocks. `positions` says how many numbers belong to
 /// each source; a source's numbers start where the former's end.
-fn gather(sources: &[&Tensor], positions: &[i64], index: &Tensor, k: i64, rows: i64, columns: i64) -> Result<Tensor> {
-    let tables = sources.iter().map(|s| blocks(s, k)).collect::<Result<Vec<_>>>()?;
+fn gather(
+    sources: &[&Tensor],
+    positions: &[i64],
+    index: &Tensor,
+    k: i64,
+    rows: i64,
+    columns: i64,
+) -> Result<Tensor> {
+    let tables = sources
+        .iter()
+        .map(|s| blocks(s, k))
+        .collect::<Result<Vec<_>>>()?;
     // From "number among all positions" to "row of all tables": they part where a source has more blocks than positions.
     let mut row = index.shallow_clone();
     let (mut position, mut extra) = (0, 0);
     for (table, &count) in tables.iter().zip(positions) {
         if extra > 0 {
-            row = row.f_add(&index.f_ge(position)?.f_to_kind(index.kind())?.f_mul_scalar(extra)?)?;
+            row = row.f_add(
+                &index
+                    .f_ge(position)?
+                    .f_to_kind(index.kind())?
+                    .f_mul_scalar(extra)?,
+            )?;
         }
         position += count;
         extra = table.size()[0] - count;
@@ -92,7 +126,10 @@ fn size_channels(picture: &Tensor) -> i64 {
 /// The k x k blocks of `[1, C, H, W]`, in reading order: `[H/k * W/k, C, k, k]`.
 fn blocks(picture: &Tensor, k: i64) -> Result<Tensor> {
     let (channels, (h, w)) = (size_channels(picture), size(picture));
-    Ok(picture.f_view([channels, h / k, k, w / k, k])?.f_permute([1, 3, 0, 2, 4])?.f_reshape([-1, channels, k, k])?)
+    Ok(picture
+        .f_view([channels, h / k, k, w / k, k])?
+        .f_permute([1, 3, 0, 2, 4])?
+        .f_reshape([-1, channels, k, k])?)
 }
 
 /// Predicts how each block lies (two scales and an angle) and samples accordingly.
@@ -108,8 +145,15 @@ impl Align {
         let (conv1, p_conv) = (&vs / "conv1", &vs / "p_conv");
         Ok(Self {
             block: k,
-            conv1: (Conv::new(&conv1 / 0, 3, 32, 5)?, ResBlock::new(&conv1 / 2, 32, SLOPE)?),
-            p_conv: (Conv::strided(&p_conv / 0, 64, 32, 5, k)?, ResBlock::new(&p_conv / 2, 32, SLOPE)?, Conv::new(&p_conv / 4, 32, 3, 1)?),
+            conv1: (
+                Conv::new(&conv1 / 0, 3, 32, 5)?,
+                ResBlock::new(&conv1 / 2, 32, SLOPE)?,
+            ),
+            p_conv: (
+                Conv::strided(&p_conv / 0, 64, 32, 5, k)?,
+                ResBlock::new(&p_conv / 2, 32, SLOPE)?,
+                Conv::new(&p_conv / 4, 32, 3, 1)?,
+            ),
         })
     }
 
@@ -127,7 +171,12 @@ impl Align {
         let x = cat(&[&features(reference)?, &features(query)?])?;
         let x = lrelu(&self.p_conv.0.forward(&x)?, SLOPE)?;
         let x = lrelu(&self.p_conv.1.forward(&x)?, SLOPE)?;
-        Ok(self.p_conv.2.forward(&x)?.f_add_scalar(1.0)?.f_clamp(-3.0, 3.0)?)
+        Ok(self
+            .p_conv
+            .2
+            .forward(&x)?
+            .f_add_scalar(1.0)?
+            .f_clamp(-3.0, 3.0)?)
     }
 }
 
@@ -139,7 +188,11 @@ const ANGLE: f64 = 1.0472;
 fn sample(values: &Tensor, affine: &Tensor, k: i64) -> Result<Tensor> {
     let position = positions(size(values), affine, k)?;
     let padded = values.f_reflection_pad2d([1, 1, 1, 1])?;
-    if affine.requires_grad() { sample_corners(&padded, &position) } else { sample_grid(&padded, &position) }
+    if affine.requires_grad() {
+        sample_corners(&padded, &position)
+    } else {
+        sample_grid(&padded, &position)
+    }
 }
 
 /// Where in `values`, padded by 1, each pixel comes from: row and column, `[H, W]` each. Sums are in upstream's order: many positions are whole numbers but for the last bit, and
@@ -149,17 +202,26 @@ fn positions((h, w): (i64, i64), affine: &Tensor, k: i64) -> Result<[Tensor; 2]>
     let options = (GRID, affine.device());
     let (rows, columns) = (h / k, w / k);
     let r = ((k - 1) / 2) as f64;
-    let part = |i: i64| -> Result<Tensor> { Ok(affine.f_select(1, i)?.f_view([rows, 1, columns, 1])?) };
+    let part =
+        |i: i64| -> Result<Tensor> { Ok(affine.f_select(1, i)?.f_view([rows, 1, columns, 1])?) };
     let taps = Tensor::f_arange(k, options)?.f_sub_scalar(r + 0.5)?; // offsets from the block's middle
     let offset_y = part(0)?.f_mul(&taps.f_view([1, k, 1, 1])?)?; // [rows, k, columns, 1]
     let offset_x = part(1)?.f_mul(&taps.f_view([1, 1, 1, k])?)?; // [rows, 1, columns, k]
     let angle = part(2)?.f_sub_scalar(1.0)?.f_mul_scalar(ANGLE)?;
     let (sin, cos) = (angle.f_sin()?, angle.f_cos()?);
-    let start = |n: i64| -> Result<Tensor> { Ok(Tensor::f_arange(n, options)?.f_mul_scalar(k as f64)?.f_add_scalar(1.0)?) };
+    let start = |n: i64| -> Result<Tensor> {
+        Ok(Tensor::f_arange(n, options)?
+            .f_mul_scalar(k as f64)?
+            .f_add_scalar(1.0)?)
+    };
     let y = offset_y.f_mul(&cos)?.f_sub(&offset_x.f_mul(&sin)?)?;
     let x = offset_y.f_mul(&sin)?.f_add(&offset_x.f_mul(&cos)?)?;
-    let y = y.f_add_scalar(r + 0.5)?.f_add(&start(rows)?.f_view([rows, 1, 1, 1])?)?;
-    let x = x.f_add_scalar(r + 0.5)?.f_add(&start(columns)?.f_view([1, 1, columns, 1])?)?;
+    let y = y
+        .f_add_scalar(r + 0.5)?
+        .f_add(&start(rows)?.f_view([rows, 1, 1, 1])?)?;
+    let x = x
+        .f_add_scalar(r + 0.5)?
+        .f_add(&start(columns)?.f_view([1, 1, columns, 1])?)?;
     Ok([y.f_reshape([h, w])?, x.f_reshape([h, w])?])
 }
 
@@ -168,19 +230,34 @@ fn sample_corners(padded: &Tensor, [y, x]: &[Tensor; 2]) -> Result<Tensor> {
     let (channels, (h, w), out) = (size_channels(padded), size(padded), y.size());
     let corners = |p: &Tensor, last: f64| -> Result<[(Tensor, Tensor); 2]> {
         let floor = p.detach().f_floor()?;
-        let (before, behind) = (floor.f_clamp(0.0, last)?, floor.f_add_scalar(1.0)?.f_clamp(0.0, last)?);
+        let (before, behind) = (
+            floor.f_clamp(0.0, last)?,
+            floor.f_add_scalar(1.0)?.f_clamp(0.0, last)?,
+        );
         let p = p.f_clamp(0.0, last)?;
-        let weights = (before.f_sub(&p)?.f_add_scalar(1.0)?, p.f_sub(&behind)?.f_add_scalar(1.0)?);
-        Ok([(before.f_to_kind(Kind::Int64)?, weights.0), (behind.f_to_kind(Kind::Int64)?, weights.1)])
+        let weights = (
+            before.f_sub(&p)?.f_add_scalar(1.0)?,
+            p.f_sub(&behind)?.f_add_scalar(1.0)?,
+        );
+        Ok([
+            (before.f_to_kind(Kind::Int64)?, weights.0),
+            (behind.f_to_kind(Kind::Int64)?, weights.1),
+        ])
     };
     let (rows, columns) = (corners(y, (h - 1) as f64)?, corners(x, (w - 1) as f64)?);
     let pixels = padded.f_reshape([channels, h * w])?;
-    let mut sum = Tensor::f_zeros([1, channels, out[0], out[1]], (padded.kind(), padded.device()))?;
+    let mut sum = Tensor::f_zeros(
+        [1, channels, out[0], out[1]],
+        (padded.kind(), padded.device()),
+    )?;
     for (row, weight_y) in &rows {
         for (column, weight_x) in &columns {
             let number = row.f_mul_scalar(w)?.f_add(column)?;
-            let corner = pixels.f_index_select(1, &number.f_reshape([-1])?)?.f_view_as(&sum)?;
-            sum = sum.f_add(&corner.f_mul(&weight_y.f_mul(weight_x)?.f_to_kind(padded.kind())?)?)?;
+            let corner = pixels
+                .f_index_select(1, &number.f_reshape([-1])?)?
+                .f_view_as(&sum)?;
+            sum =
+                sum.f_add(&corner.f_mul(&weight_y.f_mul(weight_x)?.f_to_kind(padded.kind())?)?)?;
         }
     }
     Ok(sum)
@@ -191,11 +268,18 @@ fn sample_corners(padded: &Tensor, [y, x]: &[Tensor; 2]) -> Result<Tensor> {
 fn sample_grid(padded: &Tensor, [y, x]: &[Tensor; 2]) -> Result<Tensor> {
     let (h, w) = size(padded);
     let (last_y, last_x) = ((h - 1) as f64, (w - 1) as f64);
-    let unit = |p: &Tensor, last: f64| -> Result<Tensor> { Ok(p.f_mul_scalar(2.0 / last)?.f_sub_scalar(1.0)?) };
-    let grid = Tensor::f_stack(&[unit(x, last_x)?, unit(y, last_y)?], 2)?.f_unsqueeze(0)?.f_to_kind(padded.kind())?;
+    let unit = |p: &Tensor, last: f64| -> Result<Tensor> {
+        Ok(p.f_mul_scalar(2.0 / last)?.f_sub_scalar(1.0)?)
+    };
+    let grid = Tensor::f_stack(&[unit(x, last_x)?, unit(y, last_y)?], 2)?
+        .f_unsqueeze(0)?
+        .f_to_kind(padded.kind())?;
     let sampled = padded.f_grid_sampler(&grid, 0, BORDER, true)?;
     let doubled = |p: &Tensor, last: f64| -> Result<Tensor> {
-        Ok(p.f_lt(0.0)?.f_logical_or(&p.f_ge(last)?)?.f_to_kind(padded.kind())?.f_add_scalar(1.0)?)
+        Ok(p.f_lt(0.0)?
+            .f_logical_or(&p.f_ge(last)?)?
+            .f_to_kind(padded.kind())?
+            .f_add_scalar(1.0)?)
     };
     let factor = doubled(y, last_y)?.f_mul(&doubled(x, last_x)?)?;
     Ok(sampled.f_mul(&factor)?)
@@ -221,7 +305,10 @@ mod tests {
             let y = oy * cos - ox * sin + r + 0.5 + 1.0 + (k * by) as f64;
             let x = oy * sin + ox * cos + r + 0.5 + 1.0 + (k * bx) as f64;
             let axis = |p: f64, last: f64| {
-                let (lt, rb) = (p.floor().clamp(0.0, last), (p.floor() + 1.0).clamp(0.0, last));
+                let (lt, rb) = (
+                    p.floor().clamp(0.0, last),
+                    (p.floor() + 1.0).clamp(0.0, last),
+                );
                 let p = p.clamp(0.0, last);
                 [(lt as i64, 1.0 + (lt - p)), (rb as i64, 1.0 - (rb - p))]
             };
@@ -253,7 +340,12 @@ mod tests {
     #[test]
     fn ones_leave_everything_in_place() {
         let values = Tensor::rand([1, 2, 8, 12], (Kind::Float, Device::Cpu));
-        let same = sample(&values, &Tensor::ones([1, 3, 4, 6], (Kind::Float, Device::Cpu)), 2).unwrap();
+        let same = sample(
+            &values,
+            &Tensor::ones([1, 3, 4, 6], (Kind::Float, Device::Cpu)),
+            2,
+        )
+        .unwrap();
         assert!((same - values).abs().max().double_value(&[]) < 1e-5);
     }
 
@@ -274,9 +366,23 @@ mod tests {
         let tele = Tensor::ones([1, 1, 2, 4], (Kind::Float, Device::Cpu));
         let index = Tensor::from_slice(&[0i64, 3, 4, 5]);
         let out = gather(&[&wide, &tele], &[4, 2], &index, 2, 2, 2).unwrap();
-        assert_eq!(Vec::<f64>::try_from(out.slice(2, 0, 4, 2).slice(3, 0, 4, 2).reshape([-1])).unwrap(), [0., 0., 1., 1.]);
+        assert_eq!(
+            Vec::<f64>::try_from(out.slice(2, 0, 4, 2).slice(3, 0, 4, 2).reshape([-1])).unwrap(),
+            [0., 0., 1., 1.]
+        );
         // Where a source has more blocks than positions, the next one's blocks still start right.
-        let out = gather(&[&wide, &tele], &[2, 2], &Tensor::from_slice(&[0i64, 1, 2, 3]), 2, 2, 2).unwrap();
-        assert_eq!(Vec::<f64>::try_from(out.slice(2, 0, 4, 2).slice(3, 0, 4, 2).reshape([-1])).unwrap(), [0., 0., 1., 1.]);
+        let out = gather(
+            &[&wide, &tele],
+            &[2, 2],
+            &Tensor::from_slice(&[0i64, 1, 2, 3]),
+            2,
+            2,
+            2,
+        )
+        .unwrap();
+        assert_eq!(
+            Vec::<f64>::try_from(out.slice(2, 0, 4, 2).slice(3, 0, 4, 2).reshape([-1])).unwrap(),
+            [0., 0., 1., 1.]
+        );
     }
 }

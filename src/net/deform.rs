@@ -25,7 +25,14 @@ impl DeformPack {
     pub fn new(vs: Path<'_>, channels: i64) -> Result<Self> {
         let bound = 1.0 / ((channels * TAPS) as f64).sqrt();
         Ok(Self {
-            weight: vs.f_var("weight", &[channels, channels, 3, 3], Init::Uniform { lo: -bound, up: bound })?,
+            weight: vs.f_var(
+                "weight",
+                &[channels, channels, 3, 3],
+                Init::Uniform {
+                    lo: -bound,
+                    up: bound,
+                },
+            )?,
             bias: vs.f_var("bias", &[channels], Init::Const(0.0))?,
             conv_offset: Conv::zero(&vs / "conv_offset", channels, 3 * GROUPS * TAPS, 3)?,
         })
@@ -35,7 +42,9 @@ impl DeformPack {
     pub fn forward(&self, x: &Tensor, feature: &Tensor) -> Result<Tensor> {
         let predicted = self.conv_offset.forward(feature)?;
         let offset = predicted.f_narrow(1, 0, 2 * GROUPS * TAPS)?;
-        let mask = predicted.f_narrow(1, 2 * GROUPS * TAPS, GROUPS * TAPS)?.f_sigmoid()?;
+        let mask = predicted
+            .f_narrow(1, 2 * GROUPS * TAPS, GROUPS * TAPS)?
+            .f_sigmoid()?;
         deform_conv(x, &offset, &mask, &self.weight, &self.bias)
     }
 
@@ -49,25 +58,57 @@ impl DeformPack {
 ///
 /// `x` is `[1, C, H, W]`, `weight` `[C', C, 3, 3]`, `bias` `[C']`. `offset` is `[1, 8 * 9 * 2, H, W]`, laid out as (group, tap, (dy, dx)) in
 /// pixels, `mask` `[1, 8 * 9, H, W]` as (group, tap). Tap (i, j) of pixel (y, x) samples bilinearly at (y - 1 + i + dy, x - 1 + j + dx), zero outside.
-pub fn deform_conv(x: &Tensor, offset: &Tensor, mask: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
+pub fn deform_conv(
+    x: &Tensor,
+    offset: &Tensor,
+    mask: &Tensor,
+    weight: &Tensor,
+    bias: &Tensor,
+) -> Result<Tensor> {
     let (h, w) = size(x);
     let channels = x.size()[1];
     let options = (GRID, x.device());
     // Where each tap samples, in units in which -1 and 1 are the centres of the first and last pixels.
     let offset = offset.f_to_kind(GRID)?.f_view([GROUPS, TAPS, 2, h, w])?;
-    let unit = |p: Tensor, n: i64| -> Result<Tensor> { Ok(p.f_mul_scalar(2.0 / (n - 1).max(1) as f64)?.f_sub_scalar(1.0)?) };
+    let unit = |p: Tensor, n: i64| -> Result<Tensor> {
+        Ok(p.f_mul_scalar(2.0 / (n - 1).max(1) as f64)?
+            .f_sub_scalar(1.0)?)
+    };
     let tap = Tensor::f_arange(3, options)?.f_sub_scalar(1.0)?;
-    let (rows, columns) = (Tensor::f_arange(h, options)?.f_view([h, 1])?, Tensor::f_arange(w, options)?.f_view([1, w])?);
-    let tap_rows = tap.f_view([3, 1])?.f_expand([3, 3], false)?.f_reshape([TAPS, 1, 1])?;
-    let tap_columns = tap.f_view([1, 3])?.f_expand([3, 3], false)?.f_reshape([TAPS, 1, 1])?;
+    let (rows, columns) = (
+        Tensor::f_arange(h, options)?.f_view([h, 1])?,
+        Tensor::f_arange(w, options)?.f_view([1, w])?,
+    );
+    let tap_rows = tap
+        .f_view([3, 1])?
+        .f_expand([3, 3], false)?
+        .f_reshape([TAPS, 1, 1])?;
+    let tap_columns = tap
+        .f_view([1, 3])?
+        .f_expand([3, 3], false)?
+        .f_reshape([TAPS, 1, 1])?;
     let y = unit(offset.f_select(2, 0)?.f_add(&tap_rows)?.f_add(&rows)?, h)?; // [8, 9, H, W]
-    let x_position = unit(offset.f_select(2, 1)?.f_add(&tap_columns)?.f_add(&columns)?, w)?;
-    let grid = Tensor::f_stack(&[x_position, y], 4)?.f_view([GROUPS, TAPS * h, w, 2])?.f_to_kind(x.kind())?;
+    let x_position = unit(
+        offset
+            .f_select(2, 1)?
+            .f_add(&tap_columns)?
+            .f_add(&columns)?,
+        w,
+    )?;
+    let grid = Tensor::f_stack(&[x_position, y], 4)?
+        .f_view([GROUPS, TAPS * h, w, 2])?
+        .f_to_kind(x.kind())?;
     // Each group of channels is sampled by its own grid, all nine taps at once.
-    let sampled = x.f_view([GROUPS, channels / GROUPS, h, w])?.f_grid_sampler(&grid, 0, 0, true)?; // [8, C/8, 9 H, W]
-    let sampled = sampled.f_view([GROUPS, channels / GROUPS, TAPS, h, w])?.f_mul(&mask.f_view([GROUPS, 1, TAPS, h, w])?)?;
+    let sampled = x
+        .f_view([GROUPS, channels / GROUPS, h, w])?
+        .f_grid_sampler(&grid, 0, 0, true)?; // [8, C/8, 9 H, W]
+    let sampled = sampled
+        .f_view([GROUPS, channels / GROUPS, TAPS, h, w])?
+        .f_mul(&mask.f_view([GROUPS, 1, TAPS, h, w])?)?;
     let columns = sampled.f_reshape([channels * TAPS, h * w])?;
-    let out = weight.f_reshape([-1, channels * TAPS])?.f_matmul(&columns)?;
+    let out = weight
+        .f_reshape([-1, channels * TAPS])?
+        .f_matmul(&columns)?;
     Ok(out.f_add(&bias.f_view([-1, 1])?)?.f_view([1, -1, h, w])?)
 }
 
@@ -106,13 +147,18 @@ mod tests {
     fn naive(c: &Case) -> Vec<f64> {
         let (h, w) = (5i64, 7i64);
         let pixel = |channel: i64, y: i64, x: i64| {
-            if (0..h).contains(&y) && (0..w).contains(&x) { c.x.double_value(&[0, channel, y, x]) } else { 0.0 }
+            if (0..h).contains(&y) && (0..w).contains(&x) {
+                c.x.double_value(&[0, channel, y, x])
+            } else {
+                0.0
+            }
         };
         let bilinear = |channel: i64, y: f64, x: f64| {
             let (top, left) = (y.floor(), x.floor());
             let (fy, fx) = (y - top, x - left);
             let at = |dy: i64, dx: i64| pixel(channel, top as i64 + dy, left as i64 + dx);
-            (1.0 - fy) * ((1.0 - fx) * at(0, 0) + fx * at(0, 1)) + fy * ((1.0 - fx) * at(1, 0) + fx * at(1, 1))
+            (1.0 - fy) * ((1.0 - fx) * at(0, 0) + fx * at(0, 1))
+                + fy * ((1.0 - fx) * at(1, 0) + fx * at(1, 1))
         };
         let mut out = vec![];
         for o in 0..4 {
@@ -123,9 +169,14 @@ mod tests {
                         let place = channel / 2 * 9 + tap; // 16 channels in 8 groups
                         let dy = c.offset.double_value(&[0, 2 * place, row, column]);
                         let dx = c.offset.double_value(&[0, 2 * place + 1, row, column]);
-                        let (y, x) = ((row - 1 + tap / 3) as f64 + dy, (column - 1 + tap % 3) as f64 + dx);
+                        let (y, x) = (
+                            (row - 1 + tap / 3) as f64 + dy,
+                            (column - 1 + tap % 3) as f64 + dx,
+                        );
                         let mask = c.mask.double_value(&[0, place, row, column]);
-                        sum += c.weight.double_value(&[o, channel, tap / 3, tap % 3]) * mask * bilinear(channel, y, x);
+                        sum += c.weight.double_value(&[o, channel, tap / 3, tap % 3])
+                            * mask
+                            * bilinear(channel, y, x);
                     }
                 }
                 out.push(sum);
@@ -139,7 +190,11 @@ mod tests {
         for (seed, reach) in [(1, 0.0), (2, 1.5), (3, 12.0)] {
             let case = case(seed, reach);
             let out = Vec::<f64>::try_from(case.run().reshape([-1])).unwrap();
-            let off = out.iter().zip(naive(&case)).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+            let off = out
+                .iter()
+                .zip(naive(&case))
+                .map(|(a, b)| (a - b).abs())
+                .fold(0.0, f64::max);
             assert!(off < 1e-5, "reach {reach}: {off}"); // positions are fp32
         }
     }
@@ -148,21 +203,34 @@ mod tests {
     fn without_offsets_and_masks_it_is_a_convolution() {
         let mut case = case(4, 0.0);
         case.mask = case.mask.ones_like();
-        let expected = case.x.conv2d(&case.weight, Some(&case.bias), [1, 1], [1, 1], [1, 1], 1);
+        let expected = case
+            .x
+            .conv2d(&case.weight, Some(&case.bias), [1, 1], [1, 1], [1, 1], 1);
         assert!((case.run() - expected).abs().max().double_value(&[]) < 1e-5);
     }
 
     #[test]
     fn gradients_are_finite_differences() {
         let mut case = case(5, 1.5);
-        for tensor in [&mut case.x, &mut case.offset, &mut case.mask, &mut case.weight, &mut case.bias] {
+        for tensor in [
+            &mut case.x,
+            &mut case.offset,
+            &mut case.mask,
+            &mut case.weight,
+            &mut case.bias,
+        ] {
             *tensor = tensor.set_requires_grad(true);
         }
         let weights = Tensor::rand([1, 4, 5, 7], (Kind::Double, Device::Cpu));
         let loss = |case: &Case| (case.run() * &weights).sum(Kind::Double);
         loss(&case).backward();
-        let inputs: [(&str, &Tensor); 5] =
-            [("x", &case.x), ("offset", &case.offset), ("mask", &case.mask), ("weight", &case.weight), ("bias", &case.bias)];
+        let inputs: [(&str, &Tensor); 5] = [
+            ("x", &case.x),
+            ("offset", &case.offset),
+            ("mask", &case.mask),
+            ("weight", &case.weight),
+            ("bias", &case.bias),
+        ];
         // Steps that fp32 positions resolve, small enough to stay between two pixels nearly always.
         let step = 1e-3;
         for (name, tensor) in inputs {

@@ -70,9 +70,17 @@ impl Edvr {
         let extraction = &vs / "feature_extraction";
         Ok(Self {
             conv_first: Conv::new(&vs / "conv_first", 3, c, 3)?,
-            feature_extraction: (0..5).map(|i| ResBlock::new(&extraction / i, c, 0.0)).collect::<Result<_>>()?,
-            feat_l2: [Module::strided(&vs / "feat_l2_conv1", c, c, 3, 2)?, Module::new(&vs / "feat_l2_conv2", c, c, 3)?],
-            feat_l3: [Module::strided(&vs / "feat_l3_conv1", c, c, 3, 2)?, Module::new(&vs / "feat_l3_conv2", c, c, 3)?],
+            feature_extraction: (0..5)
+                .map(|i| ResBlock::new(&extraction / i, c, 0.0))
+                .collect::<Result<_>>()?,
+            feat_l2: [
+                Module::strided(&vs / "feat_l2_conv1", c, c, 3, 2)?,
+                Module::new(&vs / "feat_l2_conv2", c, c, 3)?,
+            ],
+            feat_l3: [
+                Module::strided(&vs / "feat_l3_conv1", c, c, 3, 2)?,
+                Module::new(&vs / "feat_l3_conv2", c, c, 3)?,
+            ],
             pcd_alignment: PcdAlignment::new(&vs / "pcd_alignment")?,
             fusion: TsaFusion::new(&vs / "fusion")?,
         })
@@ -82,11 +90,20 @@ impl Edvr {
     pub fn levels(&self, frame: &Tensor) -> Result<Levels> {
         let (h, w) = size(frame);
         let up = |n: i64| (n + MULTIPLE - 1) / MULTIPLE * MULTIPLE;
-        let first = lrelu(&self.conv_first.forward(&pad_to(frame, up(h), up(w))?)?, 0.1)?;
-        let l1 = self.feature_extraction.iter().try_fold(first, |x, block| block.forward(&x))?;
+        let first = lrelu(
+            &self.conv_first.forward(&pad_to(frame, up(h), up(w))?)?,
+            0.1,
+        )?;
+        let l1 = self
+            .feature_extraction
+            .iter()
+            .try_fold(first, |x, block| block.forward(&x))?;
         let l2 = self.feat_l2[1].forward(&self.feat_l2[0].forward(&l1)?)?;
         let l3 = self.feat_l3[1].forward(&self.feat_l3[0].forward(&l2)?)?;
-        Ok(Levels { levels: [l1, l2, l3], size: (h, w) })
+        Ok(Levels {
+            levels: [l1, l2, l3],
+            size: (h, w),
+        })
     }
 
     /// The features of the middle frame as all five see it, `[1, 64, H, W]`.
@@ -95,7 +112,11 @@ impl Edvr {
         let aligned = frames.map(|frame| self.pcd_alignment.forward(&frame.levels, &centre.levels));
         let aligned = aligned.into_iter().collect::<Result<Vec<_>>>()?;
         let (h, w) = centre.size;
-        Ok(self.fusion.forward(&aligned)?.f_narrow(2, 0, h)?.f_narrow(3, 0, w)?)
+        Ok(self
+            .fusion
+            .forward(&aligned)?
+            .f_narrow(2, 0, h)?
+            .f_narrow(3, 0, w)?)
     }
 }
 
@@ -116,7 +137,8 @@ struct PcdAlignment {
 impl PcdAlignment {
     fn new(vs: Path<'_>) -> Result<Self> {
         let c = CHANNELS;
-        let module = |name: &str, level: &str, input: i64| Module::new(&vs / name / level, input, c, 3);
+        let module =
+            |name: &str, level: &str, input: i64| Module::new(&vs / name / level, input, c, 3);
         let dcn = |level: &str| DeformPack::new(&vs / "dcn_pack" / level, c);
         Ok(Self {
             offset_conv1: [
@@ -124,10 +146,20 @@ impl PcdAlignment {
                 module("offset_conv1", "l2", 2 * c)?,
                 module("offset_conv1", "l3", 2 * c)?,
             ],
-            offset_conv2: [module("offset_conv2", "l1", 2 * c)?, module("offset_conv2", "l2", 2 * c)?, module("offset_conv2", "l3", c)?],
-            offset_conv3: [module("offset_conv3", "l1", c)?, module("offset_conv3", "l2", c)?],
+            offset_conv2: [
+                module("offset_conv2", "l1", 2 * c)?,
+                module("offset_conv2", "l2", 2 * c)?,
+                module("offset_conv2", "l3", c)?,
+            ],
+            offset_conv3: [
+                module("offset_conv3", "l1", c)?,
+                module("offset_conv3", "l2", c)?,
+            ],
             dcn_pack: [dcn("l1")?, dcn("l2")?, dcn("l3")?],
-            feat_conv: (Conv::new(&vs / "feat_conv" / "l1" / "conv", 2 * c, c, 3)?, module("feat_conv", "l2", 2 * c)?),
+            feat_conv: (
+                Conv::new(&vs / "feat_conv" / "l1" / "conv", 2 * c, c, 3)?,
+                module("feat_conv", "l2", 2 * c)?,
+            ),
             cas_offset_conv1: Module::new(&vs / "cas_offset_conv1", 2 * c, c, 3)?,
             cas_offset_conv2: Module::new(&vs / "cas_offset_conv2", c, c, 3)?,
             cas_dcnpack: DeformPack::new(&vs / "cas_dcnpack", c)?,
@@ -136,7 +168,9 @@ impl PcdAlignment {
 
     /// A neighbour's features moved to where the centre frame has them, at full size.
     fn forward(&self, neighbour: &[Tensor; 3], centre: &[Tensor; 3]) -> Result<Tensor> {
-        let first = |level: usize| self.offset_conv1[level].forward(&cat(&[&neighbour[level], &centre[level]])?);
+        let first = |level: usize| {
+            self.offset_conv1[level].forward(&cat(&[&neighbour[level], &centre[level]])?)
+        };
         let refined = |level: usize, coarser: &Tensor| -> Result<Tensor> {
             let coarser = twice(coarser)?.f_mul_scalar(2.0)?; // offsets count pixels
             let offset = self.offset_conv2[level].forward(&cat(&[&first(level)?, &coarser])?)?;
@@ -146,13 +180,22 @@ impl PcdAlignment {
         let feature3 = self.dcn_pack[2].forward_lrelu(&neighbour[2], &offset3)?;
         let offset2 = refined(1, &offset3)?;
         let feature2 = self.dcn_pack[1].forward(&neighbour[1], &offset2)?;
-        let feature2 = self.feat_conv.1.forward(&cat(&[&feature2, &twice(&feature3)?])?)?;
+        let feature2 = self
+            .feat_conv
+            .1
+            .forward(&cat(&[&feature2, &twice(&feature3)?])?)?;
         let offset1 = refined(0, &offset2)?;
         let feature1 = self.dcn_pack[0].forward(&neighbour[0], &offset1)?;
-        let feature1 = self.feat_conv.0.forward(&cat(&[&feature1, &twice(&feature2)?])?)?;
+        let feature1 = self
+            .feat_conv
+            .0
+            .forward(&cat(&[&feature1, &twice(&feature2)?])?)?;
 
-        let offset = self.cas_offset_conv1.forward(&cat(&[&feature1, &centre[0]])?)?;
-        self.cas_dcnpack.forward_lrelu(&feature1, &self.cas_offset_conv2.forward(&offset)?)
+        let offset = self
+            .cas_offset_conv1
+            .forward(&cat(&[&feature1, &centre[0]])?)?;
+        self.cas_dcnpack
+            .forward_lrelu(&feature1, &self.cas_offset_conv2.forward(&offset)?)
     }
 }
 
@@ -201,18 +244,36 @@ impl TsaFusion {
         let centre = self.temporal_attn1.forward(&aligned[CENTRE])?;
         let weighted = |feature: &Tensor| -> Result<Tensor> {
             let alike = self.temporal_attn2.forward(feature)?.f_mul(&centre)?;
-            Ok(feature.f_mul(&alike.f_sum_dim_intlist([1].as_slice(), true, None)?.f_sigmoid()?)?)
+            Ok(feature.f_mul(
+                &alike
+                    .f_sum_dim_intlist([1].as_slice(), true, None)?
+                    .f_sigmoid()?,
+            )?)
         };
-        let weighted = Tensor::f_cat(&aligned.iter().map(weighted).collect::<Result<Vec<_>>>()?, 1)?;
+        let weighted = Tensor::f_cat(
+            &aligned.iter().map(weighted).collect::<Result<Vec<_>>>()?,
+            1,
+        )?;
         let feature = self.feat_fusion.forward(&weighted)?;
 
-        let attention = self.spatial_attn2.forward(&halves(&self.spatial_attn1.forward(&weighted)?)?)?;
-        let level = self.spatial_attn_l2.forward(&halves(&self.spatial_attn_l1.forward(&attention)?)?)?;
+        let attention = self
+            .spatial_attn2
+            .forward(&halves(&self.spatial_attn1.forward(&weighted)?)?)?;
+        let level = self
+            .spatial_attn_l2
+            .forward(&halves(&self.spatial_attn_l1.forward(&attention)?)?)?;
         let level = twice(&self.spatial_attn_l3.forward(&level)?)?;
         let attention = self.spatial_attn3.forward(&attention)?.f_add(&level)?;
-        let attention = self.spatial_attn5.forward(&twice(&self.spatial_attn4.forward(&attention)?)?)?;
-        let addition = self.spatial_attn_add2.forward(&self.spatial_attn_add1.forward(&attention)?)?;
-        Ok(feature.f_mul(&attention.f_sigmoid()?)?.f_mul_scalar(2.0)?.f_add(&addition)?)
+        let attention = self
+            .spatial_attn5
+            .forward(&twice(&self.spatial_attn4.forward(&attention)?)?)?;
+        let addition = self
+            .spatial_attn_add2
+            .forward(&self.spatial_attn_add1.forward(&attention)?)?;
+        Ok(feature
+            .f_mul(&attention.f_sigmoid()?)?
+            .f_mul_scalar(2.0)?
+            .f_add(&addition)?)
     }
 }
 

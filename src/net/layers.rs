@@ -24,14 +24,25 @@ impl Conv {
     /// The same, starting as all zeros.
     pub fn zero(vs: Path<'_>, input: i64, output: i64, k: i64) -> Result<Self> {
         let zeros = Init::Const(0.0);
-        let (weight, bias) = (vs.f_var("weight", &[output, input, k, k], zeros)?, vs.f_var("bias", &[output], zeros)?);
-        Ok(Self { weight, bias, stride: 1, padding: k / 2 })
+        let (weight, bias) = (
+            vs.f_var("weight", &[output, input, k, k], zeros)?,
+            vs.f_var("bias", &[output], zeros)?,
+        );
+        Ok(Self {
+            weight,
+            bias,
+            stride: 1,
+            padding: k / 2,
+        })
     }
 
     /// The same with a stride.
     pub fn strided(vs: Path<'_>, input: i64, output: i64, k: i64, stride: i64) -> Result<Self> {
         let bound = 1.0 / ((input * k * k) as f64).sqrt();
-        let init = Init::Uniform { lo: -bound, up: bound };
+        let init = Init::Uniform {
+            lo: -bound,
+            up: bound,
+        };
         Ok(Self {
             weight: vs.f_var("weight", &[output, input, k, k], init)?,
             bias: vs.f_var("bias", &[output], init)?,
@@ -42,7 +53,9 @@ impl Conv {
 
     /// Whether it gives zero for every input, and will: its weights are zero and are not being trained.
     pub fn is_idle(&self) -> Result<bool> {
-        let idle = |t: &Tensor| -> Result<bool> { Ok(!t.requires_grad() && t.f_count_nonzero(None)?.f_int64_value(&[])? == 0) };
+        let idle = |t: &Tensor| -> Result<bool> {
+            Ok(!t.requires_grad() && t.f_count_nonzero(None)?.f_int64_value(&[])? == 0)
+        };
         Ok(idle(&self.bias)? && idle(&self.weight)?)
     }
 
@@ -98,7 +111,10 @@ const IMAGENET: ([f32; 3], [f32; 3]) = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.
 /// `(x - mean) / std` with ImageNet's constants, for RGB `[N, 3, H, W]` in \[0, 1\].
 pub fn imagenet_normalised(x: &Tensor) -> Result<Tensor> {
     let row = |v: &[f32; 3]| -> Result<Tensor> {
-        Ok(Tensor::f_from_slice(v)?.f_to_device(x.device())?.f_view([1, 3, 1, 1])?.f_to_kind(x.kind())?)
+        Ok(Tensor::f_from_slice(v)?
+            .f_to_device(x.device())?
+            .f_view([1, 3, 1, 1])?
+            .f_to_kind(x.kind())?)
     };
     Ok(x.f_sub(&row(&IMAGENET.0)?)?.f_div(&row(&IMAGENET.1)?)?)
 }
@@ -114,13 +130,21 @@ pub struct ResBlock {
 impl ResBlock {
     /// `slope` is the activation's: 0 is ReLU.
     pub fn new(vs: Path<'_>, channels: i64, slope: f64) -> Result<Self> {
-        Ok(Self { conv1: Conv::new(&vs / "conv1", channels, channels, 3)?, conv2: Conv::new(&vs / "conv2", channels, channels, 3)?, slope })
+        Ok(Self {
+            conv1: Conv::new(&vs / "conv1", channels, channels, 3)?,
+            conv2: Conv::new(&vs / "conv2", channels, channels, 3)?,
+            slope,
+        })
     }
 
     /// Shape unchanged.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let y = self.conv1.forward(x)?;
-        let y = if self.slope == 0.0 { y.f_relu()? } else { lrelu(&y, self.slope)? };
+        let y = if self.slope == 0.0 {
+            y.f_relu()?
+        } else {
+            lrelu(&y, self.slope)?
+        };
         Ok(x.f_add(&self.conv2.forward(&y)?)?)
     }
 }
@@ -140,7 +164,9 @@ impl ResList {
     pub fn new(vs: Path<'_>, n: i64, channels: i64) -> Result<Self> {
         let blocks = &vs / "RBs";
         Ok(Self {
-            RBs: (0..n).map(|i| ResBlock::new(&blocks / i, channels, SLOPE)).collect::<Result<_>>()?,
+            RBs: (0..n)
+                .map(|i| ResBlock::new(&blocks / i, channels, SLOPE))
+                .collect::<Result<_>>()?,
             conv_tail: Conv::new(&vs / "conv_tail", channels, channels, 3)?,
             idle: false,
         })
@@ -165,8 +191,14 @@ impl ResList {
 /// `x` through residual blocks, one after the other. Between them features lie channels last in memory, which convolutions are faster on (a third on a
 /// CPU); outside they do not, as warping and pixel shuffles would be slower on it.
 fn through(blocks: &[ResBlock], x: &Tensor) -> Result<Tensor> {
-    let x = x.f_permute([0, 2, 3, 1])?.f_contiguous()?.f_permute([0, 3, 1, 2])?;
-    Ok(blocks.iter().try_fold(x, |x, block| block.forward(&x))?.f_contiguous()?)
+    let x = x
+        .f_permute([0, 2, 3, 1])?
+        .f_contiguous()?
+        .f_permute([0, 3, 1, 2])?;
+    Ok(blocks
+        .iter()
+        .try_fold(x, |x, block| block.forward(&x))?
+        .f_contiguous()?)
 }
 
 /// A propagation trunk: 3 x 3 convolution to C channels, leaky ReLU (0.1), B residual blocks with ReLU.
@@ -183,7 +215,9 @@ impl Trunk {
         let list = &main / 2;
         Ok(Self {
             head: Conv::new(&main / 0, input, channels, 3)?,
-            blocks: (0..blocks).map(|i| ResBlock::new(&list / i, channels, 0.0)).collect::<Result<_>>()?,
+            blocks: (0..blocks)
+                .map(|i| ResBlock::new(&list / i, channels, 0.0))
+                .collect::<Result<_>>()?,
         })
     }
 
@@ -204,7 +238,13 @@ impl Head {
             let stride = if i == 0 { stride } else { 1 };
             Conv::strided(&vs / i / 0, pair[0], pair[1], 3, stride)
         };
-        Ok(Self(channels.windows(2).enumerate().map(conv).collect::<Result<_>>()?))
+        Ok(Self(
+            channels
+                .windows(2)
+                .enumerate()
+                .map(conv)
+                .collect::<Result<_>>()?,
+        ))
     }
 
     /// Whether it gives zero for every input, and will.
@@ -214,7 +254,9 @@ impl Head {
 
     /// `[N, a, H, W]` to `[N, c, H/stride, W/stride]`.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        self.0.iter().try_fold(x.shallow_clone(), |x, conv| lrelu(&conv.forward(&x)?, SLOPE))
+        self.0.iter().try_fold(x.shallow_clone(), |x, conv| {
+            lrelu(&conv.forward(&x)?, SLOPE)
+        })
     }
 }
 
@@ -225,7 +267,12 @@ pub struct PixelShuffleUp(Conv);
 impl PixelShuffleUp {
     /// `vs` is `upsampleN`.
     pub fn new(vs: Path<'_>, channels: i64) -> Result<Self> {
-        Ok(Self(Conv::new(&vs / "upsample_conv", channels, 4 * channels, 3)?))
+        Ok(Self(Conv::new(
+            &vs / "upsample_conv",
+            channels,
+            4 * channels,
+            3,
+        )?))
     }
 
     /// `[N, C, H, W]` to `[N, C, 2H, 2W]`.

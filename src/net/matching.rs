@@ -36,7 +36,11 @@ impl FeatureMatch {
         Ok(Self {
             conv1_1: Conv::new(&vs / 0, 3, 64, 3)?,
             conv1_2: Conv::new(&vs / 2, 64, 64, 3)?,
-            conv2_1: if deep { Some(Conv::new(&vs / 5, 64, 128, 3)?) } else { None },
+            conv2_1: if deep {
+                Some(Conv::new(&vs / 5, 64, 128, 3)?)
+            } else {
+                None
+            },
             map: Conv::new(&vs / map / 0, channels, 16, 1)?,
             reduce: if config.hd { config.scale / 2 } else { 1 },
         })
@@ -48,10 +52,17 @@ impl FeatureMatch {
         let (h, w) = size(lr);
         let (h_f, w_f) = size(&lr_features);
         let queries = patches(&lr_features)?.f_transpose(0, 1)?.f_contiguous()?; // [h_F w_F, 144]
-        let keys = references.iter().map(|r| patches(&self.features(r, true)?)).collect::<Result<Vec<_>>>()?;
+        let keys = references
+            .iter()
+            .map(|r| patches(&self.features(r, true)?))
+            .collect::<Result<Vec<_>>>()?;
         let (score, index) = best(&queries, &Tensor::f_cat(&keys, 1)?, SCORES)?;
         let confidence = score.f_view([1, 1, h_f, w_f])?;
-        let confidence = if (h, w) == (h_f, w_f) { confidence } else { clamp01(&bicubic(&confidence, h, w)?)? };
+        let confidence = if (h, w) == (h_f, w_f) {
+            confidence
+        } else {
+            clamp01(&bicubic(&confidence, h, w)?)?
+        };
         Ok(Match { confidence, index })
     }
 
@@ -77,8 +88,15 @@ impl FeatureMatch {
 
 /// All 3 x 3 patches of `[1, 16, H, W]` (its edge reflected), each of length 1: `[144, H * W]`.
 fn patches(features: &Tensor) -> Result<Tensor> {
-    let columns = features.f_reflection_pad2d([1, 1, 1, 1])?.f_im2col([3, 3], [1, 1], [0, 0], [1, 1])?.f_squeeze_dim(0)?;
-    let length = columns.f_square()?.f_sum_dim_intlist([0].as_slice(), true, None)?.f_sqrt()?.f_clamp_min(1e-12)?;
+    let columns = features
+        .f_reflection_pad2d([1, 1, 1, 1])?
+        .f_im2col([3, 3], [1, 1], [0, 0], [1, 1])?
+        .f_squeeze_dim(0)?;
+    let length = columns
+        .f_square()?
+        .f_sum_dim_intlist([0].as_slice(), true, None)?
+        .f_sqrt()?
+        .f_clamp_min(1e-12)?;
     Ok(columns.f_div(&length)?)
 }
 
@@ -101,16 +119,24 @@ pub(super) fn best(queries: &Tensor, keys: &Tensor, budget: i64) -> Result<(Tens
     let scores = (0..n).step_by(rows as usize).map(|row| {
         let len = rows.min(n - row);
         let winners = keys.f_index_select(0, &index.f_narrow(0, row, len)?)?;
-        Ok(queries.f_narrow(0, row, len)?.f_mul(&winners)?.f_sum_dim_intlist([1].as_slice(), false, None)?)
+        Ok(queries
+            .f_narrow(0, row, len)?
+            .f_mul(&winners)?
+            .f_sum_dim_intlist([1].as_slice(), false, None)?)
     });
-    Ok((Tensor::f_cat(&scores.collect::<Result<Vec<_>>>()?, 0)?, index))
+    Ok((
+        Tensor::f_cat(&scores.collect::<Result<Vec<_>>>()?, 0)?,
+        index,
+    ))
 }
 
 /// The best key of each query, keys taken `columns` at a time with a running maximum; the first of equals wins.
 fn best_index(queries: &Tensor, keys: &Tensor, columns: i64) -> Result<Tensor> {
     let m = keys.size()[1];
     let part = |column: i64| -> Result<(Tensor, Tensor)> {
-        let (score, index) = queries.f_matmul(&keys.f_narrow(1, column, columns.min(m - column))?)?.f_max_dim(1, false)?;
+        let (score, index) = queries
+            .f_matmul(&keys.f_narrow(1, column, columns.min(m - column))?)?
+            .f_max_dim(1, false)?;
         Ok((score, index.f_add_scalar(column)?))
     };
     let (mut score, mut index) = part(0)?;
@@ -130,7 +156,10 @@ mod tests {
     fn unit_rows(n: i64, seed: i64) -> Tensor {
         tch::manual_seed(seed);
         let x = Tensor::randn([n, 144], (Kind::Float, Device::Cpu));
-        &x / x.square().sum_dim_intlist([1].as_slice(), true, None).sqrt()
+        &x / x
+            .square()
+            .sum_dim_intlist([1].as_slice(), true, None)
+            .sqrt()
     }
 
     /// The plain form: the whole score matrix.
@@ -140,16 +169,25 @@ mod tests {
 
     #[test]
     fn any_chunking_finds_what_the_whole_matrix_holds() {
-        let (queries, keys) = (unit_rows(211, 1), unit_rows(97, 2).transpose(0, 1).contiguous());
+        let (queries, keys) = (
+            unit_rows(211, 1),
+            unit_rows(97, 2).transpose(0, 1).contiguous(),
+        );
         let (score, index) = whole(&queries, &keys);
         let mut scores = vec![];
         for budget in [1, 7, 97, 98, 500, 1 << 24] {
             let (s, i) = best(&queries, &keys, budget).unwrap();
             assert!(i.equal(&index), "budget {budget}");
-            assert!((&s - &score).abs().max().double_value(&[]) < 1e-6, "budget {budget}");
+            assert!(
+                (&s - &score).abs().max().double_value(&[]) < 1e-6,
+                "budget {budget}"
+            );
             scores.push(s);
         }
-        assert!(scores.windows(2).all(|s| s[0].equal(&s[1])), "the score does not depend on the chunks");
+        assert!(
+            scores.windows(2).all(|s| s[0].equal(&s[1])),
+            "the score does not depend on the chunks"
+        );
     }
 
     #[test]
@@ -159,13 +197,20 @@ mod tests {
         let keys = Tensor::cat(&[&queries, &queries], 0);
         for budget in [3, 40, 1 << 24] {
             let (_, index) = best(&queries, &keys.transpose(0, 1), budget).unwrap();
-            assert_eq!(Vec::<i64>::try_from(index).unwrap(), [0, 1, 2, 3, 4], "budget {budget}");
+            assert_eq!(
+                Vec::<i64>::try_from(index).unwrap(),
+                [0, 1, 2, 3, 4],
+                "budget {budget}"
+            );
         }
     }
 
     #[test]
     fn gradients_reach_both_halves_of_the_winning_pair() {
-        let (queries, keys) = (unit_rows(6, 4).set_requires_grad(true), unit_rows(4, 5).set_requires_grad(true));
+        let (queries, keys) = (
+            unit_rows(6, 4).set_requires_grad(true),
+            unit_rows(4, 5).set_requires_grad(true),
+        );
         let (score, index) = best(&queries, &keys.transpose(0, 1), 8).unwrap();
         score.sum(Kind::Float).backward();
         assert!(queries.grad().equal(&keys.detach().index_select(0, &index)));

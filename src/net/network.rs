@@ -63,9 +63,21 @@ pub struct Kept {
 impl Kept {
     /// The same values without their gradient history.
     pub fn detach(&self) -> Self {
-        let State { feature, feature2, confidence } = &self.state;
-        let state = State { feature: feature.detach(), feature2: feature2.detach(), confidence: confidence.detach() };
-        Self { state, lr: self.lr.shallow_clone(), schedule: self.schedule }
+        let State {
+            feature,
+            feature2,
+            confidence,
+        } = &self.state;
+        let state = State {
+            feature: feature.detach(),
+            feature2: feature2.detach(),
+            confidence: confidence.detach(),
+        };
+        Self {
+            state,
+            lr: self.lr.shallow_clone(),
+            schedule: self.schedule,
+        }
     }
 }
 
@@ -144,7 +156,11 @@ impl Network {
 
     /// Bytes its weights take.
     pub fn weight_bytes(&self) -> usize {
-        self.weights.variables().values().map(|t| t.numel() * t.kind().elt_size_in_bytes()).sum()
+        self.weights
+            .variables()
+            .values()
+            .map(|t| t.numel() * t.kind().elt_size_in_bytes())
+            .sum()
     }
 
     /// From now on leaves out what does nothing: blocks whose last convolution is all zero, as in models that were trained step by step, block after
@@ -181,7 +197,11 @@ impl Network {
     fn min_size(&self) -> i64 {
         // The ultra-wide frame has a matched position every K/2 pixels, the references every K: two of those.
         let matching = 2 * self.config.size_multiple();
-        if self.refill.is_some() { matching.max(Refill::MIN_SIZE) } else { matching }
+        if self.refill.is_some() {
+            matching.max(Refill::MIN_SIZE)
+        } else {
+            matching
+        }
     }
 
     /// The centre frame of a window at `scale` times its size, `[1, 3, s H, s W]` (not limited to \[0, 1\]), and what the next window's call
@@ -191,9 +211,18 @@ impl Network {
     ///
     /// # Errors
     /// [`Error::Shape`] for a window of an even length or frames of sizes that [`pad`](Self::pad) would change.
-    pub fn forward(&self, window: &[Frame<'_>], kept: Option<&Kept>, run: Run) -> Result<(Tensor, Kept)> {
+    pub fn forward(
+        &self,
+        window: &[Frame<'_>],
+        kept: Option<&Kept>,
+        run: Run,
+    ) -> Result<(Tensor, Kept)> {
         if window.len().is_multiple_of(2) {
-            return Err(wrong("window", format!("{} frames", window.len()), "an odd number"));
+            return Err(wrong(
+                "window",
+                format!("{} frames", window.len()),
+                "an odd number",
+            ));
         }
         self.forward_about(window, window.len() / 2, kept, run)
     }
@@ -203,20 +232,36 @@ impl Network {
     ///
     /// # Errors
     /// [`Error::Shape`] for a window without that position, for RefVSR-IR one whose middle it is not, and for frames of sizes that [`pad`](Self::pad) would change.
-    pub fn forward_about(&self, window: &[Frame<'_>], centre: usize, kept: Option<&Kept>, run: Run) -> Result<(Tensor, Kept)> {
+    pub fn forward_about(
+        &self,
+        window: &[Frame<'_>],
+        centre: usize,
+        kept: Option<&Kept>,
+        run: Run,
+    ) -> Result<(Tensor, Kept)> {
         let (t, m) = (window.len(), centre);
         if m >= t || (self.refill.is_some() && t != 2 * m + 1) {
-            return Err(wrong("window", format!("position {m} of {t}"), "a position in the window; for RefVSR-IR its middle"));
+            return Err(wrong(
+                "window",
+                format!("position {m} of {t}"),
+                "a position in the window; for RefVSR-IR its middle",
+            ));
         }
         self.check(window)?;
-        let pyramids = window.iter().map(|f| SpyNet::pyramid(f.lr)).collect::<Result<Vec<_>>>()?;
+        let pyramids = window
+            .iter()
+            .map(|f| SpyNet::pyramid(f.lr))
+            .collect::<Result<Vec<_>>>()?;
         let schedule = kept.map_or_else(Schedule::default, |kept| kept.schedule);
         let refills = self.refills(window, schedule)?;
         let (recurrence, whole) = (self.config.recurrence, self.refill.is_some());
         let from_first = whole || run == Run::Training;
         let start = if from_first || kept.is_none() { 0 } else { m };
         let keep_at = if from_first { 0 } else { m };
-        let references = window[start..].iter().map(|f| self.propagation.reference(f.lr, f.references)).collect::<Result<Vec<_>>>()?;
+        let references = window[start..]
+            .iter()
+            .map(|f| self.propagation.reference(f.lr, f.references))
+            .collect::<Result<Vec<_>>>()?;
         let reference = |i: usize| &references[i - start];
 
         // Backward, from the last frame of the window to the centre; with refill to the first.
@@ -224,25 +269,49 @@ impl Network {
         for i in (if whole { 0 } else { m }..t).rev() {
             let state = match states.last() {
                 None => State::zero(window[i].lr, self.config.mid_channels)?,
-                Some(state) => state.warp(&self.motion(&pyramids[i], &pyramids[i + 1])?, recurrence)?,
+                Some(state) => {
+                    state.warp(&self.motion(&pyramids[i], &pyramids[i + 1])?, recurrence)?
+                }
             };
-            states.push(self.backward_step(window[i].lr, &state, reference(i), refills[i].as_ref())?);
+            states.push(self.backward_step(
+                window[i].lr,
+                &state,
+                reference(i),
+                refills[i].as_ref(),
+            )?);
         }
         let backward = |i: usize| &states[t - 1 - i];
 
         // Forward, from the first frame of a run or from what was kept, to the centre.
-        let stale = if whole && m > 0 { Some(self.motion(&pyramids[0], &pyramids[1])?) } else { None };
+        let stale = if whole && m > 0 {
+            Some(self.motion(&pyramids[0], &pyramids[1])?)
+        } else {
+            None
+        };
         let mut forward = match kept {
             None => State::zero(window[m].lr, self.config.mid_channels)?,
-            Some(kept) => kept.state.warp(&self.motion(&pyramids[start], &SpyNet::pyramid(&kept.lr)?)?, recurrence)?,
+            Some(kept) => kept.state.warp(
+                &self.motion(&pyramids[start], &SpyNet::pyramid(&kept.lr)?)?,
+                recurrence,
+            )?,
         };
         let mut state_to_keep = None;
         for i in start..=m {
             if i > start {
-                forward = forward.warp_in_run(&self.motion(&pyramids[i], &pyramids[i - 1])?, stale.as_ref(), recurrence)?;
+                forward = forward.warp_in_run(
+                    &self.motion(&pyramids[i], &pyramids[i - 1])?,
+                    stale.as_ref(),
+                    recurrence,
+                )?;
             }
             let seen_backward = whole.then(|| &backward(i).feature);
-            forward = self.forward_step(window[i].lr, &forward, reference(i), refills[i].as_ref(), seen_backward)?;
+            forward = self.forward_step(
+                window[i].lr,
+                &forward,
+                reference(i),
+                refills[i].as_ref(),
+                seen_backward,
+            )?;
             if i == keep_at {
                 state_to_keep = Some(forward.shallow_clone());
             }
@@ -250,7 +319,14 @@ impl Network {
 
         let out = self.reconstruct(window[m].lr, backward(m), &forward)?;
         let state = state_to_keep.unwrap_or(forward);
-        Ok((out, Kept { state, lr: window[keep_at].lr.shallow_clone(), schedule: schedule.next(t) }))
+        Ok((
+            out,
+            Kept {
+                state,
+                lr: window[keep_at].lr.shallow_clone(),
+                schedule: schedule.next(t),
+            },
+        ))
     }
 
     /// How alike each pixel of a frame is to what was found for it in its references, `[1, 1, H, W]`: the matching's cosine similarity, which weighs what is
@@ -266,10 +342,19 @@ impl Network {
     /// The features of the window's key frames; none at the other positions, and none without refill.
     fn refills(&self, window: &[Frame<'_>], schedule: Schedule) -> Result<Vec<Option<Tensor>>> {
         let mut refills: Vec<Option<Tensor>> = window.iter().map(|_| None).collect();
-        let Some(refill) = &self.refill else { return Ok(refills) };
-        let levels = window.iter().map(|f| refill.edvr.levels(f.lr)).collect::<Result<Vec<_>>>()?;
+        let Some(refill) = &self.refill else {
+            return Ok(refills);
+        };
+        let levels = window
+            .iter()
+            .map(|f| refill.edvr.levels(f.lr))
+            .collect::<Result<Vec<_>>>()?;
         for position in schedule.positions(window.len()) {
-            refills[position] = Some(refill.edvr.forward(neighbours(position, window.len()).map(|i| &levels[i]))?);
+            refills[position] = Some(
+                refill
+                    .edvr
+                    .forward(neighbours(position, window.len()).map(|i| &levels[i]))?,
+            );
         }
         Ok(refills)
     }
@@ -285,13 +370,20 @@ impl Network {
     }
 
     /// One step of the backward branch; `state` has been warped to this frame. `refill` are a key frame's features.
-    pub(crate) fn backward_step(&self, lr: &Tensor, state: &State, reference: &Reference, refill: Option<&Tensor>) -> Result<State> {
+    pub(crate) fn backward_step(
+        &self,
+        lr: &Tensor,
+        state: &State,
+        reference: &Reference,
+        refill: Option<&Tensor>,
+    ) -> Result<State> {
         let feature = match (&self.refill, refill) {
             (Some(net), Some(refill)) => net.fuse_backward(&state.feature, refill)?,
             _ => state.feature.shallow_clone(),
         };
         let feature = self.backward_resblocks.forward(&cat(&[lr, &feature])?)?;
-        self.propagation.forward(&state.with_feature(feature), reference)
+        self.propagation
+            .forward(&state.with_feature(feature), reference)
     }
 
     /// One step of the forward branch. `backward` is the backward branch's feature at this frame, where the network is RefVSR-IR.
@@ -307,9 +399,13 @@ impl Network {
             (Some(net), Some(refill)) => net.fuse_forward(&state.feature, refill)?,
             _ => state.feature.shallow_clone(),
         };
-        let input: Vec<&Tensor> = std::iter::once(lr).chain(backward).chain(std::iter::once(&feature)).collect();
+        let input: Vec<&Tensor> = std::iter::once(lr)
+            .chain(backward)
+            .chain(std::iter::once(&feature))
+            .collect();
         let feature = self.forward_resblocks.forward(&cat(&input)?)?;
-        self.propagation.forward(&state.with_feature(feature), reference)
+        self.propagation
+            .forward(&state.with_feature(feature), reference)
     }
 
     /// Whether key frames are refilled: RefVSR-IR.
@@ -319,16 +415,27 @@ impl Network {
 
     /// What refilling takes of one frame; none where the network is not RefVSR-IR.
     pub(crate) fn refill_levels(&self, lr: &Tensor) -> Result<Option<Levels>> {
-        self.refill.as_ref().map(|refill| refill.edvr.levels(lr)).transpose()
+        self.refill
+            .as_ref()
+            .map(|refill| refill.edvr.levels(lr))
+            .transpose()
     }
 
     /// A key frame's features from five frames' levels.
     pub(crate) fn refill_features(&self, frames: [&Levels; FRAMES]) -> Result<Option<Tensor>> {
-        self.refill.as_ref().map(|refill| refill.edvr.forward(frames)).transpose()
+        self.refill
+            .as_ref()
+            .map(|refill| refill.edvr.forward(frames))
+            .transpose()
     }
 
     /// Both branches at a frame, joined into the output.
-    pub(crate) fn reconstruct(&self, lr: &Tensor, backward: &State, forward: &State) -> Result<Tensor> {
+    pub(crate) fn reconstruct(
+        &self,
+        lr: &Tensor,
+        backward: &State,
+        forward: &State,
+    ) -> Result<Tensor> {
         self.reconstruction.forward(lr, backward, forward)
     }
 
@@ -341,20 +448,35 @@ impl Network {
         let Some(first) = window.first() else {
             return Err(wrong("window", "0 frames".into(), "at least one"));
         };
-        let (multiple, min, size) = (self.config.size_multiple(), self.min_size(), first.lr.size());
+        let (multiple, min, size) = (
+            self.config.size_multiple(),
+            self.min_size(),
+            first.lr.size(),
+        );
         for frame in window {
             if frame.lr.size() != size {
-                return Err(wrong("window", format!("{:?} beside {size:?}", frame.lr.size()), "frames of one size"));
+                return Err(wrong(
+                    "window",
+                    format!("{:?} beside {size:?}", frame.lr.size()),
+                    "frames of one size",
+                ));
             }
             if frame.references.is_empty() {
-                return Err(wrong("window", "a frame without references".into(), "at least one reference a frame"));
+                return Err(wrong(
+                    "window",
+                    "a frame without references".into(),
+                    "at least one reference a frame",
+                ));
             }
-            for (what, picture) in std::iter::once(("ultra-wide frame", frame.lr)).chain(frame.references.iter().map(|r| ("reference", *r)))
+            for (what, picture) in std::iter::once(("ultra-wide frame", frame.lr))
+                .chain(frame.references.iter().map(|r| ("reference", *r)))
             {
                 match picture.size()[..] {
                     [1, 3, h, w] if h.min(w) >= min && h % multiple == 0 && w % multiple == 0 => (),
                     ref other => {
-                        let expected = format!("[1, 3, H, W], H and W multiples of {multiple} and at least {min}");
+                        let expected = format!(
+                            "[1, 3, H, W], H and W multiples of {multiple} and at least {min}"
+                        );
                         return Err(wrong(what, format!("{other:?}"), &expected));
                     }
                 }
@@ -365,5 +487,9 @@ impl Network {
 }
 
 fn wrong(what: &str, actual: String, expected: &str) -> Error {
-    Error::Shape { what: what.into(), actual, expected: expected.into() }
+    Error::Shape {
+        what: what.into(),
+        actual,
+        expected: expected.into(),
+    }
 }

@@ -34,7 +34,11 @@ impl Motion {
     pub fn new(flow: Tensor) -> Result<Self> {
         let (h, w) = size(&flow);
         let grid2 = grid(&twice(&flow)?, (2 * h, 2 * w))?;
-        Ok(Self { grid: grid(&flow, (h, w))?, grid2, flow })
+        Ok(Self {
+            grid: grid(&flow, (h, w))?,
+            grid2,
+            flow,
+        })
     }
 
     pub(crate) fn tensors(&self) -> [&Tensor; 3] {
@@ -59,8 +63,16 @@ impl State {
 
     /// The same tensors once more.
     pub fn shallow_clone(&self) -> Self {
-        let Self { feature, feature2, confidence } = self;
-        Self { feature: feature.shallow_clone(), feature2: feature2.shallow_clone(), confidence: confidence.shallow_clone() }
+        let Self {
+            feature,
+            feature2,
+            confidence,
+        } = self;
+        Self {
+            feature: feature.shallow_clone(),
+            feature2: feature2.shallow_clone(),
+            confidence: confidence.shallow_clone(),
+        }
     }
 
     /// The state moved along with the picture.
@@ -75,7 +87,12 @@ impl State {
     /// [`warp`](Self::warp) as it is inside a run of the forward branch over several frames of a window: with [`Recurrence::Upstream`] the
     /// level-2 feature is dropped and the warped level-1 feature takes its place, warped once more to twice the size; and RefVSR-IR moves that and the
     /// confidence by a `stale` motion, that of the window's first frame to its second. The published weights were trained so.
-    pub fn warp_in_run(&self, motion: &Motion, stale: Option<&Motion>, recurrence: Recurrence) -> Result<Self> {
+    pub fn warp_in_run(
+        &self,
+        motion: &Motion,
+        stale: Option<&Motion>,
+        recurrence: Recurrence,
+    ) -> Result<Self> {
         match recurrence {
             Recurrence::Clean => self.warp(motion, recurrence),
             Recurrence::Upstream => {
@@ -93,7 +110,10 @@ impl State {
 
     /// The state with another level-1 feature.
     pub(crate) fn with_feature(&self, feature: Tensor) -> Self {
-        Self { feature, ..self.shallow_clone() }
+        Self {
+            feature,
+            ..self.shallow_clone()
+        }
     }
 }
 
@@ -110,7 +130,9 @@ pub struct Reference {
 
 impl Reference {
     pub(crate) fn tensors(&self) -> impl Iterator<Item = &Tensor> {
-        [&self.confidence, &self.aligned2].into_iter().chain(&self.aligned)
+        [&self.confidence, &self.aligned2]
+            .into_iter()
+            .chain(&self.aligned)
     }
 }
 
@@ -165,25 +187,43 @@ impl Propagation {
         self.level1_idle = self.conf_fusion.is_idle()?;
         self.aa1.skip_idle()?;
         self.aa2.skip_idle()?;
-        [&mut self.res1, &mut self.res2, &mut self.feat_decoder, &mut self.feat_decoder2].into_iter().try_for_each(ResList::skip_idle)
+        [
+            &mut self.res1,
+            &mut self.res2,
+            &mut self.feat_decoder,
+            &mut self.feat_decoder2,
+        ]
+        .into_iter()
+        .try_for_each(ResList::skip_idle)
     }
 
     /// Matches and aligns the references of a frame. `lr` is `[1, 3, h, w]`; each reference `[1, 3, h', w']` with sides that are multiples of
     /// the matching kernel, one of its pixels covering half a pixel of `lr`.
     pub fn reference(&self, lr: &Tensor, references: &[&Tensor]) -> Result<Reference> {
         let found = self.feature_match.forward(lr, references)?;
-        let features = references.iter().map(|r| self.res1.forward(&self.ref_encoder1.forward(r)?)).collect::<Result<Vec<_>>>()?;
+        let features = references
+            .iter()
+            .map(|r| self.res1.forward(&self.ref_encoder1.forward(r)?))
+            .collect::<Result<Vec<_>>>()?;
         let aligned = if self.level1_idle {
             None
         } else {
-            let halves = features.iter().map(|f| self.res2.forward(&self.ref_encoder2.forward(f)?)).collect::<Result<Vec<_>>>()?;
+            let halves = features
+                .iter()
+                .map(|f| self.res2.forward(&self.ref_encoder2.forward(f)?))
+                .collect::<Result<Vec<_>>>()?;
             let (h, w) = size(lr);
             let half_lr = clamp01(&bicubic(lr, h / 2, w / 2)?)?;
-            Some(self.aa1.forward(&half_lr, references, &found.index, &borrowed(&halves))?)
+            Some(
+                self.aa1
+                    .forward(&half_lr, references, &found.index, &borrowed(&halves))?,
+            )
         };
         Ok(Reference {
             aligned,
-            aligned2: self.aa2.forward(lr, references, &found.index, &borrowed(&features))?,
+            aligned2: self
+                .aa2
+                .forward(lr, references, &found.index, &borrowed(&features))?,
             confidence: found.confidence,
         })
     }
@@ -197,19 +237,35 @@ impl Propagation {
     pub fn forward(&self, state: &State, reference: &Reference) -> Result<State> {
         let mut feature = state.feature.shallow_clone();
         if let Some(aligned) = &reference.aligned {
-            let weight = self.conf_fusion.forward(&cat(&[&state.confidence, &reference.confidence])?)?;
+            let weight = self
+                .conf_fusion
+                .forward(&cat(&[&state.confidence, &reference.confidence])?)?;
             let fused = self.feat_fusion.forward(&cat(&[&feature, aligned])?)?;
             feature = feature.f_add(&weight.f_mul(&fused)?)?;
         }
         let feature = self.feat_decoder.forward(&feature)?;
 
-        let feature2 = self.feat_fusion2_1.forward(&cat(&[&state.feature2, &self.upsample1.forward(&feature)?])?)?;
-        let confidences = cat(&[&bicubic_twice01(&state.confidence)?, &bicubic_twice01(&reference.confidence)?])?;
+        let feature2 = self.feat_fusion2_1.forward(&cat(&[
+            &state.feature2,
+            &self.upsample1.forward(&feature)?,
+        ])?)?;
+        let confidences = cat(&[
+            &bicubic_twice01(&state.confidence)?,
+            &bicubic_twice01(&reference.confidence)?,
+        ])?;
         let weight = self.conf_fusion2.forward(&confidences)?;
-        let fused = self.feat_fusion2.forward(&cat(&[&feature2, &reference.aligned2])?)?;
-        let feature2 = self.feat_decoder2.forward(&feature2.f_add(&weight.f_mul(&fused)?)?)?;
+        let fused = self
+            .feat_fusion2
+            .forward(&cat(&[&feature2, &reference.aligned2])?)?;
+        let feature2 = self
+            .feat_decoder2
+            .forward(&feature2.f_add(&weight.f_mul(&fused)?)?)?;
 
-        Ok(State { feature, feature2, confidence: state.confidence.f_maximum(&reference.confidence)? })
+        Ok(State {
+            feature,
+            feature2,
+            confidence: state.confidence.f_maximum(&reference.confidence)?,
+        })
     }
 }
 

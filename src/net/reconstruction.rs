@@ -1,7 +1,9 @@
 //! Reconstruction: both branches joined into the output frame (paper, section 3.3).
 
 use super::{
-    layers::{Conv, Head, PixelShuffleUp, ResList, bicubic, bicubic_twice01, cat, clamp01, lrelu, size},
+    layers::{
+        Conv, Head, PixelShuffleUp, ResList, bicubic, bicubic_twice01, cat, clamp01, lrelu, size,
+    },
     propagation::State,
 };
 use crate::{ModelConfig, Result};
@@ -31,7 +33,11 @@ impl Reconstruction {
             conf_fusion_BWFW: Head::new(vs / "conf_fusion_BWFW", &[2, 16, c], 1)?,
             feat_fusion_BWFW: Head::new(vs / "feat_fusion_BWFW", &[2 * c, c, c], 1)?,
             feat_decoder_BWFW: ResList::new(vs / "feat_decoder_BWFW", 4, c)?,
-            upsample2: if config.scale == 4 { Some(PixelShuffleUp::new(vs / "upsample2", c)?) } else { None },
+            upsample2: if config.scale == 4 {
+                Some(PixelShuffleUp::new(vs / "upsample2", c)?)
+            } else {
+                None
+            },
             conv_hr: Conv::new(vs / "conv_hr", c, c, 3)?,
             conv_last: Conv::new(vs / "conv_last", c, 3, 3)?,
         })
@@ -45,9 +51,15 @@ impl Reconstruction {
     /// The output frame `[1, 3, s h, s w]` of `lr` `[1, 3, h, w]`, not limited to \[0, 1\].
     pub fn forward(&self, lr: &Tensor, backward: &State, forward: &State) -> Result<Tensor> {
         let both = cat(&[&backward.feature2, &forward.feature2])?;
-        let confidences = cat(&[&bicubic_twice01(&backward.confidence)?, &bicubic_twice01(&forward.confidence)?])?;
+        let confidences = cat(&[
+            &bicubic_twice01(&backward.confidence)?,
+            &bicubic_twice01(&forward.confidence)?,
+        ])?;
         let weight = self.conf_fusion_BWFW.forward(&confidences)?;
-        let out = self.fusion_UP.forward(&both)?.f_add(&weight.f_mul(&self.feat_fusion_BWFW.forward(&both)?)?)?;
+        let out = self
+            .fusion_UP
+            .forward(&both)?
+            .f_add(&weight.f_mul(&self.feat_fusion_BWFW.forward(&both)?)?)?;
         let mut out = self.feat_decoder_BWFW.forward(&out)?;
         if let Some(upsample2) = &self.upsample2 {
             out = lrelu(&upsample2.forward(&out)?, 0.1)?;

@@ -27,7 +27,11 @@ impl Refill {
     /// `vs` is the network's root.
     pub fn new(vs: &Path<'_>, channels: i64) -> Result<Self> {
         let fusion = |name: &str| Conv::new(vs / name, channels + edvr::CHANNELS, channels, 3);
-        Ok(Self { edvr: Edvr::new(vs / "edvr")?, backward_fusion: fusion("backward_fusion")?, forward_fusion: fusion("forward_fusion")? })
+        Ok(Self {
+            edvr: Edvr::new(vs / "edvr")?,
+            backward_fusion: fusion("backward_fusion")?,
+            forward_fusion: fusion("forward_fusion")?,
+        })
     }
 
     /// A key frame's features fused into the backward branch's, `[1, C, H, W]`.
@@ -52,14 +56,18 @@ impl Schedule {
     /// The key positions in a window of `frames` frames, ascending.
     pub fn positions(self, frames: usize) -> impl Iterator<Item = usize> {
         let last = frames.saturating_sub(1);
-        (self.first..last).step_by(STRIDE).chain(std::iter::once(last))
+        (self.first..last)
+            .step_by(STRIDE)
+            .chain(std::iter::once(last))
     }
 
     /// The schedule of the next window, one frame on: all positions one less, those that drop out gone.
     pub fn next(self, frames: usize) -> Self {
         let second = STRIDE.min(frames.saturating_sub(1));
         let first = if self.first > 0 { self.first } else { second };
-        Self { first: first.saturating_sub(1) }
+        Self {
+            first: first.saturating_sub(1),
+        }
     }
 }
 
@@ -91,7 +99,11 @@ mod tests {
         };
         let mut all = vec![from(0)];
         while all.len() < windows {
-            let moved: Vec<i64> = all[all.len() - 1].iter().map(|k| k - 1).filter(|&k| k >= 0).collect();
+            let moved: Vec<i64> = all[all.len() - 1]
+                .iter()
+                .map(|k| k - 1)
+                .filter(|&k| k >= 0)
+                .collect();
             all.push(from(moved.first().copied().unwrap_or(0)));
         }
         all

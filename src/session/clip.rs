@@ -63,12 +63,19 @@ impl Clip {
 
     /// The features made of these frames, where the last window had them.
     pub fn refill(&self, frames: [usize; FRAMES]) -> Option<&Tensor> {
-        self.refills.iter().find(|(of, _)| *of == frames).map(|(_, features)| features)
+        self.refills
+            .iter()
+            .find(|(of, _)| *of == frames)
+            .map(|(_, features)| features)
     }
 
     /// The window about frame `n`.
     pub fn window(&self, n: usize, look_ahead: usize) -> Window<'_> {
-        Window { clip: self, n, m: look_ahead }
+        Window {
+            clip: self,
+            n,
+            m: look_ahead,
+        }
     }
 
     /// Bytes of all tensors held.
@@ -77,11 +84,22 @@ impl Clip {
             let motions = [&held.to_previous, &held.to_next, &held.to_itself];
             let motions = motions.into_iter().flatten().flat_map(Motion::tensors);
             let levels = held.levels.iter().flat_map(Levels::tensors);
-            std::iter::once(&held.lr).chain(held.reference.tensors()).chain(motions).chain(levels)
+            std::iter::once(&held.lr)
+                .chain(held.reference.tensors())
+                .chain(motions)
+                .chain(levels)
         });
-        let branches = self.pyramid.iter().flat_map(Pyramid::tensors).chain(self.forward.iter().flat_map(State::tensors));
+        let branches = self
+            .pyramid
+            .iter()
+            .flat_map(Pyramid::tensors)
+            .chain(self.forward.iter().flat_map(State::tensors));
         let refills = self.refills.iter().map(|(_, features)| features);
-        frames.chain(branches).chain(refills).map(|t| t.numel() * t.kind().elt_size_in_bytes()).sum()
+        frames
+            .chain(branches)
+            .chain(refills)
+            .map(|t| t.numel() * t.kind().elt_size_in_bytes())
+            .sum()
     }
 }
 
@@ -110,7 +128,9 @@ impl<'a> Window<'a> {
 
     /// The number in the clip of the frame at a position.
     pub fn number(self, position: usize) -> usize {
-        (self.n + position).saturating_sub(self.m).min(self.clip.sent.saturating_sub(1))
+        (self.n + position)
+            .saturating_sub(self.m)
+            .min(self.clip.sent.saturating_sub(1))
     }
 
     pub fn frame(self, position: usize) -> &'a Held {
@@ -120,7 +140,11 @@ impl<'a> Window<'a> {
     /// From the frame at a position to the one at the next.
     pub fn to_next(self, position: usize) -> Result<&'a Motion> {
         let frame = self.frame(position);
-        found(if self.number(position) == self.number(position + 1) { &frame.to_itself } else { &frame.to_next })
+        found(if self.number(position) == self.number(position + 1) {
+            &frame.to_itself
+        } else {
+            &frame.to_next
+        })
     }
 
     /// From the frame at a position, which is not the first, to the one at the position before.
@@ -130,12 +154,23 @@ impl<'a> Window<'a> {
 
     /// From the frame at a position to the one at the same position of the window before this.
     pub fn to_former(self, position: usize) -> Result<&'a Motion> {
-        self.back(position, Window { n: self.n.saturating_sub(1), ..self }.number(position))
+        self.back(
+            position,
+            Window {
+                n: self.n.saturating_sub(1),
+                ..self
+            }
+            .number(position),
+        )
     }
 
     fn back(self, position: usize, number: usize) -> Result<&'a Motion> {
         let frame = self.frame(position);
-        found(if self.number(position) == number { &frame.to_itself } else { &frame.to_previous })
+        found(if self.number(position) == number {
+            &frame.to_itself
+        } else {
+            &frame.to_previous
+        })
     }
 }
 

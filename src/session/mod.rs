@@ -44,10 +44,18 @@ pub struct SessionOptions {
 
 impl SessionOptions {
     fn validate(&self) -> Result<()> {
-        let refuse = |field, actual: String, allowed: &str| Err(Error::Config { field, actual, allowed: allowed.into() });
+        let refuse = |field, actual: String, allowed: &str| {
+            Err(Error::Config {
+                field,
+                actual,
+                allowed: allowed.into(),
+            })
+        };
         match (self.look_ahead, self.reset_interval) {
             (Some(m @ 51..), _) => return refuse("look-ahead", m.to_string(), "0 to 50"),
-            (_, Some(0)) => return refuse("reset interval", "0".into(), "at least 1, or none (never)"),
+            (_, Some(0)) => {
+                return refuse("reset interval", "0".into(), "at least 1, or none (never)");
+            }
             _ => (),
         }
         for (field, zoom) in [("wide zoom", self.wide_zoom), ("tele zoom", self.tele_zoom)] {
@@ -100,7 +108,12 @@ pub struct Session {
 impl Session {
     /// The options a model was made for: its own look-ahead and reset interval; RealMCVSR's zooms of 2 and 5.
     pub fn options_of(network: &Network) -> SessionOptions {
-        SessionOptions { look_ahead: None, reset_interval: network.config().reset_interval, wide_zoom: 2.0, tele_zoom: 5.0 }
+        SessionOptions {
+            look_ahead: None,
+            reset_interval: network.config().reset_interval,
+            wide_zoom: 2.0,
+            tele_zoom: 5.0,
+        }
     }
 
     /// A session at the start of a clip.
@@ -111,7 +124,12 @@ impl Session {
         options.validate()?;
         network.freeze();
         network.skip_idle()?;
-        Ok(Self { weight_bytes: network.weight_bytes(), network, options, clip: Clip::default() })
+        Ok(Self {
+            weight_bytes: network.weight_bytes(),
+            network,
+            options,
+            clip: Clip::default(),
+        })
     }
 
     /// Takes the next moment of the clip and does all work that depends on it alone.
@@ -136,7 +154,12 @@ impl Session {
     /// # Errors
     /// [`Error::Torch`] where memory runs out; the same frame can then be asked for again.
     pub fn receive(&mut self) -> Result<Option<Tensor>> {
-        let Clip { sent, received, drained, .. } = self.clip;
+        let Clip {
+            sent,
+            received,
+            drained,
+            ..
+        } = self.clip;
         let ready = received < sent && (drained || received + self.look_ahead() < sent);
         if !ready {
             return Ok(None);
@@ -156,7 +179,9 @@ impl Session {
 
     /// Frames that must follow a frame before it can be received.
     pub fn look_ahead(&self) -> usize {
-        self.options.look_ahead.unwrap_or_else(|| self.network.config().look_ahead())
+        self.options
+            .look_ahead
+            .unwrap_or_else(|| self.network.config().look_ahead())
     }
 
     /// Bytes of device memory held for the weights and for all frames in flight. What a step needs while it runs comes on top.
@@ -179,13 +204,25 @@ impl Session {
                 expected: format!("{}, as the first of the clip", text(first)),
             });
         }
-        let lr = self.network.pad(&triplet.ultrawide.f_to_kind(Kind::Float)?)?;
+        let lr = self
+            .network
+            .pad(&triplet.ultrawide.f_to_kind(Kind::Float)?)?;
         let wide = match &triplet.wide {
-            Some(wide) => self.network.pad(&at_reference_scale("wide frame", wide, size, self.options.wide_zoom)?)?,
+            Some(wide) => self.network.pad(&at_reference_scale(
+                "wide frame",
+                wide,
+                size,
+                self.options.wide_zoom,
+            )?)?,
             None => lr.shallow_clone(),
         };
         let tele = match &triplet.tele {
-            Some(tele) => Some(self.network.pad(&at_reference_scale("tele frame", tele, size, self.options.tele_zoom)?)?),
+            Some(tele) => Some(self.network.pad(&at_reference_scale(
+                "tele frame",
+                tele,
+                size,
+                self.options.tele_zoom,
+            )?)?),
             None => None,
         };
         let references: Vec<&Tensor> = std::iter::once(&wide).chain(&tele).collect();
@@ -195,18 +232,37 @@ impl Session {
         let pyramid = SpyNet::pyramid(&lr)?;
         let network = &self.network;
         let looks_ahead = self.look_ahead() > 0;
-        let to_itself = if self.clip.sent == 0 && looks_ahead && network.config().repeats_clip_ends() {
-            Some(network.motion(&pyramid, &pyramid)?)
-        } else {
-            None
-        };
-        let to_previous = self.clip.pyramid.as_ref().map(|previous| network.motion(&pyramid, previous)).transpose()?;
-        let to_next = self.clip.pyramid.as_ref().filter(|_| looks_ahead).map(|previous| network.motion(previous, &pyramid)).transpose()?;
+        let to_itself =
+            if self.clip.sent == 0 && looks_ahead && network.config().repeats_clip_ends() {
+                Some(network.motion(&pyramid, &pyramid)?)
+            } else {
+                None
+            };
+        let to_previous = self
+            .clip
+            .pyramid
+            .as_ref()
+            .map(|previous| network.motion(&pyramid, previous))
+            .transpose()?;
+        let to_next = self
+            .clip
+            .pyramid
+            .as_ref()
+            .filter(|_| looks_ahead)
+            .map(|previous| network.motion(previous, &pyramid))
+            .transpose()?;
 
         if let Some(previous) = self.clip.frames.back_mut() {
             previous.to_next = to_next;
         }
-        self.clip.frames.push_back(Held { lr, reference, levels, to_previous, to_next: None, to_itself });
+        self.clip.frames.push_back(Held {
+            lr,
+            reference,
+            levels,
+            to_previous,
+            to_next: None,
+            to_itself,
+        });
         self.clip.pyramid = Some(pyramid);
         self.clip.size = Some(size);
         self.clip.sent += 1;
@@ -219,14 +275,21 @@ impl Session {
         if n + m + 1 > self.clip.sent && self.network.config().repeats_clip_ends() {
             self.find_motion_of_last_to_itself()?;
         }
-        let schedule = if self.is_first(n) { Schedule::default() } else { self.clip.schedule };
+        let schedule = if self.is_first(n) {
+            Schedule::default()
+        } else {
+            self.clip.schedule
+        };
         if self.network.has_refill() {
             self.clip.refills = self.refills(self.clip.window(n, m), schedule)?;
         }
         let window = self.clip.window(n, m);
         let (backward, features) = self.backward(window, schedule)?;
         let (forward, kept) = self.forward(window, schedule, &features)?;
-        let out = self.network.reconstruct(&window.frame(m).lr, &backward, &forward)?.f_clamp(0.0, 1.0)?;
+        let out = self
+            .network
+            .reconstruct(&window.frame(m).lr, &backward, &forward)?
+            .f_clamp(0.0, 1.0)?;
         let (h, w) = self.clip.size.unwrap_or_default();
         let scale = self.network.config().scale;
         let out = out.f_narrow(2, 0, scale * h)?.f_narrow(3, 0, scale * w)?;
@@ -251,7 +314,12 @@ impl Session {
                 state = state.warp(window.to_next(i)?, self.network.recurrence())?;
             }
             let Held { lr, reference, .. } = window.frame(i);
-            state = self.network.backward_step(lr, &state, reference, self.refill_at(window, schedule, i))?;
+            state = self.network.backward_step(
+                lr,
+                &state,
+                reference,
+                self.refill_at(window, schedule, i),
+            )?;
             if i == m {
                 centre = Some(state.shallow_clone());
             }
@@ -264,17 +332,30 @@ impl Session {
 
     /// The forward branch at the window's centre: one step on from the last output, or all the way from the window's first frame where a run starts
     /// and, with refill, always. What is to be kept comes second, where it is not the same.
-    fn forward(&self, window: Window<'_>, schedule: Schedule, backward: &[Tensor]) -> Result<(State, Option<State>)> {
+    fn forward(
+        &self,
+        window: Window<'_>,
+        schedule: Schedule,
+        backward: &[Tensor],
+    ) -> Result<(State, Option<State>)> {
         let m = window.centre();
         let (whole, recurrence) = (self.network.has_refill(), self.network.recurrence());
         let first = self.is_first(window.number(m));
-        let start = if whole || first { self.positions(window).start } else { m };
+        let start = if whole || first {
+            self.positions(window).start
+        } else {
+            m
+        };
         let mut state = if first {
             State::zero(&window.frame(m).lr, self.network.config().mid_channels)?
         } else {
             found(&self.clip.forward)?.warp(window.to_former(start)?, recurrence)?
         };
-        let stale = if whole && m > 0 { Some(window.to_next(0)?) } else { None };
+        let stale = if whole && m > 0 {
+            Some(window.to_next(0)?)
+        } else {
+            None
+        };
         let mut kept = None;
         for i in start..=m {
             if i > start {
@@ -282,7 +363,13 @@ impl Session {
             }
             let Held { lr, reference, .. } = window.frame(i);
             let seen_backward = if whole { backward.get(i) } else { None };
-            state = self.network.forward_step(lr, &state, reference, self.refill_at(window, schedule, i), seen_backward)?;
+            state = self.network.forward_step(
+                lr,
+                &state,
+                reference,
+                self.refill_at(window, schedule, i),
+                seen_backward,
+            )?;
             if whole && i == 0 {
                 kept = Some(state.shallow_clone());
             }
@@ -292,7 +379,11 @@ impl Session {
 
     /// The positions of a window that are looked at: all, or those within the clip.
     fn positions(&self, window: Window<'_>) -> Range<usize> {
-        if self.network.config().repeats_clip_ends() { 0..window.frames() } else { window.within() }
+        if self.network.config().repeats_clip_ends() {
+            0..window.frames()
+        } else {
+            window.within()
+        }
     }
 
     /// The features of a window's key frames, by the five frames they are made of. Most are those of the window before.
@@ -314,13 +405,24 @@ impl Session {
     }
 
     /// The features to refill from at a position, where it is a key frame's.
-    fn refill_at(&self, window: Window<'_>, schedule: Schedule, position: usize) -> Option<&Tensor> {
-        let key = self.network.has_refill() && schedule.positions(window.frames()).any(|p| p == position);
-        key.then(|| neighbours(position, window.frames()).map(|i| window.number(i))).and_then(|frames| self.clip.refill(frames))
+    fn refill_at(
+        &self,
+        window: Window<'_>,
+        schedule: Schedule,
+        position: usize,
+    ) -> Option<&Tensor> {
+        let key =
+            self.network.has_refill() && schedule.positions(window.frames()).any(|p| p == position);
+        key.then(|| neighbours(position, window.frames()).map(|i| window.number(i)))
+            .and_then(|frames| self.clip.refill(frames))
     }
 
     fn is_first(&self, n: usize) -> bool {
-        n == 0 || self.options.reset_interval.is_some_and(|r| n.is_multiple_of(r))
+        n == 0
+            || self
+                .options
+                .reset_interval
+                .is_some_and(|r| n.is_multiple_of(r))
     }
 
     fn find_motion_of_last_to_itself(&mut self) -> Result<()> {
@@ -334,7 +436,13 @@ impl Session {
 
     /// Drops frames that no window from output `next` on can need: those before it, but for the ones a coming run starts at.
     fn forget(&mut self, next: usize, m: usize) {
-        let run = if self.network.has_refill() { Some(next) } else { self.options.reset_interval.map(|r| next.next_multiple_of(r)) };
+        let run = if self.network.has_refill() {
+            Some(next)
+        } else {
+            self.options
+                .reset_interval
+                .map(|r| next.next_multiple_of(r))
+        };
         let needed = run.map_or(next, |run| next.min(run.saturating_sub(m)));
         while self.clip.gone < needed && !self.clip.frames.is_empty() {
             self.clip.frames.pop_front();
@@ -349,26 +457,51 @@ const MAX_REFERENCE_AREA: i64 = 32;
 const MIN_REFERENCE_LIMIT: i64 = 1 << 16;
 
 /// A reference frame at the size at which one of its pixels covers half an ultra-wide pixel.
-fn at_reference_scale(what: &str, frame: &Tensor, ultrawide: (i64, i64), zoom: f64) -> Result<Tensor> {
+fn at_reference_scale(
+    what: &str,
+    frame: &Tensor,
+    ultrawide: (i64, i64),
+    zoom: f64,
+) -> Result<Tensor> {
     let size = picture_size(what, frame)?;
     let (h, w) = reference_size(ultrawide, size, zoom);
     // Anything beyond is a mistake, of a caps event perhaps, that would take all memory.
-    let (area, most) =
-        (h.saturating_mul(w), ultrawide.0.saturating_mul(ultrawide.1).saturating_mul(MAX_REFERENCE_AREA).max(MIN_REFERENCE_LIMIT));
+    let (area, most) = (
+        h.saturating_mul(w),
+        ultrawide
+            .0
+            .saturating_mul(ultrawide.1)
+            .saturating_mul(MAX_REFERENCE_AREA)
+            .max(MIN_REFERENCE_LIMIT),
+    );
     if area > most {
         return Err(Error::Shape {
             what: what.into(),
-            actual: format!("{}x{} at zoom {zoom}, which makes {w}x{h} at the ultra-wide frame's scale", size.1, size.0),
-            expected: format!("at most {MAX_REFERENCE_AREA} times the {}x{} pixels of the ultra-wide frame", ultrawide.1, ultrawide.0),
+            actual: format!(
+                "{}x{} at zoom {zoom}, which makes {w}x{h} at the ultra-wide frame's scale",
+                size.1, size.0
+            ),
+            expected: format!(
+                "at most {MAX_REFERENCE_AREA} times the {}x{} pixels of the ultra-wide frame",
+                ultrawide.1, ultrawide.0
+            ),
         });
     }
     let frame = frame.f_to_kind(Kind::Float)?;
-    if (h, w) == size { Ok(frame) } else { Ok(bicubic_antialiased(&frame, h, w)?.f_clamp(0.0, 1.0)?) }
+    if (h, w) == size {
+        Ok(frame)
+    } else {
+        Ok(bicubic_antialiased(&frame, h, w)?.f_clamp(0.0, 1.0)?)
+    }
 }
 
 fn picture_size(what: &str, frame: &Tensor) -> Result<(i64, i64)> {
     match frame.size()[..] {
         [1, 3, h, w] if h > 0 && w > 0 => Ok((h, w)),
-        ref other => Err(Error::Shape { what: what.into(), actual: format!("{other:?}"), expected: "RGB, [1, 3, H, W]".into() }),
+        ref other => Err(Error::Shape {
+            what: what.into(),
+            actual: format!("{other:?}"),
+            expected: "RGB, [1, 3, H, W]".into(),
+        }),
     }
 }

@@ -32,9 +32,19 @@ impl Adam {
     pub fn new(parameters: impl IntoIterator<Item = (String, Tensor)>) -> Result<Self> {
         let parameters = parameters.into_iter().map(|(name, value)| {
             let zero = || value.detach().f_zeros_like();
-            Ok((name, Parameter { mean: zero()?, square: zero()?, value }))
+            Ok((
+                name,
+                Parameter {
+                    mean: zero()?,
+                    square: zero()?,
+                    value,
+                },
+            ))
         });
-        Ok(Self { parameters: parameters.collect::<Result<_>>()?, steps: 0 })
+        Ok(Self {
+            parameters: parameters.collect::<Result<_>>()?,
+            steps: 0,
+        })
     }
 
     /// Updates made so far.
@@ -59,7 +69,10 @@ impl Adam {
     /// # Errors
     /// Where no parameter has a gradient.
     pub fn gradient_norm(&self) -> Result<Tensor> {
-        let norms = self.gradients().map(|g| Ok(g.f_norm()?)).collect::<Result<Vec<_>>>()?;
+        let norms = self
+            .gradients()
+            .map(|g| Ok(g.f_norm()?))
+            .collect::<Result<Vec<_>>>()?;
         ensure!(!norms.is_empty(), "no parameter has a gradient");
         Ok(Tensor::f_stack(&norms, 0)?.f_norm()?)
     }
@@ -80,7 +93,10 @@ impl Adam {
     /// # Errors
     /// Where no parameter has a gradient.
     pub fn flat_gradients(&self) -> Result<Tensor> {
-        let gradients = self.gradients().map(|g| Ok(g.f_reshape([-1])?)).collect::<Result<Vec<_>>>()?;
+        let gradients = self
+            .gradients()
+            .map(|g| Ok(g.f_reshape([-1])?))
+            .collect::<Result<Vec<_>>>()?;
         ensure!(!gradients.is_empty(), "no parameter has a gradient");
         Ok(Tensor::f_cat(&gradients, 0)?)
     }
@@ -100,7 +116,10 @@ impl Adam {
     }
 
     fn gradients(&self) -> impl Iterator<Item = Tensor> {
-        self.parameters.values().map(|p| p.value.grad()).filter(Tensor::defined)
+        self.parameters
+            .values()
+            .map(|p| p.value.grad())
+            .filter(Tensor::defined)
     }
 
     /// One update. Parameters without a gradient stay as they are.
@@ -112,14 +131,26 @@ impl Adam {
         let exponent = i32::try_from(self.steps).unwrap_or(i32::MAX);
         let (correct1, correct2) = (1.0 - BETA1.powi(exponent), 1.0 - BETA2.powi(exponent));
         tch::no_grad(|| {
-            for Parameter { value, mean, square } in self.parameters.values_mut() {
+            for Parameter {
+                value,
+                mean,
+                square,
+            } in self.parameters.values_mut()
+            {
                 let gradient = value.grad();
                 if !gradient.defined() {
                     continue;
                 }
-                *mean = mean.f_mul_scalar(BETA1)?.f_add(&gradient.f_mul_scalar(1.0 - BETA1)?)?;
-                *square = square.f_mul_scalar(BETA2)?.f_add(&gradient.f_square()?.f_mul_scalar(1.0 - BETA2)?)?;
-                let spread = square.f_sqrt()?.f_div_scalar(correct2.sqrt())?.f_add_scalar(EPSILON)?;
+                *mean = mean
+                    .f_mul_scalar(BETA1)?
+                    .f_add(&gradient.f_mul_scalar(1.0 - BETA1)?)?;
+                *square = square
+                    .f_mul_scalar(BETA2)?
+                    .f_add(&gradient.f_square()?.f_mul_scalar(1.0 - BETA2)?)?;
+                let spread = square
+                    .f_sqrt()?
+                    .f_div_scalar(correct2.sqrt())?
+                    .f_add_scalar(EPSILON)?;
                 let _ = value.f_sub_(&mean.f_div(&spread)?.f_mul_scalar(rate / correct1)?)?;
             }
             Ok(())
@@ -129,7 +160,10 @@ impl Adam {
     /// The moments, named `adam.mean.NAME` and `adam.square.NAME`.
     pub fn state(&self) -> Tensors {
         let both = |(name, p): (&String, &Parameter)| {
-            [(format!("adam.mean.{name}"), p.mean.shallow_clone()), (format!("adam.square.{name}"), p.square.shallow_clone())]
+            [
+                (format!("adam.mean.{name}"), p.mean.shallow_clone()),
+                (format!("adam.square.{name}"), p.square.shallow_clone()),
+            ]
         };
         self.parameters.iter().flat_map(both).collect()
     }
@@ -142,7 +176,10 @@ impl Adam {
         for (name, p) in &mut self.parameters {
             for (kind, moment) in [("mean", &mut p.mean), ("square", &mut p.square)] {
                 let saved = fitting(state, &format!("adam.{kind}.{name}"), moment)?;
-                *moment = saved.f_to_kind(Kind::Float)?.f_to_device(moment.device())?.f_detach_copy()?;
+                *moment = saved
+                    .f_to_kind(Kind::Float)?
+                    .f_to_device(moment.device())?
+                    .f_detach_copy()?;
             }
         }
         self.steps = steps;

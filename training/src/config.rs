@@ -13,12 +13,27 @@ use std::{
 pub const PRESETS: [(&str, &str); 10] = [
     ("refvsr-mfid", include_str!("../configs/refvsr-mfid.toml")),
     ("refvsr-l1", include_str!("../configs/refvsr-l1.toml")),
-    ("refvsr-small-mfid", include_str!("../configs/refvsr-small-mfid.toml")),
-    ("refvsr-small-l1", include_str!("../configs/refvsr-small-l1.toml")),
+    (
+        "refvsr-small-mfid",
+        include_str!("../configs/refvsr-small-mfid.toml"),
+    ),
+    (
+        "refvsr-small-l1",
+        include_str!("../configs/refvsr-small-l1.toml"),
+    ),
     ("refvsr-ir-l1", include_str!("../configs/refvsr-ir-l1.toml")),
-    ("refvsr-ir-mfid", include_str!("../configs/refvsr-ir-mfid.toml")),
-    ("refvsr-mfid-8k", include_str!("../configs/refvsr-mfid-8k.toml")),
-    ("refvsr-small-mfid-8k", include_str!("../configs/refvsr-small-mfid-8k.toml")),
+    (
+        "refvsr-ir-mfid",
+        include_str!("../configs/refvsr-ir-mfid.toml"),
+    ),
+    (
+        "refvsr-mfid-8k",
+        include_str!("../configs/refvsr-mfid-8k.toml"),
+    ),
+    (
+        "refvsr-small-mfid-8k",
+        include_str!("../configs/refvsr-small-mfid-8k.toml"),
+    ),
     ("default", include_str!("../configs/default.toml")),
     ("tiny", include_str!("../configs/tiny.toml")),
 ];
@@ -163,7 +178,10 @@ impl Config {
             Some((_, text)) => (*text).to_owned(),
             None => fs::read_to_string(name).with_context(|| {
                 let names: Vec<_> = PRESETS.iter().map(|(n, _)| *n).collect();
-                format!("config '{name}' is neither a file that can be read nor one of {}", names.join(", "))
+                format!(
+                    "config '{name}' is neither a file that can be read nor one of {}",
+                    names.join(", ")
+                )
             })?,
         };
         Self::parse(&text, overrides).with_context(|| format!("config '{name}'"))
@@ -188,16 +206,28 @@ impl Config {
         self.loss.terms.parse::<Losses>()?;
         let o = &self.optimiser;
         let positive = |name: &str, value: f64| {
-            if value.is_finite() && value > 0.0 { Ok(()) } else { Err(anyhow!("{name} is {value}, more than 0 expected")) }
+            if value.is_finite() && value > 0.0 {
+                Ok(())
+            } else {
+                Err(anyhow!("{name} is {value}, more than 0 expected"))
+            }
         };
         positive("optimiser.rate", o.rate)?;
         positive("optimiser.clip_norm", o.clip_norm)?;
-        ensure!((0.0..=o.rate).contains(&o.final_rate), "optimiser.final_rate is {}, 0 to optimiser.rate expected", o.final_rate);
+        ensure!(
+            (0.0..=o.rate).contains(&o.final_rate),
+            "optimiser.final_rate is {}, 0 to optimiser.rate expected",
+            o.final_rate
+        );
         ensure!(
             o.precision == Precision::Fp32 || self.device != "cpu",
             "optimiser.precision is fp16, which needs a CUDA device, and device is cpu; --set optimiser.precision=fp32, or another device"
         );
-        ensure!((0.0..1.0).contains(&o.ema), "optimiser.ema is {}, 0 (none) to below 1 expected", o.ema);
+        ensure!(
+            (0.0..1.0).contains(&o.ema),
+            "optimiser.ema is {}, 0 (none) to below 1 expected",
+            o.ema
+        );
         let counts = [
             ("optimiser.steps", o.steps),
             ("optimiser.batch", o.batch as u64),
@@ -213,9 +243,15 @@ impl Config {
         }
         let (patch, multiple) = (self.data.patch, self.model.size_multiple());
         let fits = i64::try_from(patch).is_ok_and(|p| p % multiple == 0 && p >= 2 * multiple);
-        ensure!(fits, "data.patch is {patch}, a multiple of {multiple} and at least {} expected for this model", 2 * multiple);
+        ensure!(
+            fits,
+            "data.patch is {patch}, a multiple of {multiple} and at least {} expected for this model",
+            2 * multiple
+        );
         if self.stage == Stage::Adapt && !self.model.hd {
-            bail!("model.hd is false; adaptation makes a model for full-resolution input, which needs true");
+            bail!(
+                "model.hd is false; adaptation makes a model for full-resolution input, which needs true"
+            );
         }
         Ok(())
     }
@@ -238,9 +274,29 @@ impl Config {
     /// # Errors
     /// Where the losses cannot be understood.
     pub fn recipe(&self) -> Result<Recipe> {
-        let Optimiser { rate, final_rate, steps, warmup, clip_norm, ema, precision, ref frozen, .. } = self.optimiser;
+        let Optimiser {
+            rate,
+            final_rate,
+            steps,
+            warmup,
+            clip_norm,
+            ema,
+            precision,
+            ref frozen,
+            ..
+        } = self.optimiser;
         let ema = (ema > 0.0).then_some(ema);
-        Ok(Recipe { losses: self.loss.terms.parse()?, rate, final_rate, steps, warmup, clip_norm, ema, frozen: frozen.clone(), precision })
+        Ok(Recipe {
+            losses: self.loss.terms.parse()?,
+            rate,
+            final_rate,
+            steps,
+            warmup,
+            clip_norm,
+            ema,
+            frozen: frozen.clone(),
+            precision,
+        })
     }
 
     /// Names of the values in which two configs differ.
@@ -266,8 +322,17 @@ impl Config {
 fn flattened(name: &str, value: &toml::Value) -> Vec<(String, toml::Value)> {
     match value {
         toml::Value::Table(table) => {
-            let inner = |key: &str| if name.is_empty() { key.to_owned() } else { format!("{name}.{key}") };
-            table.iter().flat_map(|(key, value)| flattened(&inner(key), value)).collect()
+            let inner = |key: &str| {
+                if name.is_empty() {
+                    key.to_owned()
+                } else {
+                    format!("{name}.{key}")
+                }
+            };
+            table
+                .iter()
+                .flat_map(|(key, value)| flattened(&inner(key), value))
+                .collect()
         }
         other => vec![(name.to_owned(), other.clone())],
     }
@@ -275,16 +340,25 @@ fn flattened(name: &str, value: &toml::Value) -> Vec<(String, toml::Value)> {
 
 /// Sets `a.b=value`; what is no TOML value is taken as text, so that paths need no quotes.
 fn set(table: &mut toml::Table, text: &str) -> Result<()> {
-    let (name, value) = text.split_once('=').context("NAME=VALUE expected, as in optimiser.rate=1e-4")?;
+    let (name, value) = text
+        .split_once('=')
+        .context("NAME=VALUE expected, as in optimiser.rate=1e-4")?;
     let value = value.trim();
-    let parsed = format!("v = {value}").parse::<toml::Table>().ok().and_then(|mut t| t.remove("v"));
+    let parsed = format!("v = {value}")
+        .parse::<toml::Table>()
+        .ok()
+        .and_then(|mut t| t.remove("v"));
     let value = parsed.unwrap_or_else(|| toml::Value::String(value.to_owned()));
     let mut keys: Vec<&str> = name.trim().split('.').collect();
     let last = keys.pop().unwrap_or_default();
     let mut table = table;
     for key in keys {
-        let inner = table.get_mut(key).with_context(|| format!("there is no section '{key}'"))?;
-        table = inner.as_table_mut().with_context(|| format!("'{key}' is no section"))?;
+        let inner = table
+            .get_mut(key)
+            .with_context(|| format!("there is no section '{key}'"))?;
+        table = inner
+            .as_table_mut()
+            .with_context(|| format!("'{key}' is no section"))?;
     }
     // A whole number will do where a fraction is expected.
     let value = match (table.get(last), &value) {
@@ -314,22 +388,64 @@ mod tests {
             let config = Config::parse(text, &[]).unwrap_or_else(|e| panic!("{name}: {e:#}"));
             if let Ok(model) = ModelConfig::preset(name) {
                 assert_eq!(config.model, model, "{name}");
-                assert_eq!(config.stage, if model.hd { Stage::Adapt } else { Stage::Pretrain }, "{name}");
+                assert_eq!(
+                    config.stage,
+                    if model.hd {
+                        Stage::Adapt
+                    } else {
+                        Stage::Pretrain
+                    },
+                    "{name}"
+                );
             }
-            assert_eq!(Config::parse(&config.to_toml().unwrap(), &[]).unwrap(), config, "{name}");
-            let bare = text.lines().filter(|l| l.contains(" = ") && !l.trim_start().starts_with('#') && !l.contains(" # "));
-            assert_eq!(bare.collect::<Vec<_>>(), Vec::<&str>::new(), "{name}: every value says why");
+            assert_eq!(
+                Config::parse(&config.to_toml().unwrap(), &[]).unwrap(),
+                config,
+                "{name}"
+            );
+            let bare = text.lines().filter(|l| {
+                l.contains(" = ") && !l.trim_start().starts_with('#') && !l.contains(" # ")
+            });
+            assert_eq!(
+                bare.collect::<Vec<_>>(),
+                Vec::<&str>::new(),
+                "{name}: every value says why"
+            );
         }
     }
 
     #[test]
     fn overrides_are_typed_and_unknown_keys_refused() {
         let text = PRESETS[0].1;
-        let with = |overrides: &[&str]| Config::parse(text, &overrides.iter().map(|s| (*s).to_owned()).collect::<Vec<_>>());
-        let config = with(&["optimiser.rate=1", "data.root=/some/where", "optimiser.frozen=[\"a\", \"b\"]", "seed = 7"]).unwrap();
-        assert_eq!((config.optimiser.rate, config.seed, config.optimiser.frozen.len()), (1.0, 7, 2));
+        let with = |overrides: &[&str]| {
+            Config::parse(
+                text,
+                &overrides
+                    .iter()
+                    .map(|s| (*s).to_owned())
+                    .collect::<Vec<_>>(),
+            )
+        };
+        let config = with(&[
+            "optimiser.rate=1",
+            "data.root=/some/where",
+            "optimiser.frozen=[\"a\", \"b\"]",
+            "seed = 7",
+        ])
+        .unwrap();
+        assert_eq!(
+            (
+                config.optimiser.rate,
+                config.seed,
+                config.optimiser.frozen.len()
+            ),
+            (1.0, 7, 2)
+        );
         assert_eq!(config.data.root, Path::new("/some/where"));
-        assert_eq!(config.difference(&with(&[]).unwrap()).unwrap(), ["data.root", "optimiser.frozen", "optimiser.rate", "seed"]);
+        assert_eq!(
+            config.difference(&with(&[]).unwrap()).unwrap(),
+            ["data.root", "optimiser.frozen", "optimiser.rate", "seed"]
+        );
         for (bad, why) in [
             ("optimiser.speed=1", "speed"),
             ("nothing.at=1", "nothing"),
@@ -340,7 +456,10 @@ mod tests {
             ("loss.terms=L7", "L7"),
             ("data.patch=63", "data.patch is 63"),
             ("stage=adapt", "model.hd"),
-            ("optimiser.precision=bf16", "bf16', which tch's autocast cannot do; fp32 or fp16"),
+            (
+                "optimiser.precision=bf16",
+                "bf16', which tch's autocast cannot do; fp32 or fp16",
+            ),
             ("optimiser.precision=half", "'half', fp32 or fp16 expected"),
         ] {
             let message = format!("{:#}", with(&[bad]).unwrap_err());

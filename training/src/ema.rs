@@ -18,8 +18,12 @@ impl Ema {
     /// # Errors
     /// Where memory runs out.
     pub fn new(weights: impl IntoIterator<Item = (String, Tensor)>) -> Result<Self> {
-        let averages = weights.into_iter().map(|(name, w)| Ok((name, w.detach().f_detach_copy()?)));
-        Ok(Self { averages: averages.collect::<Result<_>>()? })
+        let averages = weights
+            .into_iter()
+            .map(|(name, w)| Ok((name, w.detach().f_detach_copy()?)));
+        Ok(Self {
+            averages: averages.collect::<Result<_>>()?,
+        })
     }
 
     /// Moves the averages towards the weights: `decay` of the old ones remains.
@@ -29,8 +33,12 @@ impl Ema {
     pub fn update(&mut self, weights: &BTreeMap<String, Tensor>, decay: f64) -> Result<()> {
         tch::no_grad(|| {
             for (name, average) in &mut self.averages {
-                let weight = weights.get(name).with_context(|| format!("no weight '{name}'"))?;
-                *average = average.f_mul_scalar(decay)?.f_add(&weight.f_mul_scalar(1.0 - decay)?)?;
+                let weight = weights
+                    .get(name)
+                    .with_context(|| format!("no weight '{name}'"))?;
+                *average = average
+                    .f_mul_scalar(decay)?
+                    .f_add(&weight.f_mul_scalar(1.0 - decay)?)?;
             }
             Ok(())
         })
@@ -43,7 +51,10 @@ impl Ema {
 
     /// The averages, named `ema.NAME`.
     pub fn state(&self) -> Tensors {
-        self.averages.iter().map(|(name, t)| (format!("ema.{name}"), t.shallow_clone())).collect()
+        self.averages
+            .iter()
+            .map(|(name, t)| (format!("ema.{name}"), t.shallow_clone()))
+            .collect()
     }
 
     /// Takes up what [`state`](Self::state) gave.

@@ -23,14 +23,23 @@ pub enum Numbers {
 ///
 /// # Errors
 /// Where the run has no best weights yet, or files cannot be read or written.
-pub fn export(folder: &Path, output: &Path, numbers: Numbers, window: Option<usize>) -> Result<PathBuf> {
+pub fn export(
+    folder: &Path,
+    output: &Path,
+    numbers: Numbers,
+    window: Option<usize>,
+) -> Result<PathBuf> {
     ensure!(
         output.extension().is_some_and(|e| e == "safetensors"),
         "{} should end in .safetensors, by which the format is known",
         output.display()
     );
     let best = folder.join(train::BEST);
-    ensure!(best.exists(), "{} is not there: the run has not been validated yet (validation.every, validation.clips)", best.display());
+    ensure!(
+        best.exists(),
+        "{} is not there: the run has not been validated yet (validation.every, validation.clips)",
+        best.display()
+    );
     let mut checkpoint = checkpoint::Checkpoint::read(&best)?;
     checkpoint.config.frame_num = window.unwrap_or(checkpoint.config.frame_num);
     let network = Network::from_checkpoint(&checkpoint, Device::Cpu)?;
@@ -43,16 +52,38 @@ pub fn export(folder: &Path, output: &Path, numbers: Numbers, window: Option<usi
     let scores = folder.join("best.json");
     let scores = fs::read_to_string(&scores).with_context(|| scores.display().to_string())?;
     let card = output.with_extension("md");
-    fs::write(&card, self::card(output, numbers, &network, &config, &serde_json::from_str(&scores)?)?)
-        .with_context(|| card.display().to_string())?;
+    fs::write(
+        &card,
+        self::card(
+            output,
+            numbers,
+            &network,
+            &config,
+            &serde_json::from_str(&scores)?,
+        )?,
+    )
+    .with_context(|| card.display().to_string())?;
     Ok(card)
 }
 
-fn card(output: &Path, numbers: Numbers, network: &Network, config: &config::Config, best: &serde_json::Value) -> Result<String> {
+fn card(
+    output: &Path,
+    numbers: Numbers,
+    network: &Network,
+    config: &config::Config,
+    best: &serde_json::Value,
+) -> Result<String> {
     let name = output.file_stem().unwrap_or_default().to_string_lossy();
-    let values: usize = network.weights().variables().values().map(tch::Tensor::numel).sum();
+    let values: usize = network
+        .weights()
+        .variables()
+        .values()
+        .map(tch::Tensor::numel)
+        .sum();
     let scores = &best["scores"];
-    let figure = |v: &serde_json::Value, digits: usize| v.as_f64().map_or("?".into(), |x| format!("{x:.digits$}"));
+    let figure = |v: &serde_json::Value, digits: usize| {
+        v.as_f64().map_or("?".into(), |x| format!("{x:.digits$}"))
+    };
     let model = network.config();
     let rows: Vec<String> = scores["clips"]
         .as_array()
@@ -60,11 +91,23 @@ fn card(output: &Path, numbers: Numbers, network: &Network, config: &config::Con
         .flatten()
         .map(|c| {
             let clip = c["clip"].as_str().unwrap_or("?");
-            let figures = [("psnr", 3), ("ssim", 4), ("psnr_without_reference", 3), ("psnr_bicubic", 3)].map(|(key, d)| figure(&c[key], d));
+            let figures = [
+                ("psnr", 3),
+                ("ssim", 4),
+                ("psnr_without_reference", 3),
+                ("psnr_bicubic", 3),
+            ]
+            .map(|(key, d)| figure(&c[key], d));
             format!("| {clip} | {} |", figures.join(" | "))
         })
         .collect();
-    let mean = [("psnr", 3), ("ssim", 4), ("psnr_without_reference", 3), ("psnr_bicubic", 3)].map(|(key, d)| figure(&scores[key], d));
+    let mean = [
+        ("psnr", 3),
+        ("ssim", 4),
+        ("psnr_without_reference", 3),
+        ("psnr_bicubic", 3),
+    ]
+    .map(|(key, d)| figure(&scores[key], d));
     Ok(format!(
         "# {name}\n\n\
         A {} network, x{}, {} channels, {} blocks, windows of {} frames; {:.2} million values in {}.\n\n\

@@ -31,7 +31,10 @@ pub fn cosines(wanted: impl IntoIterator<Item = ([f64; 3], (usize, usize))>) -> 
             for channel in colour {
                 let (rows, columns) = (wave(v), wave(u));
                 let factor = sign * GAINS[u + v] * channel / length;
-                values.extend(rows.iter().flat_map(|row| columns.iter().map(move |column| factor * row * column)));
+                values.extend(
+                    rows.iter()
+                        .flat_map(|row| columns.iter().map(move |column| factor * row * column)),
+                );
             }
         }
     }
@@ -45,7 +48,10 @@ pub fn cosines(wanted: impl IntoIterator<Item = ([f64; 3], (usize, usize))>) -> 
 pub fn diagonal(channels: i64, factor: f64) -> Result<Tensor> {
     let options = (Kind::Double, Device::Cpu);
     let weight = Tensor::f_zeros([channels, channels, 3, 3], options)?;
-    weight.f_select(3, 1)?.f_select(2, 1)?.f_copy_(&Tensor::f_eye(channels, options)?.f_mul_scalar(factor)?)?;
+    weight
+        .f_select(3, 1)?
+        .f_select(2, 1)?
+        .f_copy_(&Tensor::f_eye(channels, options)?.f_mul_scalar(factor)?)?;
     Ok(weight)
 }
 
@@ -56,8 +62,13 @@ pub fn diagonal(channels: i64, factor: f64) -> Result<Tensor> {
 pub fn bilinear_twice(channels: i64) -> Result<Tensor> {
     let options = (Kind::Double, Device::Cpu);
     let taps = Tensor::f_from_slice(&[0.25, 0.75, 0.0, 0.0, 0.75, 0.25])?.f_view([2, 3])?; // of the first and the second of the two pixels
-    let places = Tensor::f_einsum("iy,jx->ijyx", &[&taps, &taps], None::<i64>)?.f_view([4, 3, 3])?;
-    let weight = Tensor::f_einsum("ok,pyx->opkyx", &[&Tensor::f_eye(channels, options)?, &places], None::<i64>)?;
+    let places =
+        Tensor::f_einsum("iy,jx->ijyx", &[&taps, &taps], None::<i64>)?.f_view([4, 3, 3])?;
+    let weight = Tensor::f_einsum(
+        "ok,pyx->opkyx",
+        &[&Tensor::f_eye(channels, options)?, &places],
+        None::<i64>,
+    )?;
     Ok(weight.f_reshape([4 * channels, channels, 3, 3])?)
 }
 
@@ -69,9 +80,17 @@ mod tests {
     fn enlargement_is_bilinear() {
         tch::manual_seed(1);
         let x = Tensor::rand([1, 5, 6, 7], (Kind::Double, Device::Cpu));
-        let ours = x.conv2d(&bilinear_twice(5).unwrap(), None::<Tensor>, 1, 1, 1, 1).pixel_shuffle(2);
+        let ours = x
+            .conv2d(&bilinear_twice(5).unwrap(), None::<Tensor>, 1, 1, 1, 1)
+            .pixel_shuffle(2);
         let theirs = x.upsample_bilinear2d([12, 14], false, None, None);
         let inner = |t: &Tensor| t.slice(2, 2, 10, 1).slice(3, 2, 12, 1);
-        assert!((inner(&ours) - inner(&theirs)).abs().max().double_value(&[]) < 1e-12);
+        assert!(
+            (inner(&ours) - inner(&theirs))
+                .abs()
+                .max()
+                .double_value(&[])
+                < 1e-12
+        );
     }
 }

@@ -9,7 +9,14 @@ use tch::Tensor;
 /// # Errors
 /// Where it is missing or of another shape.
 pub fn fitting<'a>(tensors: &'a Tensors, name: &str, place: &Tensor) -> Result<&'a Tensor> {
-    let found = tensors.get(name).with_context(|| format!("it has no '{name}'"))?;
-    ensure!(found.size() == place.size(), "'{name}' is {:?}, {:?} expected", found.size(), place.size());
+    let found = tensors
+        .get(name)
+        .with_context(|| format!("it has no '{name}'"))?;
+    ensure!(
+        found.size() == place.size(),
+        "'{name}' is {:?}, {:?} expected",
+        found.size(),
+        place.size()
+    );
     Ok(found)
 }

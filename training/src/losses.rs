@@ -41,7 +41,9 @@ impl FromStr for Losses {
                 .parse()
                 .ok()
                 .filter(|w: &f64| w.is_finite() && *w >= 0.0)
-                .with_context(|| format!("loss '{term}': weight '{weight}' is not a number of at least 0"))?;
+                .with_context(|| {
+                    format!("loss '{term}': weight '{weight}' is not a number of at least 0")
+                })?;
             let kind = kind_of(name).with_context(|| {
                 format!("loss '{name}' is not one of L1, L1_lf, FID_hr, MFID_ref; the last two may be followed by _CoBi, _X_mu, _L2")
             })?;
@@ -50,7 +52,10 @@ impl FromStr for Losses {
             }
             terms.push((weight, kind, name.to_owned()));
         }
-        ensure!(!terms.is_empty(), "'{text}' names no loss; an example is '1*L1_lf+0.05*MFID_ref_X_mu+0.01*FID_hr'");
+        ensure!(
+            !terms.is_empty(),
+            "'{text}' names no loss; an example is '1*L1_lf+0.05*MFID_ref_X_mu+0.01*FID_hr'"
+        );
         Ok(Self { terms })
     }
 }
@@ -70,14 +75,19 @@ fn kind_of(name: &str) -> Option<Term> {
         "L1_lf" => return Some(Term::L1LowFrequency),
         _ => (),
     }
-    let (kind, rest): (fn(Form) -> Term, _) = match (name.strip_prefix("FID_hr"), name.strip_prefix("MFID_ref")) {
-        (Some(rest), _) => (Term::ToTruth, rest),
-        (_, Some(rest)) => (Term::ToReferences, rest),
-        _ => return None,
-    };
+    let (kind, rest): (fn(Form) -> Term, _) =
+        match (name.strip_prefix("FID_hr"), name.strip_prefix("MFID_ref")) {
+            (Some(rest), _) => (Term::ToTruth, rest),
+            (_, Some(rest)) => (Term::ToReferences, rest),
+            _ => return None,
+        };
     let mut form = Form::default();
     let mut rest = rest;
-    for (suffix, set) in [("_CoBi", &mut form.spatial), ("_X_mu", &mut form.own_mean), ("_L2", &mut form.squared)] {
+    for (suffix, set) in [
+        ("_CoBi", &mut form.spatial),
+        ("_X_mu", &mut form.own_mean),
+        ("_L2", &mut form.squared),
+    ] {
         if let Some(shorter) = rest.strip_prefix(suffix) {
             (*set, rest) = (true, shorter);
         }
@@ -109,12 +119,16 @@ pub struct Report {
 impl Losses {
     /// Whether VGG19 is needed.
     pub fn needs_vgg(&self) -> bool {
-        self.terms.iter().any(|(_, kind, _)| matches!(kind, Term::ToTruth(_) | Term::ToReferences(_)))
+        self.terms
+            .iter()
+            .any(|(_, kind, _)| matches!(kind, Term::ToTruth(_) | Term::ToReferences(_)))
     }
 
     /// Whether features of reference frames are needed.
     pub fn needs_references(&self) -> bool {
-        self.terms.iter().any(|(_, kind, _)| matches!(kind, Term::ToReferences(_)))
+        self.terms
+            .iter()
+            .any(|(_, kind, _)| matches!(kind, Term::ToReferences(_)))
     }
 
     /// The names of the losses, in order.
@@ -126,10 +140,24 @@ impl Losses {
     ///
     /// # Errors
     /// Where shapes do not fit or something needed is missing.
-    pub fn of(&self, sr: &Tensor, target: Target<'_>, vgg: Option<&Vgg>, precision: Precision) -> Result<Report> {
+    pub fn of(
+        &self,
+        sr: &Tensor,
+        target: Target<'_>,
+        vgg: Option<&Vgg>,
+        precision: Precision,
+    ) -> Result<Report> {
         let reduced = seen_by_pixel_losses(sr, target.reduce)?;
-        ensure!(reduced.size() == target.hr.size(), "the output is {:?}, the truth {:?}", reduced.size(), target.hr.size());
-        let features = |x: &Tensor| vgg.context("these losses need VGG19 weights").and_then(|vgg| precision.compute(|| vgg.features(x)));
+        ensure!(
+            reduced.size() == target.hr.size(),
+            "the output is {:?}, the truth {:?}",
+            reduced.size(),
+            target.hr.size()
+        );
+        let features = |x: &Tensor| {
+            vgg.context("these losses need VGG19 weights")
+                .and_then(|vgg| precision.compute(|| vgg.features(x)))
+        };
         let mut parts = vec![];
         let mut total: Option<Loss> = None;
         for (weight, kind, name) in &self.terms {
@@ -138,14 +166,20 @@ impl Losses {
                 Term::L1LowFrequency =>
                 // The blur is linear: blurring the difference is the same, with half the work and less rounding.
                 {
-                    Loss::plain(blurred(&reduced.f_sub(target.hr)?)?.f_abs()?.f_mean(Kind::Float)?)
+                    Loss::plain(
+                        blurred(&reduced.f_sub(target.hr)?)?
+                            .f_abs()?
+                            .f_mean(Kind::Float)?,
+                    )
                 }
                 Term::ToTruth(form) => {
                     let (ours, truth) = (features(&reduced)?, features(target.hr)?);
                     contextual(&ours, &truth, *form)?.plus(&contextual(&truth, &ours, *form)?)?
                 }
                 Term::ToReferences(form) => {
-                    let references = target.reference_features.context("this loss needs reference frames")?;
+                    let references = target
+                        .reference_features
+                        .context("this loss needs reference frames")?;
                     contextual(&features(sr)?, references, *form)?
                 }
             };
@@ -156,7 +190,10 @@ impl Losses {
                 Some(sum) => sum.plus(&loss)?,
             });
         }
-        Ok(Report { parts, total: total.context("no losses")? })
+        Ok(Report {
+            parts,
+            total: total.context("no losses")?,
+        })
     }
 }
 
@@ -166,7 +203,9 @@ impl Losses {
 /// Where libtorch refuses.
 pub fn seen_by_pixel_losses(sr: &Tensor, reduce: Option<i64>) -> Result<Tensor> {
     match (reduce, &sr.size()[..]) {
-        (Some(s), [_, _, h, w]) => Ok(sr.f_upsample_bicubic2d([h / s, w / s], false, None, None)?.f_clamp(0.0, 1.0)?),
+        (Some(s), [_, _, h, w]) => Ok(sr
+            .f_upsample_bicubic2d([h / s, w / s], false, None, None)?
+            .f_clamp(0.0, 1.0)?),
         _ => Ok(sr.shallow_clone()),
     }
 }
@@ -181,7 +220,14 @@ fn l1(a: &Tensor, b: &Tensor) -> Result<Tensor> {
 /// Where libtorch refuses.
 pub fn blurred(x: &Tensor) -> Result<Tensor> {
     let kernel = gaussian()?.f_to_device(x.device())?;
-    Ok(x.f_reflection_pad2d([2, 2, 2, 2])?.f_conv2d(&kernel, None::<&Tensor>, [1, 1], [0, 0], [1, 1], 3)?)
+    Ok(x.f_reflection_pad2d([2, 2, 2, 2])?.f_conv2d(
+        &kernel,
+        None::<&Tensor>,
+        [1, 1],
+        [0, 0],
+        [1, 1],
+        3,
+    )?)
 }
 
 /// The kernel of [`blurred`], `[3, 1, 3, 3]`. The published one is a unit impulse in a 3 x 3 picture after a Gaussian filter of sigma 1 that
@@ -194,8 +240,13 @@ pub fn gaussian() -> Result<Tensor> {
     let (side, middle) = (bell[1] + bell[2] + bell[4], bell[0] + 2.0 * bell[3]);
     let sum = middle + 2.0 * side;
     let row = [side / sum, middle / sum, side / sum];
-    let values: Vec<f32> = row.iter().flat_map(|a| row.map(|b| (a * b) as f32)).collect();
-    Ok(Tensor::f_from_slice(&values)?.f_view([1, 1, 3, 3])?.f_repeat([3, 1, 1, 1])?)
+    let values: Vec<f32> = row
+        .iter()
+        .flat_map(|a| row.map(|b| (a * b) as f32))
+        .collect();
+    Ok(Tensor::f_from_slice(&values)?
+        .f_view([1, 1, 3, 3])?
+        .f_repeat([3, 1, 1, 1])?)
 }
 
 #[cfg(test)]
@@ -204,11 +255,26 @@ mod tests {
 
     #[test]
     fn specs_round_trip_and_nonsense_is_refused() {
-        let losses: Losses = "1*L1_lf + 0.05*MFID_ref_CoBi_X_mu+0.01*FID_hr+".parse().unwrap();
-        assert_eq!(losses.to_string(), "1*L1_lf+0.05*MFID_ref_CoBi_X_mu+0.01*FID_hr");
+        let losses: Losses = "1*L1_lf + 0.05*MFID_ref_CoBi_X_mu+0.01*FID_hr+"
+            .parse()
+            .unwrap();
+        assert_eq!(
+            losses.to_string(),
+            "1*L1_lf+0.05*MFID_ref_CoBi_X_mu+0.01*FID_hr"
+        );
         assert!(losses.needs_vgg() && losses.needs_references());
         assert!(!"L1".parse::<Losses>().unwrap().needs_vgg());
-        for bad in ["", "+", "x*L1", "-1*L1", "NaN*L1", "L2", "MFID_ref_X", "L1+L1", "1*"] {
+        for bad in [
+            "",
+            "+",
+            "x*L1",
+            "-1*L1",
+            "NaN*L1",
+            "L2",
+            "MFID_ref_X",
+            "L1+L1",
+            "1*",
+        ] {
             assert!(bad.parse::<Losses>().is_err(), "{bad}");
         }
     }

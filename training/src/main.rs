@@ -139,12 +139,28 @@ fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Pretrain(options) => train(&options, Stage::Pretrain),
         Command::Adapt(mut options) => {
-            let from = options.from.map(|from| format!("start.checkpoint={}", toml::Value::String(from.to_string_lossy().into())));
+            let from = options.from.map(|from| {
+                format!(
+                    "start.checkpoint={}",
+                    toml::Value::String(from.to_string_lossy().into())
+                )
+            });
             options.train.overrides.extend(from);
             train(&options.train, Stage::Adapt)
         }
-        Command::Export(options) => export(&options.run, &options.output, options.numbers, options.window)
-            .and_then(|card| say(&format!("wrote {}; now say in {} where the data came from", options.output.display(), card.display()))),
+        Command::Export(options) => export(
+            &options.run,
+            &options.output,
+            options.numbers,
+            options.window,
+        )
+        .and_then(|card| {
+            say(&format!(
+                "wrote {}; now say in {} where the data came from",
+                options.output.display(),
+                card.display()
+            ))
+        }),
         Command::FetchWeights(options) => fetch(&options, &mut stdout()).map(|_| ()),
         Command::Distil(options) => distilled(&options),
         Command::Synthesize(options) => synthesized(&options),
@@ -173,7 +189,9 @@ fn synthesized(options: &SynthesizeOptions) -> Result<()> {
 fn distilled(options: &DistilOptions) -> Result<()> {
     listen(Some("finishing this step, then saving"))?;
     let bar = ProgressBar::new(0);
-    let finished = distil(options, &STOP, &bar, |phase, fit| bar.suspend(|| drop(writeln!(stdout(), "{phase}: {fit}"))))?;
+    let finished = distil(options, &STOP, &bar, |phase, fit| {
+        bar.suspend(|| drop(writeln!(stdout(), "{phase}: {fit}")))
+    })?;
     bar.finish_and_clear();
     if !finished {
         return say("stopped; the same command goes on from there");
@@ -195,8 +213,17 @@ fn verified(options: &VerifyOptions) -> Result<()> {
     for problem in &report.problems {
         say(&problem.to_string())?;
     }
-    ensure!(report.problems.is_empty(), "{} problems in {} clips, {} frames", report.problems.len(), report.clips, report.frames);
-    say(&format!("{} clips, {} frames: all in order", report.clips, report.frames))
+    ensure!(
+        report.problems.is_empty(),
+        "{} problems in {} clips, {} frames",
+        report.problems.len(),
+        report.clips,
+        report.frames
+    );
+    say(&format!(
+        "{} clips, {} frames: all in order",
+        report.clips, report.frames
+    ))
 }
 
 static STOP: AtomicBool = AtomicBool::new(false);
@@ -204,24 +231,31 @@ static STOP: AtomicBool = AtomicBool::new(false);
 /// The first signal asks the run to stop, a second one ends the program.
 fn listen(notice: Option<&'static str>) -> Result<()> {
     let mut signals = Signals::new([SIGINT, SIGTERM, SIGUSR1])?;
-    thread::Builder::new().name("signals".into()).spawn(move || {
-        for signal in signals.forever() {
-            if STOP.swap(true, Ordering::Relaxed) {
-                // Schedulers send SIGUSR1 as a warning, perhaps a few times.
-                if signal != SIGUSR1 {
-                    exit(128 + signal);
+    thread::Builder::new()
+        .name("signals".into())
+        .spawn(move || {
+            for signal in signals.forever() {
+                if STOP.swap(true, Ordering::Relaxed) {
+                    // Schedulers send SIGUSR1 as a warning, perhaps a few times.
+                    if signal != SIGUSR1 {
+                        exit(128 + signal);
+                    }
+                } else if let Some(notice) = notice {
+                    let _ = writeln!(
+                        stderr(),
+                        "{notice}; Ctrl-C again leaves at once, back to the state saved last"
+                    );
                 }
-            } else if let Some(notice) = notice {
-                let _ = writeln!(stderr(), "{notice}; Ctrl-C again leaves at once, back to the state saved last");
             }
-        }
-    })?;
+        })?;
     Ok(())
 }
 
 fn train(options: &Train, stage: Stage) -> Result<()> {
     if options.show {
-        let as_written = PRESETS.iter().find(|(name, _)| *name == options.config && options.overrides.is_empty());
+        let as_written = PRESETS
+            .iter()
+            .find(|(name, _)| *name == options.config && options.overrides.is_empty());
         let text = match as_written {
             Some((_, text)) => (*text).to_owned(),
             None => Config::load(&options.config, &options.overrides)?.to_toml()?,
@@ -238,15 +272,25 @@ fn train_in(processes: &Processes, options: &Train, stage: Stage) -> Result<()> 
         config.stage == stage,
         "config '{}' is for `refvsr-train {}`",
         options.config,
-        if stage == Stage::Pretrain { "adapt" } else { "pretrain" }
+        if stage == Stage::Pretrain {
+            "adapt"
+        } else {
+            "pretrain"
+        }
     );
     let folder = options.run.clone().unwrap_or_else(|| {
-        let name = std::path::Path::new(&options.config).file_stem().unwrap_or_default();
+        let name = std::path::Path::new(&options.config)
+            .file_stem()
+            .unwrap_or_default();
         PathBuf::from("runs").join(name)
     });
     let of = match (stage, config.model.hd) {
-        (Stage::Pretrain, _) => patches::Stage::Pretrain { scale: config.model.scale },
-        (Stage::Adapt, _) => patches::Stage::Adapt { scale: config.model.scale },
+        (Stage::Pretrain, _) => patches::Stage::Pretrain {
+            scale: config.model.scale,
+        },
+        (Stage::Adapt, _) => patches::Stage::Adapt {
+            scale: config.model.scale,
+        },
     };
     let data = &config.data;
     let patches = Patches::open(PatchOptions {
@@ -262,21 +306,36 @@ fn train_in(processes: &Processes, options: &Train, stage: Stage) -> Result<()> 
         stride: processes.count(),
     })?;
     if processes.is_first() {
-        let _ = writeln!(stderr(), "{} clips to learn from, {} too short and left out", patches.clips(), patches.skipped().len());
+        let _ = writeln!(
+            stderr(),
+            "{} clips to learn from, {} too short and left out",
+            patches.clips(),
+            patches.skipped().len()
+        );
     }
     let validation = if config.validation.clips > 0 && options.overfit.is_none() {
-        validation_clips(&data.root, Split::Valid, of).context("validation (validation.clips = 0 does without)")?
+        validation_clips(&data.root, Split::Valid, of)
+            .context("validation (validation.clips = 0 does without)")?
     } else {
         vec![]
     };
     let by_heart = options.overfit.as_ref().map(|clip| -> Result<ByHeart> {
-        let k = patches.first_of(clip).with_context(|| format!("--overfit {clip}: no such clip of at least {} frames", config.frames()))?;
+        let k = patches.first_of(clip).with_context(|| {
+            format!(
+                "--overfit {clip}: no such clip of at least {} frames",
+                config.frames()
+            )
+        })?;
         Ok(ByHeart(patches.patch(k)?))
     });
     let by_heart = by_heart.transpose()?;
     let source: &dyn Source = by_heart.as_ref().map_or(&patches as &dyn Source, |one| one);
 
-    listen(processes.is_first().then_some("finishing this clip patch, then saving"))?;
+    listen(
+        processes
+            .is_first()
+            .then_some("finishing this clip patch, then saving"),
+    )?;
     let run = Run {
         config: &config,
         folder: &folder,
@@ -288,11 +347,19 @@ fn train_in(processes: &Processes, options: &Train, stage: Stage) -> Result<()> 
         stop: &STOP,
         show: stderr().is_terminal(),
     };
-    let Outcome { steps, best_psnr, finished, last } = run.run()?;
+    let Outcome {
+        steps,
+        best_psnr,
+        finished,
+        last,
+    } = run.run()?;
     if finished && processes.is_first() {
         let loss = last.map_or(String::new(), |s| format!(", loss {:.4}", s.total));
         let best = best_psnr.map_or(String::new(), |p| format!(", best validation {p:.3} dB"));
-        say(&format!("{steps} steps done{loss}{best}; `refvsr-train export {}` makes a model file of it", folder.display()))?;
+        say(&format!(
+            "{steps} steps done{loss}{best}; `refvsr-train export {}` makes a model file of it",
+            folder.display()
+        ))?;
     }
     Ok(())
 }

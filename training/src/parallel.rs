@@ -39,7 +39,9 @@ impl Processes {
     pub fn join() -> Result<Self> {
         let joined = Self::joined()?;
         // Set by OpenMPI's and by MPICH's mpirun.
-        let started = ["OMPI_COMM_WORLD_SIZE", "PMI_SIZE"].iter().find_map(|name| std::env::var(name).ok()?.parse::<u64>().ok());
+        let started = ["OMPI_COMM_WORLD_SIZE", "PMI_SIZE"]
+            .iter()
+            .find_map(|name| std::env::var(name).ok()?.parse::<u64>().ok());
         let why = if cfg!(feature = "mpi") {
             "it was built with an MPI library other than mpirun's"
         } else {
@@ -62,15 +64,23 @@ impl Processes {
     #[cfg(feature = "mpi")]
     fn joined() -> Result<Self> {
         // MPI begun by a process alone starts a helper program and may fail where nobody wants it.
-        let launched = ["OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK"].iter().any(|name| std::env::var_os(name).is_some());
+        let launched = ["OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK"]
+            .iter()
+            .any(|name| std::env::var_os(name).is_some());
         if !launched {
             return Ok(Self::one());
         }
         // The data's threads run beside, but only this one calls MPI.
-        let (universe, _) = mpi::initialize_with_threading(Threading::Funneled).ok_or_else(|| anyhow::anyhow!("MPI was begun already"))?;
+        let (universe, _) = mpi::initialize_with_threading(Threading::Funneled)
+            .ok_or_else(|| anyhow::anyhow!("MPI was begun already"))?;
         let world = universe.world();
         let local_rank = usize::try_from(world.split_shared(world.rank()).rank())?;
-        Ok(Self { rank: world.rank().try_into()?, count: world.size().try_into()?, local_rank, universe: Some(universe) })
+        Ok(Self {
+            rank: world.rank().try_into()?,
+            count: world.size().try_into()?,
+            local_rank,
+            universe: Some(universe),
+        })
     }
 
     /// Number of this process, from 0.
@@ -95,7 +105,9 @@ impl Processes {
     /// Where a device was asked for that is not there.
     pub fn device(&self, choice: DeviceChoice) -> Result<Device> {
         Ok(match (choice, choice.resolve()?) {
-            (DeviceChoice::Auto, Device::Cuda(_)) => Device::Cuda(self.local_rank % usize::try_from(Cuda::device_count())?.max(1)),
+            (DeviceChoice::Auto, Device::Cuda(_)) => {
+                Device::Cuda(self.local_rank % usize::try_from(Cuda::device_count())?.max(1))
+            }
             (_, device) => device,
         })
     }
@@ -109,7 +121,9 @@ impl Processes {
         if let Some(universe) = &self.universe {
             let values: Vec<f32> = Vec::try_from(&ours.f_to_device(Device::Cpu)?)?;
             let mut sum = vec![0f32; values.len()];
-            universe.world().all_reduce_into(&values[..], &mut sum[..], SystemOperation::sum());
+            universe
+                .world()
+                .all_reduce_into(&values[..], &mut sum[..], SystemOperation::sum());
             return Ok(Tensor::f_from_slice(&sum)?.f_to_device(ours.device())?);
         }
         Ok(ours.shallow_clone())
@@ -120,7 +134,9 @@ impl Processes {
         #[cfg(feature = "mpi")]
         if let Some(universe) = &self.universe {
             let mut any = 0u8;
-            universe.world().all_reduce_into(&u8::from(here), &mut any, SystemOperation::max());
+            universe
+                .world()
+                .all_reduce_into(&u8::from(here), &mut any, SystemOperation::max());
             return any > 0;
         }
         here
@@ -134,7 +150,10 @@ impl Processes {
         #[cfg(feature = "mpi")]
         if let Some(universe) = &self.universe {
             let mut first = number;
-            universe.world().process_at_rank(0).broadcast_into(&mut first);
+            universe
+                .world()
+                .process_at_rank(0)
+                .broadcast_into(&mut first);
             ensure!(
                 first == number,
                 "{what} is {number} here and {first} in process 0; all processes must see the same files (on several machines: a file system they share)"
@@ -147,7 +166,12 @@ impl Processes {
     /// What an error of one process means for the others, who would wait for it for ever: with several processes it is said and all are ended.
     pub fn give_up(&self, error: &anyhow::Error) {
         if self.count > 1 {
-            let _ = writeln!(stderr(), "refvsr-train, process {} of {}: {error:#}", self.rank, self.count);
+            let _ = writeln!(
+                stderr(),
+                "refvsr-train, process {} of {}: {error:#}",
+                self.rank,
+                self.count
+            );
             self.abort();
         }
     }

@@ -58,7 +58,8 @@ impl Precision {
     /// Runs `f` with autocast on or off. It touches CUDA tensors only.
     pub fn compute<T>(self, f: impl FnOnce() -> T) -> T {
         // tch does not put autocast back where `f` panics.
-        tch::autocast(self == Self::Fp16, || catch_unwind(AssertUnwindSafe(f))).unwrap_or_else(|panic| resume_unwind(panic))
+        tch::autocast(self == Self::Fp16, || catch_unwind(AssertUnwindSafe(f)))
+            .unwrap_or_else(|panic| resume_unwind(panic))
     }
 }
 
@@ -73,7 +74,10 @@ pub struct LossScale {
 
 impl Default for LossScale {
     fn default() -> Self {
-        Self { factor: 65536.0, good: 0 }
+        Self {
+            factor: 65536.0,
+            good: 0,
+        }
     }
 }
 

@@ -78,7 +78,10 @@ impl Progress {
 /// # Errors
 /// Where the file cannot be written; the one that was there stays.
 pub fn save(path: &Path, tensors: &Tensors, progress: &impl Serialize) -> Result<()> {
-    let text = serde_json::to_string(&Versioned { format: FORMAT, progress })?;
+    let text = serde_json::to_string(&Versioned {
+        format: FORMAT,
+        progress,
+    })?;
     write_tensors(path, tensors, &[(KEY, text)])
 }
 
@@ -91,9 +94,16 @@ pub fn load<P: DeserializeOwned>(path: &Path) -> Result<(Tensors, P)> {
         let tensors = read_tensors(path)?;
         let bytes = fs::read(path)?;
         let (_, header) = SafeTensors::read_metadata(&bytes)?;
-        let text = header.metadata().as_ref().and_then(|m| m.get(KEY)).context("it is a model, not a saved state")?;
+        let text = header
+            .metadata()
+            .as_ref()
+            .and_then(|m| m.get(KEY))
+            .context("it is a model, not a saved state")?;
         let Versioned { format, progress } = serde_json::from_str(text)?;
-        ensure!(format == FORMAT, "its format is {format}, this version reads {FORMAT}");
+        ensure!(
+            format == FORMAT,
+            "its format is {format}, this version reads {FORMAT}"
+        );
         Ok((tensors, progress))
     };
     load().with_context(|| format!("saved state {}", path.display()))
@@ -106,15 +116,27 @@ pub fn load<P: DeserializeOwned>(path: &Path) -> Result<(Tensors, P)> {
 pub fn write_tensors(path: &Path, tensors: &Tensors, notes: &[(&str, String)]) -> Result<()> {
     let mut data = vec![];
     for (name, tensor) in tensors {
-        let tensor = tensor.f_to_device(Device::Cpu)?.f_to_kind(Kind::Float)?.f_contiguous()?;
+        let tensor = tensor
+            .f_to_device(Device::Cpu)?
+            .f_to_kind(Kind::Float)?
+            .f_contiguous()?;
         let mut bytes = vec![0; tensor.numel() * Kind::Float.elt_size_in_bytes()];
         tensor.f_copy_data_u8(&mut bytes, tensor.numel())?;
-        let shape = tensor.size().into_iter().map(usize::try_from).collect::<Result<Vec<_>, _>>()?;
+        let shape = tensor
+            .size()
+            .into_iter()
+            .map(usize::try_from)
+            .collect::<Result<Vec<_>, _>>()?;
         data.push((name, shape, bytes));
     }
-    let views = data.iter().map(|(name, shape, bytes)| Ok((name, TensorView::new(Dtype::F32, shape.clone(), bytes)?)));
+    let views = data
+        .iter()
+        .map(|(name, shape, bytes)| Ok((name, TensorView::new(Dtype::F32, shape.clone(), bytes)?)));
     let views = views.collect::<Result<Vec<_>>>()?;
-    let notes = notes.iter().map(|(key, text)| ((*key).to_owned(), text.clone())).collect::<HashMap<_, _>>();
+    let notes = notes
+        .iter()
+        .map(|(key, text)| ((*key).to_owned(), text.clone()))
+        .collect::<HashMap<_, _>>();
     write_whole(path, &safetensors::serialize(views, Some(notes))?)
 }
 
@@ -124,9 +146,15 @@ pub fn write_tensors(path: &Path, tensors: &Tensors, notes: &[(&str, String)]) -
 /// Where it cannot be written.
 pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
     let write = || -> Result<()> {
-        let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let folder = path
+            .parent()
+            .filter(|p| !p.as_os_str().is_empty())
+            .unwrap_or(Path::new("."));
         let readable = Permissions::from_mode(0o666); // but for what the umask takes away
-        let mut file = tempfile::Builder::new().prefix(".part-").permissions(readable).tempfile_in(folder)?;
+        let mut file = tempfile::Builder::new()
+            .prefix(".part-")
+            .permissions(readable)
+            .tempfile_in(folder)?;
         file.write_all(bytes)?;
         file.as_file().sync_all()?;
         file.persist(path)?;

@@ -48,8 +48,16 @@ pub struct ScoreOptions {
 /// PSNR and SSIM of each region of a picture, in the order of [`REGIONS`].
 type Measured = [(f64, f64); REGIONS.len()];
 
-const REGIONS: [&str; 8] =
-    ["whole frame", "inner 0.9", "inner 0.8", "inner 0.7", "inner 0.6", "inner 0.5 (wide)", "outside the wide", "inner 0.2 (tele)"];
+const REGIONS: [&str; 8] = [
+    "whole frame",
+    "inner 0.9",
+    "inner 0.8",
+    "inner 0.7",
+    "inner 0.6",
+    "inner 0.5 (wide)",
+    "outside the wide",
+    "inner 0.2 (tele)",
+];
 
 /// A way to enlarge, and what came of it.
 struct Column {
@@ -60,7 +68,11 @@ struct Column {
 
 impl Column {
     fn new(name: &'static str) -> Self {
-        Self { name, sums: [(0.0, 0.0); REGIONS.len()], count: 0 }
+        Self {
+            name,
+            sums: [(0.0, 0.0); REGIONS.len()],
+            count: 0,
+        }
     }
 
     /// Adds the sums over `count` frames.
@@ -80,9 +92,17 @@ pub fn score(options: &ScoreOptions, progress: &ProgressBar) -> Result<String> {
     let device = options.device.parse::<DeviceChoice>()?.resolve()?;
     let network = Network::load(&options.model, device)?;
     let config = network.config().clone();
-    ensure!(!config.hd, "{} takes full-resolution frames, for which there is no truth", options.model.display());
+    ensure!(
+        !config.hd,
+        "{} takes full-resolution frames, for which there is no truth",
+        options.model.display()
+    );
     let basicvsr = options.basicvsr.as_deref().map(|path| -> Result<BasicVsr> {
-        ensure!(config.scale == 4, "BasicVSR's weights are for scale 4, the model's scale is {}", config.scale);
+        ensure!(
+            config.scale == 4,
+            "BasicVSR's weights are for scale 4, the model's scale is {}",
+            config.scale
+        );
         BasicVsr::new(&read_tensors(path)?, device).with_context(|| path.display().to_string())
     });
     let basicvsr = basicvsr.transpose()?;
@@ -91,14 +111,34 @@ pub fn score(options: &ScoreOptions, progress: &ProgressBar) -> Result<String> {
     let mut session = Session::new(network, session_options)?;
     let ahead = session.look_ahead();
 
-    let mut clips = validation_clips(&options.data, options.split, Stage::Pretrain { scale: config.scale })?;
+    let mut clips = validation_clips(
+        &options.data,
+        options.split,
+        Stage::Pretrain {
+            scale: config.scale,
+        },
+    )?;
     clips.truncate(options.clips.unwrap_or(usize::MAX));
-    ensure!(!clips.is_empty(), "there are no clips in {}", options.data.display());
-    let frames_of = |clip: &dyn ValidationClip| clip.len().min(options.frames.unwrap_or(usize::MAX));
-    progress.set_style(ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len} frames, {eta} left")?);
-    progress.set_length((4 + usize::from(basicvsr.is_some())) as u64 * clips.iter().map(|c| frames_of(c.as_ref())).sum::<usize>() as u64);
+    ensure!(
+        !clips.is_empty(),
+        "there are no clips in {}",
+        options.data.display()
+    );
+    let frames_of =
+        |clip: &dyn ValidationClip| clip.len().min(options.frames.unwrap_or(usize::MAX));
+    progress.set_style(ProgressStyle::with_template(
+        "{msg} {wide_bar} {pos}/{len} frames, {eta} left",
+    )?);
+    progress.set_length(
+        (4 + usize::from(basicvsr.is_some())) as u64
+            * clips.iter().map(|c| frames_of(c.as_ref())).sum::<usize>() as u64,
+    );
 
-    let mut text = format!("{} look-ahead {ahead}, window of {} frames.\n", options.model.display(), 2 * ahead + 1);
+    let mut text = format!(
+        "{} look-ahead {ahead}, window of {} frames.\n",
+        options.model.display(),
+        2 * ahead + 1
+    );
     let mut means: Vec<Column> = vec![];
     for clip in &clips {
         let clip = clip.as_ref();
@@ -109,8 +149,12 @@ pub fn score(options: &ScoreOptions, progress: &ProgressBar) -> Result<String> {
         let mut inputs = vec![];
         for i in 0..n {
             let ValidationFrame { lr, hr, .. } = clip.frame(i)?;
-            let [_, _, h, w] = lr.size()[..] else { bail!("frame {i} of clip '{}' is {:?}", clip.name(), lr.size()) };
-            let out = lr.f_upsample_bicubic2d([config.scale * h, config.scale * w], false, None, None)?.f_clamp(0.0, 1.0)?;
+            let [_, _, h, w] = lr.size()[..] else {
+                bail!("frame {i} of clip '{}' is {:?}", clip.name(), lr.size())
+            };
+            let out = lr
+                .f_upsample_bicubic2d([config.scale * h, config.scale * w], false, None, None)?
+                .f_clamp(0.0, 1.0)?;
             columns[0].add(&measure(&out, &hr)?, 1);
             inputs.push(lr);
             progress.inc(1);
@@ -131,11 +175,17 @@ pub fn score(options: &ScoreOptions, progress: &ProgressBar) -> Result<String> {
         }
         for (name, wide, tele) in streams {
             let mut column = Column::new(name);
-            stream(&mut session, clip, n, References { wide, tele }, |i, out| {
-                column.add(&measure(out, &clip.frame(i)?.hr)?, 1);
-                progress.inc(1);
-                Ok(())
-            })?;
+            stream(
+                &mut session,
+                clip,
+                n,
+                References { wide, tele },
+                |i, out| {
+                    column.add(&measure(out, &clip.frame(i)?.hr)?, 1);
+                    progress.inc(1);
+                    Ok(())
+                },
+            )?;
             columns.push(column);
         }
         table(&mut text, clip.name(), &columns)?;
@@ -161,16 +211,29 @@ fn measure(out: &Tensor, hr: &Tensor) -> Result<Measured> {
         *to = (field.inside.psnr, field.inside.ssim);
     }
     measured[6] = (fields[4].outside.psnr, fields[4].outside.ssim);
-    let [_, _, h, w] = hr.size()[..] else { bail!("a truth of {:?}", hr.size()) };
-    let tele = |x: &Tensor| x.f_narrow(2, h * 2 / 5, h / 5).and_then(|x| x.f_narrow(3, w * 2 / 5, w / 5));
-    measured[7] = (metrics::psnr(&tele(&out)?, &tele(hr)?)?, metrics::ssim(&tele(&out)?, &tele(hr)?)?);
+    let [_, _, h, w] = hr.size()[..] else {
+        bail!("a truth of {:?}", hr.size())
+    };
+    let tele = |x: &Tensor| {
+        x.f_narrow(2, h * 2 / 5, h / 5)
+            .and_then(|x| x.f_narrow(3, w * 2 / 5, w / 5))
+    };
+    measured[7] = (
+        metrics::psnr(&tele(&out)?, &tele(hr)?)?,
+        metrics::ssim(&tele(&out)?, &tele(hr)?)?,
+    );
     Ok(measured)
 }
 
 fn table(text: &mut String, title: &str, columns: &[Column]) -> Result<()> {
     let names: Vec<&str> = columns.iter().map(|c| c.name).collect();
     let frames = columns.first().map_or(0, |c| c.count);
-    writeln!(text, "\n| {title}, {frames} frames | {} |\n|---{}|", names.join(" | "), "|---".repeat(names.len()))?;
+    writeln!(
+        text,
+        "\n| {title}, {frames} frames | {} |\n|---{}|",
+        names.join(" | "),
+        "|---".repeat(names.len())
+    )?;
     for (row, region) in REGIONS.iter().enumerate() {
         let figures: Vec<String> = columns
             .iter()

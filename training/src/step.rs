@@ -77,7 +77,11 @@ pub struct NotFinite {
 
 impl std::fmt::Display for NotFinite {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "loss or gradients were not finite {MAX_SKIPPED} steps in a row, up to step {}", self.step)
+        write!(
+            f,
+            "loss or gradients were not finite {MAX_SKIPPED} steps in a row, up to step {}",
+            self.step
+        )
     }
 }
 
@@ -104,7 +108,11 @@ impl Trainer {
     /// # Errors
     /// Where the losses need VGG19 and there is none, or nothing is left to train.
     pub fn new(mut network: Network, recipe: Recipe, vgg: Option<Vgg>) -> Result<Self> {
-        ensure!(vgg.is_some() || !recipe.losses.needs_vgg(), "the losses {} need VGG19 weights", recipe.losses);
+        ensure!(
+            vgg.is_some() || !recipe.losses.needs_vgg(),
+            "the losses {} need VGG19 weights",
+            recipe.losses
+        );
         let weights: BTreeMap<String, Tensor> = network.weights().variables().into_iter().collect();
         let frozen = |name: &str| recipe.frozen.iter().any(|prefix| name.starts_with(prefix));
         let mut trained = vec![];
@@ -116,10 +124,27 @@ impl Trainer {
             }
         }
         network.skip_idle()?;
-        ensure!(!trained.is_empty(), "all weights are frozen; nothing is left to train");
-        let ema = recipe.ema.map(|_| Ema::new(trained.iter().map(|(n, w)| (n.clone(), w.shallow_clone())))).transpose()?;
+        ensure!(
+            !trained.is_empty(),
+            "all weights are frozen; nothing is left to train"
+        );
+        let ema = recipe
+            .ema
+            .map(|_| Ema::new(trained.iter().map(|(n, w)| (n.clone(), w.shallow_clone()))))
+            .transpose()?;
         let scale = (recipe.precision == Precision::Fp16).then(LossScale::default);
-        Ok(Self { adam: Adam::new(trained)?, network, recipe, vgg, ema, scale, weights, steps: 0, skipped_in_a_row: 0, last_output: None })
+        Ok(Self {
+            adam: Adam::new(trained)?,
+            network,
+            recipe,
+            vgg,
+            ema,
+            scale,
+            weights,
+            steps: 0,
+            skipped_in_a_row: 0,
+            last_output: None,
+        })
     }
 
     /// The network.
@@ -149,9 +174,17 @@ impl Trainer {
 
     /// The weights to validate and to ship: the running averages where they are kept, else the weights themselves.
     pub fn best_weights(&self) -> BTreeMap<String, Tensor> {
-        let mut all: BTreeMap<String, Tensor> = self.weights.iter().map(|(n, w)| (n.clone(), w.detach())).collect();
+        let mut all: BTreeMap<String, Tensor> = self
+            .weights
+            .iter()
+            .map(|(n, w)| (n.clone(), w.detach()))
+            .collect();
         if let Some(ema) = &self.ema {
-            all.extend(ema.averages().iter().map(|(n, w)| (n.clone(), w.shallow_clone())));
+            all.extend(
+                ema.averages()
+                    .iter()
+                    .map(|(n, w)| (n.clone(), w.shallow_clone())),
+            );
         }
         all
     }
@@ -162,12 +195,26 @@ impl Trainer {
     ///
     /// # Errors
     /// Where patches do not fit the network, and [`NotFinite`].
-    pub fn train_on(&mut self, batch: &[ClipPatch], processes: &Processes, mut report: impl FnMut(&StepReport)) -> Result<()> {
+    pub fn train_on(
+        &mut self,
+        batch: &[ClipPatch],
+        processes: &Processes,
+        mut report: impl FnMut(&StepReport),
+    ) -> Result<()> {
         let t = self.network.config().frame_num;
-        let clips = batch.iter().map(|patch| self.prepare(patch)).collect::<Result<Vec<_>>>()?;
+        let clips = batch
+            .iter()
+            .map(|patch| self.prepare(patch))
+            .collect::<Result<Vec<_>>>()?;
         let n = clips.first().map_or(0, |c| c.lr.len());
-        ensure!(clips.iter().all(|c| c.lr.len() == n), "the clip patches of a batch have different numbers of frames");
-        ensure!(n >= t, "a clip patch of {n} frames is shorter than the window of {t}");
+        ensure!(
+            clips.iter().all(|c| c.lr.len() == n),
+            "the clip patches of a batch have different numbers of frames"
+        );
+        ensure!(
+            n >= t,
+            "a clip patch of {n} frames is shorter than the window of {t}"
+        );
         let mut kept: Vec<Option<Kept>> = clips.iter().map(|_| None).collect();
         for k in 0..=n - t {
             if self.steps >= self.recipe.steps {
@@ -184,17 +231,30 @@ impl Trainer {
 
     /// The optimiser step of window `k`, frames k..k+t. With several clips gradients are gathered one clip after the other, so that memory does
     /// not grow with the batch. Then the processes' gradients are added up, so that all make the same step.
-    fn step(&mut self, clips: &[Clip], k: usize, kept: &mut [Option<Kept>], processes: &Processes) -> Result<StepReport> {
+    fn step(
+        &mut self,
+        clips: &[Clip],
+        k: usize,
+        kept: &mut [Option<Kept>],
+        processes: &Processes,
+    ) -> Result<StepReport> {
         let share = 1.0 / (clips.len() as u64 * processes.count()) as f64;
         let scale = self.scale.map(|scale| scale.factor());
         self.adam.zero_grad();
         let mut sums: Vec<(String, Tensor)> = vec![];
         for (clip, kept) in clips.iter().zip(kept.iter_mut()) {
             let (losses, next) = self.losses(clip, k, kept.as_ref())?;
-            losses.total.times(share * scale.unwrap_or(1.0))?.graph.f_backward()?;
+            losses
+                .total
+                .times(share * scale.unwrap_or(1.0))?
+                .graph
+                .f_backward()?;
             *kept = Some(next.detach());
             let psnr = [("psnr".to_owned(), losses.psnr)];
-            let all = [("total".to_owned(), losses.total.value)].into_iter().chain(psnr).chain(losses.parts);
+            let all = [("total".to_owned(), losses.total.value)]
+                .into_iter()
+                .chain(psnr)
+                .chain(losses.parts);
             for (i, (name, value)) in all.enumerate() {
                 let value = value.f_mul_scalar(share)?;
                 match sums.get_mut(i) {
@@ -209,17 +269,28 @@ impl Trainer {
         let mut figures = Tensor::f_stack(&sums.iter().map(|(_, v)| v).collect::<Vec<_>>(), 0)?;
         if processes.count() > 1 {
             let n = figures.numel() as i64;
-            let all = processes.sum(&Tensor::f_cat(&[&figures, &self.adam.flat_gradients()?], 0)?)?;
+            let all = processes.sum(&Tensor::f_cat(
+                &[&figures, &self.adam.flat_gradients()?],
+                0,
+            )?)?;
             figures = all.f_narrow(0, 0, n)?;
-            self.adam.set_gradients(&all.f_narrow(0, n, all.numel() as i64 - n)?)?;
+            self.adam
+                .set_gradients(&all.f_narrow(0, n, all.numel() as i64 - n)?)?;
         }
         // The only wait for the device (besides that for other processes): all figures of the step in one transfer.
         let norm = self.adam.gradient_norm()?.f_view([1])?;
-        let figures: Vec<f64> = Vec::try_from(&Tensor::f_cat(&[figures, norm], 0)?.f_to_kind(Kind::Double)?)?;
-        let [total, psnr, parts @ .., gradient_norm] = &figures[..] else { bail!("a step without figures") };
+        let figures: Vec<f64> =
+            Vec::try_from(&Tensor::f_cat(&[figures, norm], 0)?.f_to_kind(Kind::Double)?)?;
+        let [total, psnr, parts @ .., gradient_norm] = &figures[..] else {
+            bail!("a step without figures")
+        };
 
-        let rate =
-            cosine(self.steps, self.recipe.steps, self.recipe.rate, self.recipe.final_rate) * warming(self.steps, self.recipe.warmup);
+        let rate = cosine(
+            self.steps,
+            self.recipe.steps,
+            self.recipe.rate,
+            self.recipe.final_rate,
+        ) * warming(self.steps, self.recipe.warmup);
         let skipped = !total.is_finite() || !gradient_norm.is_finite();
         if skipped {
             // Too large a scale makes finite gradients infinite: that is no fault of theirs.
@@ -257,22 +328,46 @@ impl Trainer {
     }
 
     /// Window `k` of a clip through the network.
-    fn losses(&mut self, clip: &Clip, k: usize, kept: Option<&Kept>) -> Result<(WindowLosses, Kept)> {
+    fn losses(
+        &mut self,
+        clip: &Clip,
+        k: usize,
+        kept: Option<&Kept>,
+    ) -> Result<(WindowLosses, Kept)> {
         let config = self.network.config();
         let (t, centre) = (config.frame_num, k + config.look_ahead());
         let references: Vec<[&Tensor; 1]> = clip.wide[k..k + t].iter().map(|w| [w]).collect();
-        let window: Vec<Frame<'_>> = clip.lr[k..k + t].iter().zip(&references).map(|(lr, references)| Frame { lr, references }).collect();
+        let window: Vec<Frame<'_>> = clip.lr[k..k + t]
+            .iter()
+            .zip(&references)
+            .map(|(lr, references)| Frame { lr, references })
+            .collect();
         // Where the two compute the same, one forward step a window is enough.
-        let run = if config.recurrence == Recurrence::Clean { Run::Streaming } else { Run::Training };
+        let run = if config.recurrence == Recurrence::Clean {
+            Run::Streaming
+        } else {
+            Run::Training
+        };
         let precision = self.recipe.precision;
         let out = precision.compute(|| self.network.forward(&window, kept, run));
         let (sr, next) = out.with_context(|| format!("clip {}", clip.name))?;
         let seen = (k + t) as i64;
-        let features = clip.reference_features.as_ref().map(|f| f.f_narrow(0, 0, seen)).transpose()?;
+        let features = clip
+            .reference_features
+            .as_ref()
+            .map(|f| f.f_narrow(0, 0, seen))
+            .transpose()?;
         let reduce = config.hd.then_some(config.scale);
         let hr = clip.hr.get(centre).context("a clip without truth")?;
-        let target = Target { hr, reference_features: features.as_ref(), reduce };
-        let Report { parts, total } = self.recipe.losses.of(&sr, target, self.vgg.as_ref(), precision)?;
+        let target = Target {
+            hr,
+            reference_features: features.as_ref(),
+            reduce,
+        };
+        let Report { parts, total } =
+            self.recipe
+                .losses
+                .of(&sr, target, self.vgg.as_ref(), precision)?;
         let psnr = tch::no_grad(|| psnr(&sr, hr, reduce))?;
         self.last_output = Some(sr.detach());
         Ok((WindowLosses { parts, total, psnr }, next))
@@ -283,15 +378,30 @@ impl Trainer {
         let device = self.network.device();
         let frames = |what: &str, x: &Tensor| -> Result<Vec<Tensor>> {
             let size = x.size();
-            ensure!(size.len() == 4 && size[1] == 3, "clip patch {}: {what} is {size:?}, [n, 3, H, W] expected", patch.name);
-            ensure!(size[0] == patch.lr.size()[0], "clip patch {}: {} frames of {what}", patch.name, size[0]);
+            ensure!(
+                size.len() == 4 && size[1] == 3,
+                "clip patch {}: {what} is {size:?}, [n, 3, H, W] expected",
+                patch.name
+            );
+            ensure!(
+                size[0] == patch.lr.size()[0],
+                "clip patch {}: {} frames of {what}",
+                patch.name,
+                size[0]
+            );
             let x = x.f_to_device(device)?;
-            (0..size[0]).map(|i| Ok(x.f_narrow(0, i, 1)?.f_contiguous()?)).collect()
+            (0..size[0])
+                .map(|i| Ok(x.f_narrow(0, i, 1)?.f_contiguous()?))
+                .collect()
         };
         let reference_features = match &self.vgg {
             Some(vgg) if self.recipe.losses.needs_references() => {
                 let references = patch.loss_references.f_to_device(device)?;
-                Some(self.recipe.precision.compute(|| vgg.features_of_all(&references))?)
+                Some(
+                    self.recipe
+                        .precision
+                        .compute(|| vgg.features_of_all(&references))?,
+                )
             }
             _ => None,
         };
@@ -306,8 +416,14 @@ impl Trainer {
 
     /// Everything that further steps depend on, besides the data: weights as `weight.NAME`, moments, averages.
     pub fn state(&self) -> Tensors {
-        let weights = self.weights.iter().map(|(name, w)| (format!("weight.{name}"), w.detach()));
-        weights.chain(self.adam.state()).chain(self.ema.iter().flat_map(Ema::state)).collect()
+        let weights = self
+            .weights
+            .iter()
+            .map(|(name, w)| (format!("weight.{name}"), w.detach()));
+        weights
+            .chain(self.adam.state())
+            .chain(self.ema.iter().flat_map(Ema::state))
+            .collect()
     }
 
     /// Updates the optimiser has made: the steps that were not skipped.
@@ -324,7 +440,13 @@ impl Trainer {
     ///
     /// # Errors
     /// Where something is missing or of another shape.
-    pub fn restore(&mut self, state: &Tensors, steps: u64, updates: u64, scale: Option<LossScale>) -> Result<()> {
+    pub fn restore(
+        &mut self,
+        state: &Tensors,
+        steps: u64,
+        updates: u64,
+        scale: Option<LossScale>,
+    ) -> Result<()> {
         for (name, weight) in &mut self.weights {
             let saved = fitting(state, &format!("weight.{name}"), weight)?;
             tch::no_grad(|| weight.f_copy_(saved))?;
@@ -361,6 +483,9 @@ struct WindowLosses {
 /// # Errors
 /// Where shapes differ.
 pub fn psnr(sr: &Tensor, hr: &Tensor, reduce: Option<i64>) -> Result<Tensor> {
-    let error = seen_by_pixel_losses(sr, reduce)?.f_sub(hr)?.f_square()?.f_mean(Kind::Float)?;
+    let error = seen_by_pixel_losses(sr, reduce)?
+        .f_sub(hr)?
+        .f_square()?
+        .f_mean(Kind::Float)?;
     Ok(error.f_log10()?.f_mul_scalar(-10.0)?)
 }

@@ -23,7 +23,11 @@ impl EventFile {
     pub fn create(folder: &Path) -> Result<Self> {
         let now = now();
         // Two runs may start within the same second: number on until a name is free.
-        let create = |n: u32| File::create_new(folder.join(format!("events.out.tfevents.{:010}.refvsr.{n}", now as u64)));
+        let create = |n: u32| {
+            File::create_new(
+                folder.join(format!("events.out.tfevents.{:010}.refvsr.{n}", now as u64)),
+            )
+        };
         let file = (0..100)
             .find_map(|n| match create(n) {
                 Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => None,
@@ -43,7 +47,11 @@ impl EventFile {
     ///
     /// # Errors
     /// Where writing fails.
-    pub fn scalars<'a>(&mut self, step: u64, values: impl IntoIterator<Item = (&'a str, f64)>) -> Result<()> {
+    pub fn scalars<'a>(
+        &mut self,
+        step: u64,
+        values: impl IntoIterator<Item = (&'a str, f64)>,
+    ) -> Result<()> {
         let mut summary = Message::default();
         for (tag, value) in values {
             let mut entry = Message::default();
@@ -58,7 +66,13 @@ impl EventFile {
     ///
     /// # Errors
     /// Where writing fails.
-    pub fn picture(&mut self, step: u64, tag: &str, (width, height): (u32, u32), png: &[u8]) -> Result<()> {
+    pub fn picture(
+        &mut self,
+        step: u64,
+        tag: &str,
+        (width, height): (u32, u32),
+        png: &[u8],
+    ) -> Result<()> {
         let mut picture = Message::default();
         picture.number(1, height.into());
         picture.number(2, width.into());
@@ -82,7 +96,12 @@ impl EventFile {
 
     fn record(&mut self, data: &[u8]) -> Result<()> {
         let length = (data.len() as u64).to_le_bytes();
-        for part in [&length[..], &masked_crc(&length).to_le_bytes(), data, &masked_crc(data).to_le_bytes()] {
+        for part in [
+            &length[..],
+            &masked_crc(&length).to_le_bytes(),
+            data,
+            &masked_crc(data).to_le_bytes(),
+        ] {
             self.0.write_all(part)?;
         }
         Ok(self.0.flush()?)
@@ -90,7 +109,9 @@ impl EventFile {
 }
 
 fn now() -> f64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |d| d.as_secs_f64())
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0.0, |d| d.as_secs_f64())
 }
 
 /// A protocol-buffer message under construction.
@@ -140,7 +161,11 @@ fn crc(data: &[u8]) -> u32 {
         while i < 256 {
             let (mut c, mut bit) = (i as u32, 0);
             while bit < 8 {
-                c = if c & 1 == 1 { c >> 1 ^ 0x82f6_3b78 } else { c >> 1 };
+                c = if c & 1 == 1 {
+                    c >> 1 ^ 0x82f6_3b78
+                } else {
+                    c >> 1
+                };
                 bit += 1;
             }
             table[i] = c;
@@ -148,7 +173,9 @@ fn crc(data: &[u8]) -> u32 {
         }
         table
     };
-    !data.iter().fold(!0, |c, &byte| TABLE[(c as u8 ^ byte) as usize] ^ c >> 8)
+    !data
+        .iter()
+        .fold(!0, |c, &byte| TABLE[(c as u8 ^ byte) as usize] ^ c >> 8)
 }
 
 fn masked_crc(data: &[u8]) -> u32 {
@@ -171,10 +198,16 @@ mod tests {
     fn records_can_be_read_back() {
         let folder = tempfile::tempdir().unwrap();
         let mut events = EventFile::create(folder.path()).unwrap();
-        events.scalars(300, [("loss/total", 0.5), ("rate", 2e-4)]).unwrap();
+        events
+            .scalars(300, [("loss/total", 0.5), ("rate", 2e-4)])
+            .unwrap();
         events.picture(300, "strip", (2, 1), b"png").unwrap();
         EventFile::create(folder.path()).unwrap(); // in the same second
-        let path = std::fs::read_dir(folder.path()).unwrap().map(|e| e.unwrap().path()).min().unwrap();
+        let path = std::fs::read_dir(folder.path())
+            .unwrap()
+            .map(|e| e.unwrap().path())
+            .min()
+            .unwrap();
         let bytes = std::fs::read(path).unwrap();
         let (mut rest, mut records) = (&bytes[..], vec![]);
         while !rest.is_empty() {

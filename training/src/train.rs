@@ -91,8 +91,14 @@ impl Run<'_> {
     /// Where files cannot be read or written, do not fit, or losses stop being finite. The state saved last is untouched by that. With several processes the
     /// others must be ended then ([`Processes::give_up`]).
     pub fn run(&self) -> Result<Outcome> {
-        let Self { config, folder, processes, .. } = *self;
-        fs::create_dir_all(folder).with_context(|| format!("folder of the run {}", folder.display()))?;
+        let Self {
+            config,
+            folder,
+            processes,
+            ..
+        } = *self;
+        fs::create_dir_all(folder)
+            .with_context(|| format!("folder of the run {}", folder.display()))?;
         let last = folder.join(LAST);
 
         // Weights and the optimiser: saved ones, or fresh ones.
@@ -101,10 +107,17 @@ impl Run<'_> {
         if recipe.precision == Precision::Fp16 && !device.is_cuda() {
             recipe.precision = Precision::Fp32;
             if processes.is_first() {
-                let _ = writeln!(stderr(), "no CUDA device: training in fp32, not in the fp16 of optimiser.precision");
+                let _ = writeln!(
+                    stderr(),
+                    "no CUDA device: training in fp32, not in the fp16 of optimiser.precision"
+                );
             }
         }
-        let vgg = if recipe.losses.needs_vgg() { Some(Vgg::load(&vgg_file(config)?, config.loss.layer, device)?) } else { None };
+        let vgg = if recipe.losses.needs_vgg() {
+            Some(Vgg::load(&vgg_file(config)?, config.loss.layer, device)?)
+        } else {
+            None
+        };
         let mut trainer = Trainer::new(initial_network(config, device)?, recipe, vgg)?;
         let mut progress = Progress::new(config, self.data, processes.count());
         let resumed = last.exists();
@@ -134,9 +147,15 @@ impl Run<'_> {
         let (mut saved_at, mut latest) = (trainer.steps(), None);
         while trainer.steps() < config.optimiser.steps {
             let started = Instant::now();
-            let batch: Vec<ClipPatch> =
-                patches.by_ref().take(config.optimiser.batch).collect::<Result<_>>().context("reading training data")?;
-            ensure!(batch.len() == config.optimiser.batch, "the training data have come to an end");
+            let batch: Vec<ClipPatch> = patches
+                .by_ref()
+                .take(config.optimiser.batch)
+                .collect::<Result<_>>()
+                .context("reading training data")?;
+            ensure!(
+                batch.len() == config.optimiser.batch,
+                "the training data have come to an end"
+            );
             let waited = started.elapsed();
 
             // All windows of the patches, one optimiser step each.
@@ -148,16 +167,25 @@ impl Run<'_> {
             out.check()?;
             match trained {
                 Err(e) if e.is::<NotFinite>() => {
-                    let good =
-                        if last.exists() { format!("the last good state is {}", last.display()) } else { "no state was saved yet".into() };
-                    return Err(e.context(format!("training stopped; {good}, and a lower optimiser.rate may help")));
+                    let good = if last.exists() {
+                        format!("the last good state is {}", last.display())
+                    } else {
+                        "no state was saved yet".into()
+                    };
+                    return Err(e.context(format!(
+                        "training stopped; {good}, and a lower optimiser.rate may help"
+                    )));
                 }
                 other => other?,
             }
             progress.patches += at_once;
             out.pace(waited);
             let due = |last: u64, every: u64| every > 0 && trainer.steps() / every > last / every;
-            if let (true, Some(sr), Some(patch)) = (out.picture_due(trainer.steps()), trainer.last_output(), batch.last()) {
+            if let (true, Some(sr), Some(patch)) = (
+                out.picture_due(trainer.steps()),
+                trainer.last_output(),
+                batch.last(),
+            ) {
                 out.picture(trainer.steps(), sr, patch, trainer.network())?;
             }
 
@@ -173,33 +201,72 @@ impl Run<'_> {
             }
             let stop = processes.any(self.stop.load(Ordering::Relaxed));
             if finished || stop || due(saved_at, config.output.save_every) {
-                (progress.steps, progress.updates, progress.loss_scale) = (trainer.steps(), trainer.updates(), trainer.loss_scale());
+                (progress.steps, progress.updates, progress.loss_scale) =
+                    (trainer.steps(), trainer.updates(), trainer.loss_scale());
                 if processes.is_first() {
                     saved::save(&last, &trainer.state(), &progress)?;
                 }
                 saved_at = trainer.steps();
             }
             if stop && !finished {
-                out.say(&format!("stopped after step {}; --resume auto goes on from {}", trainer.steps(), last.display()));
+                out.say(&format!(
+                    "stopped after step {}; --resume auto goes on from {}",
+                    trainer.steps(),
+                    last.display()
+                ));
                 break;
             }
         }
         out.finish();
         let finished = trainer.steps() >= config.optimiser.steps;
-        Ok(Outcome { steps: trainer.steps(), best_psnr: progress.best_psnr, finished, last: latest })
+        Ok(Outcome {
+            steps: trainer.steps(),
+            best_psnr: progress.best_psnr,
+            finished,
+            last: latest,
+        })
     }
 
     fn restore(&self, trainer: &mut Trainer, path: &Path) -> Result<Progress> {
         let (tensors, mut progress) = saved::load::<Progress>(path)?;
         // What may change from session to session without making it another run.
         let free = |name: &String| {
-            ["device", "data.root", "data.workers", "data.ahead", "loss.vgg", "optimiser.batch"].contains(&name.as_str())
-                || ["output.", "validation.", "start."].iter().any(|section| name.starts_with(section))
+            [
+                "device",
+                "data.root",
+                "data.workers",
+                "data.ahead",
+                "loss.vgg",
+                "optimiser.batch",
+            ]
+            .contains(&name.as_str())
+                || ["output.", "validation.", "start."]
+                    .iter()
+                    .any(|section| name.starts_with(section))
         };
-        let changed: Vec<String> = self.config.difference(&progress.config)?.into_iter().filter(|name| !free(name)).collect();
-        ensure!(changed.is_empty(), "{} is of a run with other values of {}", path.display(), changed.join(", "));
-        let at_once = |config: &Config, processes: u64| (config.optimiser.batch as u64 * processes, config.optimiser.batch, processes);
-        let (theirs, ours) = (at_once(&progress.config, progress.processes), at_once(self.config, self.processes.count()));
+        let changed: Vec<String> = self
+            .config
+            .difference(&progress.config)?
+            .into_iter()
+            .filter(|name| !free(name))
+            .collect();
+        ensure!(
+            changed.is_empty(),
+            "{} is of a run with other values of {}",
+            path.display(),
+            changed.join(", ")
+        );
+        let at_once = |config: &Config, processes: u64| {
+            (
+                config.optimiser.batch as u64 * processes,
+                config.optimiser.batch,
+                processes,
+            )
+        };
+        let (theirs, ours) = (
+            at_once(&progress.config, progress.processes),
+            at_once(self.config, self.processes.count()),
+        );
         ensure!(
             theirs.0 == ours.0,
             "{} is of a run with another number of patches a step: {} (optimiser.batch = {}, processes {}); here {} (optimiser.batch = {}, processes {}), and \
@@ -217,23 +284,46 @@ impl Run<'_> {
             "{} is of a run on other data (the clips, their lengths or sizes have changed); give another folder with --run",
             path.display()
         );
-        trainer.restore(&tensors, progress.steps, progress.updates, progress.loss_scale).with_context(|| path.display().to_string())?;
+        trainer
+            .restore(
+                &tensors,
+                progress.steps,
+                progress.updates,
+                progress.loss_scale,
+            )
+            .with_context(|| path.display().to_string())?;
         (progress.config, progress.processes) = (self.config.clone(), self.processes.count());
         Ok(progress)
     }
 
-    fn validate(&self, trainer: &Trainer, progress: &mut Progress, out: &mut Journal) -> Result<()> {
-        let network = || network_of(trainer.network().config(), &trainer.best_weights(), trainer.network().device());
-        let scores = validate(network()?, self.validation, &self.config.validation).context("validation")?;
+    fn validate(
+        &self,
+        trainer: &Trainer,
+        progress: &mut Progress,
+        out: &mut Journal,
+    ) -> Result<()> {
+        let network = || {
+            network_of(
+                trainer.network().config(),
+                &trainer.best_weights(),
+                trainer.network().device(),
+            )
+        };
+        let scores =
+            validate(network()?, self.validation, &self.config.validation).context("validation")?;
         out.scores(trainer.steps(), &scores)?;
         if progress.best_psnr.is_none_or(|best| scores.psnr > best) {
             progress.best_psnr = Some(scores.psnr);
             let best = self.folder.join(BEST);
             let fresh = self.folder.join("best.new.safetensors");
             refvsr::checkpoint::save(&network()?, &fresh, Kind::Float)?;
-            File::open(&fresh).and_then(|file| file.sync_all()).with_context(|| fresh.display().to_string())?;
+            File::open(&fresh)
+                .and_then(|file| file.sync_all())
+                .with_context(|| fresh.display().to_string())?;
             fs::rename(&fresh, &best).with_context(|| best.display().to_string())?;
-            let text = serde_json::to_string_pretty(&json!({ "step": trainer.steps(), "scores": scores }))?;
+            let text = serde_json::to_string_pretty(
+                &json!({ "step": trainer.steps(), "scores": scores }),
+            )?;
             saved::write_whole(&self.folder.join("best.json"), text.as_bytes())?;
         }
         Ok(())
@@ -257,14 +347,18 @@ fn vgg_file(config: &Config) -> Result<PathBuf> {
 /// Where a file cannot be read or nothing in it fits; for an adaptation without a checkpoint.
 pub fn initial_network(config: &Config, device: Device) -> Result<Network> {
     let network = Network::new(config.model.clone(), device)?;
-    let mut variables: BTreeMap<String, Tensor> = network.weights().variables().into_iter().collect();
+    let mut variables: BTreeMap<String, Tensor> =
+        network.weights().variables().into_iter().collect();
     draw(&mut variables, config.seed)?;
     if config.start.detail {
         detail::start(&mut variables).context("start.detail")?;
     }
     for prefix in &config.start.zero {
         let mut found = false;
-        for (_, variable) in variables.iter_mut().filter(|(name, _)| name.starts_with(prefix.as_str())) {
+        for (_, variable) in variables
+            .iter_mut()
+            .filter(|(name, _)| name.starts_with(prefix.as_str()))
+        {
             let _ = tch::no_grad(|| variable.f_zero_())?;
             found = true;
         }
@@ -279,11 +373,18 @@ pub fn initial_network(config: &Config, device: Device) -> Result<Network> {
                 found = true;
             }
         }
-        ensure!(found, "start.weights: nothing in {} fits the config's model", path.display());
+        ensure!(
+            found,
+            "start.weights: nothing in {} fits the config's model",
+            path.display()
+        );
     }
     let from = &config.start.checkpoint;
     if from.as_os_str().is_empty() {
-        ensure!(config.stage == Stage::Pretrain, "adaptation starts from a pre-trained model: --set start.checkpoint=FILE, or --from FILE");
+        ensure!(
+            config.stage == Stage::Pretrain,
+            "adaptation starts from a pre-trained model: --set start.checkpoint=FILE, or --from FILE"
+        );
     } else {
         let checkpoint = Checkpoint::read(from)?;
         let tensors = checkpoint.tensors();
@@ -298,7 +399,11 @@ pub fn initial_network(config: &Config, device: Device) -> Result<Network> {
         }
         unfit.sort();
         if let Some(first) = unfit.first() {
-            bail!("start.checkpoint {}: {} weights do not fit the config's model, '{first}' for one", from.display(), unfit.len());
+            bail!(
+                "start.checkpoint {}: {} weights do not fit the config's model, '{first}' for one",
+                from.display(),
+                unfit.len()
+            );
         }
     }
     Ok(network)
@@ -306,7 +411,13 @@ pub fn initial_network(config: &Config, device: Device) -> Result<Network> {
 
 /// A weight in a file: by its name, or, of the feature extractor, by its name in EDVR's own files.
 fn named<'a>(tensors: &'a BTreeMap<String, Tensor>, name: &str) -> Option<&'a Tensor> {
-    let own = || name.strip_prefix("edvr.").and_then(|bare| tensors.get(&format!("generator.{bare}")).or_else(|| tensors.get(bare)));
+    let own = || {
+        name.strip_prefix("edvr.").and_then(|bare| {
+            tensors
+                .get(&format!("generator.{bare}"))
+                .or_else(|| tensors.get(bare))
+        })
+    };
     tensors.get(name).or_else(own)
 }
 
@@ -314,13 +425,22 @@ fn named<'a>(tensors: &'a BTreeMap<String, Tensor>, name: &str) -> Option<&'a Te
 /// random numbers in this process, and on every device.
 fn draw(variables: &mut BTreeMap<String, Tensor>, seed: u64) -> Result<()> {
     let fan_in = |shape: &[i64]| shape.iter().skip(1).product::<i64>() as f64;
-    let fans: BTreeMap<String, f64> = variables.iter().map(|(name, v)| (name.clone(), fan_in(&v.size()))).collect();
+    let fans: BTreeMap<String, f64> = variables
+        .iter()
+        .map(|(name, v)| (name.clone(), fan_in(&v.size())))
+        .collect();
     for (name, variable) in variables {
-        let weight = name.strip_suffix(".bias").map_or(name.clone(), |stem| format!("{stem}.weight"));
-        let fan = fans.get(&weight).with_context(|| format!("'{name}' has no weight beside it"))?;
+        let weight = name
+            .strip_suffix(".bias")
+            .map_or(name.clone(), |stem| format!("{stem}.weight"));
+        let fan = fans
+            .get(&weight)
+            .with_context(|| format!("'{name}' has no weight beside it"))?;
         let mut random = Random::new(seed, hash(name), 0);
         let bound = 1.0 / fan.sqrt();
-        let values: Vec<f32> = (0..variable.numel()).map(|_| (random.between(-1.0, 1.0) * bound) as f32).collect();
+        let values: Vec<f32> = (0..variable.numel())
+            .map(|_| (random.between(-1.0, 1.0) * bound) as f32)
+            .collect();
         let values = Tensor::f_from_slice(&values)?.f_view(variable.size().as_slice())?;
         tch::no_grad(|| variable.f_copy_(&values))?;
     }
@@ -329,7 +449,13 @@ fn draw(variables: &mut BTreeMap<String, Tensor>, seed: u64) -> Result<()> {
 
 /// Weights an hd network has and another has not.
 fn grown(name: &str) -> bool {
-    ["feature_match.feature_extract.5.", "feature_match.feature_extract.map128.", "aa1.align."].iter().any(|p| name.starts_with(p))
+    [
+        "feature_match.feature_extract.5.",
+        "feature_match.feature_extract.map128.",
+        "aa1.align.",
+    ]
+    .iter()
+    .any(|p| name.starts_with(p))
 }
 
 /// All that a run tells: bar, log, TensorBoard.
@@ -344,14 +470,30 @@ struct Journal {
 }
 
 impl Journal {
-    fn open(folder: &Path, config: &Config, trainer: &Trainer, show: bool, first: bool) -> Result<Self> {
+    fn open(
+        folder: &Path,
+        config: &Config,
+        trainer: &Trainer,
+        show: bool,
+        first: bool,
+    ) -> Result<Self> {
         let path = folder.join(LOG);
         let open = || -> Result<_> {
-            let log = OpenOptions::new().create(true).append(true).open(&path).with_context(|| path.display().to_string())?;
+            let log = OpenOptions::new()
+                .create(true)
+                .append(true)
+                .open(&path)
+                .with_context(|| path.display().to_string())?;
             Ok((log, EventFile::create(folder)?))
         };
-        let bar = if show && first { ProgressBar::new(config.optimiser.steps) } else { ProgressBar::hidden() };
-        bar.set_style(ProgressStyle::with_template("{wide_bar} {pos}/{len} steps, {eta} left  {msg}")?);
+        let bar = if show && first {
+            ProgressBar::new(config.optimiser.steps)
+        } else {
+            ProgressBar::hidden()
+        };
+        bar.set_style(ProgressStyle::with_template(
+            "{wide_bar} {pos}/{len} steps, {eta} left  {msg}",
+        )?);
         bar.set_position(trainer.steps());
         bar.reset_eta();
         Ok(Self {
@@ -371,7 +513,11 @@ impl Journal {
         }
     }
 
-    fn scalars<'a>(&mut self, step: u64, values: impl IntoIterator<Item = (&'a str, f64)>) -> Result<()> {
+    fn scalars<'a>(
+        &mut self,
+        step: u64,
+        values: impl IntoIterator<Item = (&'a str, f64)>,
+    ) -> Result<()> {
         match &mut self.files {
             Some((_, events)) => events.scalars(step, values),
             None => Ok(()),
@@ -390,18 +536,35 @@ impl Journal {
         let seconds = self.step_started.elapsed().as_secs_f64();
         self.step_started = Instant::now();
         let pace = frames as f64 / seconds.max(1e-9);
-        let StepReport { step: number, total, psnr, gradient_norm, rate, loss_scale, skipped, ref parts } = *step;
+        let StepReport {
+            step: number,
+            total,
+            psnr,
+            gradient_norm,
+            rate,
+            loss_scale,
+            skipped,
+            ref parts,
+        } = *step;
         if skipped {
-            self.say(&format!("step {number}: loss {total}, gradient {gradient_norm}: not finite, skipped"));
+            self.say(&format!(
+                "step {number}: loss {total}, gradient {gradient_norm}: not finite, skipped"
+            ));
         }
-        let losses: serde_json::Map<_, _> = parts.iter().map(|(name, value)| (name.clone(), json!(value))).collect();
+        let losses: serde_json::Map<_, _> = parts
+            .iter()
+            .map(|(name, value)| (name.clone(), json!(value)))
+            .collect();
         let entry = json!({
             "event": "step", "step": number, "loss": total, "losses": losses, "psnr": psnr, "gradient_norm": gradient_norm, "rate": rate,
             "loss_scale": loss_scale, "skipped": skipped, "frames_per_second": pace,
         });
         let mut write = || -> Result<()> {
             self.log(&entry)?;
-            let parts: Vec<(String, f64)> = parts.iter().map(|(name, value)| (format!("loss/{name}"), *value)).collect();
+            let parts: Vec<(String, f64)> = parts
+                .iter()
+                .map(|(name, value)| (format!("loss/{name}"), *value))
+                .collect();
             let figures = [
                 ("loss/total", total),
                 ("train/psnr", psnr),
@@ -410,13 +573,21 @@ impl Journal {
                 ("train/fps", pace),
             ];
             let scale = loss_scale.map(|scale| ("train/loss_scale", scale));
-            self.scalars(number, parts.iter().map(|(name, value)| (name.as_str(), *value)).chain(figures).chain(scale))
+            self.scalars(
+                number,
+                parts
+                    .iter()
+                    .map(|(name, value)| (name.as_str(), *value))
+                    .chain(figures)
+                    .chain(scale),
+            )
         };
         if let Err(e) = write() {
             self.failed.get_or_insert(e);
         }
         self.bar.set_position(number + 1);
-        self.bar.set_message(format!("loss {total:.4}, {psnr:.2} dB, {pace:.2} frames/s"));
+        self.bar
+            .set_message(format!("loss {total:.4}, {psnr:.2} dB, {pace:.2} frames/s"));
     }
 
     /// What went wrong in [`step`](Self::step).
@@ -427,13 +598,17 @@ impl Journal {
     /// The time until the next step counts from here; `waited` for data is said where it is long.
     fn pace(&mut self, waited: Duration) {
         if waited > Duration::from_secs(10) {
-            self.say(&format!("waited {:.0} s for training data; more data.workers may help", waited.as_secs_f64()));
+            self.say(&format!(
+                "waited {:.0} s for training data; more data.workers may help",
+                waited.as_secs_f64()
+            ));
         }
         self.step_started = Instant::now();
     }
 
     fn picture_due(&mut self, step: u64) -> bool {
-        let due = self.files.is_some() && step / self.picture_every > self.pictured_at / self.picture_every;
+        let due = self.files.is_some()
+            && step / self.picture_every > self.pictured_at / self.picture_every;
         if due {
             self.pictured_at = step;
         }
@@ -441,29 +616,72 @@ impl Journal {
     }
 
     /// Input, reference, output, truth, loss reference and the matching's confidence (black none, white full) side by side at the output's height.
-    fn picture(&mut self, step: u64, sr: &Tensor, patch: &ClipPatch, network: &Network) -> Result<()> {
-        let Some((_, events)) = &mut self.files else { return Ok(()) };
-        let &[_, _, height, width] = &sr.size()[..] else { bail!("an output of {:?}", sr.size()) };
+    fn picture(
+        &mut self,
+        step: u64,
+        sr: &Tensor,
+        patch: &ClipPatch,
+        network: &Network,
+    ) -> Result<()> {
+        let Some((_, events)) = &mut self.files else {
+            return Ok(());
+        };
+        let &[_, _, height, width] = &sr.size()[..] else {
+            bail!("an output of {:?}", sr.size())
+        };
         // The window of the last step may not be the patch's last, at the end of a run; the pictures are a help, not a measure.
         let frame_num = network.config().frame_num as i64;
         let centre = patch.lr.size()[0] - frame_num + frame_num / 2;
         let there = |x: &Tensor| x.f_narrow(0, centre, 1)?.f_to_device(network.device());
-        let confidence = tch::no_grad(|| network.confidence(Frame { lr: &there(&patch.lr)?, references: &[&there(&patch.wide)?] }))?;
+        let confidence = tch::no_grad(|| {
+            network.confidence(Frame {
+                lr: &there(&patch.lr)?,
+                references: &[&there(&patch.wide)?],
+            })
+        })?;
         let confidence = confidence.f_expand([1, 3, -1, -1], false)?;
-        let strip = [&patch.lr, &patch.wide, sr, &patch.hr, &patch.loss_references, &confidence];
+        let strip = [
+            &patch.lr,
+            &patch.wide,
+            sr,
+            &patch.hr,
+            &patch.loss_references,
+            &confidence,
+        ];
         let count = strip.len();
         let strip = strip.map(|x| -> Result<Tensor> {
-            let x = if x.size()[0] == 1 { x.shallow_clone() } else { x.f_narrow(0, centre, 1)? };
-            Ok(x.f_to_device(Device::Cpu)?.f_upsample_nearest2d([height, width], None, None)?)
+            let x = if x.size()[0] == 1 {
+                x.shallow_clone()
+            } else {
+                x.f_narrow(0, centre, 1)?
+            };
+            Ok(x.f_to_device(Device::Cpu)?
+                .f_upsample_nearest2d([height, width], None, None)?)
         });
         let strip = strip.into_iter().collect::<Result<Vec<_>>>()?;
-        let strip = Tensor::f_cat(&strip, 3)?.f_clamp(0.0, 1.0)?.f_mul_scalar(255.0)?.f_round()?.f_to_kind(Kind::Uint8)?;
-        let pixels: Vec<u8> = Vec::try_from(strip.f_squeeze_dim(0)?.f_permute([1, 2, 0])?.f_contiguous()?.f_view([-1])?)?;
+        let strip = Tensor::f_cat(&strip, 3)?
+            .f_clamp(0.0, 1.0)?
+            .f_mul_scalar(255.0)?
+            .f_round()?
+            .f_to_kind(Kind::Uint8)?;
+        let pixels: Vec<u8> = Vec::try_from(
+            strip
+                .f_squeeze_dim(0)?
+                .f_permute([1, 2, 0])?
+                .f_contiguous()?
+                .f_view([-1])?,
+        )?;
         let size = (u32::try_from(count as i64 * width)?, u32::try_from(height)?);
-        let picture = image::RgbImage::from_raw(size.0, size.1, pixels).context("a strip of another size")?;
+        let picture =
+            image::RgbImage::from_raw(size.0, size.1, pixels).context("a strip of another size")?;
         let mut png = std::io::Cursor::new(vec![]);
         picture.write_to(&mut png, image::ImageFormat::Png)?;
-        events.picture(step, "input, reference, output, truth, loss reference, confidence", size, png.get_ref())
+        events.picture(
+            step,
+            "input, reference, output, truth, loss reference, confidence",
+            size,
+            png.get_ref(),
+        )
     }
 
     fn scores(&mut self, step: u64, scores: &Scores) -> Result<()> {
@@ -474,9 +692,15 @@ impl Journal {
             [
                 ("validation/psnr", scores.psnr),
                 ("validation/ssim", scores.ssim),
-                ("validation/psnr_without_reference", scores.psnr_without_reference),
+                (
+                    "validation/psnr_without_reference",
+                    scores.psnr_without_reference,
+                ),
                 ("validation/gain_of_reference", gain),
-                ("validation/gain_over_bicubic", scores.psnr - scores.psnr_bicubic),
+                (
+                    "validation/gain_over_bicubic",
+                    scores.psnr - scores.psnr_bicubic,
+                ),
             ],
         )?;
         self.say(&format!(

@@ -41,11 +41,22 @@ pub struct Scores {
 ///
 /// # Errors
 /// Where weights are missing or of other shapes.
-pub fn network_of(config: &ModelConfig, weights: &BTreeMap<String, Tensor>, device: Device) -> Result<Network> {
+pub fn network_of(
+    config: &ModelConfig,
+    weights: &BTreeMap<String, Tensor>,
+    device: Device,
+) -> Result<Network> {
     let network = Network::new(config.clone(), device)?;
     for (name, mut variable) in network.weights().variables() {
-        let weight = weights.get(&name).with_context(|| format!("no weight '{name}'"))?;
-        ensure!(weight.size() == variable.size(), "weight '{name}' is {:?}, {:?} expected", weight.size(), variable.size());
+        let weight = weights
+            .get(&name)
+            .with_context(|| format!("no weight '{name}'"))?;
+        ensure!(
+            weight.size() == variable.size(),
+            "weight '{name}' is {:?}, {:?} expected",
+            weight.size(),
+            variable.size()
+        );
         tch::no_grad(|| variable.f_copy_(weight))?;
         let _ = variable.set_requires_grad(false);
     }
@@ -56,13 +67,20 @@ pub fn network_of(config: &ModelConfig, weights: &BTreeMap<String, Tensor>, devi
 ///
 /// # Errors
 /// Where a frame cannot be read or does not fit.
-pub fn validate(network: Network, clips: &[Box<dyn ValidationClip>], options: &Validation) -> Result<Scores> {
+pub fn validate(
+    network: Network,
+    clips: &[Box<dyn ValidationClip>],
+    options: &Validation,
+) -> Result<Scores> {
     let session_options = Session::options_of(&network);
     let mut session = Session::new(network, session_options)?;
     let clips = clips.iter().take(options.clips);
-    let clips = clips.map(|clip| score(&mut session, clip.as_ref(), options.frames)).collect::<Result<Vec<_>>>()?;
+    let clips = clips
+        .map(|clip| score(&mut session, clip.as_ref(), options.frames))
+        .collect::<Result<Vec<_>>>()?;
     ensure!(!clips.is_empty(), "no clip to validate with");
-    let mean = |value: fn(&ClipScore) -> f64| clips.iter().map(value).sum::<f64>() / clips.len() as f64;
+    let mean =
+        |value: fn(&ClipScore) -> f64| clips.iter().map(value).sum::<f64>() / clips.len() as f64;
     Ok(Scores {
         psnr: mean(|c| c.psnr),
         ssim: mean(|c| c.ssim),
@@ -74,16 +92,28 @@ pub fn validate(network: Network, clips: &[Box<dyn ValidationClip>], options: &V
 
 fn score(session: &mut Session, clip: &dyn ValidationClip, frames: usize) -> Result<ClipScore> {
     let frames = clip.len().min(frames);
-    ensure!(frames >= 1, "validation clip '{}' has no frames", clip.name());
+    ensure!(
+        frames >= 1,
+        "validation clip '{}' has no frames",
+        clip.name()
+    );
     let (mut with, mut without) = (vec![], vec![]);
     let scale = session.network().config().scale;
     for (wide, scores) in [(true, &mut with), (false, &mut without)] {
-        stream(session, clip, frames, References { wide, tele: false }, |i, out| {
-            scores.push(compare(scale, clip, i, out)?);
-            Ok(())
-        })?;
+        stream(
+            session,
+            clip,
+            frames,
+            References { wide, tele: false },
+            |i, out| {
+                scores.push(compare(scale, clip, i, out)?);
+                Ok(())
+            },
+        )?;
     }
-    let mean = |scores: &[Compared], value: fn(&Compared) -> f64| scores.iter().map(value).sum::<f64>() / scores.len().max(1) as f64;
+    let mean = |scores: &[Compared], value: fn(&Compared) -> f64| {
+        scores.iter().map(value).sum::<f64>() / scores.len().max(1) as f64
+    };
     Ok(ClipScore {
         clip: clip.name().to_owned(),
         psnr: mean(&with, |s| s.psnr),
@@ -118,9 +148,21 @@ pub fn stream(
     let mut done = 0;
     for i in 0..frames {
         let frame = clip.frame(i)?;
-        let wide = if references.wide { Some(frame.wide.f_to_device(device)?) } else { None };
-        let tele = if references.tele { clip.tele(i)?.map(|t| t.f_to_device(device)).transpose()? } else { None };
-        session.send(Triplet { ultrawide: frame.lr.f_to_device(device)?, wide, tele })?;
+        let wide = if references.wide {
+            Some(frame.wide.f_to_device(device)?)
+        } else {
+            None
+        };
+        let tele = if references.tele {
+            clip.tele(i)?.map(|t| t.f_to_device(device)).transpose()?
+        } else {
+            None
+        };
+        session.send(Triplet {
+            ultrawide: frame.lr.f_to_device(device)?,
+            wide,
+            tele,
+        })?;
         if i + 1 == frames {
             session.drain();
         }
@@ -145,9 +187,18 @@ fn compare(scale: i64, clip: &dyn ValidationClip, i: usize, out: &Tensor) -> Res
     let hr = frame.hr.f_to_device(out.device())?;
     let lr = frame.lr.f_to_device(out.device())?;
     let bicubic = match &lr.size()[..] {
-        [_, _, h, w] => lr.f_upsample_bicubic2d([h * scale, w * scale], false, None, None)?.f_clamp(0.0, 1.0)?,
+        [_, _, h, w] => lr
+            .f_upsample_bicubic2d([h * scale, w * scale], false, None, None)?
+            .f_clamp(0.0, 1.0)?,
         other => anyhow::bail!("validation frame of {other:?}"),
     };
-    let (ours, bicubic) = (seen_by_pixel_losses(out, reduce)?, seen_by_pixel_losses(&bicubic, reduce)?);
-    Ok(Compared { psnr: metrics::psnr(&ours, &hr)?, ssim: metrics::ssim(&ours, &hr)?, bicubic: metrics::psnr(&bicubic, &hr)? })
+    let (ours, bicubic) = (
+        seen_by_pixel_losses(out, reduce)?,
+        seen_by_pixel_losses(&bicubic, reduce)?,
+    );
+    Ok(Compared {
+        psnr: metrics::psnr(&ours, &hr)?,
+        ssim: metrics::ssim(&ours, &hr)?,
+        bicubic: metrics::psnr(&bicubic, &hr)?,
+    })
 }

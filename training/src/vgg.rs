@@ -64,7 +64,8 @@ impl Vgg {
     /// Where the file cannot be read or lacks a tensor.
     pub fn load(path: &Path, layer: Layer, device: Device) -> Result<Self> {
         let tensors = read_tensors(path)?;
-        Self::new(&tensors, layer, device).with_context(|| format!("VGG19 weights {}", path.display()))
+        Self::new(&tensors, layer, device)
+            .with_context(|| format!("VGG19 weights {}", path.display()))
     }
 
     /// The same from tensors.
@@ -73,17 +74,35 @@ impl Vgg {
     /// Where a tensor is missing or of another shape.
     pub fn new(tensors: &Tensors, layer: Layer, device: Device) -> Result<Self> {
         let tensor = |name: String, shape: &[i64]| -> Result<Tensor> {
-            let t = tensors.get(&name).with_context(|| format!("has no tensor '{name}'"))?;
-            ensure!(t.size() == shape, "tensor '{name}' is {:?}, {shape:?} expected", t.size());
+            let t = tensors
+                .get(&name)
+                .with_context(|| format!("has no tensor '{name}'"))?;
+            ensure!(
+                t.size() == shape,
+                "tensor '{name}' is {:?}, {shape:?} expected",
+                t.size()
+            );
             Ok(t.f_detach()?.f_to_kind(Kind::Float)?.f_to_device(device)?)
         };
         let convs = CONVS.iter().take_while(|(i, ..)| *i <= layer.last_conv());
         let convs = convs.map(|&(i, input, output)| {
             let weight = tensor(format!("features.{i}.weight"), &[output, input, 3, 3])?;
-            Ok((weight, tensor(format!("features.{i}.bias"), &[output])?, AFTER_POOL.contains(&i)))
+            Ok((
+                weight,
+                tensor(format!("features.{i}.bias"), &[output])?,
+                AFTER_POOL.contains(&i),
+            ))
         });
-        let row = |v: [f32; 3]| -> Result<Tensor> { Ok(Tensor::f_from_slice(&v)?.f_view([1, 3, 1, 1])?.f_to_device(device)?) };
-        Ok(Self { convs: convs.collect::<Result<_>>()?, mean: row([0.485, 0.456, 0.406])?, std: row([0.229, 0.224, 0.225])? })
+        let row = |v: [f32; 3]| -> Result<Tensor> {
+            Ok(Tensor::f_from_slice(&v)?
+                .f_view([1, 3, 1, 1])?
+                .f_to_device(device)?)
+        };
+        Ok(Self {
+            convs: convs.collect::<Result<_>>()?,
+            mean: row([0.485, 0.456, 0.406])?,
+            std: row([0.229, 0.224, 0.225])?,
+        })
     }
 
     /// Features of RGB in \[0, 1\]: `[N, 3, H, W]` to `[N, C, H/4, W/4]` (relu3_4) or `[N, C, H/8, W/8]` (relu4_4), sizes rounded down.
@@ -93,8 +112,13 @@ impl Vgg {
     pub fn features(&self, x: &Tensor) -> Result<Tensor> {
         let x = x.f_sub(&self.mean)?.f_div(&self.std)?;
         self.convs.iter().try_fold(x, |x, (weight, bias, pooled)| {
-            let x = if *pooled { x.f_max_pool2d([2, 2], [2, 2], [0, 0], [1, 1], false)? } else { x };
-            Ok(x.f_conv2d(weight, Some(bias), [1, 1], [1, 1], [1, 1], 1)?.f_relu()?)
+            let x = if *pooled {
+                x.f_max_pool2d([2, 2], [2, 2], [0, 0], [1, 1], false)?
+            } else {
+                x
+            };
+            Ok(x.f_conv2d(weight, Some(bias), [1, 1], [1, 1], [1, 1], 1)?
+                .f_relu()?)
         })
     }
 
@@ -105,11 +129,16 @@ impl Vgg {
     pub fn features_of_all(&self, x: &Tensor) -> Result<Tensor> {
         /// 64 channels of 2^18 pixels take 64 MiB.
         const PIXELS: i64 = 1 << 18;
-        let &[pictures, _, h, w] = &x.size()[..] else { bail!("pictures of {:?}, [N, 3, H, W] expected", x.size()) };
+        let &[pictures, _, h, w] = &x.size()[..] else {
+            bail!("pictures of {:?}, [N, 3, H, W] expected", x.size())
+        };
         let at_once = (PIXELS / (h * w).max(1)).clamp(1, pictures.max(1));
         tch::no_grad(|| {
             let some = |n| self.features(&x.f_narrow(0, n, at_once.min(pictures - n))?);
-            let all = (0..pictures).step_by(usize::try_from(at_once)?).map(some).collect::<Result<Vec<_>>>()?;
+            let all = (0..pictures)
+                .step_by(usize::try_from(at_once)?)
+                .map(some)
+                .collect::<Result<Vec<_>>>()?;
             Ok(Tensor::f_cat(&all, 0)?)
         })
     }

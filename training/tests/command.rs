@@ -18,7 +18,11 @@ use tempfile::TempDir;
 
 fn command(args: &[String]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_refvsr-train"));
-    command.args(args).env("OMP_NUM_THREADS", "1").stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+        .args(args)
+        .env("OMP_NUM_THREADS", "1")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
     command
 }
 
@@ -28,7 +32,11 @@ fn output(args: &[String]) -> Output {
 
 #[track_caller]
 fn assert_success(output: &Output) {
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
 }
 
 fn data() -> TempDir {
@@ -40,8 +48,16 @@ fn data() -> TempDir {
 
 /// A random number to begin with: that of REFVSR_TEST_SEED, else another one each time.
 fn seed() -> u64 {
-    let given = std::env::var("REFVSR_TEST_SEED").ok().map(|seed| seed.parse().unwrap());
-    given.unwrap_or_else(|| SystemTime::UNIX_EPOCH.elapsed().unwrap().subsec_nanos().into())
+    let given = std::env::var("REFVSR_TEST_SEED")
+        .ok()
+        .map(|seed| seed.parse().unwrap());
+    given.unwrap_or_else(|| {
+        SystemTime::UNIX_EPOCH
+            .elapsed()
+            .unwrap()
+            .subsec_nanos()
+            .into()
+    })
 }
 
 #[test]
@@ -52,7 +68,16 @@ fn a_run_killed_at_any_moment_ends_where_an_undisturbed_one_does() {
     let at = |name: &str| data.path().join(name);
     let args = |run: &Path| {
         let steps = format!("optimiser.steps={STEPS}");
-        let mut args = tiny_run(data.path(), run, &[&steps, "optimiser.batch=2", "output.save_every=4", "output.picture_every=8"]);
+        let mut args = tiny_run(
+            data.path(),
+            run,
+            &[
+                &steps,
+                "optimiser.batch=2",
+                "output.save_every=4",
+                "output.picture_every=8",
+            ],
+        );
         args.extend(["--resume".to_owned(), "auto".to_owned()]);
         args
     };
@@ -69,17 +94,25 @@ fn a_run_killed_at_any_moment_ends_where_an_undisturbed_one_does() {
         let so_far = logged_steps(&run).len();
         let mut child = command(&args(&run)).spawn().unwrap();
         let steps = so_far + 1 + random.below(8) as usize;
-        wait_for("a save and some steps", || run.join(LAST).exists() && logged_steps(&run).len() >= steps);
+        wait_for("a save and some steps", || {
+            run.join(LAST).exists() && logged_steps(&run).len() >= steps
+        });
         sleep(Duration::from_micros(random.below(20_000)));
         child.kill().unwrap();
         assert!(!child.wait().unwrap().success(), "it was killed too late");
     }
     assert_success(&output(&args(&run)));
-    assert!(logged_steps(&run).len() > STEPS as usize, "some steps were made twice");
+    assert!(
+        logged_steps(&run).len() > STEPS as usize,
+        "some steps were made twice"
+    );
 
     let (tensors, resumed) = saved::load::<Progress>(&run.join(LAST)).unwrap();
     assert_eq!(resumed, progress);
-    assert_eq!(tensors.keys().collect::<Vec<_>>(), expected.keys().collect::<Vec<_>>());
+    assert_eq!(
+        tensors.keys().collect::<Vec<_>>(),
+        expected.keys().collect::<Vec<_>>()
+    );
     for (name, tensor) in &tensors {
         assert!(tensor.equal(&expected[name]), "{name} differs");
     }
@@ -90,7 +123,15 @@ fn one_patch_is_learnt_by_heart() {
     let data = data();
     let run = data.path().join("run");
     let with = |clip: &str| {
-        let mut args = tiny_run(data.path(), &run, &["optimiser.steps=60", "optimiser.rate=3e-3", "output.picture_every=20"]);
+        let mut args = tiny_run(
+            data.path(),
+            &run,
+            &[
+                "optimiser.steps=60",
+                "optimiser.rate=3e-3",
+                "output.picture_every=20",
+            ],
+        );
         args.extend(["--overfit".to_owned(), clip.to_owned()]);
         output(&args)
     };
@@ -98,32 +139,66 @@ fn one_patch_is_learnt_by_heart() {
     let message = String::from_utf8_lossy(&message.stderr);
     assert!(message.contains("--overfit c: no such clip"), "{message}");
     assert_success(&with("b"));
-    let losses: Vec<f64> = logged_steps(&run).iter().map(|step| step["loss"].as_f64().unwrap()).collect();
+    let losses: Vec<f64> = logged_steps(&run)
+        .iter()
+        .map(|step| step["loss"].as_f64().unwrap())
+        .collect();
     let mean = |part: &[f64]| part.iter().sum::<f64>() / part.len() as f64;
-    assert!(mean(&losses[50..]) < 0.3 * mean(&losses[..10]), "{losses:?}");
+    assert!(
+        mean(&losses[50..]) < 0.3 * mean(&losses[..10]),
+        "{losses:?}"
+    );
 }
 
 #[test]
 fn processes_that_do_not_know_of_each_other_are_refused() {
     let data = data();
-    let output = command(&tiny_run(data.path(), &data.path().join("run"), &[])).env("PMI_SIZE", "3").output().unwrap();
+    let output = command(&tiny_run(data.path(), &data.path().join("run"), &[]))
+        .env("PMI_SIZE", "3")
+        .output()
+        .unwrap();
     let message = String::from_utf8_lossy(&output.stderr);
-    assert!(!output.status.success() && message.contains("3 processes were started, this one sees 1"), "{message}");
+    assert!(
+        !output.status.success() && message.contains("3 processes were started, this one sees 1"),
+        "{message}"
+    );
 }
 
 #[test]
 fn fp16_on_the_cpu_is_refused_or_with_auto_said_to_be_fp32() {
     let data = data();
     let run = data.path().join("auto");
-    let auto = output(&tiny_run(data.path(), &run, &["optimiser.precision=fp16", "device=auto", "optimiser.steps=1"]));
+    let auto = output(&tiny_run(
+        data.path(),
+        &run,
+        &[
+            "optimiser.precision=fp16",
+            "device=auto",
+            "optimiser.steps=1",
+        ],
+    ));
     assert_success(&auto);
     let log = std::fs::read_to_string(run.join("log.jsonl")).unwrap();
     let begun: serde_json::Value = serde_json::from_str(log.lines().next().unwrap()).unwrap();
-    let precision = if begun["device"] == "Cpu" { "fp32" } else { "fp16" };
+    let precision = if begun["device"] == "Cpu" {
+        "fp32"
+    } else {
+        "fp16"
+    };
     assert_eq!(begun["precision"], precision);
-    assert_eq!(String::from_utf8_lossy(&auto.stderr).contains("no CUDA device: training in fp32"), precision == "fp32");
+    assert_eq!(
+        String::from_utf8_lossy(&auto.stderr).contains("no CUDA device: training in fp32"),
+        precision == "fp32"
+    );
 
-    let output = output(&tiny_run(data.path(), &data.path().join("run"), &["optimiser.precision=fp16"]));
+    let output = output(&tiny_run(
+        data.path(),
+        &data.path().join("run"),
+        &["optimiser.precision=fp16"],
+    ));
     let message = String::from_utf8_lossy(&output.stderr);
-    assert!(!output.status.success() && message.contains("needs a CUDA device, and device is cpu"), "{message}");
+    assert!(
+        !output.status.success() && message.contains("needs a CUDA device, and device is cpu"),
+        "{message}"
+    );
 }

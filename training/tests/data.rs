@@ -43,32 +43,91 @@ fn options(root: &Path) -> PatchOptions {
 }
 
 fn equal(a: &ClipPatch, b: &ClipPatch) -> bool {
-    let pairs = [(&a.lr, &b.lr), (&a.wide, &b.wide), (&a.hr, &b.hr), (&a.loss_references, &b.loss_references)];
-    a.name == b.name && pairs.iter().all(|(x, y)| x.size() == y.size() && x.equal(y))
+    let pairs = [
+        (&a.lr, &b.lr),
+        (&a.wide, &b.wide),
+        (&a.hr, &b.hr),
+        (&a.loss_references, &b.loss_references),
+    ];
+    a.name == b.name
+        && pairs
+            .iter()
+            .all(|(x, y)| x.size() == y.size() && x.equal(y))
 }
 
 fn stream(patches: &Patches, from: u64, n: usize) -> Vec<ClipPatch> {
-    patches.start(from).unwrap().take(n).map(Result::unwrap).collect()
+    patches
+        .start(from)
+        .unwrap()
+        .take(n)
+        .map(Result::unwrap)
+        .collect()
 }
 
 #[test]
 fn the_stream_depends_on_seed_and_position_alone() {
     let folder = data();
-    let one = stream(&Patches::open(PatchOptions { workers: 1, ..options(folder.path()) }).unwrap(), 0, 11);
-    let patches = Patches::open(PatchOptions { workers: 3, ahead: 1, ..options(folder.path()) }).unwrap();
+    let one = stream(
+        &Patches::open(PatchOptions {
+            workers: 1,
+            ..options(folder.path())
+        })
+        .unwrap(),
+        0,
+        11,
+    );
+    let patches = Patches::open(PatchOptions {
+        workers: 3,
+        ahead: 1,
+        ..options(folder.path())
+    })
+    .unwrap();
     let three = stream(&patches, 0, 11);
-    assert!(one.iter().zip(&three).all(|(a, b)| equal(a, b)), "independent of the number of workers");
+    assert!(
+        one.iter().zip(&three).all(|(a, b)| equal(a, b)),
+        "independent of the number of workers"
+    );
     let resumed = stream(&patches, 6, 5);
-    assert!(one[6..].iter().zip(&resumed).all(|(a, b)| equal(a, b)), "can be started anywhere");
-    let two = |from| stream(&Patches::open(PatchOptions { stride: 2, ..options(folder.path()) }).unwrap(), from, 5);
-    assert!(two(0).iter().zip(two(1)).zip(one.chunks(2)).all(|((a, b), c)| equal(a, &c[0]) && equal(&b, &c[1])), "can be shared");
+    assert!(
+        one[6..].iter().zip(&resumed).all(|(a, b)| equal(a, b)),
+        "can be started anywhere"
+    );
+    let two = |from| {
+        stream(
+            &Patches::open(PatchOptions {
+                stride: 2,
+                ..options(folder.path())
+            })
+            .unwrap(),
+            from,
+            5,
+        )
+    };
+    assert!(
+        two(0)
+            .iter()
+            .zip(two(1))
+            .zip(one.chunks(2))
+            .all(|((a, b), c)| equal(a, &c[0]) && equal(&b, &c[1])),
+        "can be shared"
+    );
     assert!(equal(&one[3], &patches.patch(3).unwrap()));
-    let other = Patches::open(PatchOptions { seed: 6, ..options(folder.path()) }).unwrap();
+    let other = Patches::open(PatchOptions {
+        seed: 6,
+        ..options(folder.path())
+    })
+    .unwrap();
     assert!(!equal(&one[0], &other.patch(0).unwrap()));
     assert_ne!(other.fingerprint(), patches.fingerprint());
-    assert_eq!((patches.clips(), patches.skipped()), (2, ["short".to_owned()].as_slice()));
+    assert_eq!(
+        (patches.clips(), patches.skipped()),
+        (2, ["short".to_owned()].as_slice())
+    );
     // Every clip comes once before any comes again.
-    assert!(one.chunks_exact(2).all(|pair| pair[0].name[..2] != pair[1].name[..2]));
+    assert!(
+        one.chunks_exact(2)
+            .all(|pair| pair[0].name[..2] != pair[1].name[..2])
+    );
 }
 
 /// The x, y, and blue code of a patch's top left pixel.
@@ -79,24 +138,51 @@ fn corner(t: &Tensor, frame: i64) -> [i64; 3] {
 #[test]
 fn patches_show_what_they_should() {
     let folder = data();
-    let patches = Patches::open(PatchOptions { augment: false, ..options(folder.path()) }).unwrap();
+    let patches = Patches::open(PatchOptions {
+        augment: false,
+        ..options(folder.path())
+    })
+    .unwrap();
     for k in 0..20 {
         let p = patches.patch(k).unwrap();
         assert_eq!(p.lr.size(), [3, 3, 8, 8]);
         assert_eq!(p.wide.size(), [3, 3, 16, 16]);
         assert_eq!(p.hr.size(), [3, 3, 32, 32]);
         assert_eq!(p.loss_references.size(), [3, 3, 32, 32]);
-        let (lr, wide, hr, loss) = (corner(&p.lr, 0), corner(&p.wide, 0), corner(&p.hr, 0), corner(&p.loss_references, 0));
+        let (lr, wide, hr, loss) = (
+            corner(&p.lr, 0),
+            corner(&p.wide, 0),
+            corner(&p.hr, 0),
+            corner(&p.loss_references, 0),
+        );
         let first = lr[2] - 20;
-        assert!(p.name.contains(&format!("frames {first}..={}", first + 2)), "{}", p.name);
-        assert!(p.name.ends_with(&format!("at {},{}", lr[0], lr[1])), "{}", p.name);
+        assert!(
+            p.name.contains(&format!("frames {first}..={}", first + 2)),
+            "{}",
+            p.name
+        );
+        assert!(
+            p.name.ends_with(&format!("at {},{}", lr[0], lr[1])),
+            "{}",
+            p.name
+        );
         assert_eq!(corner(&p.lr, 2)[2], 22 + first);
-        assert_eq!([wide[2], hr[2], loss[2]], [40 + first, 20 + first, 40 + first]);
+        assert_eq!(
+            [wide[2], hr[2], loss[2]],
+            [40 + first, 20 + first, 40 + first]
+        );
         assert_eq!([hr[0], hr[1]], [4 * lr[0], 4 * lr[1]]);
-        let size = if p.name.starts_with('a') { [48, 40] } else { [40, 32] };
+        let size = if p.name.starts_with('a') {
+            [48, 40]
+        } else {
+            [40, 32]
+        };
         for axis in 0..2 {
             let d = wide[axis] - (2 * lr[axis] - size[axis] / 2);
-            assert!((0..=30).contains(&d) && wide[axis] + 16 <= size[axis], "{d}");
+            assert!(
+                (0..=30).contains(&d) && wide[axis] + 16 <= size[axis],
+                "{d}"
+            );
             let d = loss[axis] - (2 * hr[axis] - 2 * size[axis]);
             assert!((0..=30).contains(&d), "{d}");
         }
@@ -111,7 +197,11 @@ fn adaptation_takes_clips_of_ones_own() {
         let from = folder.path().join("train/HR").join(lens.folder());
         std::os::unix::fs::symlink(from, own.path().join(lens.folder())).unwrap();
     }
-    let adapt = |root| PatchOptions { stage: Stage::Adapt { scale: 4 }, augment: false, ..options(root) };
+    let adapt = |root| PatchOptions {
+        stage: Stage::Adapt { scale: 4 },
+        augment: false,
+        ..options(root)
+    };
     let patches = Patches::open(adapt(folder.path())).unwrap();
     let flat = Patches::open(adapt(own.path())).unwrap();
     for k in 0..4 {
@@ -131,23 +221,63 @@ fn adaptation_takes_clips_of_ones_own() {
 fn bad_data_is_one_clear_error() {
     let folder = data();
     let error = |o: PatchOptions| format!("{:#}", Patches::open(o).unwrap_err());
-    assert!(error(PatchOptions { frames: 9, ..options(folder.path()) }).contains("longest clip"));
-    let text = error(PatchOptions { patch: 30, ..options(folder.path()) });
-    assert!(text.contains("patches of 30") && text.contains("at most 20"), "{text}");
-    assert!(error(PatchOptions { split: Split::Valid, ..options(folder.path()) }).contains("valid"));
-    assert!(error(PatchOptions { root: "/nowhere".into(), ..options(folder.path()) }).contains("/nowhere"));
-    assert!(error(PatchOptions { stage: Stage::Pretrain { scale: 3 }, ..options(folder.path()) }).contains("scale 3"));
+    assert!(
+        error(PatchOptions {
+            frames: 9,
+            ..options(folder.path())
+        })
+        .contains("longest clip")
+    );
+    let text = error(PatchOptions {
+        patch: 30,
+        ..options(folder.path())
+    });
+    assert!(
+        text.contains("patches of 30") && text.contains("at most 20"),
+        "{text}"
+    );
+    assert!(
+        error(PatchOptions {
+            split: Split::Valid,
+            ..options(folder.path())
+        })
+        .contains("valid")
+    );
+    assert!(
+        error(PatchOptions {
+            root: "/nowhere".into(),
+            ..options(folder.path())
+        })
+        .contains("/nowhere")
+    );
+    assert!(
+        error(PatchOptions {
+            stage: Stage::Pretrain { scale: 3 },
+            ..options(folder.path())
+        })
+        .contains("scale 3")
+    );
 
     let frame = folder.path().join("train/HR/W/b/0001.png");
     fs::write(&frame, "no picture").unwrap();
     let patches = Patches::open(options(folder.path())).unwrap();
     let results: Vec<_> = patches.start(0).unwrap().take(4).collect();
-    let errors: Vec<_> = results.iter().filter_map(|r| r.as_ref().err()).map(|e| format!("{e:#}")).collect();
-    assert!(errors.len() == 2 && errors[0].contains("HR/W/b/0001.png"), "{errors:?}");
+    let errors: Vec<_> = results
+        .iter()
+        .filter_map(|r| r.as_ref().err())
+        .map(|e| format!("{e:#}"))
+        .collect();
+    assert!(
+        errors.len() == 2 && errors[0].contains("HR/W/b/0001.png"),
+        "{errors:?}"
+    );
 
     fs::remove_file(&frame).unwrap();
     let text = error(options(folder.path()));
-    assert!(text.contains("HR/W/b/0001.png") && text.contains("dataset verify"), "{text}");
+    assert!(
+        text.contains("HR/W/b/0001.png") && text.contains("dataset verify"),
+        "{text}"
+    );
     fs::remove_file(folder.path().join("train/HR/W/b/0002.png")).unwrap();
     assert!(error(options(folder.path())).contains("1 frames; 3 expected"));
 }
@@ -156,10 +286,23 @@ fn bad_data_is_one_clear_error() {
 fn validation_frames_are_whole() {
     let folder = data();
     let clips = validation_clips(folder.path(), Split::Train, PRETRAIN).unwrap();
-    let names: Vec<_> = clips.iter().map(|c| (c.name().to_owned(), c.len())).collect();
-    assert_eq!(names, [("a".to_owned(), 4), ("b".to_owned(), 3), ("short".to_owned(), 2)]);
+    let names: Vec<_> = clips
+        .iter()
+        .map(|c| (c.name().to_owned(), c.len()))
+        .collect();
+    assert_eq!(
+        names,
+        [
+            ("a".to_owned(), 4),
+            ("b".to_owned(), 3),
+            ("short".to_owned(), 2)
+        ]
+    );
     let frame = clips[0].frame(3).unwrap();
-    assert_eq!((frame.lr.size(), frame.wide.size(), frame.hr.size()), (vec![1, 3, 40, 48], vec![1, 3, 40, 48], vec![1, 3, 160, 192]));
+    assert_eq!(
+        (frame.lr.size(), frame.wide.size(), frame.hr.size()),
+        (vec![1, 3, 40, 48], vec![1, 3, 40, 48], vec![1, 3, 160, 192])
+    );
     let [r, g, b] = pixel(Lens::Wide, 3, 7, 9);
     let found = [0, 1, 2].map(|c| (frame.wide.double_value(&[0, c, 9, 7]) * 255.0).round() as u8);
     assert_eq!(found, [r, g, b]);
@@ -177,7 +320,9 @@ fn check(root: &Path, quick: bool) -> Vec<Problem> {
     let mut arguments = vec!["verify".to_owned(), root.display().to_string()];
     arguments.extend(quick.then(|| "--quick".to_owned()));
     let command = <Command as clap::Parser>::parse_from(arguments);
-    verify(&command.options, &indicatif::ProgressBar::hidden()).unwrap().problems
+    verify(&command.options, &indicatif::ProgressBar::hidden())
+        .unwrap()
+        .problems
 }
 
 #[test]
@@ -186,7 +331,10 @@ fn verify_names_all_that_is_wrong() {
     let root = folder.path();
     assert_eq!(check(root, false), []);
     let at = |path: &str| root.join("train").join(path);
-    let problem = |path: &str, kind| Problem { path: at(path), kind };
+    let problem = |path: &str, kind| Problem {
+        path: at(path),
+        kind,
+    };
 
     fs::remove_file(at("LRx4/T/a/0002.png")).unwrap();
     fs::remove_dir_all(at("LRx2/W/b")).unwrap();
@@ -198,19 +346,42 @@ fn verify_names_all_that_is_wrong() {
     let found = check(root, false);
     let expected = [
         problem("HR/T/a/notes.txt", ProblemKind::Stray),
-        problem("HR/UW/a/0001.png", ProblemKind::Size { actual: (160, 128), expected: (192, 160) }),
+        problem(
+            "HR/UW/a/0001.png",
+            ProblemKind::Size {
+                actual: (160, 128),
+                expected: (192, 160),
+            },
+        ),
         problem("LRx2/W/b", ProblemKind::Missing),
-        problem("LRx4/T/a", ProblemKind::Count { actual: 3, expected: 4 }),
+        problem(
+            "LRx4/T/a",
+            ProblemKind::Count {
+                actual: 3,
+                expected: 4,
+            },
+        ),
         problem("LRx4/T/a/0002.png", ProblemKind::Missing),
     ];
     for problem in &expected {
         assert!(found.contains(problem), "{problem} is not in {found:#?}");
     }
-    let damaged =
-        |list: &[Problem]| list.iter().filter(|p| matches!(p.kind, ProblemKind::Unreadable(_))).map(|p| p.path.clone()).collect::<Vec<_>>();
-    assert_eq!(damaged(&found), [at("HR/T/b/0001.png"), at("HR/T/b/0002.png")]);
+    let damaged = |list: &[Problem]| {
+        list.iter()
+            .filter(|p| matches!(p.kind, ProblemKind::Unreadable(_)))
+            .map(|p| p.path.clone())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        damaged(&found),
+        [at("HR/T/b/0001.png"), at("HR/T/b/0002.png")]
+    );
     assert_eq!(found.len(), expected.len() + 2);
-    assert_eq!(damaged(&check(root, true)), [at("HR/T/b/0002.png")], "headers only");
+    assert_eq!(
+        damaged(&check(root, true)),
+        [at("HR/T/b/0002.png")],
+        "headers only"
+    );
     fs::remove_dir_all(at("LRx4/T")).unwrap();
     assert!(check(root, true).contains(&problem("LRx4/T", ProblemKind::Missing)));
 }

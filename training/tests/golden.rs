@@ -27,10 +27,23 @@ fn vgg(layer: &Value) -> Vgg {
     for (i, input, output) in CONVS {
         let make = |name: &str, shape: &[i64], factor: f64| {
             let n: i64 = shape.iter().product();
-            let values: Vec<f64> = uniform(&format!("vgg19.features.{i}.{name}"), n as usize).iter().map(|u| u * factor).collect();
-            (format!("features.{i}.{name}"), Tensor::from_slice(&values).to_kind(Kind::Float).view(shape))
+            let values: Vec<f64> = uniform(&format!("vgg19.features.{i}.{name}"), n as usize)
+                .iter()
+                .map(|u| u * factor)
+                .collect();
+            (
+                format!("features.{i}.{name}"),
+                Tensor::from_slice(&values).to_kind(Kind::Float).view(shape),
+            )
         };
-        weights.extend([make("weight", &[output, input, 3, 3], (3.0 / (input * 9) as f64).sqrt() * 1.4), make("bias", &[output], 0.05)]);
+        weights.extend([
+            make(
+                "weight",
+                &[output, input, 3, 3],
+                (3.0 / (input * 9) as f64).sqrt() * 1.4,
+            ),
+            make("bias", &[output], 0.05),
+        ]);
     }
     Vgg::new(&weights, layer, Device::Cpu).unwrap()
 }
@@ -38,7 +51,10 @@ fn vgg(layer: &Value) -> Vgg {
 #[track_caller]
 fn assert_near(what: &str, actual: f64, expected: f64, relative: f64) {
     let off = (actual - expected).abs() / expected.abs().max(1e-30);
-    assert!(off <= relative, "{what}: {actual}, {expected} expected; off by {off:.2e}, {relative:e} allowed");
+    assert!(
+        off <= relative,
+        "{what}: {actual}, {expected} expected; off by {off:.2e}, {relative:e} allowed"
+    );
 }
 
 /// Frames of the scene, `[n, 3, side, side]` in [0, 1].
@@ -51,33 +67,67 @@ fn frames(zoom: f64, n: i64, side: i64) -> Tensor {
 fn losses_and_their_gradients() {
     let (json, data) = (json(), tensors("training.safetensors"));
     let mut gradients = 0;
-    for (name, entry) in json.as_object().unwrap().iter().filter(|(name, _)| name.starts_with("loss.")) {
+    for (name, entry) in json
+        .as_object()
+        .unwrap()
+        .iter()
+        .filter(|(name, _)| name.starts_with("loss."))
+    {
         let vgg = vgg(&entry["vgg_layer"]);
         let losses: Losses = entry["spec"].as_str().unwrap().parse().unwrap();
         let adaptation = name == "loss.adaptation";
         let (sr, references) = match adaptation {
-            true => (data["loss.sr"].upsample_bicubic2d([128, 128], false, None, None).clamp(0.0, 1.0), frames(5.0, 2, 128)),
-            false => (data["loss.sr"].shallow_clone(), data["loss.ref"].squeeze_dim(0)),
+            true => (
+                data["loss.sr"]
+                    .upsample_bicubic2d([128, 128], false, None, None)
+                    .clamp(0.0, 1.0),
+                frames(5.0, 2, 128),
+            ),
+            false => (
+                data["loss.sr"].shallow_clone(),
+                data["loss.ref"].squeeze_dim(0),
+            ),
         };
         let sr = sr.detach().set_requires_grad(true);
         let features = vgg.features_of_all(&references).unwrap();
-        let target = Target { hr: &data["loss.hr"], reference_features: Some(&features), reduce: adaptation.then_some(4) };
+        let target = Target {
+            hr: &data["loss.hr"],
+            reference_features: Some(&features),
+            reduce: adaptation.then_some(4),
+        };
         let report = losses.of(&sr, target, Some(&vgg), Precision::Fp32).unwrap();
         let value = report.total.value.double_value(&[]);
         assert_near(name, value, entry["value"].as_f64().unwrap(), 1e-4);
-        assert_near(name, report.parts.iter().map(|(_, v)| v.double_value(&[])).sum(), value, 1e-5);
+        assert_near(
+            name,
+            report.parts.iter().map(|(_, v)| v.double_value(&[])).sum(),
+            value,
+            1e-5,
+        );
 
         report.total.graph.backward();
         let gradient = sr.grad();
         let tolerance = if name.ends_with("_L2") { 1e-3 } else { 1e-4 };
-        assert_near(&format!("{name}, gradient"), gradient.norm().double_value(&[]), entry["grad_l2"].as_f64().unwrap(), tolerance);
+        assert_near(
+            &format!("{name}, gradient"),
+            gradient.norm().double_value(&[]),
+            entry["grad_l2"].as_f64().unwrap(),
+            tolerance,
+        );
         if let Some(expected) = data.get(&format!("{name}.grad")) {
-            let off = (&gradient - expected).norm().double_value(&[]) / expected.norm().double_value(&[]);
+            let off =
+                (&gradient - expected).norm().double_value(&[]) / expected.norm().double_value(&[]);
             assert!(off < 1e-4, "{name}: gradient off by {off:.2e}");
             gradients += 1;
         }
-        let psnr = refvsr_train::step::psnr(&sr, &data["loss.hr"], adaptation.then_some(4)).unwrap();
-        assert_near(&format!("{name}, PSNR"), psnr.double_value(&[]), entry["psnr"].as_f64().unwrap(), 1e-5);
+        let psnr =
+            refvsr_train::step::psnr(&sr, &data["loss.hr"], adaptation.then_some(4)).unwrap();
+        assert_near(
+            &format!("{name}, PSNR"),
+            psnr.double_value(&[]),
+            entry["psnr"].as_f64().unwrap(),
+            1e-5,
+        );
     }
     assert_eq!(gradients, 4);
 }
@@ -85,7 +135,13 @@ fn losses_and_their_gradients() {
 #[test]
 fn the_blur() {
     let expected = &tensors("training.safetensors")["gaussian.kernel"];
-    assert!((gaussian().unwrap() - expected).abs().max().double_value(&[]) < 1e-7);
+    assert!(
+        (gaussian().unwrap() - expected)
+            .abs()
+            .max()
+            .double_value(&[])
+            < 1e-7
+    );
     let x = Tensor::ones([1, 3, 5, 7], (Kind::Float, Device::Cpu));
     let y = blurred(&x).unwrap();
     assert_eq!(y.size(), [1, 3, 7, 9]);
@@ -99,7 +155,12 @@ fn the_learning_rate() {
     let number = |key: &str| schedule[key].as_f64().unwrap();
     for (n, rate) in schedule["at"].as_object().unwrap() {
         let step = n.parse::<u64>().unwrap().saturating_sub(1);
-        assert_near(n, cosine(step, 1000, number("lr_init"), number("eta_min")), rate.as_f64().unwrap(), 1e-9);
+        assert_near(
+            n,
+            cosine(step, 1000, number("lr_init"), number("eta_min")),
+            rate.as_f64().unwrap(),
+            1e-9,
+        );
     }
 }
 
@@ -110,15 +171,27 @@ fn trace(name: &str) {
     let hd = trace["flag_HD_in"].as_bool().unwrap();
     let number = |key: &str| trace[key].as_i64().unwrap();
     let iterations = trace["iterations"].as_array().unwrap();
-    let (t, p, windows) = (number("frame_num"), number("lr_patch"), iterations.len() as i64);
-    let config =
-        ModelConfig { frame_num: t as usize, mid_channels: number("mid_channels"), num_blocks: number("num_blocks"), ..config(4, hd) };
+    let (t, p, windows) = (
+        number("frame_num"),
+        number("lr_patch"),
+        iterations.len() as i64,
+    );
+    let config = ModelConfig {
+        frame_num: t as usize,
+        mid_channels: number("mid_channels"),
+        num_blocks: number("num_blocks"),
+        ..config(4, hd)
+    };
     let n = windows + t - 1;
     let lr = frames(1.0, n, p);
     let patch = ClipPatch {
         name: name.into(),
         wide: frames(2.0, n, 2 * p),
-        hr: if hd { lr.shallow_clone() } else { frames(1.0, n, 4 * p) },
+        hr: if hd {
+            lr.shallow_clone()
+        } else {
+            frames(1.0, n, 4 * p)
+        },
         loss_references: frames(if hd { 5.0 } else { 2.0 }, n, 4 * p),
         lr,
     };
@@ -133,13 +206,19 @@ fn trace(name: &str) {
         frozen: vec!["FlowNet.".into()],
         precision: Precision::Fp32,
     };
-    let mut trainer = Trainer::new(network(config), recipe, Some(vgg(&trace["vgg_layer"]))).unwrap();
+    let mut trainer =
+        Trainer::new(network(config), recipe, Some(vgg(&trace["vgg_layer"]))).unwrap();
     let mut k = 0;
     trainer
         .train_on(&[patch], &Processes::one(), |report| {
             let expected = &iterations[k];
             let near = |what: &str, actual: f64| {
-                assert_near(&format!("{name}, step {k}, {what}"), actual, expected[what].as_f64().unwrap(), 1e-3);
+                assert_near(
+                    &format!("{name}, step {k}, {what}"),
+                    actual,
+                    expected[what].as_f64().unwrap(),
+                    1e-3,
+                );
             };
             near("total", report.total);
             near("psnr", report.psnr);
@@ -163,11 +242,20 @@ fn trace(name: &str) {
         let (sum, length) = (figures[0].as_f64().unwrap(), figures[1].as_f64().unwrap());
         let off = (value.sum(Kind::Double).double_value(&[]) - sum).abs() / length;
         let stretched = (value.norm().double_value(&[]) / length - 1.0).abs();
-        assert!(off.max(stretched) <= 1e-3, "{name}, {key}: sum off by {off:.2e} of its length, length by {stretched:.2e}");
+        assert!(
+            off.max(stretched) <= 1e-3,
+            "{name}, {key}: sum off by {off:.2e} of its length, length by {stretched:.2e}"
+        );
         compared += 1;
     }
-    let trained = weights.keys().filter(|k| !k.starts_with("FlowNet.")).count();
-    assert!(compared >= trained, "{compared} parameters compared of {trained}");
+    let trained = weights
+        .keys()
+        .filter(|k| !k.starts_with("FlowNet."))
+        .count();
+    assert!(
+        compared >= trained,
+        "{compared} parameters compared of {trained}"
+    );
 }
 
 #[test]

@@ -30,7 +30,9 @@ use tch::{Device, Kind, Tensor};
 /// Frames from `first` on, `[n, 3, side, side]` in [0, 1], without detail too fine for their pixels. Zoom 1 shows a quarter of the scene.
 fn frames(zoom: f64, first: i64, n: i64, side: i64) -> Tensor {
     let fine = (64 / side).max(1);
-    let frames: Vec<Tensor> = (first..first + n).map(|t| scene(4.0 * zoom, t, fine * side, fine * side)).collect();
+    let frames: Vec<Tensor> = (first..first + n)
+        .map(|t| scene(4.0 * zoom, t, fine * side, fine * side))
+        .collect();
     let frames = Tensor::cat(&frames, 0).to_kind(Kind::Float) / 255.0;
     frames.avg_pool2d([fine, fine], [fine, fine], [0, 0], false, true, None)
 }
@@ -50,13 +52,24 @@ struct Scene {
 
 impl Scene {
     fn new(config: &Config, adapt: bool) -> Self {
-        Self { frames: config.frames() as i64, patch: config.data.patch as i64, adapt, dies_after: None, spoilt_from: None, stop: None }
+        Self {
+            frames: config.frames() as i64,
+            patch: config.data.patch as i64,
+            adapt,
+            dies_after: None,
+            spoilt_from: None,
+            stop: None,
+        }
     }
 
     fn patch(&self, k: u64) -> ClipPatch {
         let (first, n, p) = ((k * 7 % 23) as i64, self.frames, self.patch);
         let lr = frames(1.0, first, n, p);
-        let hr = if self.adapt { lr.shallow_clone() } else { frames(1.0, first, n, 4 * p) };
+        let hr = if self.adapt {
+            lr.shallow_clone()
+        } else {
+            frames(1.0, first, n, 4 * p)
+        };
         let spoilt = self.spoilt_from.is_some_and(|from| k >= from);
         ClipPatch {
             name: format!("scene {k}"),
@@ -109,7 +122,11 @@ impl ValidationClip for SceneClip {
             bail!("frame {i}");
         }
         let t = 40 + i as i64;
-        Ok(ValidationFrame { lr: frames(1.0, t, 1, 16), wide: frames(2.0, t, 1, 16), hr: frames(1.0, t, 1, 64) })
+        Ok(ValidationFrame {
+            lr: frames(1.0, t, 1, 16),
+            wide: frames(2.0, t, 1, 16),
+            hr: frames(1.0, t, 1, 64),
+        })
     }
 }
 
@@ -127,7 +144,11 @@ fn config(overrides: &[&str]) -> Config {
         "validation.frames=2",
         "optimiser.frozen=[]",
     ];
-    let all: Vec<String> = tiny.iter().chain(overrides).map(|s| (*s).to_owned()).collect();
+    let all: Vec<String> = tiny
+        .iter()
+        .chain(overrides)
+        .map(|s| (*s).to_owned())
+        .collect();
     Config::load("tiny", &all).unwrap()
 }
 
@@ -135,8 +156,18 @@ static NEVER: AtomicBool = AtomicBool::new(false);
 
 fn run(config: &Config, folder: &Path, source: &Scene, stop: &AtomicBool) -> Result<Outcome> {
     let validation: [Box<dyn ValidationClip>; 1] = [Box::new(SceneClip)];
-    Run { config, folder, processes: &Processes::one(), source, data: 7, validation: &validation, resume: Resume::Auto, stop, show: false }
-        .run()
+    Run {
+        config,
+        folder,
+        processes: &Processes::one(),
+        source,
+        data: 7,
+        validation: &validation,
+        resume: Resume::Auto,
+        stop,
+        show: false,
+    }
+    .run()
 }
 
 fn state(folder: &Path) -> Tensors {
@@ -145,7 +176,9 @@ fn state(folder: &Path) -> Tensors {
 
 fn assert_same(a: &Tensors, b: &Tensors) {
     assert_eq!(a.keys().collect::<Vec<_>>(), b.keys().collect::<Vec<_>>());
-    assert!(a.keys().any(|k| k.starts_with("adam.square.")) && a.keys().any(|k| k.starts_with("ema.")));
+    assert!(
+        a.keys().any(|k| k.starts_with("adam.square.")) && a.keys().any(|k| k.starts_with("ema."))
+    );
     for (name, tensor) in a {
         assert!(tensor.equal(&b[name]), "{name} differs");
     }
@@ -164,35 +197,71 @@ fn a_run_that_is_stopped_or_killed_ends_where_an_undisturbed_one_does() {
     }
 
     // The strip of pictures: six squares.
-    let files = fs::read_dir(at("whole")).unwrap().map(|entry| entry.unwrap().path());
-    let events =
-        files.filter(|path| path.file_name().unwrap().to_string_lossy().starts_with("events.")).map(|path| fs::read(path).unwrap());
+    let files = fs::read_dir(at("whole"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    let events = files
+        .filter(|path| {
+            path.file_name()
+                .unwrap()
+                .to_string_lossy()
+                .starts_with("events.")
+        })
+        .map(|path| fs::read(path).unwrap());
     let events = events.collect::<Vec<_>>().concat();
-    let header = events.windows(4).position(|bytes| bytes == b"IHDR").unwrap();
-    let number = |at: usize| u32::from_be_bytes(events[header + at..header + at + 4].try_into().unwrap());
+    let header = events
+        .windows(4)
+        .position(|bytes| bytes == b"IHDR")
+        .unwrap();
+    let number =
+        |at: usize| u32::from_be_bytes(events[header + at..header + at + 4].try_into().unwrap());
     assert_eq!((number(4), number(8)), (6 * 32, 32));
 
     // Killed: nothing is saved at the end. Steps 4 and 8 are saved; patches come in pairs, two steps each.
-    let dying = Scene { dies_after: Some(7), ..Scene::new(&config, false) };
+    let dying = Scene {
+        dies_after: Some(7),
+        ..Scene::new(&config, false)
+    };
     let error = run(&config, &at("killed"), &dying, &NEVER).unwrap_err();
-    assert!(format!("{error:#}").contains("the power is gone"), "{error:#}");
+    assert!(
+        format!("{error:#}").contains("the power is gone"),
+        "{error:#}"
+    );
     let saved = saved::load::<Progress>(&at("killed").join(LAST)).unwrap().1;
     assert_eq!((saved.steps, saved.patches), (4, 4));
     fs::write(at("killed").join(".part-abc"), b"half a file").unwrap();
-    assert!(run(&config, &at("killed"), &Scene::new(&config, false), &NEVER).unwrap().finished);
+    assert!(
+        run(&config, &at("killed"), &Scene::new(&config, false), &NEVER)
+            .unwrap()
+            .finished
+    );
     assert_same(&state(&at("killed")), &expected);
 
     // Ctrl-C: the state is saved at the end of the clip patch.
     static STOP: AtomicBool = AtomicBool::new(false);
-    let stopping = Scene { stop: Some((5, &STOP)), ..Scene::new(&config, false) };
+    let stopping = Scene {
+        stop: Some((5, &STOP)),
+        ..Scene::new(&config, false)
+    };
     let stopped = run(&config, &at("stopped"), &stopping, &STOP).unwrap();
     assert!(!stopped.finished && stopped.steps == 6, "{stopped:?}");
-    assert!(run(&config, &at("stopped"), &Scene::new(&config, false), &NEVER).unwrap().finished);
+    assert!(
+        run(&config, &at("stopped"), &Scene::new(&config, false), &NEVER)
+            .unwrap()
+            .finished
+    );
     assert_same(&state(&at("stopped")), &expected);
 
     // What is not the same run is refused.
-    let other = self::config(&["optimiser.batch=2", "optimiser.steps=8", "optimiser.rate=1e-4"]);
-    let message = format!("{:#}", run(&other, &at("stopped"), &Scene::new(&config, false), &NEVER).unwrap_err());
+    let other = self::config(&[
+        "optimiser.batch=2",
+        "optimiser.steps=8",
+        "optimiser.rate=1e-4",
+    ]);
+    let message = format!(
+        "{:#}",
+        run(&other, &at("stopped"), &Scene::new(&config, false), &NEVER).unwrap_err()
+    );
     assert!(message.contains("optimiser.rate"), "{message}");
     let source = Scene::new(&config, false);
     let again = |data, resume| {
@@ -218,17 +287,33 @@ fn a_run_that_is_stopped_or_killed_ends_where_an_undisturbed_one_does() {
 fn losses_that_are_not_finite_are_skipped_then_end_the_run() {
     let config = config(&["data.windows=4", "optimiser.steps=40"]);
     let folder = tempfile::tempdir().unwrap();
-    let spoilt = Scene { spoilt_from: Some(1), ..Scene::new(&config, false) };
-    let message = format!("{:#}", run(&config, folder.path(), &spoilt, &NEVER).unwrap_err());
-    assert!(message.contains("10 steps in a row") && message.contains(LAST), "{message}");
+    let spoilt = Scene {
+        spoilt_from: Some(1),
+        ..Scene::new(&config, false)
+    };
+    let message = format!(
+        "{:#}",
+        run(&config, folder.path(), &spoilt, &NEVER).unwrap_err()
+    );
+    assert!(
+        message.contains("10 steps in a row") && message.contains(LAST),
+        "{message}"
+    );
     // The good state is from before the last skipped steps, and whole.
     let (tensors, progress) = saved::load::<Progress>(&folder.path().join(LAST)).unwrap();
     assert_eq!((progress.steps, progress.updates), (12, 4));
-    assert!(tensors.values().all(|t| t.isfinite().all().int64_value(&[]) == 1));
+    assert!(
+        tensors
+            .values()
+            .all(|t| t.isfinite().all().int64_value(&[]) == 1)
+    );
 }
 
 fn trainer(config: &Config, precision: Precision) -> Trainer {
-    let recipe = Recipe { precision, ..config.recipe().unwrap() };
+    let recipe = Recipe {
+        precision,
+        ..config.recipe().unwrap()
+    };
     Trainer::new(initial_network(config, Device::Cpu).unwrap(), recipe, None).unwrap()
 }
 
@@ -243,18 +328,30 @@ fn train(trainer: &mut Trainer, patch: ClipPatch) -> Result<Vec<StepReport>> {
 fn the_scale_of_the_loss_changes_no_update_and_is_kept() {
     let config = config(&["data.windows=3", "optimiser.steps=1000", "start.zero=[]"]);
     let scene = Scene::new(&config, false);
-    let (mut plain, mut scaled) = (trainer(&config, Precision::Fp32), trainer(&config, Precision::Fp16));
+    let (mut plain, mut scaled) = (
+        trainer(&config, Precision::Fp32),
+        trainer(&config, Precision::Fp16),
+    );
     for k in 0..2 {
-        let (a, b) = (train(&mut plain, scene.patch(k)).unwrap(), train(&mut scaled, scene.patch(k)).unwrap());
+        let (a, b) = (
+            train(&mut plain, scene.patch(k)).unwrap(),
+            train(&mut scaled, scene.patch(k)).unwrap(),
+        );
         for (a, b) in a.iter().zip(&b) {
-            assert_eq!((a.loss_scale, b.loss_scale, a.skipped, b.skipped), (None, Some(65536.0), false, false));
+            assert_eq!(
+                (a.loss_scale, b.loss_scale, a.skipped, b.skipped),
+                (None, Some(65536.0), false, false)
+            );
             assert_eq!((a.total, a.gradient_norm), (b.total, b.gradient_norm));
         }
     }
     assert_same(&plain.state(), &scaled.state());
 
     // What is not finite halves the scale and does not end the training before the scale is 1.
-    let spoilt = Scene { spoilt_from: Some(0), ..Scene::new(&config, false) };
+    let spoilt = Scene {
+        spoilt_from: Some(0),
+        ..Scene::new(&config, false)
+    };
     let steps = train(&mut scaled, spoilt.patch(0)).unwrap();
     assert!(steps.iter().all(|step| step.skipped));
     assert_eq!(scaled.loss_scale().unwrap().factor(), 65536.0 / 8.0);
@@ -267,7 +364,14 @@ fn the_scale_of_the_loss_changes_no_update_and_is_kept() {
     saved::save(&path, &scaled.state(), &progress).unwrap();
     let (state, progress) = saved::load::<Progress>(&path).unwrap();
     let mut resumed = trainer(&config, Precision::Fp16);
-    resumed.restore(&state, scaled.steps(), scaled.updates(), progress.loss_scale).unwrap();
+    resumed
+        .restore(
+            &state,
+            scaled.steps(),
+            scaled.updates(),
+            progress.loss_scale,
+        )
+        .unwrap();
     assert_eq!(resumed.loss_scale(), scaled.loss_scale());
 
     let mut more = 0;
@@ -286,8 +390,13 @@ fn the_scale_of_the_loss_changes_no_update_and_is_kept() {
 
 fn losses(folder: &Path) -> Vec<f64> {
     let log = fs::read_to_string(folder.join(LOG)).unwrap();
-    let entries = log.lines().map(|l| serde_json::from_str::<serde_json::Value>(l).unwrap());
-    entries.filter(|e| e["event"] == "step").map(|e| e["loss"].as_f64().unwrap()).collect()
+    let entries = log
+        .lines()
+        .map(|l| serde_json::from_str::<serde_json::Value>(l).unwrap());
+    entries
+        .filter(|e| e["event"] == "step")
+        .map(|e| e["loss"].as_f64().unwrap())
+        .collect()
 }
 
 fn mean(x: &[f64]) -> f64 {
@@ -310,10 +419,17 @@ fn pretraining_then_adaptation_lower_the_loss() {
     assert!(outcome.finished);
     let lowered = losses(&at("first"));
     assert_eq!(lowered.len(), 24);
-    assert!(mean(&lowered[18..]) < 0.9 * mean(&lowered[..6]), "{lowered:?}");
-    let best: serde_json::Value = serde_json::from_str(&fs::read_to_string(at("first").join("best.json")).unwrap()).unwrap();
+    assert!(
+        mean(&lowered[18..]) < 0.9 * mean(&lowered[..6]),
+        "{lowered:?}"
+    );
+    let best: serde_json::Value =
+        serde_json::from_str(&fs::read_to_string(at("first").join("best.json")).unwrap()).unwrap();
     let score = |name: &str| best["scores"][name].as_f64().unwrap();
-    assert!(score("psnr") > 10.0 && score("psnr_bicubic") > 20.0, "{best}");
+    assert!(
+        score("psnr") > 10.0 && score("psnr_bicubic") > 20.0,
+        "{best}"
+    );
     assert_ne!(score("psnr"), score("psnr_without_reference"));
 
     // Adaptation starts from the best weights; hd networks have some layers that others do not have.
@@ -330,22 +446,40 @@ fn pretraining_then_adaptation_lower_the_loss() {
         "validation.clips=0",
         &from,
     ]);
-    assert!(run(&second, &at("second"), &Scene::new(&second, true), &NEVER).unwrap().finished);
+    assert!(
+        run(&second, &at("second"), &Scene::new(&second, true), &NEVER)
+            .unwrap()
+            .finished
+    );
     let lowered = losses(&at("second"));
     assert!(mean(&lowered[6..]) < mean(&lowered[..6]), "{lowered:?}");
 
     // Export: a model that loads, half the size, with a card.
     let model = at("tiny.safetensors");
-    let card = fs::read_to_string(export(&at("first"), &model, Numbers::Fp16, None).unwrap()).unwrap();
-    assert!(card.contains("| scene |") && card.contains("mid_channels = 4"), "{card}");
-    let (small, large) = (Network::load(&model, Device::Cpu).unwrap(), Network::load(&at("first").join(BEST), Device::Cpu).unwrap());
+    let card =
+        fs::read_to_string(export(&at("first"), &model, Numbers::Fp16, None).unwrap()).unwrap();
+    assert!(
+        card.contains("| scene |") && card.contains("mid_channels = 4"),
+        "{card}"
+    );
+    let (small, large) = (
+        Network::load(&model, Device::Cpu).unwrap(),
+        Network::load(&at("first").join(BEST), Device::Cpu).unwrap(),
+    );
     assert_eq!(small.config(), large.config());
     let size = |path: &Path| fs::metadata(path).unwrap().len() as f64;
     assert!(size(&model) < 0.6 * size(&at("first").join(BEST)));
     export(&at("first"), &model, Numbers::Fp32, Some(5)).unwrap();
     let longer = Network::load(&model, Device::Cpu).unwrap();
-    assert_eq!((longer.config().frame_num, small.config().frame_num), (5, 3), "a window of another length");
-    let message = format!("{:#}", export(&at("second"), &model, Numbers::Fp16, None).unwrap_err());
+    assert_eq!(
+        (longer.config().frame_num, small.config().frame_num),
+        (5, 3),
+        "a window of another length"
+    );
+    let message = format!(
+        "{:#}",
+        export(&at("second"), &model, Numbers::Fp16, None).unwrap_err()
+    );
     assert!(message.contains("not been validated"), "{message}");
 }
 
@@ -355,22 +489,48 @@ fn the_last_layer_of_a_detailed_start_sees_detail() {
     let zero = r#"start.zero=["FlowNet.", "forward_resblocks.main.2.", "backward_resblocks.main.2.", "conf_fusion.1.", "feat_fusion2.1.", "feat_fusion_BWFW.1.",
         "feat_decoder.conv_tail.", "feat_decoder2.conv_tail.", "feat_decoder_BWFW.conv_tail.", "conv_last."]"#;
     for channels in [4, 60] {
-        let network =
-            initial_network(&config(&["start.detail=true", zero, &format!("model.mid_channels={channels}")]), Device::Cpu).unwrap();
+        let network = initial_network(
+            &config(&[
+                "start.detail=true",
+                zero,
+                &format!("model.mid_channels={channels}"),
+            ]),
+            Device::Cpu,
+        )
+        .unwrap();
         let over_bicubic = |slope: f64| -> Tensor {
             let row = Tensor::arange(16, (Kind::Float, Device::Cpu)) * -slope + 0.9;
-            let (lr, wide) =
-                (row.expand([1, 3, 16, 16], false).contiguous(), Tensor::full([1, 3, 32, 32], 0.5, (Kind::Float, Device::Cpu)));
-            let frame = Frame { lr: &lr, references: &[&wide] };
-            let (out, _) = tch::no_grad(|| network.forward(&[frame; 3], None, Reach::Streaming)).unwrap();
+            let (lr, wide) = (
+                row.expand([1, 3, 16, 16], false).contiguous(),
+                Tensor::full([1, 3, 32, 32], 0.5, (Kind::Float, Device::Cpu)),
+            );
+            let frame = Frame {
+                lr: &lr,
+                references: &[&wide],
+            };
+            let (out, _) =
+                tch::no_grad(|| network.forward(&[frame; 3], None, Reach::Streaming)).unwrap();
             let inner = |x: &Tensor| x.slice(2, 16, 48, 1).slice(3, 16, 48, 1);
             inner(&out) - inner(&lr.upsample_bicubic2d([64, 64], false, None, None))
         };
-        assert_eq!(over_bicubic(0.02).abs().max().double_value(&[]), 0.0, "it begins as bicubic enlargement");
-        let _ = tch::no_grad(|| network.weights().variables()["conv_last.weight"].select(3, 1).select(2, 1).select(1, 0).fill_(1.0));
+        assert_eq!(
+            over_bicubic(0.02).abs().max().double_value(&[]),
+            0.0,
+            "it begins as bicubic enlargement"
+        );
+        let _ = tch::no_grad(|| {
+            network.weights().variables()["conv_last.weight"]
+                .select(3, 1)
+                .select(2, 1)
+                .select(1, 0)
+                .fill_(1.0)
+        });
         // Pixels on both sides differ by two slopes, each is seen through (2/3)^1/2 cos 30; three rows and three colours alike make 3^1/2 each, and the gain is 3.
         let expected = 0.02 * 2.0 * (2.0 / 3.0_f64).sqrt() * 0.75_f64.sqrt() * 3.0 * 3.0;
-        let off = (over_bicubic(0.02) - expected).abs().max().double_value(&[]);
+        let off = (over_bicubic(0.02) - expected)
+            .abs()
+            .max()
+            .double_value(&[]);
         assert!(off < 1e-4, "{channels} channels: {off}");
         assert!(over_bicubic(0.0).abs().max().double_value(&[]) < 1e-5);
     }
@@ -378,9 +538,17 @@ fn the_last_layer_of_a_detailed_start_sees_detail() {
 
 #[test]
 fn adaptation_needs_a_model_to_start_from() {
-    let config = config(&["stage=adapt", "model.hd=true", "data.patch=16", "start.zero=[]"]);
+    let config = config(&[
+        "stage=adapt",
+        "model.hd=true",
+        "data.patch=16",
+        "start.zero=[]",
+    ]);
     let folder = tempfile::tempdir().unwrap();
-    let message = format!("{:#}", run(&config, folder.path(), &Scene::new(&config, true), &NEVER).unwrap_err());
+    let message = format!(
+        "{:#}",
+        run(&config, folder.path(), &Scene::new(&config, true), &NEVER).unwrap_err()
+    );
     assert!(message.contains("--from"), "{message}");
 }
 
@@ -389,27 +557,61 @@ fn information_refill_starts_from_a_trained_extractor() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("edvr.safetensors");
     let small = |more: &[&str]| {
-        let overrides = ["device=cpu", "model.mid_channels=4", "model.num_blocks=1", "model.frame_num=3", "data.windows=1"];
-        let all: Vec<String> = overrides.iter().chain(more).map(|s| (*s).to_owned()).collect();
+        let overrides = [
+            "device=cpu",
+            "model.mid_channels=4",
+            "model.num_blocks=1",
+            "model.frame_num=3",
+            "data.windows=1",
+        ];
+        let all: Vec<String> = overrides
+            .iter()
+            .chain(more)
+            .map(|s| (*s).to_owned())
+            .collect();
         Config::load("refvsr-ir-l1", &all).unwrap()
     };
     // Its weights as mmediting names them.
     let trained = refvsr_train::train::initial_network(&small(&["seed=7"]), Device::Cpu).unwrap();
     let trained: Tensors = trained.weights().variables().into_iter().collect();
-    let theirs: Vec<(String, &Tensor)> =
-        trained.iter().filter_map(|(name, t)| Some((format!("generator.{}", name.strip_prefix("edvr.")?), t))).collect();
+    let theirs: Vec<(String, &Tensor)> = trained
+        .iter()
+        .filter_map(|(name, t)| Some((format!("generator.{}", name.strip_prefix("edvr.")?), t)))
+        .collect();
     Tensor::write_safetensors(&theirs, &file).unwrap();
 
     let from = format!("start.weights=[\"{}\"]", file.display());
-    let config =
-        small(&[&from, "optimiser.steps=2", "optimiser.batch=1", "validation.every=0", "validation.clips=0", "output.picture_every=1000"]);
+    let config = small(&[
+        &from,
+        "optimiser.steps=2",
+        "optimiser.batch=1",
+        "validation.every=0",
+        "validation.clips=0",
+        "output.picture_every=1000",
+    ]);
     let network = refvsr_train::train::initial_network(&config, Device::Cpu).unwrap();
     for (name, variable) in network.weights().variables() {
-        assert_eq!(variable.equal(&trained[&name]), name.starts_with("edvr."), "{name}");
-        assert!(!name.contains("conv_offset") || variable.count_nonzero(None).int64_value(&[]) == 0, "{name}: undeformed at first");
+        assert_eq!(
+            variable.equal(&trained[&name]),
+            name.starts_with("edvr."),
+            "{name}"
+        );
+        assert!(
+            !name.contains("conv_offset") || variable.count_nonzero(None).int64_value(&[]) == 0,
+            "{name}: undeformed at first"
+        );
     }
-    let outcome = run(&config, &folder.path().join("run"), &Scene::new(&config, false), &NEVER).unwrap();
+    let outcome = run(
+        &config,
+        &folder.path().join("run"),
+        &Scene::new(&config, false),
+        &NEVER,
+    )
+    .unwrap();
     assert!(outcome.finished);
     let losses = losses(&folder.path().join("run"));
-    assert!(losses.len() == 2 && losses.iter().all(|loss| loss.is_finite()), "{losses:?}");
+    assert!(
+        losses.len() == 2 && losses.iter().all(|loss| loss.is_finite()),
+        "{losses:?}"
+    );
 }

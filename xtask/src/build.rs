@@ -25,9 +25,15 @@ pub fn demo(project: &Project, args: &[String]) -> Result<()> {
     let folder = plugin_and_command(project, Profile::Debug)?;
     let mut demo = Command::new(folder.join("refvsr"));
     demo.arg("demo").args(args).current_dir(&project.root);
-    demo.env("GST_PLUGIN_PATH", with_front(&folder, std::env::var_os("GST_PLUGIN_PATH"))?);
+    demo.env(
+        "GST_PLUGIN_PATH",
+        with_front(&folder, std::env::var_os("GST_PLUGIN_PATH"))?,
+    );
     // A list of plugins of our own: the user's is left as it is, and no stale entry of it hides the new build.
-    demo.env("GST_REGISTRY", project.target.join("gstreamer-registry-debug.bin"));
+    demo.env(
+        "GST_REGISTRY",
+        project.target.join("gstreamer-registry-debug.bin"),
+    );
     match project.user_library_path() {
         Some(path) => demo.env("LD_LIBRARY_PATH", path),
         None => demo.env_remove("LD_LIBRARY_PATH"),
@@ -43,13 +49,22 @@ enum Profile {
 
 /// Builds what a user runs; gives the folder it is in.
 fn plugin_and_command(project: &Project, profile: Profile) -> Result<PathBuf> {
-    let (option, name): (&[&str], _) = if profile == Profile::Release { (&["--release"], "release") } else { (&[], "debug") };
+    let (option, name): (&[&str], _) = if profile == Profile::Release {
+        (&["--release"], "release")
+    } else {
+        (&[], "debug")
+    };
     eprintln!("build: the plugin and the refvsr command, {name}");
-    run(project.cargo(&["build", "-p", "gst-plugin-refvsr", "-p", "refvsr-pipelines"]).args(option))?;
+    run(project
+        .cargo(&["build", "-p", "gst-plugin-refvsr", "-p", "refvsr-pipelines"])
+        .args(option))?;
     let folder = project.target.join(name);
     let plugin = folder.join(PLUGIN_FILE);
     if !plugin.is_file() {
-        bail!("cargo built no {}; is build.target set in a cargo configuration?", plugin.display());
+        bail!(
+            "cargo built no {}; is build.target set in a cargo configuration?",
+            plugin.display()
+        );
     }
     Ok(folder)
 }

@@ -25,23 +25,41 @@ fn folder(project: &Project) -> PathBuf {
 }
 
 pub fn pack(project: &Project) -> Result<()> {
-    run(&mut project.cargo(&["build", "--release", "--package", "refvsr", "--example", EXAMPLE]))?;
+    run(&mut project.cargo(&[
+        "build",
+        "--release",
+        "--package",
+        "refvsr",
+        "--example",
+        EXAMPLE,
+    ]))?;
     let folder = folder(project);
     if folder.exists() {
-        fs::remove_dir_all(&folder).with_context(|| format!("cannot clear {}", folder.display()))?;
+        fs::remove_dir_all(&folder)
+            .with_context(|| format!("cannot clear {}", folder.display()))?;
     }
     fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
 
     let built = project.target.join("release/examples").join(EXAMPLE);
-    run(Command::new("strip").arg("-o").arg(folder.join(EXAMPLE)).arg(built))?;
+    run(Command::new("strip")
+        .arg("-o")
+        .arg(folder.join(EXAMPLE))
+        .arg(built))?;
     let golden = project.root.join(GOLDEN);
-    copy_tree(&golden, &folder.join("golden")).with_context(|| format!("cannot copy {}", golden.display()))?;
+    copy_tree(&golden, &folder.join("golden"))
+        .with_context(|| format!("cannot copy {}", golden.display()))?;
     let script = folder.join("run.sh");
-    fs::write(&script, script_text()).with_context(|| format!("cannot write {}", script.display()))?;
+    fs::write(&script, script_text())
+        .with_context(|| format!("cannot write {}", script.display()))?;
 
     let size = weight(&folder)?;
     if size > LIMIT {
-        bail!("{} weighs {} MiB, at most {} are allowed; take golden files out", folder.display(), size >> 20, LIMIT >> 20);
+        bail!(
+            "{} weighs {} MiB, at most {} are allowed; take golden files out",
+            folder.display(),
+            size >> 20,
+            LIMIT >> 20
+        );
     }
     eprintln!(
         "\n{} is packed: {:.1} MiB. On the machine with the device:\n    sh device-check/run.sh",
@@ -54,7 +72,10 @@ pub fn pack(project: &Project) -> Result<()> {
 pub fn run_here(project: &Project, args: &[String]) -> Result<()> {
     let script = folder(project).join("run.sh");
     if !script.is_file() {
-        bail!("{} is not there; make it with `cargo xtask device-check pack`", script.display());
+        bail!(
+            "{} is not there; make it with `cargo xtask device-check pack`",
+            script.display()
+        );
     }
     run(Command::new("sh").arg(script).args(args))
 }
@@ -123,10 +144,19 @@ fn copy_tree(from: &Path, to: &Path) -> Result<()> {
 /// Bytes of all files below the folder.
 fn weight(folder: &Path) -> Result<u64> {
     let mut bytes = 0;
-    for entry in fs::read_dir(folder).with_context(|| format!("cannot list {}", folder.display()))? {
-        let path = entry.with_context(|| format!("cannot list {}", folder.display()))?.path();
-        bytes +=
-            if path.is_dir() { weight(&path)? } else { path.metadata().with_context(|| format!("cannot read {}", path.display()))?.len() };
+    for entry in
+        fs::read_dir(folder).with_context(|| format!("cannot list {}", folder.display()))?
+    {
+        let path = entry
+            .with_context(|| format!("cannot list {}", folder.display()))?
+            .path();
+        bytes += if path.is_dir() {
+            weight(&path)?
+        } else {
+            path.metadata()
+                .with_context(|| format!("cannot read {}", path.display()))?
+                .len()
+        };
     }
     Ok(bytes)
 }

@@ -24,7 +24,11 @@ use setup::{Flavour, Wants};
 
 /// Sets up, builds, tests and shows the project: `cargo xtask <command>`
 #[derive(Parser)]
-#[command(name = "cargo xtask", bin_name = "cargo xtask", arg_required_else_help = true)]
+#[command(
+    name = "cargo xtask",
+    bin_name = "cargo xtask",
+    arg_required_else_help = true
+)]
 struct Cli {
     #[command(subcommand)]
     command: Task,
@@ -92,19 +96,38 @@ fn main() -> ExitCode {
 fn perform(task: Task) -> anyhow::Result<ExitCode> {
     let project = Project::find()?;
     match task {
-        Task::Setup { demo, libtorch } => setup::setup(&project, Wants { demo, mpi: true, libtorch })?,
+        Task::Setup { demo, libtorch } => setup::setup(
+            &project,
+            Wants {
+                demo,
+                mpi: true,
+                libtorch,
+            },
+        )?,
         Task::Env => print!("{}", env::lines(&project)?),
         Task::Build => {
             setup::setup(&project, Wants::default())?;
             build::build(&project)?;
         }
         Task::Test { args } => {
-            setup::setup(&project, Wants { mpi: true, ..Wants::default() })?;
+            setup::setup(
+                &project,
+                Wants {
+                    mpi: true,
+                    ..Wants::default()
+                },
+            )?;
             return test::test(&project, &args);
         }
         Task::Lint => lint::lint(&project)?,
         Task::Demo { args } => {
-            setup::setup(&project, Wants { demo: true, ..Wants::default() })?;
+            setup::setup(
+                &project,
+                Wants {
+                    demo: true,
+                    ..Wants::default()
+                },
+            )?;
             build::demo(&project, &args)?;
         }
         Task::DeviceCheck(DeviceCheck::Pack) => {

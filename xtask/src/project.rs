@@ -31,14 +31,24 @@ pub enum Libtorch {
 impl Project {
     pub fn find() -> Result<Self> {
         // Cargo sets the variable when it runs this program; what was compiled in serves a direct start.
-        let manifest = std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| OsString::from(env!("CARGO_MANIFEST_DIR")));
-        let root = Path::new(&manifest).parent().context("the xtask crate has no parent folder")?.to_path_buf();
+        let manifest = std::env::var_os("CARGO_MANIFEST_DIR")
+            .unwrap_or_else(|| OsString::from(env!("CARGO_MANIFEST_DIR")));
+        let root = Path::new(&manifest)
+            .parent()
+            .context("the xtask crate has no parent folder")?
+            .to_path_buf();
         if !root.join("Cargo.lock").is_file() {
-            bail!("expected the project in {}, but no Cargo.lock is there; run `cargo xtask` inside the checkout", root.display());
+            bail!(
+                "expected the project in {}, but no Cargo.lock is there; run `cargo xtask` inside the checkout",
+                root.display()
+            );
         }
         // target/debug/xtask: right also where a configuration puts the output elsewhere.
         let exe = std::env::current_exe().context("cannot tell where this program lies")?;
-        let target = exe.parent().and_then(Path::parent).map_or_else(|| root.join("target"), Path::to_path_buf);
+        let target = exe
+            .parent()
+            .and_then(Path::parent)
+            .map_or_else(|| root.join("target"), Path::to_path_buf);
         Ok(Self { root, target })
     }
 
@@ -88,29 +98,47 @@ impl Project {
     pub fn user_library_path(&self) -> Option<OsString> {
         let path = std::env::var_os("LD_LIBRARY_PATH")?;
         // <toolchain>/bin/cargo
-        let toolchain = std::env::var_os("CARGO").and_then(|cargo| Some(Path::new(&cargo).parent()?.parent()?.to_path_buf()));
+        let toolchain = std::env::var_os("CARGO")
+            .and_then(|cargo| Some(Path::new(&cargo).parent()?.parent()?.to_path_buf()));
         let kept: Vec<PathBuf> = std::env::split_paths(&path)
             .filter(|folder| !folder.as_os_str().is_empty())
             .filter(|folder| !folder.starts_with(&self.target))
-            .filter(|folder| toolchain.as_ref().is_none_or(|toolchain| !folder.starts_with(toolchain)))
+            .filter(|folder| {
+                toolchain
+                    .as_ref()
+                    .is_none_or(|toolchain| !folder.starts_with(toolchain))
+            })
             .collect();
-        if kept.is_empty() { None } else { std::env::join_paths(kept).ok() }
+        if kept.is_empty() {
+            None
+        } else {
+            std::env::join_paths(kept).ok()
+        }
     }
 }
 
 /// What turns on the parts of the workspace that need more than it does: training over MPI, where that is installed.
 pub fn features() -> Result<&'static [&'static str]> {
-    let mpi = ask(Command::new("mpicc").arg("--version"))?.is_some() && ask(Command::new("mpirun").arg("--version"))?.is_some();
+    let mpi = ask(Command::new("mpicc").arg("--version"))?.is_some()
+        && ask(Command::new("mpirun").arg("--version"))?.is_some();
     if !mpi {
         eprintln!("MPI is not installed (mpicc, mpirun): training over MPI is left out");
     }
-    Ok(if mpi { &["--features", "refvsr-train/mpi"] } else { &[] })
+    Ok(if mpi {
+        &["--features", "refvsr-train/mpi"]
+    } else {
+        &[]
+    })
 }
 
 /// Version and library folder of the `torch` package of the user's python.
 pub fn python_torch() -> Result<(String, PathBuf)> {
     // The interpreter that torch-sys asks.
-    let python = if std::env::var_os("VIRTUAL_ENV").is_some() { "python" } else { "python3" };
+    let python = if std::env::var_os("VIRTUAL_ENV").is_some() {
+        "python"
+    } else {
+        "python3"
+    };
     let question = "import torch, os; print(torch.__version__); print(os.path.join(os.path.dirname(torch.__file__), 'lib'))";
     let answer = ask(Command::new(python).args(["-c", question]))?;
     let answer = answer.with_context(|| {

@@ -10,21 +10,36 @@ use crate::project::{Project, features};
 use crate::run::{run, shown};
 
 pub fn test(project: &Project, args: &[String]) -> Result<ExitCode> {
-    let chosen = args.iter().take_while(|arg| *arg != "--").any(|arg| arg.starts_with("-p") || arg.starts_with("--package"));
-    let packages = if chosen { vec![] } else { [&["--workspace"], features()?].concat() };
+    let chosen = args
+        .iter()
+        .take_while(|arg| *arg != "--")
+        .any(|arg| arg.starts_with("-p") || arg.starts_with("--package"));
+    let packages = if chosen {
+        vec![]
+    } else {
+        [&["--workspace"], features()?].concat()
+    };
 
     // The plugin itself, for tests that start it by name through GStreamer. Building the very targets of `cargo test`
     // keeps the dependencies' features, and with them their builds, the same in both commands.
     if !chosen {
-        run(project.cargo(&["build", "--lib", "--bins", "--examples", "--tests"]).args(&packages))?;
+        run(project
+            .cargo(&["build", "--lib", "--bins", "--examples", "--tests"])
+            .args(&packages))?;
     }
 
     let debug = project.target.join("debug");
     let mut cargo = project.cargo(&["test", "--no-fail-fast"]);
     cargo.args(&packages).args(args);
-    cargo.env("GST_PLUGIN_PATH", with_front(&debug, std::env::var_os("GST_PLUGIN_PATH"))?);
+    cargo.env(
+        "GST_PLUGIN_PATH",
+        with_front(&debug, std::env::var_os("GST_PLUGIN_PATH"))?,
+    );
     // A list of plugins of our own: the user's is left as it is, and no stale entry of it hides the new build.
-    cargo.env("GST_REGISTRY", project.target.join("gstreamer-registry-debug.bin"));
+    cargo.env(
+        "GST_REGISTRY",
+        project.target.join("gstreamer-registry-debug.bin"),
+    );
 
     // The tests run side by side as it is; threads of libtorch's in each of them would only wait for one another.
     if std::env::var_os("OMP_NUM_THREADS").is_none() {
@@ -32,9 +47,15 @@ pub fn test(project: &Project, args: &[String]) -> Result<ExitCode> {
     }
 
     eprintln!("$ {}", shown(&cargo));
-    let mut child = cargo.stdout(Stdio::piped()).spawn().context("cannot start cargo")?;
-    let Some(output) = child.stdout.take() else { bail!("cargo's output cannot be read") };
-    let mut summary = pass_through(output, std::io::stdout()).context("cannot pass the tests' output on")?;
+    let mut child = cargo
+        .stdout(Stdio::piped())
+        .spawn()
+        .context("cannot start cargo")?;
+    let Some(output) = child.stdout.take() else {
+        bail!("cargo's output cannot be read")
+    };
+    let mut summary =
+        pass_through(output, std::io::stdout()).context("cannot pass the tests' output on")?;
     let status = child.wait().context("cannot wait for cargo")?;
 
     if !status.success() && summary.failed == 0 {
@@ -44,7 +65,11 @@ pub fn test(project: &Project, args: &[String]) -> Result<ExitCode> {
         summary.failed = 1;
     }
     println!("\n{} passed, {} failed", summary.passed, summary.failed);
-    Ok(if status.success() && summary.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if status.success() && summary.failed == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }
 
 /// Copies the runner's output line by line as it comes and adds up its results.
@@ -70,8 +95,12 @@ impl Summary {
     /// Adds a line like `test result: ok. 12 passed; 0 failed; 1 ignored; 0 measured; 3 filtered out; finished in 0.02s`;
     /// other lines count nothing.
     fn add(&mut self, line: &str) {
-        let Some(counts) = line.strip_prefix("test result: ") else { return };
-        let counts = counts.split_once(". ").map_or(counts, |(_verdict, counts)| counts);
+        let Some(counts) = line.strip_prefix("test result: ") else {
+            return;
+        };
+        let counts = counts
+            .split_once(". ")
+            .map_or(counts, |(_verdict, counts)| counts);
         for count in counts.split("; ") {
             match count.split_once(' ') {
                 Some((number, "passed")) => self.passed += number.parse().unwrap_or(0),
@@ -94,7 +123,13 @@ mod tests {
             test result: ok. 39 passed; 0 failed; 2 ignored; 0 measured; 7 filtered out; finished in 1.25s";
         let mut summary = Summary::default();
         output.lines().for_each(|line| summary.add(line));
-        assert_eq!(summary, Summary { passed: 40, failed: 1 });
+        assert_eq!(
+            summary,
+            Summary {
+                passed: 40,
+                failed: 1
+            }
+        );
     }
 
     #[test]
@@ -103,6 +138,12 @@ mod tests {
         let mut copy = Vec::new();
         let summary = pass_through(&output[..], &mut copy).unwrap();
         assert_eq!(copy, output);
-        assert_eq!(summary, Summary { passed: 2, failed: 0 });
+        assert_eq!(
+            summary,
+            Summary {
+                passed: 2,
+                failed: 0
+            }
+        );
     }
 }

@@ -29,11 +29,21 @@ impl Footage {
     /// The user's own file, or the package's.
     pub fn find(own: Option<&Path>) -> Result<Self> {
         let footage = match own {
-            Some(path) => Self { path: path.to_owned(), credit: path.display().to_string() },
-            None => Self { path: PATH.into(), credit: format!("{CREDIT}, Debian package {PACKAGE}") },
+            Some(path) => Self {
+                path: path.to_owned(),
+                credit: path.display().to_string(),
+            },
+            None => Self {
+                path: PATH.into(),
+                credit: format!("{CREDIT}, Debian package {PACKAGE}"),
+            },
         };
         let found = footage.path.is_file();
-        ensure!(found || own.is_none(), "there is no file {}", footage.path.display());
+        ensure!(
+            found || own.is_none(),
+            "there is no file {}",
+            footage.path.display()
+        );
         ensure!(
             found,
             "the footage {PATH} is missing; on Debian: apt-get install --no-install-recommends {PACKAGE} (or name a video of yours with --footage)"
@@ -43,7 +53,11 @@ impl Footage {
 
     /// Its file's name.
     pub fn name(&self) -> String {
-        self.path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+        self.path
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned()
     }
 
     /// Decodes the first `frames` frames to raw RGB of size [`SOURCE`] (other shapes get black borders) in `folder`.

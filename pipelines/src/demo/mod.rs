@@ -64,34 +64,59 @@ pub fn run(args: &Args) -> Result<()> {
     let frames = usize::from(args.frames);
     if let Some(model) = &args.model {
         let scale = refvsr::checkpoint::Checkpoint::read(model)?.config.scale;
-        ensure!(scale == SCALE, "{} enlarges {scale} times; the demonstration needs a model that enlarges {SCALE} times", model.display());
+        ensure!(
+            scale == SCALE,
+            "{} enlarges {scale} times; the demonstration needs a model that enlarges {SCALE} times",
+            model.display()
+        );
     }
     gst::check(&NEEDED)?;
     let plugin_path = gst::find_refvsr()?;
     let footage = Footage::find(args.footage.as_deref())?;
-    std::fs::create_dir_all(&args.output).with_context(|| format!("cannot make the folder {}", args.output.display()))?;
-    let work = tempfile::tempdir_in(&args.output).with_context(|| format!("cannot write into {}", args.output.display()))?;
+    std::fs::create_dir_all(&args.output)
+        .with_context(|| format!("cannot make the folder {}", args.output.display()))?;
+    let work = tempfile::tempdir_in(&args.output)
+        .with_context(|| format!("cannot write into {}", args.output.display()))?;
 
     let log = args.output.join("gst-launch.log");
 
-    println!("[1/4] Filming {frames} frames of {} with two cameras ({})", footage.name(), footage.credit);
-    let (ultrawide, wide) = (args.output.join("ultrawide.mkv"), args.output.join("wide.mkv"));
+    println!(
+        "[1/4] Filming {frames} frames of {} with two cameras ({})",
+        footage.name(),
+        footage.credit
+    );
+    let (ultrawide, wide) = (
+        args.output.join("ultrawide.mkv"),
+        args.output.join("wide.mkv"),
+    );
     film(&footage, frames, work.path(), &log)?;
     encode(work.path(), "ultrawide", &ultrawide, &log)?;
     encode(work.path(), "wide", &wide, &log)?;
-    println!("      {} and {}, {CAMERA} each", ultrawide.display(), wide.display());
+    println!(
+        "      {} and {}, {CAMERA} each",
+        ultrawide.display(),
+        wide.display()
+    );
 
     let video = args.output.join("refvsr-4x.mp4");
     let raw = args.output.join("refvsr-4x.rgb");
     let pipeline = enlarge(&ultrawide, &wide, &video, &raw, args, plugin_path);
-    println!("[2/4] Enlarging {SCALE} times, to {TRUTH}:\n\n{}\n", pipeline.command_line());
+    println!(
+        "[2/4] Enlarging {SCALE} times, to {TRUTH}:\n\n{}\n",
+        pipeline.command_line()
+    );
     let seconds = watch(&pipeline, &raw, frames as u64, &log)?;
 
     println!("[3/4] Comparing with the truth");
     let mut small = Reader::open(&work.path().join("ultrawide.rgb"), CAMERA)?;
     let mut truth = Reader::open(&work.path().join("truth.rgb"), TRUTH)?;
     let mut ours = Reader::open(&raw, TRUTH)?;
-    ensure!(ours.len() == frames, "the element put out {} frames for {frames}; see {}", ours.len(), log.display());
+    ensure!(
+        ours.len() == frames,
+        "the element put out {} frames for {frames}; see {}",
+        ours.len(),
+        log.display()
+    );
     let scores = score::score(&mut small, &mut ours, &mut truth, &WIDE)?;
 
     println!("[4/4] Drawing the side-by-side picture\n");
@@ -103,7 +128,11 @@ pub fn run(args: &Args) -> Result<()> {
         ours: ours.frame(middle)?,
         truth: truth.frame(middle)?,
     };
-    let words = picture::Words { frame: middle, scores: &scores, credit: &footage.credit };
+    let words = picture::Words {
+        frame: middle,
+        scores: &scores,
+        credit: &footage.credit,
+    };
     let png = args.output.join("side-by-side.png");
     picture::draw(&moment, &WIDE, &words)?.save(&png)?;
     drop(ours);
@@ -112,7 +141,10 @@ pub fn run(args: &Args) -> Result<()> {
     println!("PSNR / SSIM                       bicubic             refvsr              gain");
     println!("whole frames                      {}", scores.whole);
     println!("inside the wide camera's field    {}", scores.inside);
-    println!("{:.2} seconds a frame ({frames} frames in {seconds:.1} s, start-up included)\n", seconds / frames as f64);
+    println!(
+        "{:.2} seconds a frame ({frames} frames in {seconds:.1} s, start-up included)\n",
+        seconds / frames as f64
+    );
     println!("Watch {} and look at {}", video.display(), png.display());
     Ok(())
 }
@@ -121,7 +153,11 @@ pub fn run(args: &Args) -> Result<()> {
 fn film(footage: &Footage, frames: usize, folder: &Path, log: &Path) -> Result<()> {
     let mut source = footage.decode(frames, folder, log)?;
     let file = |name| Writer::create(&folder.join(name));
-    let (mut ultrawide, mut wide, mut truth) = (file("ultrawide.rgb")?, file("wide.rgb")?, file("truth.rgb")?);
+    let (mut ultrawide, mut wide, mut truth) = (
+        file("ultrawide.rgb")?,
+        file("wide.rgb")?,
+        file("truth.rgb")?,
+    );
     for n in 0..frames {
         let shot = triplet::shoot(&source.frame(n)?, &WIDE)?;
         ultrawide.push(&shot.ultrawide)?;
@@ -138,20 +174,45 @@ fn encode(folder: &Path, name: &str, video: &Path, log: &Path) -> Result<()> {
     let raw = folder.join(name).with_extension("rgb");
     let (width, height) = (CAMERA.width.to_string(), CAMERA.height.to_string());
     Pipeline::new(None)
-        .line("filesrc location={} ! rawvideoparse format=rgb", &[&raw.to_string_lossy()])
-        .line("width={} height={} framerate={}/1", &[&width, &height, &FRAMES_PER_SECOND.to_string()])
+        .line(
+            "filesrc location={} ! rawvideoparse format=rgb",
+            &[&raw.to_string_lossy()],
+        )
+        .line(
+            "width={} height={} framerate={}/1",
+            &[&width, &height, &FRAMES_PER_SECOND.to_string()],
+        )
         // FFV1 has no RGB without a fourth channel; as alpha it is opaque, as padding it would be 0 and players show nothing.
-        .line("! videoconvert ! video/x-raw,format=BGRA ! avenc_ffv1 ! matroskamux", &[])
+        .line(
+            "! videoconvert ! video/x-raw,format=BGRA ! avenc_ffv1 ! matroskamux",
+            &[],
+        )
         .line("! filesink location={}", &[&video.to_string_lossy()])
         .run(log, || ())
         .with_context(|| format!("cannot write {}", video.display()))
 }
 
 /// The pipeline of the demonstration: two files in, a video file out, and the same frames untouched for the comparison.
-fn enlarge(ultrawide: &Path, wide: &Path, video: &Path, raw: &Path, args: &Args, plugin_path: Option<OsString>) -> Pipeline {
-    let camera = "filesrc location={} ! decodebin ! videoconvert ! video/x-raw,format=RGB ! queue ! sr.";
+fn enlarge(
+    ultrawide: &Path,
+    wide: &Path,
+    video: &Path,
+    raw: &Path,
+    args: &Args,
+    plugin_path: Option<OsString>,
+) -> Pipeline {
+    let camera =
+        "filesrc location={} ! decodebin ! videoconvert ! video/x-raw,format=RGB ! queue ! sr.";
     let model = args.model.as_ref().map(|file| file.to_string_lossy());
-    let element = format!("refvsr name=sr device={}{}", args.device, if model.is_some() { " model-file={}" } else { "" });
+    let element = format!(
+        "refvsr name=sr device={}{}",
+        args.device,
+        if model.is_some() {
+            " model-file={}"
+        } else {
+            ""
+        }
+    );
     let file = Path::to_string_lossy;
     Pipeline::new(plugin_path)
         .line(&format!("{camera}ultrawide"), &[&file(ultrawide)])

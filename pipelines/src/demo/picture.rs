@@ -48,50 +48,122 @@ pub struct Words<'a> {
 /// Draws it: the whole frame with the wide camera's field, the scores, and two details as nearest, bicubic, ours and the truth.
 pub fn draw(moment: &Moment, lens: &Lens, words: &Words) -> Result<Canvas> {
     let base = bicubic(&moment.ultrawide)?;
-    let near = moment.ultrawide.f_upsample_nearest2d([TRUTH.height, TRUTH.width], None::<f64>, None::<f64>)?;
+    let near = moment.ultrawide.f_upsample_nearest2d(
+        [TRUTH.height, TRUTH.width],
+        None::<f64>,
+        None::<f64>,
+    )?;
     let (here, there) = choose(&base, &moment.truth, &inside(lens))?;
 
     let mut canvas = Canvas::new(WIDTH, HEIGHT, BACKGROUND)?;
-    overview(&mut canvas, &moment.ours, lens, [(here, INSIDE), (there, OUTSIDE)])?;
+    overview(
+        &mut canvas,
+        &moment.ours,
+        lens,
+        [(here, INSIDE), (there, OUTSIDE)],
+    )?;
     side_notes(&mut canvas, words);
     cameras(&mut canvas, moment)?;
 
     let mut y = MARGIN + OVERVIEW.1 + GAP;
-    for (crop, colour, title) in
-        [(here, INSIDE, "inside the wide camera's field"), (there, OUTSIDE, "outside it: only the ultra-wide camera looks here")]
-    {
+    for (crop, colour, title) in [
+        (here, INSIDE, "inside the wide camera's field"),
+        (
+            there,
+            OUTSIDE,
+            "outside it: only the ultra-wide camera looks here",
+        ),
+    ] {
         canvas.fill(MARGIN, y + 10, 12, 12, colour);
         canvas.text(MARGIN + 22, y + 7, 17.0, TEXT, title);
         y += CAPTION;
         let truth = crop.of(&moment.truth)?;
-        for (n, (name, frame)) in
-            [("nearest", &near), ("bicubic", &base), ("refvsr", &moment.ours), ("ground truth", &moment.truth)].into_iter().enumerate()
+        for (n, (name, frame)) in [
+            ("nearest", &near),
+            ("bicubic", &base),
+            ("refvsr", &moment.ours),
+            ("ground truth", &moment.truth),
+        ]
+        .into_iter()
+        .enumerate()
         {
             let x = MARGIN + n as i64 * (PANEL.0 + GAP);
             let part = crop.of(frame)?;
-            canvas.picture(x, y, &part.f_upsample_nearest2d([PANEL.1, PANEL.0], None::<f64>, None::<f64>)?)?;
-            canvas.outline(Rect { x, y, width: PANEL.0, height: PANEL.1 }, 2, colour);
+            canvas.picture(
+                x,
+                y,
+                &part.f_upsample_nearest2d([PANEL.1, PANEL.0], None::<f64>, None::<f64>)?,
+            )?;
+            canvas.outline(
+                Rect {
+                    x,
+                    y,
+                    width: PANEL.0,
+                    height: PANEL.1,
+                },
+                2,
+                colour,
+            );
             canvas.text(x, y + PANEL.1 + 6, 16.0, TEXT, name);
             if n < 3 {
                 let near_truth = format!("{:.2} dB", refvsr::metrics::psnr(&part, &truth)?);
-                canvas.text(x + PANEL.0 - canvas.text_width(16.0, &near_truth), y + PANEL.1 + 6, 16.0, FAINT, &near_truth);
+                canvas.text(
+                    x + PANEL.0 - canvas.text_width(16.0, &near_truth),
+                    y + PANEL.1 + 6,
+                    16.0,
+                    FAINT,
+                    &near_truth,
+                );
             }
         }
         y += PANEL.1 + 26 + GAP;
     }
-    canvas.text(MARGIN, HEIGHT - MARGIN - 14, 14.0, FAINT, &format!("Footage: {}", words.credit));
+    canvas.text(
+        MARGIN,
+        HEIGHT - MARGIN - 14,
+        14.0,
+        FAINT,
+        &format!("Footage: {}", words.credit),
+    );
     Ok(canvas)
 }
 
-fn overview(canvas: &mut Canvas, frame: &Tensor, lens: &Lens, crops: [(Rect, Colour); 2]) -> Result<()> {
-    canvas.picture(MARGIN, MARGIN, &bicubic_antialiased(frame, OVERVIEW.1, OVERVIEW.0)?)?;
+fn overview(
+    canvas: &mut Canvas,
+    frame: &Tensor,
+    lens: &Lens,
+    crops: [(Rect, Colour); 2],
+) -> Result<()> {
+    canvas.picture(
+        MARGIN,
+        MARGIN,
+        &bicubic_antialiased(frame, OVERVIEW.1, OVERVIEW.0)?,
+    )?;
     let scale = OVERVIEW.0 as f64 / TRUTH.width as f64;
-    let field = lens.field(TRUTH).map(|(x, y)| (MARGIN as f64 + x * scale, MARGIN as f64 + y * scale));
+    let field = lens
+        .field(TRUTH)
+        .map(|(x, y)| (MARGIN as f64 + x * scale, MARGIN as f64 + y * scale));
     canvas.polygon(&field, 3.0, WIDE_FIELD);
-    canvas.label(field[0].0 as i64 + 3, field[0].1 as i64 + 3, 14.0, BACKGROUND, WIDE_FIELD, "wide camera");
+    canvas.label(
+        field[0].0 as i64 + 3,
+        field[0].1 as i64 + 3,
+        14.0,
+        BACKGROUND,
+        WIDE_FIELD,
+        "wide camera",
+    );
     for (crop, colour) in crops {
         let at = |n: i64| (n as f64 * scale).round() as i64;
-        canvas.outline(Rect { x: MARGIN + at(crop.x), y: MARGIN + at(crop.y), width: at(crop.width), height: at(crop.height) }, 2, colour);
+        canvas.outline(
+            Rect {
+                x: MARGIN + at(crop.x),
+                y: MARGIN + at(crop.y),
+                width: at(crop.width),
+                height: at(crop.height),
+            },
+            2,
+            colour,
+        );
     }
     Ok(())
 }
@@ -105,7 +177,17 @@ fn side_notes(canvas: &mut Canvas, words: &Words) {
     line(34.0, TEXT, 8, "refvsr");
     line(15.0, FAINT, 3, "ultra-wide video, enlarged 4 times with");
     line(15.0, FAINT, 16, "detail from the wide camera");
-    line(15.0, TEXT, 20, &format!("{}x{} to {TRUTH}, frame {}", TRUTH.width / SCALE, TRUTH.height / SCALE, words.frame));
+    line(
+        15.0,
+        TEXT,
+        20,
+        &format!(
+            "{}x{} to {TRUTH}, frame {}",
+            TRUTH.width / SCALE,
+            TRUTH.height / SCALE,
+            words.frame
+        ),
+    );
     let mut table = |title: &str, pair: &Pair| {
         line(15.0, TEXT, 6, title);
         line(15.0, FAINT, 4, &format!("bicubic  {}", pair.bicubic));
@@ -118,12 +200,24 @@ fn side_notes(canvas: &mut Canvas, words: &Words) {
 /// What the two cameras gave.
 fn cameras(canvas: &mut Canvas, moment: &Moment) -> Result<()> {
     let y = MARGIN + OVERVIEW.1 - THUMB.1;
-    let frames = [("ultra-wide", &moment.ultrawide, FAINT), ("wide", &moment.wide, WIDE_FIELD)];
+    let frames = [
+        ("ultra-wide", &moment.ultrawide, FAINT),
+        ("wide", &moment.wide, WIDE_FIELD),
+    ];
     for (n, (name, frame, colour)) in frames.into_iter().enumerate() {
         let x = NOTES + n as i64 * (THUMB.0 + GAP);
         canvas.text(x, y - 20, 14.0, colour, name);
         canvas.picture(x, y, &bicubic_antialiased(frame, THUMB.1, THUMB.0)?)?;
-        canvas.outline(Rect { x, y, width: THUMB.0, height: THUMB.1 }, 2, colour);
+        canvas.outline(
+            Rect {
+                x,
+                y,
+                width: THUMB.0,
+                height: THUMB.1,
+            },
+            2,
+            colour,
+        );
     }
     Ok(())
 }
@@ -131,13 +225,28 @@ fn cameras(canvas: &mut Canvas, moment: &Moment) -> Result<()> {
 /// The crops, within `field` and beside it, in which bicubic loses most of the truth: that is where there is something to see.
 fn choose(base: &Tensor, truth: &Tensor, field: &Rect) -> Result<(Rect, Rect)> {
     let step = SCALE;
-    let loss = base.f_sub(truth)?.f_abs()?.f_mean_dim([1i64].as_slice(), true, None)?;
-    let means = loss.f_avg_pool2d([CROP.1, CROP.0], [step, step], [0, 0], false, true, None::<i64>)?;
+    let loss = base
+        .f_sub(truth)?
+        .f_abs()?
+        .f_mean_dim([1i64].as_slice(), true, None)?;
+    let means = loss.f_avg_pool2d(
+        [CROP.1, CROP.0],
+        [step, step],
+        [0, 0],
+        false,
+        true,
+        None::<i64>,
+    )?;
     let (rows, columns) = (means.size()[2], means.size()[3]);
     let (mut here, mut there) = ((f64::MIN, None), (f64::MIN, None));
     for row in 0..rows {
         for column in 0..columns {
-            let crop = Rect { x: column * step, y: row * step, width: CROP.0, height: CROP.1 };
+            let crop = Rect {
+                x: column * step,
+                y: row * step,
+                width: CROP.0,
+                height: CROP.1,
+            };
             let best = if contains(field, &crop) {
                 &mut here
             } else if apart(field, &crop) {
@@ -151,18 +260,29 @@ fn choose(base: &Tensor, truth: &Tensor, field: &Rect) -> Result<(Rect, Rect)> {
             }
         }
     }
-    let whole = Rect { x: 0, y: 0, width: CROP.0, height: CROP.1 };
+    let whole = Rect {
+        x: 0,
+        y: 0,
+        width: CROP.0,
+        height: CROP.1,
+    };
     Ok((here.1.unwrap_or(whole), there.1.unwrap_or(whole)))
 }
 
 fn contains(outer: &Rect, r: &Rect) -> bool {
-    r.x >= outer.x && r.y >= outer.y && r.x + r.width <= outer.x + outer.width && r.y + r.height <= outer.y + outer.height
+    r.x >= outer.x
+        && r.y >= outer.y
+        && r.x + r.width <= outer.x + outer.width
+        && r.y + r.height <= outer.y + outer.height
 }
 
 /// Whether the two do not touch, with a few pixels to spare.
 fn apart(a: &Rect, b: &Rect) -> bool {
     let spare = 8;
-    b.x >= a.x + a.width + spare || b.x + b.width + spare <= a.x || b.y >= a.y + a.height + spare || b.y + b.height + spare <= a.y
+    b.x >= a.x + a.width + spare
+        || b.x + b.width + spare <= a.x
+        || b.y >= a.y + a.height + spare
+        || b.y + b.height + spare <= a.y
 }
 
 #[cfg(test)]
@@ -174,17 +294,54 @@ mod tests {
     #[test]
     fn crops_lie_where_detail_is_lost() {
         let field = inside(&WIDE);
-        let base = Tensor::zeros([1, 3, TRUTH.height, TRUTH.width], (Kind::Float, Device::Cpu));
+        let base = Tensor::zeros(
+            [1, 3, TRUTH.height, TRUTH.width],
+            (Kind::Float, Device::Cpu),
+        );
         let truth = base.copy();
         let _ = truth.narrow(2, 300, 20).narrow(3, 600, 20).fill_(1.0);
         let _ = truth.narrow(2, 20, 20).narrow(3, 900, 20).fill_(1.0);
         let (here, there) = choose(&base, &truth, &field).unwrap();
         assert!(contains(&field, &here) && apart(&field, &there));
-        assert!(contains(&here, &Rect { x: 600, y: 300, width: 20, height: 20 }), "{here:?}");
-        assert!(contains(&there, &Rect { x: 900, y: 20, width: 20, height: 20 }), "{there:?}");
+        assert!(
+            contains(
+                &here,
+                &Rect {
+                    x: 600,
+                    y: 300,
+                    width: 20,
+                    height: 20
+                }
+            ),
+            "{here:?}"
+        );
+        assert!(
+            contains(
+                &there,
+                &Rect {
+                    x: 900,
+                    y: 20,
+                    width: 20,
+                    height: 20
+                }
+            ),
+            "{there:?}"
+        );
         for crop in [here, there] {
-            assert_eq!((crop.x % SCALE, crop.y % SCALE), (0, 0), "whole ultra-wide pixels");
-            assert!(contains(&Rect { x: 0, y: 0, width: TRUTH.width, height: TRUTH.height }, &crop));
+            assert_eq!(
+                (crop.x % SCALE, crop.y % SCALE),
+                (0, 0),
+                "whole ultra-wide pixels"
+            );
+            assert!(contains(
+                &Rect {
+                    x: 0,
+                    y: 0,
+                    width: TRUTH.width,
+                    height: TRUTH.height
+                },
+                &crop
+            ));
         }
     }
 

@@ -9,9 +9,20 @@ use tch::Tensor;
 /// The largest upright rectangle, in pixels of the truth, that the lens sees all of (for rolls well below 45 degrees).
 pub fn inside(lens: &Lens) -> Rect {
     let [tl, tr, br, bl] = lens.field(TRUTH);
-    let (left, right) = (tl.0.max(bl.0).ceil().max(0.0), tr.0.min(br.0).floor().min(TRUTH.width as f64));
-    let (top, bottom) = (tl.1.max(tr.1).ceil().max(0.0), bl.1.min(br.1).floor().min(TRUTH.height as f64));
-    Rect { x: left as i64, y: top as i64, width: (right - left) as i64, height: (bottom - top) as i64 }
+    let (left, right) = (
+        tl.0.max(bl.0).ceil().max(0.0),
+        tr.0.min(br.0).floor().min(TRUTH.width as f64),
+    );
+    let (top, bottom) = (
+        tl.1.max(tr.1).ceil().max(0.0),
+        bl.1.min(br.1).floor().min(TRUTH.height as f64),
+    );
+    Rect {
+        x: left as i64,
+        y: top as i64,
+        width: (right - left) as i64,
+        height: (bottom - top) as i64,
+    }
 }
 
 /// Mean PSNR in dB and mean SSIM.
@@ -44,7 +55,13 @@ pub struct Pair {
 
 impl std::fmt::Display for Pair {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}   {}   {:+.2} dB", self.bicubic, self.ours, self.ours.psnr - self.bicubic.psnr)
+        write!(
+            f,
+            "{}   {}   {:+.2} dB",
+            self.bicubic,
+            self.ours,
+            self.ours.psnr - self.bicubic.psnr
+        )
     }
 }
 
@@ -64,16 +81,31 @@ pub fn bicubic(frame: &Tensor) -> Result<Tensor> {
 }
 
 /// Scores our frames and bicubic ones against the truth.
-pub fn score(ultrawide: &mut Reader, ours: &mut Reader, truth: &mut Reader, lens: &Lens) -> Result<Scores> {
+pub fn score(
+    ultrawide: &mut Reader,
+    ours: &mut Reader,
+    truth: &mut Reader,
+    lens: &Lens,
+) -> Result<Scores> {
     let frames = truth.len();
     let inside = inside(lens);
     let mut scores = Scores::default();
     for n in 0..frames {
-        let (truth, ours, base) = (truth.frame(n)?, ours.frame(n)?, bicubic(&ultrawide.frame(n)?)?);
+        let (truth, ours, base) = (
+            truth.frame(n)?,
+            ours.frame(n)?,
+            bicubic(&ultrawide.frame(n)?)?,
+        );
         scores.whole.bicubic.add(&base, &truth, frames)?;
         scores.whole.ours.add(&ours, &truth, frames)?;
-        scores.inside.bicubic.add(&inside.of(&base)?, &inside.of(&truth)?, frames)?;
-        scores.inside.ours.add(&inside.of(&ours)?, &inside.of(&truth)?, frames)?;
+        scores
+            .inside
+            .bicubic
+            .add(&inside.of(&base)?, &inside.of(&truth)?, frames)?;
+        scores
+            .inside
+            .ours
+            .add(&inside.of(&ours)?, &inside.of(&truth)?, frames)?;
     }
     Ok(scores)
 }
@@ -85,11 +117,29 @@ mod tests {
 
     #[test]
     fn inside_is_inside_the_field() {
-        let ideal = Lens { shift: (0.0, 0.0), roll: 0.0, ..WIDE };
-        assert_eq!(inside(&ideal), Rect { x: 256, y: 144, width: 512, height: 288 });
+        let ideal = Lens {
+            shift: (0.0, 0.0),
+            roll: 0.0,
+            ..WIDE
+        };
+        assert_eq!(
+            inside(&ideal),
+            Rect {
+                x: 256,
+                y: 144,
+                width: 512,
+                height: 288
+            }
+        );
         let r = inside(&WIDE);
         let field = WIDE.field(TRUTH);
-        assert!(r.x as f64 >= field[3].0 && (r.x + r.width) as f64 <= field[1].0 && r.width > 500, "{r:?}");
-        assert!(r.y as f64 >= field[1].1 && (r.y + r.height) as f64 <= field[3].1 && r.height > 280, "{r:?}");
+        assert!(
+            r.x as f64 >= field[3].0 && (r.x + r.width) as f64 <= field[1].0 && r.width > 500,
+            "{r:?}"
+        );
+        assert!(
+            r.y as f64 >= field[1].1 && (r.y + r.height) as f64 <= field[3].1 && r.height > 280,
+            "{r:?}"
+        );
     }
 }

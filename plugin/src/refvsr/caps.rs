@@ -3,7 +3,8 @@
 use ::refvsr::image::colour::{ChromaSite, ImageLayout, Matrix, PixelFormat, Range};
 use gst::prelude::*;
 use gst_video::{
-    VideoChromaSite, VideoColorMatrix, VideoColorRange, VideoColorimetry, VideoFlags, VideoFormat, VideoFormatInfo, VideoInfo,
+    VideoChromaSite, VideoColorMatrix, VideoColorRange, VideoColorimetry, VideoFlags, VideoFormat,
+    VideoFormatInfo, VideoInfo,
 };
 use std::sync::LazyLock;
 
@@ -52,33 +53,61 @@ pub struct Video {
 impl Video {
     /// Reads caps. The error says what is wrong with them.
     pub fn new(caps: &gst::CapsRef) -> Result<Self, String> {
-        let info = VideoInfo::from_caps(caps).map_err(|_| format!("not raw video with a known format and size: {caps}"))?;
+        let info = VideoInfo::from_caps(caps)
+            .map_err(|_| format!("not raw video with a known format and size: {caps}"))?;
         if info.is_interlaced() {
-            return Err(format!("interlaced video is not supported, deinterlace it first: {caps}"));
+            return Err(format!(
+                "interlaced video is not supported, deinterlace it first: {caps}"
+            ));
         }
-        let layout = layout(&info).ok_or_else(|| format!("format {} is not supported", info.format()))?;
-        Ok(Self { caps: caps.to_owned(), info, layout })
+        let layout =
+            layout(&info).ok_or_else(|| format!("format {} is not supported", info.format()))?;
+        Ok(Self {
+            caps: caps.to_owned(),
+            info,
+            layout,
+        })
     }
 
     /// How long a frame lasts; `None` where the frame rate varies.
     pub fn frame_duration(&self) -> Option<gst::ClockTime> {
         // Then GStreamer gives the caps' max-framerate as the rate.
-        if self.info.flags().contains(VideoFlags::VARIABLE_FPS) { None } else { self.shortest_duration() }
+        if self.info.flags().contains(VideoFlags::VARIABLE_FPS) {
+            None
+        } else {
+            self.shortest_duration()
+        }
     }
 
     /// How long a frame lasts at least; `None` where the rate varies without limit.
     pub fn shortest_duration(&self) -> Option<gst::ClockTime> {
         let fps = self.info.fps();
-        let (numer, denom) = (u64::try_from(fps.numer()).ok()?, u64::try_from(fps.denom()).ok()?);
-        if numer == 0 { None } else { gst::ClockTime::SECOND.mul_div_floor(denom, numer) }
+        let (numer, denom) = (
+            u64::try_from(fps.numer()).ok()?,
+            u64::try_from(fps.denom()).ok()?,
+        );
+        if numer == 0 {
+            None
+        } else {
+            gst::ClockTime::SECOND.mul_div_floor(denom, numer)
+        }
     }
 }
 
 fn layout(info: &VideoInfo) -> Option<ImageLayout> {
-    let (_, format) = *FORMATS.iter().find(|(format, _)| *format == info.format())?;
+    let (_, format) = *FORMATS
+        .iter()
+        .find(|(format, _)| *format == info.format())?;
     let colorimetry = info.colorimetry();
     let (matrix, range) = if info.is_rgb() {
-        (Matrix::Rgb, if colorimetry.range() == VideoColorRange::Range16_235 { Range::Limited } else { Range::Full })
+        (
+            Matrix::Rgb,
+            if colorimetry.range() == VideoColorRange::Range16_235 {
+                Range::Limited
+            } else {
+                Range::Full
+            },
+        )
     } else {
         let matrix = match colorimetry.matrix() {
             VideoColorMatrix::Bt709 => Matrix::Bt709,
@@ -95,7 +124,14 @@ fn layout(info: &VideoInfo) -> Option<ImageLayout> {
                 }
             }
         };
-        (matrix, if colorimetry.range() == VideoColorRange::Range0_255 { Range::Full } else { Range::Limited })
+        (
+            matrix,
+            if colorimetry.range() == VideoColorRange::Range0_255 {
+                Range::Full
+            } else {
+                Range::Limited
+            },
+        )
     };
     let site = info.chroma_site();
     Some(ImageLayout {
@@ -114,8 +150,12 @@ fn layout(info: &VideoInfo) -> Option<ImageLayout> {
 /// All caps that ultra-wide video of these caps can be put out with, the best first: its own format, then others of its kind,
 /// then the rest.
 pub fn source_caps(ultrawide: &Video, scale: i32) -> Option<gst::Caps> {
-    let width = i32::try_from(ultrawide.info.width()).ok()?.checked_mul(scale)?;
-    let height = i32::try_from(ultrawide.info.height()).ok()?.checked_mul(scale)?;
+    let width = i32::try_from(ultrawide.info.width())
+        .ok()?
+        .checked_mul(scale)?;
+    let height = i32::try_from(ultrawide.info.height())
+        .ok()?
+        .checked_mul(scale)?;
     if width > MAX_SIZE || height > MAX_SIZE {
         return None;
     }
@@ -131,10 +171,19 @@ pub fn source_caps(ultrawide: &Video, scale: i32) -> Option<gst::Caps> {
     let all = caps.get_mut()?;
     all.append_structure(base.clone());
     let is_rgb = |format| VideoFormatInfo::from_format(format).is_rgb();
-    let others = |rgb| FORMATS.iter().map(|(f, _)| *f).filter(move |f| *f != own && is_rgb(*f) == rgb).map(|f| f.to_str().to_string());
+    let others = |rgb| {
+        FORMATS
+            .iter()
+            .map(|(f, _)| *f)
+            .filter(move |f| *f != own && is_rgb(*f) == rgb)
+            .map(|f| f.to_str().to_string())
+    };
     for same_kind in [true, false] {
         let mut other = base.clone();
-        other.set("format", gst::List::new(others(ultrawide.info.is_rgb() == same_kind)));
+        other.set(
+            "format",
+            gst::List::new(others(ultrawide.info.is_rgb() == same_kind)),
+        );
         if !same_kind {
             // Set when the format has been chosen.
             other.remove_fields(["colorimetry", "chroma-site"]);
@@ -149,10 +198,17 @@ pub fn source_caps(ultrawide: &Video, scale: i32) -> Option<gst::Caps> {
 pub fn fixate_source(ultrawide: &Video, mut caps: gst::Caps) -> gst::Caps {
     caps.truncate();
     caps.fixate();
-    let crossing = caps.structure(0).is_some_and(|s| !s.has_field("colorimetry"));
+    let crossing = caps
+        .structure(0)
+        .is_some_and(|s| !s.has_field("colorimetry"));
     if crossing && let Ok(info) = VideoInfo::from_caps(&caps) {
         let (ours, usual) = (ultrawide.info.colorimetry(), info.colorimetry());
-        let colorimetry = VideoColorimetry::new(usual.range(), usual.matrix(), ours.transfer(), ours.primaries());
+        let colorimetry = VideoColorimetry::new(
+            usual.range(),
+            usual.matrix(),
+            ours.transfer(),
+            ours.primaries(),
+        );
         caps.make_mut().set("colorimetry", colorimetry.to_string());
     }
     caps
@@ -166,7 +222,10 @@ pub fn ultrawide_caps(downstream: &gst::Caps, scale: i32) -> gst::Caps {
             let mut input = structure.to_owned();
             // Formats are converted, and chroma and colours with them.
             input.remove_fields(["format", "colorimetry", "chroma-site"]);
-            if ["width", "height"].into_iter().all(|side| divide(&mut input, side, scale)) {
+            if ["width", "height"]
+                .into_iter()
+                .all(|side| divide(&mut input, side, scale))
+            {
                 all.append_structure_full(input, Some(features.to_owned()));
             }
         }
@@ -179,13 +238,18 @@ fn divide(structure: &mut gst::Structure, side: &str, scale: i32) -> bool {
     if scale <= 0 {
         return false;
     }
-    let Ok(value) = structure.value(side).cloned() else { return true };
+    let Ok(value) = structure.value(side).cloned() else {
+        return true;
+    };
     let one = |n: i32| (n % scale == 0).then_some(n / scale);
     if let Ok(n) = value.get::<i32>() {
         return one(n).map(|n| structure.set(side, n)).is_some();
     }
     if let Ok(range) = value.get::<gst::IntRange<i32>>() {
-        let (min, max) = (range.min() / scale + i32::from(range.min() % scale > 0), range.max() / scale);
+        let (min, max) = (
+            range.min() / scale + i32::from(range.min() % scale > 0),
+            range.max() / scale,
+        );
         return match min.cmp(&max) {
             std::cmp::Ordering::Less => {
                 structure.set(side, gst::IntRange::new(min, max));
@@ -199,7 +263,11 @@ fn divide(structure: &mut gst::Structure, side: &str, scale: i32) -> bool {
         };
     }
     if let Ok(list) = value.get::<gst::List>() {
-        let sizes: Vec<i32> = list.iter().filter_map(|v| v.get::<i32>().ok()).filter_map(one).collect();
+        let sizes: Vec<i32> = list
+            .iter()
+            .filter_map(|v| v.get::<i32>().ok())
+            .filter_map(one)
+            .collect();
         structure.set(side, gst::List::new(sizes.iter().copied()));
         return !sizes.is_empty();
     }
@@ -219,17 +287,22 @@ mod tests {
     fn chosen(caps: &str, downstream: &str) -> Option<gst::Caps> {
         let video = video(caps);
         let caps = source_caps(&video, 4).unwrap();
-        let caps = caps.intersect_with_mode(&gst::Caps::from_str(downstream).unwrap(), gst::CapsIntersectMode::First);
+        let caps = caps.intersect_with_mode(
+            &gst::Caps::from_str(downstream).unwrap(),
+            gst::CapsIntersectMode::First,
+        );
         (!caps.is_empty()).then(|| fixate_source(&video, caps))
     }
 
     #[test]
     fn source_keeps_everything_but_the_size() {
-        let input =
-            "video/x-raw,format=NV12,width=160,height=120,framerate=24000/1001,pixel-aspect-ratio=8/9,colorimetry=bt709,chroma-site=mpeg2";
+        let input = "video/x-raw,format=NV12,width=160,height=120,framerate=24000/1001,pixel-aspect-ratio=8/9,colorimetry=bt709,chroma-site=mpeg2";
         let caps = chosen(input, "video/x-raw").unwrap();
         let s = caps.structure(0).unwrap();
-        assert_eq!((s.get::<i32>("width"), s.get::<i32>("height")), (Ok(640), Ok(480)));
+        assert_eq!(
+            (s.get::<i32>("width"), s.get::<i32>("height")),
+            (Ok(640), Ok(480))
+        );
         assert_eq!(s.get::<&str>("format"), Ok("NV12"));
         assert_eq!(s.get::<&str>("colorimetry"), Ok("bt709"));
         assert_eq!(s.get::<&str>("chroma-site"), Ok("mpeg2"));
@@ -240,7 +313,11 @@ mod tests {
     #[test]
     fn colorimetry_does_not_change_with_the_height() {
         // 240 lines mean BT.601 where nothing is said, 960 would mean BT.709.
-        let caps = chosen("video/x-raw,format=I420,width=320,height=240", "video/x-raw").unwrap();
+        let caps = chosen(
+            "video/x-raw,format=I420,width=320,height=240",
+            "video/x-raw",
+        )
+        .unwrap();
         let out = Video::new(&caps).unwrap();
         assert_eq!(out.layout.matrix, Matrix::Bt601);
         assert_eq!(out.layout.range, Range::Limited);
@@ -250,14 +327,31 @@ mod tests {
     fn downstream_may_choose_another_format() {
         let input = "video/x-raw,format=I420,width=16,height=16,colorimetry=bt709";
         let caps = chosen(input, "video/x-raw,format={RGB,NV12}").unwrap();
-        assert_eq!(caps.structure(0).unwrap().get::<&str>("format"), Ok("NV12"), "the same kind first");
+        assert_eq!(
+            caps.structure(0).unwrap().get::<&str>("format"),
+            Ok("NV12"),
+            "the same kind first"
+        );
         let caps = chosen(input, "video/x-raw,format=RGB").unwrap();
         let out = Video::new(&caps).unwrap();
-        assert_eq!((out.layout.matrix, out.layout.range), (Matrix::Rgb, Range::Full));
-        assert_eq!(out.info.colorimetry().primaries(), gst_video::VideoColorPrimaries::Bt709);
-        let caps = chosen("video/x-raw,format=RGB,width=16,height=16", "video/x-raw,format=I420").unwrap();
+        assert_eq!(
+            (out.layout.matrix, out.layout.range),
+            (Matrix::Rgb, Range::Full)
+        );
+        assert_eq!(
+            out.info.colorimetry().primaries(),
+            gst_video::VideoColorPrimaries::Bt709
+        );
+        let caps = chosen(
+            "video/x-raw,format=RGB,width=16,height=16",
+            "video/x-raw,format=I420",
+        )
+        .unwrap();
         let out = Video::new(&caps).unwrap();
-        assert_eq!((out.layout.matrix, out.layout.range), (Matrix::Bt601, Range::Limited));
+        assert_eq!(
+            (out.layout.matrix, out.layout.range),
+            (Matrix::Bt601, Range::Limited)
+        );
         assert!(chosen(input, "video/x-raw,format=YUY2").is_none());
         assert!(chosen(input, "video/x-raw,width=17").is_none());
     }
@@ -265,10 +359,16 @@ mod tests {
     #[test]
     fn interlaced_unknown_and_oversized_video_is_refused() {
         gst::init().unwrap();
-        let caps = gst::Caps::from_str("video/x-raw,format=I420,width=16,height=16,interlace-mode=interleaved").unwrap();
+        let caps = gst::Caps::from_str(
+            "video/x-raw,format=I420,width=16,height=16,interlace-mode=interleaved",
+        )
+        .unwrap();
         assert!(Video::new(&caps).unwrap_err().contains("interlaced"));
         let caps = gst::Caps::from_str("video/x-raw,format=YUY2,width=16,height=16").unwrap();
-        assert!(Video::new(&caps).unwrap_err().contains("Yuy2") || Video::new(&caps).unwrap_err().contains("YUY2"));
+        assert!(
+            Video::new(&caps).unwrap_err().contains("Yuy2")
+                || Video::new(&caps).unwrap_err().contains("YUY2")
+        );
         assert!(source_caps(&video("video/x-raw,format=RGB,width=20000,height=16"), 4).is_none());
     }
 
@@ -277,7 +377,12 @@ mod tests {
         gst::init().unwrap();
         let size = |caps: &str| {
             let caps = ultrawide_caps(&gst::Caps::from_str(caps).unwrap(), 4);
-            caps.structure(0).map(|s| (s.value("width").unwrap().clone(), s.value("height").unwrap().clone()))
+            caps.structure(0).map(|s| {
+                (
+                    s.value("width").unwrap().clone(),
+                    s.value("height").unwrap().clone(),
+                )
+            })
         };
         let (w, h) = size("video/x-raw,width=1920,height=[5,63]").unwrap();
         assert_eq!(w.get::<i32>().unwrap(), 480);
@@ -293,12 +398,20 @@ mod tests {
     #[test]
     fn frame_durations() {
         let ms = |fps: &str| {
-            video(&format!("video/x-raw,format=RGB,width=8,height=8,framerate={fps}")).frame_duration().map(gst::ClockTime::mseconds)
+            video(&format!(
+                "video/x-raw,format=RGB,width=8,height=8,framerate={fps}"
+            ))
+            .frame_duration()
+            .map(gst::ClockTime::mseconds)
         };
         assert_eq!(ms("25/1"), Some(40));
         assert_eq!(ms("30000/1001"), Some(33));
         assert_eq!(ms("0/1"), None);
-        let varying = video("video/x-raw,format=RGB,width=8,height=8,framerate=0/1,max-framerate=50/1");
-        assert_eq!((varying.frame_duration(), varying.shortest_duration()), (None, Some(gst::ClockTime::from_mseconds(20))));
+        let varying =
+            video("video/x-raw,format=RGB,width=8,height=8,framerate=0/1,max-framerate=50/1");
+        assert_eq!(
+            (varying.frame_duration(), varying.shortest_duration()),
+            (None, Some(gst::ClockTime::from_mseconds(20)))
+        );
     }
 }

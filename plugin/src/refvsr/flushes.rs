@@ -65,8 +65,14 @@ impl Flushes {
         if self.seeks > 0 || self.pads.iter().any(|pad| pad.flushing) {
             return true;
         }
-        let Some((seqnum, when)) = self.last else { return false };
-        let everywhere = pads.iter().all(|name| self.pads.iter().any(|pad| pad.name == *name && pad.stopped == Some(seqnum)));
+        let Some((seqnum, when)) = self.last else {
+            return false;
+        };
+        let everywhere = pads.iter().all(|name| {
+            self.pads
+                .iter()
+                .any(|pad| pad.name == *name && pad.stopped == Some(seqnum))
+        });
         if everywhere || when.elapsed() >= GRACE {
             self.last = None;
         }
@@ -74,10 +80,18 @@ impl Flushes {
     }
 
     fn pad(&mut self, name: glib::GString) -> &mut Pad {
-        let index = self.pads.iter().position(|pad| pad.name == name).unwrap_or_else(|| {
-            self.pads.push(Pad { name, flushing: false, stopped: None });
-            self.pads.len() - 1
-        });
+        let index = self
+            .pads
+            .iter()
+            .position(|pad| pad.name == name)
+            .unwrap_or_else(|| {
+                self.pads.push(Pad {
+                    name,
+                    flushing: false,
+                    stopped: None,
+                });
+                self.pads.len() - 1
+            });
         &mut self.pads[index]
     }
 }

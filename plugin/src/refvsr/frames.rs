@@ -18,7 +18,11 @@ pub struct Reference {
 impl Reference {
     /// A frame with the caps it came under.
     pub fn new(buffer: gst::Buffer, video: Arc<Video>) -> Self {
-        Self { buffer, video, tensor: OnceCell::new() }
+        Self {
+            buffer,
+            video,
+            tensor: OnceCell::new(),
+        }
     }
 
     /// Whether it is this buffer's.
@@ -28,19 +32,32 @@ impl Reference {
 
     /// The picture.
     pub fn tensor(&self, device: Device) -> Result<Tensor, String> {
-        self.tensor.get_or_try_init(|| read(&self.buffer, &self.video, device)).map(Tensor::shallow_clone)
+        self.tensor
+            .get_or_try_init(|| read(&self.buffer, &self.video, device))
+            .map(Tensor::shallow_clone)
     }
 }
 
 /// Reads a buffer's picture, wherever its rows lie.
 pub fn read(buffer: &gst::BufferRef, video: &Video, device: Device) -> Result<Tensor, String> {
-    let frame = gst_video::VideoFrameRef::from_buffer_ref_readable(buffer, &video.info)
-        .map_err(|_| format!("a buffer of {} bytes does not hold the picture its caps tell of ({})", buffer.size(), video.caps))?;
+    let frame =
+        gst_video::VideoFrameRef::from_buffer_ref_readable(buffer, &video.info).map_err(|_| {
+            format!(
+                "a buffer of {} bytes does not hold the picture its caps tell of ({})",
+                buffer.size(),
+                video.caps
+            )
+        })?;
     let data = frame.planes_data();
     let planes = data
         .iter()
         .zip(frame.plane_stride())
-        .map(|(data, &stride)| Some(Plane { data, stride: usize::try_from(stride).ok()? }))
+        .map(|(data, &stride)| {
+            Some(Plane {
+                data,
+                stride: usize::try_from(stride).ok()?,
+            })
+        })
         .collect::<Option<Vec<_>>>()
         .ok_or("pictures that are stored upside down cannot be read")?;
     colour::to_tensor(&video.layout, &planes, device).map_err(|e| e.to_string())
@@ -49,13 +66,23 @@ pub fn read(buffer: &gst::BufferRef, video: &Video, device: Device) -> Result<Te
 /// Writes a picture into a buffer, wherever its rows lie.
 pub fn write(picture: &Tensor, buffer: &mut gst::BufferRef, video: &Video) -> Result<(), String> {
     let mut frame = gst_video::VideoFrameRef::from_buffer_ref_writable(buffer, &video.info)
-        .map_err(|_| format!("the output buffer has no room for a picture of {}", video.caps))?;
+        .map_err(|_| {
+            format!(
+                "the output buffer has no room for a picture of {}",
+                video.caps
+            )
+        })?;
     let strides = frame.plane_stride().to_vec();
     let mut planes = frame
         .planes_data_mut()
         .into_iter()
         .zip(strides)
-        .map(|(data, stride)| Some(PlaneMut { data, stride: usize::try_from(stride).ok()? }))
+        .map(|(data, stride)| {
+            Some(PlaneMut {
+                data,
+                stride: usize::try_from(stride).ok()?,
+            })
+        })
         .collect::<Option<Vec<_>>>()
         .ok_or("pictures that are stored upside down cannot be written")?;
     colour::from_tensor(picture, &video.layout, &mut planes).map_err(|e| e.to_string())
@@ -65,14 +92,29 @@ pub fn write(picture: &Tensor, buffer: &mut gst::BufferRef, video: &Video) -> Re
 pub fn shell(buffer: &gst::BufferRef) -> Result<gst::Buffer, gst::glib::BoolError> {
     let mut shell = gst::Buffer::new();
     if let Some(shell) = shell.get_mut() {
-        buffer.copy_into(shell, gst::BufferCopyFlags::FLAGS | gst::BufferCopyFlags::TIMESTAMPS | gst::BufferCopyFlags::META, ..)?;
+        buffer.copy_into(
+            shell,
+            gst::BufferCopyFlags::FLAGS
+                | gst::BufferCopyFlags::TIMESTAMPS
+                | gst::BufferCopyFlags::META,
+            ..,
+        )?;
     }
     Ok(shell)
 }
 
 /// Gives an output buffer what a [`shell`] has kept. Metadata that speaks of pixels is scaled with them.
-pub fn dress(shell: &gst::BufferRef, output: &mut gst::BufferRef, from: &Video, to: &Video) -> Result<(), gst::glib::BoolError> {
-    shell.copy_into(output, gst::BufferCopyFlags::FLAGS | gst::BufferCopyFlags::TIMESTAMPS, ..)?;
+pub fn dress(
+    shell: &gst::BufferRef,
+    output: &mut gst::BufferRef,
+    from: &Video,
+    to: &Video,
+) -> Result<(), gst::glib::BoolError> {
+    shell.copy_into(
+        output,
+        gst::BufferCopyFlags::FLAGS | gst::BufferCopyFlags::TIMESTAMPS,
+        ..,
+    )?;
     let scaling = gst_video::video_meta::VideoMetaTransformScale::new(&from.info, &to.info);
     for meta in shell.iter_meta::<gst::Meta>() {
         if let Some(crop) = meta.downcast_ref::<gst_video::VideoCropMeta>() {

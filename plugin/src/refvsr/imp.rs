@@ -25,8 +25,13 @@ use std::{
 };
 use tch::Tensor;
 
-pub static CAT: LazyLock<gst::DebugCategory> =
-    LazyLock::new(|| gst::DebugCategory::new("refvsr", gst::DebugColorFlags::empty(), Some("Multi-camera video super-resolution")));
+pub static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
+    gst::DebugCategory::new(
+        "refvsr",
+        gst::DebugColorFlags::empty(),
+        Some("Multi-camera video super-resolution"),
+    )
+});
 
 /// Everything that changes while the element runs.
 #[derive(Default)]
@@ -91,7 +96,9 @@ impl ObjectSubclass for RefVsr {
     fn with_class(class: &Self::Class) -> Self {
         let pad = |name: &str| match class.pad_template(name) {
             Some(template) => gst::PadBuilder::<AggregatorPad>::from_template(&template).build(),
-            None => gst::PadBuilder::<AggregatorPad>::new(gst::PadDirection::Sink).name(name).build(),
+            None => gst::PadBuilder::<AggregatorPad>::new(gst::PadDirection::Sink)
+                .name(name)
+                .build(),
         };
         Self {
             ultrawide: pad("ultrawide"),
@@ -148,17 +155,32 @@ impl ElementImpl for RefVsr {
     fn pad_templates() -> &'static [gst::PadTemplate] {
         static TEMPLATES: LazyLock<Vec<gst::PadTemplate>> = LazyLock::new(|| {
             use gst::{PadDirection::*, PadPresence::*};
-            [("ultrawide", Sink, Always), ("wide", Sink, Always), ("tele", Sink, Request), ("src", Src, Always)]
-                .into_iter()
-                .filter_map(|(name, direction, presence)| {
-                    gst::PadTemplate::with_gtype(name, direction, presence, &caps::TEMPLATE, AggregatorPad::static_type()).ok()
-                })
-                .collect()
+            [
+                ("ultrawide", Sink, Always),
+                ("wide", Sink, Always),
+                ("tele", Sink, Request),
+                ("src", Src, Always),
+            ]
+            .into_iter()
+            .filter_map(|(name, direction, presence)| {
+                gst::PadTemplate::with_gtype(
+                    name,
+                    direction,
+                    presence,
+                    &caps::TEMPLATE,
+                    AggregatorPad::static_type(),
+                )
+                .ok()
+            })
+            .collect()
         });
         &TEMPLATES
     }
 
-    fn change_state(&self, transition: gst::StateChange) -> Result<gst::StateChangeSuccess, gst::StateChangeError> {
+    fn change_state(
+        &self,
+        transition: gst::StateChange,
+    ) -> Result<gst::StateChangeSuccess, gst::StateChangeError> {
         if transition == gst::StateChange::PausedToReady {
             self.unlinked.clear();
             // The streaming thread gives up after the frame it is at.
@@ -200,7 +222,11 @@ impl AggregatorImpl for RefVsr {
     fn stop(&self) -> Result<(), gst::ErrorMessage> {
         let old = {
             let mut state = self.state.lock().unwrap();
-            let fresh = State { generation: state.generation + 1, stats: state.stats.clone(), ..State::default() };
+            let fresh = State {
+                generation: state.generation + 1,
+                stats: state.stats.clone(),
+                ..State::default()
+            };
             std::mem::replace(&mut *state, fresh)
         };
         drop(old); // frees the device's memory, with no lock held
@@ -209,21 +235,41 @@ impl AggregatorImpl for RefVsr {
 
     fn clip(&self, pad: &AggregatorPad, buffer: gst::Buffer) -> Option<gst::Buffer> {
         // Called with the pad's lock held: nothing of ours may be locked here.
-        let Some((segment, pts)) = pad.segment().downcast::<ClockTime>().ok().zip(buffer.pts()) else { return Some(buffer) };
-        let end = buffer.duration().map(|duration| pts.saturating_add(duration));
+        let Some((segment, pts)) = pad.segment().downcast::<ClockTime>().ok().zip(buffer.pts())
+        else {
+            return Some(buffer);
+        };
+        let end = buffer
+            .duration()
+            .map(|duration| pts.saturating_add(duration));
         if segment.clip(pts, end).is_none() {
-            gst::debug!(CAT, obj = pad, "Dropped a buffer outside of the segment: {buffer:?}");
+            gst::debug!(
+                CAT,
+                obj = pad,
+                "Dropped a buffer outside of the segment: {buffer:?}"
+            );
             return None;
         }
         Some(buffer)
     }
 
-    fn create_new_pad(&self, template: &gst::PadTemplate, _name: Option<&str>, _caps: Option<&gst::Caps>) -> Option<AggregatorPad> {
+    fn create_new_pad(
+        &self,
+        template: &gst::PadTemplate,
+        _name: Option<&str>,
+        _caps: Option<&gst::Caps>,
+    ) -> Option<AggregatorPad> {
         if template.name_template() != "tele" || self.tele().is_some() {
-            gst::error!(CAT, imp = self, "There is one pad to request, 'tele', and it can be requested once");
+            gst::error!(
+                CAT,
+                imp = self,
+                "There is one pad to request, 'tele', and it can be requested once"
+            );
             return None;
         }
-        let pad = gst::PadBuilder::<AggregatorPad>::from_template(template).name("tele").build();
+        let pad = gst::PadBuilder::<AggregatorPad>::from_template(template)
+            .name("tele")
+            .build();
         self.follow_links(&pad);
         if self.state.lock().unwrap().scale != 0 {
             self.watch_unlinked();
@@ -241,7 +287,11 @@ impl AggregatorImpl for RefVsr {
                         gst::info!(CAT, obj = pad, "New caps {}", video.caps);
                         {
                             let mut state = self.state.lock().unwrap();
-                            let slot = if *pad == self.wide { &mut state.wide } else { &mut state.tele };
+                            let slot = if *pad == self.wide {
+                                &mut state.wide
+                            } else {
+                                &mut state.tele
+                            };
                             *slot = Some(Arc::new(video));
                         }
                         if !self.ultrawide.is_linked() {
@@ -250,7 +300,11 @@ impl AggregatorImpl for RefVsr {
                         true
                     }
                     Err(why) => {
-                        gst::element_imp_error!(self, gst::StreamError::Format, ("Video on pad {}: {why}", pad.name()));
+                        gst::element_imp_error!(
+                            self,
+                            gst::StreamError::Format,
+                            ("Video on pad {}: {why}", pad.name())
+                        );
                         false
                     }
                 };
@@ -261,7 +315,10 @@ impl AggregatorImpl for RefVsr {
                     gst::element_imp_error!(
                         self,
                         gst::StreamError::Format,
-                        ("Pad {} has a segment in {format}, time expected", pad.name())
+                        (
+                            "Pad {} has a segment in {format}, time expected",
+                            pad.name()
+                        )
                     );
                     return false;
                 };
@@ -308,7 +365,11 @@ impl AggregatorImpl for RefVsr {
     fn sink_query(&self, pad: &AggregatorPad, query: &mut gst::QueryRef) -> bool {
         match query.view_mut() {
             gst::QueryViewMut::Caps(query) => {
-                let mut caps = if *pad == self.ultrawide { self.acceptable_ultrawide_caps() } else { caps::TEMPLATE.clone() };
+                let mut caps = if *pad == self.ultrawide {
+                    self.acceptable_ultrawide_caps()
+                } else {
+                    caps::TEMPLATE.clone()
+                };
                 if let Some(filter) = query.filter() {
                     caps = filter.intersect_with_mode(&caps, gst::CapsIntersectMode::First);
                 }
@@ -317,7 +378,8 @@ impl AggregatorImpl for RefVsr {
             }
             gst::QueryViewMut::AcceptCaps(query) => {
                 // Caps that do not say how they are interlaced are progressive.
-                let accepted = query.caps().can_intersect(&caps::TEMPLATE) && Video::new(query.caps()).is_ok();
+                let accepted =
+                    query.caps().can_intersect(&caps::TEMPLATE) && Video::new(query.caps()).is_ok();
                 query.set_result(accepted);
                 true
             }
@@ -329,7 +391,10 @@ impl AggregatorImpl for RefVsr {
         if let gst::EventView::Qos(qos) = event.view() {
             let (_, proportion, late, timestamp) = qos.get();
             let mut state = self.state.lock().unwrap();
-            let duration = state.ultrawide.as_ref().and_then(|video| video.frame_duration());
+            let duration = state
+                .ultrawide
+                .as_ref()
+                .and_then(|video| video.frame_duration());
             state.qos.update(proportion, late, timestamp, duration);
         }
         if let gst::EventView::Seek(seek) = event.view()
@@ -346,17 +411,28 @@ impl AggregatorImpl for RefVsr {
     fn src_query(&self, query: &mut gst::QueryRef) -> bool {
         match query.view_mut() {
             // The output is as long, and as seekable, as the ultra-wide video is.
-            gst::QueryViewMut::Position(_) | gst::QueryViewMut::Duration(_) | gst::QueryViewMut::Seeking(_) | gst::QueryViewMut::Uri(_) => {
-                self.ultrawide.peer_query(query)
-            }
+            gst::QueryViewMut::Position(_)
+            | gst::QueryViewMut::Duration(_)
+            | gst::QueryViewMut::Seeking(_)
+            | gst::QueryViewMut::Uri(_) => self.ultrawide.peer_query(query),
             gst::QueryViewMut::Caps(query) => {
                 let (ultrawide, scale) = {
                     let state = self.state.lock().unwrap();
-                    (state.pending_caps.clone().or_else(|| state.ultrawide.clone()), state.scale)
+                    (
+                        state
+                            .pending_caps
+                            .clone()
+                            .or_else(|| state.ultrawide.clone()),
+                        state.scale,
+                    )
                 };
-                let caps = ultrawide.and_then(|video| caps::source_caps(&video, scale)).unwrap_or_else(|| caps::TEMPLATE.clone());
+                let caps = ultrawide
+                    .and_then(|video| caps::source_caps(&video, scale))
+                    .unwrap_or_else(|| caps::TEMPLATE.clone());
                 let caps = match query.filter() {
-                    Some(filter) => filter.intersect_with_mode(&caps, gst::CapsIntersectMode::First),
+                    Some(filter) => {
+                        filter.intersect_with_mode(&caps, gst::CapsIntersectMode::First)
+                    }
                     None => caps,
                 };
                 query.set_result(&caps);
@@ -414,18 +490,30 @@ impl AggregatorImpl for RefVsr {
         Ok(())
     }
 
-    fn decide_allocation(&self, query: &mut gst::query::Allocation) -> Result<(), gst::LoggableError> {
-        let caps = query.get_owned().0.ok_or_else(|| gst::loggable_error!(CAT, "no caps to allocate for"))?;
+    fn decide_allocation(
+        &self,
+        query: &mut gst::query::Allocation,
+    ) -> Result<(), gst::LoggableError> {
+        let caps = query
+            .get_owned()
+            .0
+            .ok_or_else(|| gst::loggable_error!(CAT, "no caps to allocate for"))?;
         let info = gst_video::VideoInfo::from_caps(&caps)?;
-        let size = u32::try_from(info.size()).map_err(|_| gst::loggable_error!(CAT, "{caps} is too large a picture"))?;
+        let size = u32::try_from(info.size())
+            .map_err(|_| gst::loggable_error!(CAT, "{caps} is too large a picture"))?;
         let (allocator, params) = query.allocation_params().next().unwrap_or_default();
         // A pool with a limited number of buffers could keep the element waiting for one while it is told to stop.
-        let theirs = query.allocation_pools().find_map(|(pool, _, _, max)| (max == 0).then_some(pool).flatten());
+        let theirs = query
+            .allocation_pools()
+            .find_map(|(pool, _, _, max)| (max == 0).then_some(pool).flatten());
         let pool = theirs.unwrap_or_else(|| gst_video::VideoBufferPool::new().upcast());
         let mut config = pool.config();
         config.set_params(Some(&caps), size, 0, 0);
         config.set_allocator(allocator.as_ref(), Some(&params));
-        if query.find_allocation_meta::<gst_video::VideoMeta>().is_some() {
+        if query
+            .find_allocation_meta::<gst_video::VideoMeta>()
+            .is_some()
+        {
             config.add_option(gst_video::BUFFER_POOL_OPTION_VIDEO_META);
         }
         let pool = match pool.set_config(config) {
@@ -447,7 +535,13 @@ impl AggregatorImpl for RefVsr {
     }
 
     fn aggregate(&self, timeout: bool) -> Result<gst::FlowSuccess, gst::FlowError> {
-        let linked: Vec<_> = self.obj().sink_pads().iter().filter(|pad| pad.is_linked()).map(|pad| pad.name()).collect();
+        let linked: Vec<_> = self
+            .obj()
+            .sink_pads()
+            .iter()
+            .filter(|pad| pad.is_linked())
+            .map(|pad| pad.name())
+            .collect();
         let (work, generation) = {
             let mut state = self.state.lock().unwrap();
             if state.flushes.under_way(&linked) {
@@ -471,8 +565,16 @@ impl AggregatorImpl for RefVsr {
             }
             (state.work.take(), state.generation)
         };
-        let Some(mut work) = work else { return Err(gst::FlowError::Flushing) };
-        let result = self.step(&mut work, Turn { generation, timeout });
+        let Some(mut work) = work else {
+            return Err(gst::FlowError::Flushing);
+        };
+        let result = self.step(
+            &mut work,
+            Turn {
+                generation,
+                timeout,
+            },
+        );
         self.put_back(work, generation);
         result
     }
@@ -509,23 +611,41 @@ impl RefVsr {
 
         let (ultrawide, wide, tele) = {
             let state = self.state.lock().unwrap();
-            (state.ultrawide.clone(), state.wide.clone(), state.tele.clone())
+            (
+                state.ultrawide.clone(),
+                state.wide.clone(),
+                state.tele.clone(),
+            )
         };
         let ultrawide = ultrawide.ok_or_else(|| self.no_caps(&self.ultrawide))?;
         let duration = buffer.duration().or_else(|| ultrawide.frame_duration());
         let tolerance = |other: &Option<Arc<Video>>| match settings.pts_tolerance {
-            ClockTime::ZERO => automatic_tolerance(duration, other.as_ref().and_then(|video| video.frame_duration())),
+            ClockTime::ZERO => automatic_tolerance(
+                duration,
+                other.as_ref().and_then(|video| video.frame_duration()),
+            ),
             tolerance => tolerance,
         };
         let (wide_tolerance, tele_tolerance) = (tolerance(&wide), tolerance(&tele));
         let tele_pad = self.tele();
-        let mut decided = self.look(&self.wide, &mut work.wide, &wide, time, wide_tolerance, turn)?;
+        let mut decided = self.look(
+            &self.wide,
+            &mut work.wide,
+            &wide,
+            time,
+            wide_tolerance,
+            turn,
+        )?;
         if let Some(pad) = &tele_pad {
             let known = self.look(pad, &mut work.tele, &tele, time, tele_tolerance, turn)?;
             decided &= known || !settings.use_tele;
         }
         if !decided {
-            gst::trace!(CAT, imp = self, "The frame at {time} waits for its references");
+            gst::trace!(
+                CAT,
+                imp = self,
+                "The frame at {time} waits for its references"
+            );
             return Err(AGGREGATOR_FLOW_NEED_DATA);
         }
 
@@ -533,19 +653,43 @@ impl RefVsr {
         let buffer = self.take(&self.ultrawide, buffer, generation)?;
         work.clock.advance(time, duration);
         self.learn_latency(duration);
-        self.obj().selected_samples(buffer.pts(), buffer.dts(), duration, None);
+        self.obj()
+            .selected_samples(buffer.pts(), buffer.dts(), duration, None);
         let device = work.session.network().device();
-        let picture = frames::read(&buffer, &ultrawide, device).map_err(|why| self.bad_frame(&self.ultrawide, &why))?;
-        let wide = self.reference(&self.wide, &mut work.wide, time, wide_tolerance, &settings, device)?;
+        let picture = frames::read(&buffer, &ultrawide, device)
+            .map_err(|why| self.bad_frame(&self.ultrawide, &why))?;
+        let wide = self.reference(
+            &self.wide,
+            &mut work.wide,
+            time,
+            wide_tolerance,
+            &settings,
+            device,
+        )?;
         let tele = match &tele_pad {
-            Some(pad) if settings.use_tele => self.reference(pad, &mut work.tele, time, tele_tolerance, &settings, device)?,
+            Some(pad) if settings.use_tele => {
+                self.reference(pad, &mut work.tele, time, tele_tolerance, &settings, device)?
+            }
             _ => None,
         };
-        gst::log!(CAT, imp = self, "Frame at {time}, wide: {}, tele: {}", wide.is_some(), tele.is_some());
-        let shell = frames::shell(&buffer).map_err(|why| self.bad_frame(&self.ultrawide, &why.to_string()))?;
+        gst::log!(
+            CAT,
+            imp = self,
+            "Frame at {time}, wide: {}, tele: {}",
+            wide.is_some(),
+            tele.is_some()
+        );
+        let shell = frames::shell(&buffer)
+            .map_err(|why| self.bad_frame(&self.ultrawide, &why.to_string()))?;
         drop(buffer);
         self.state.lock().unwrap().stats.frames_in += 1;
-        work.session.send(::refvsr::Triplet { ultrawide: picture, wide, tele }).map_err(|e| self.failed(&e))?;
+        work.session
+            .send(::refvsr::Triplet {
+                ultrawide: picture,
+                wide,
+                tele,
+            })
+            .map_err(|e| self.failed(&e))?;
         work.under_way = true;
         work.held.push_back(Held::Frame(shell));
         self.put_out(work, generation, &settings, started)
@@ -553,7 +697,12 @@ impl RefVsr {
 
     /// Takes the buffer that was peeked at in this turn. Within a turn the base class keeps it for that, whatever happens to the pad; but if there
     /// was a flush since the turn began, then the buffer may be from after it, and stays for the next turn.
-    fn take(&self, pad: &AggregatorPad, peeked: gst::Buffer, generation: u64) -> Result<gst::Buffer, gst::FlowError> {
+    fn take(
+        &self,
+        pad: &AggregatorPad,
+        peeked: gst::Buffer,
+        generation: u64,
+    ) -> Result<gst::Buffer, gst::FlowError> {
         {
             let state = self.state.lock().unwrap();
             if state.generation != generation || state.flushed != Flushed::default() {
@@ -581,15 +730,25 @@ impl RefVsr {
                 break;
             };
             let start = camera.clock.time(pad, &buffer);
-            let duration = buffer.duration().or_else(|| video.as_ref().and_then(|video| video.frame_duration()));
-            let known = camera.pairing.head().and_then(|head| head.frame.as_ref()).is_some_and(|frame| frame.is_of(&buffer));
+            let duration = buffer
+                .duration()
+                .or_else(|| video.as_ref().and_then(|video| video.frame_duration()));
+            let known = camera
+                .pairing
+                .head()
+                .and_then(|head| head.frame.as_ref())
+                .is_some_and(|frame| frame.is_of(&buffer));
             if !known {
                 let frame = match video {
                     _ if buffer.flags().contains(gst::BufferFlags::GAP) => None,
                     Some(video) => Some(Reference::new(buffer.clone(), video.clone())),
                     None => return Err(self.no_caps(pad)),
                 };
-                camera.pairing.show(Stamped { time: start, duration, frame });
+                camera.pairing.show(Stamped {
+                    time: start,
+                    duration,
+                    frame,
+                });
             }
             if !camera.pairing.is_due(time) {
                 break;
@@ -599,7 +758,10 @@ impl RefVsr {
             camera.pairing.advance(time);
         }
         let complete = turn.timeout || pad.is_eos();
-        Ok(!matches!(camera.pairing.choose(time, tolerance, complete), Pair::Undecided))
+        Ok(!matches!(
+            camera.pairing.choose(time, tolerance, complete),
+            Pair::Undecided
+        ))
     }
 
     /// The reference picture for the frame at `time`, after [`Self::look`] has said that it is known.
@@ -613,11 +775,17 @@ impl RefVsr {
         device: tch::Device,
     ) -> Result<Option<Tensor>, gst::FlowError> {
         if let Pair::Found(frame) = camera.pairing.choose(time, tolerance, true) {
-            let picture = frame.tensor(device).map_err(|why| self.bad_frame(pad, &why))?;
+            let picture = frame
+                .tensor(device)
+                .map_err(|why| self.bad_frame(pad, &why))?;
             camera.previous = Some(picture.shallow_clone());
             return Ok(Some(picture));
         }
-        gst::debug!(CAT, obj = pad, "No frame belongs to the ultra-wide one at {time}");
+        gst::debug!(
+            CAT,
+            obj = pad,
+            "No frame belongs to the ultra-wide one at {time}"
+        );
         self.state.lock().unwrap().stats.missing_references += 1;
         match settings.on_missing_reference {
             MissingReference::Repeat => Ok(camera.previous.as_ref().map(Tensor::shallow_clone)),
@@ -626,7 +794,10 @@ impl RefVsr {
                 gst::element_imp_error!(
                     self,
                     gst::StreamError::Failed,
-                    ("No frame on pad {} belongs to the ultra-wide frame at {time} (see on-missing-reference)", pad.name())
+                    (
+                        "No frame on pad {} belongs to the ultra-wide frame at {time} (see on-missing-reference)",
+                        pad.name()
+                    )
                 );
                 Err(gst::FlowError::Error)
             }
@@ -672,20 +843,39 @@ impl RefVsr {
                 work.held.pop_front();
                 if !work.announced {
                     // The base class sends a segment with the next frame only, and nothing may come before it.
-                    gst::debug!(CAT, imp = self, "Left out the gap at {pts}, before the first frame");
+                    gst::debug!(
+                        CAT,
+                        imp = self,
+                        "Left out the gap at {pts}, before the first frame"
+                    );
                     continue;
                 }
-                self.obj().src_pad().push_event(gst::event::Gap::builder(pts).duration(duration).build());
+                self.obj()
+                    .src_pad()
+                    .push_event(gst::event::Gap::builder(pts).duration(duration).build());
             }
             if self.state.lock().unwrap().generation != generation {
                 return Err(AGGREGATOR_FLOW_NEED_DATA);
             }
-            let Some(picture) = work.session.receive().map_err(|e| self.failed(&e))? else { return Ok(gst::FlowSuccess::Ok) };
+            let Some(picture) = work.session.receive().map_err(|e| self.failed(&e))? else {
+                return Ok(gst::FlowSuccess::Ok);
+            };
             let Some(Held::Frame(shell)) = work.held.pop_front() else {
-                gst::element_imp_error!(self, gst::CoreError::Failed, ("More frames were finished than sent"));
+                gst::element_imp_error!(
+                    self,
+                    gst::CoreError::Failed,
+                    ("More frames were finished than sent")
+                );
                 return Err(gst::FlowError::Error);
             };
-            work.announced |= self.finish(&picture, &shell, work.session.memory(), generation, settings, started)?;
+            work.announced |= self.finish(
+                &picture,
+                &shell,
+                work.session.memory(),
+                generation,
+                settings,
+                started,
+            )?;
             started = Instant::now();
         }
     }
@@ -702,11 +892,28 @@ impl RefVsr {
     ) -> Result<bool, gst::FlowError> {
         let (input, output, segment, qos) = {
             let state = self.state.lock().unwrap();
-            (state.ultrawide.clone(), state.output.clone(), state.segment.clone(), state.qos)
+            (
+                state.ultrawide.clone(),
+                state.output.clone(),
+                state.segment.clone(),
+                state.qos,
+            )
         };
-        let Some((input, output)) = input.zip(output) else { return Err(self.not_negotiated()) };
-        let end = shell.pts().map(|pts| pts.saturating_add(shell.duration().or_else(|| input.frame_duration()).unwrap_or_default()));
-        let running_time = segment.as_ref().zip(shell.pts()).and_then(|(segment, pts)| segment.to_running_time(pts));
+        let Some((input, output)) = input.zip(output) else {
+            return Err(self.not_negotiated());
+        };
+        let end = shell.pts().map(|pts| {
+            pts.saturating_add(
+                shell
+                    .duration()
+                    .or_else(|| input.frame_duration())
+                    .unwrap_or_default(),
+            )
+        });
+        let running_time = segment
+            .as_ref()
+            .zip(shell.pts())
+            .and_then(|(segment, pts)| segment.to_running_time(pts));
 
         let late = qos.lateness(running_time).filter(|_| settings.qos);
         let buffer = match late {
@@ -728,10 +935,17 @@ impl RefVsr {
         let put_out = buffer.is_some();
         match (buffer, late) {
             (Some(buffer), _) => {
-                gst::log!(CAT, imp = self, "Putting out the frame at {:?}", buffer.pts());
+                gst::log!(
+                    CAT,
+                    imp = self,
+                    "Putting out the frame at {:?}",
+                    buffer.pts()
+                );
                 self.obj().finish_buffer(buffer)?;
             }
-            (None, Some(late)) => self.tell_dropped(shell, segment.as_ref(), running_time, late, qos.proportion),
+            (None, Some(late)) => {
+                self.tell_dropped(shell, segment.as_ref(), running_time, late, qos.proportion)
+            }
             (None, None) => (),
         }
         if end.is_some() {
@@ -740,20 +954,36 @@ impl RefVsr {
         Ok(put_out)
     }
 
-    fn output_buffer(&self, picture: &Tensor, shell: &gst::Buffer, input: &Video, output: &Video) -> Result<gst::Buffer, gst::FlowError> {
+    fn output_buffer(
+        &self,
+        picture: &Tensor,
+        shell: &gst::Buffer,
+        input: &Video,
+        output: &Video,
+    ) -> Result<gst::Buffer, gst::FlowError> {
         let mut buffer = match self.obj().buffer_pool() {
             Some(pool) => {
-                pool.set_active(true).map_err(|_| gst::FlowError::Flushing)?;
+                pool.set_active(true)
+                    .map_err(|_| gst::FlowError::Flushing)?;
                 pool.acquire_buffer(None)?
             }
-            None => gst::Buffer::with_size(output.info.size()).map_err(|_| gst::FlowError::Error)?,
+            None => {
+                gst::Buffer::with_size(output.info.size()).map_err(|_| gst::FlowError::Error)?
+            }
         };
-        let written = buffer.get_mut().ok_or_else(|| "the buffer is shared".to_owned()).and_then(|buffer| {
-            frames::write(picture, buffer, output)?;
-            frames::dress(shell, buffer, input, output).map_err(|e| e.to_string())
-        });
+        let written = buffer
+            .get_mut()
+            .ok_or_else(|| "the buffer is shared".to_owned())
+            .and_then(|buffer| {
+                frames::write(picture, buffer, output)?;
+                frames::dress(shell, buffer, input, output).map_err(|e| e.to_string())
+            });
         if let Err(why) = written {
-            gst::element_imp_error!(self, gst::StreamError::Encode, ("A finished frame could not be put out: {why}"));
+            gst::element_imp_error!(
+                self,
+                gst::StreamError::Encode,
+                ("A finished frame could not be put out: {why}")
+            );
             return Err(gst::FlowError::Error);
         }
         Ok(buffer)
@@ -768,17 +998,30 @@ impl RefVsr {
         proportion: f64,
     ) {
         let stats = self.state.lock().unwrap().stats.clone();
-        let stream_time = segment.zip(shell.pts()).and_then(|(segment, pts)| segment.to_stream_time(pts));
+        let stream_time = segment
+            .zip(shell.pts())
+            .and_then(|(segment, pts)| segment.to_stream_time(pts));
         let message = gst::message::Qos::builder(self.obj().latency().is_some())
             .running_time(running_time)
             .stream_time(stream_time)
             .timestamp(shell.pts())
             .duration(shell.duration())
-            .values(i64::try_from(late.nseconds()).unwrap_or(i64::MAX), proportion, 1_000_000)
-            .stats(gst::format::Buffers::from_u64(stats.frames_out), gst::format::Buffers::from_u64(stats.frames_dropped))
+            .values(
+                i64::try_from(late.nseconds()).unwrap_or(i64::MAX),
+                proportion,
+                1_000_000,
+            )
+            .stats(
+                gst::format::Buffers::from_u64(stats.frames_out),
+                gst::format::Buffers::from_u64(stats.frames_dropped),
+            )
             .src(&*self.obj())
             .build();
-        gst::debug!(CAT, imp = self, "Left out the frame at {running_time:?}, {late} too late");
+        gst::debug!(
+            CAT,
+            imp = self,
+            "Left out the frame at {running_time:?}, {late} too late"
+        );
         if self.obj().post_message(message).is_err() {
             gst::debug!(CAT, imp = self, "No bus takes the QOS message");
         }
@@ -795,7 +1038,11 @@ impl RefVsr {
             gst::element_imp_error!(
                 self,
                 gst::StreamError::Format,
-                ("Ultra-wide video of {}x{} is too large to be enlarged {scale} times", video.info.width(), video.info.height())
+                (
+                    "Ultra-wide video of {}x{} is too large to be enlarged {scale} times",
+                    video.info.width(),
+                    video.info.height()
+                )
             );
             return false;
         }
@@ -816,8 +1063,12 @@ impl RefVsr {
     }
 
     fn set_latency_for(&self, look_ahead: usize, frame: ClockTime) {
-        let latency = frame.nseconds().saturating_mul(look_ahead as u64).min(ClockTime::MAX.nseconds());
-        self.obj().set_latency(ClockTime::from_nseconds(latency), ClockTime::NONE);
+        let latency = frame
+            .nseconds()
+            .saturating_mul(look_ahead as u64)
+            .min(ClockTime::MAX.nseconds());
+        self.obj()
+            .set_latency(ClockTime::from_nseconds(latency), ClockTime::NONE);
     }
 
     /// Where the caps do not say how long frames last, the first one does.
@@ -840,7 +1091,10 @@ impl RefVsr {
             if state.segment.as_ref() == Some(segment) && state.pending_segment.is_none() {
                 return;
             }
-            let idle = state.work.as_mut().filter(|work| !work.under_way && work.held.is_empty());
+            let idle = state
+                .work
+                .as_mut()
+                .filter(|work| !work.under_way && work.held.is_empty());
             let at_once = idle.is_some();
             if let Some(work) = idle {
                 work.announced = false;
@@ -912,7 +1166,10 @@ impl RefVsr {
         if scale == 0 {
             return caps::TEMPLATE.clone();
         }
-        caps::ultrawide_caps(&self.obj().src_pad().peer_query_caps(Some(&caps::TEMPLATE)), scale)
+        caps::ultrawide_caps(
+            &self.obj().src_pad().peer_query_caps(Some(&caps::TEMPLATE)),
+            scale,
+        )
     }
 
     fn tele(&self) -> Option<AggregatorPad> {
@@ -927,7 +1184,9 @@ impl RefVsr {
     }
 
     fn references(&self) -> Vec<AggregatorPad> {
-        std::iter::once(self.wide.clone()).chain(self.tele()).collect()
+        std::iter::once(self.wide.clone())
+            .chain(self.tele())
+            .collect()
     }
 
     /// A pad is waited for while something is linked to it.
@@ -986,14 +1245,21 @@ impl RefVsr {
                 gst::element_imp_warning!(
                     self,
                     gst::StreamError::Failed,
-                    ("Nothing is linked to pad {}: all its frames count as missing (see on-missing-reference)", pad.name())
+                    (
+                        "Nothing is linked to pad {}: all its frames count as missing (see on-missing-reference)",
+                        pad.name()
+                    )
                 );
             }
         }
     }
 
     fn no_caps(&self, pad: &AggregatorPad) -> gst::FlowError {
-        gst::element_imp_error!(self, gst::CoreError::Negotiation, ("Pad {} got a buffer before caps", pad.name()));
+        gst::element_imp_error!(
+            self,
+            gst::CoreError::Negotiation,
+            ("Pad {} got a buffer before caps", pad.name())
+        );
         gst::FlowError::NotNegotiated
     }
 
@@ -1012,12 +1278,20 @@ impl RefVsr {
     }
 
     fn bad_frame(&self, pad: &AggregatorPad, why: &str) -> gst::FlowError {
-        gst::element_imp_error!(self, gst::StreamError::Decode, ("Frame on pad {}: {why}", pad.name()));
+        gst::element_imp_error!(
+            self,
+            gst::StreamError::Decode,
+            ("Frame on pad {}: {why}", pad.name())
+        );
         gst::FlowError::Error
     }
 
     fn failed(&self, error: &::refvsr::Error) -> gst::FlowError {
-        gst::element_imp_error!(self, gst::LibraryError::Failed, ("The network failed: {error}"));
+        gst::element_imp_error!(
+            self,
+            gst::LibraryError::Failed,
+            ("The network failed: {error}")
+        );
         gst::FlowError::Error
     }
 }

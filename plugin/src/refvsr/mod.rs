@@ -80,7 +80,10 @@ pub enum Precision {
     #[enum_value(name = "16-bit floats", nick = "fp16")]
     Fp16,
     /// 16-bit floats with the exponent range of 32-bit ones.
-    #[enum_value(name = "16-bit floats with the exponent range of 32-bit ones", nick = "bf16")]
+    #[enum_value(
+        name = "16-bit floats with the exponent range of 32-bit ones",
+        nick = "bf16"
+    )]
     Bf16,
 }
 
@@ -121,5 +124,10 @@ glib::wrapper! {
 pub fn register(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
     Precision::static_type().mark_as_plugin_api(gst::PluginAPIFlags::empty());
     MissingReference::static_type().mark_as_plugin_api(gst::PluginAPIFlags::empty());
-    gst::Element::register(Some(plugin), "refvsr", gst::Rank::NONE, RefVsr::static_type())
+    gst::Element::register(
+        Some(plugin),
+        "refvsr",
+        gst::Rank::NONE,
+        RefVsr::static_type(),
+    )
 }

@@ -1,7 +1,10 @@
 //! Loading the model, with PROGRESS messages.
 
 use super::settings::Settings;
-use ::refvsr::{DeviceChoice, Error, ModelConfig, Network, Precision, Session, checkpoint::Checkpoint, config::Variant};
+use ::refvsr::{
+    DeviceChoice, Error, ModelConfig, Network, Precision, Session, checkpoint::Checkpoint,
+    config::Variant,
+};
 use gst::prelude::*;
 use std::path::Path;
 
@@ -14,20 +17,36 @@ const DEFAULT_NAME: &str = "models/default.safetensors (compiled in)";
 const PROGRESS_CODE: &str = "load-model";
 
 /// Loads the model and starts a session on it. Returns what it is, in words, too.
-pub fn load(element: &super::RefVsr, settings: &Settings) -> Result<(Session, String), gst::ErrorMessage> {
+pub fn load(
+    element: &super::RefVsr,
+    settings: &Settings,
+) -> Result<(Session, String), gst::ErrorMessage> {
     let progress = |kind, text: &str| {
-        let message = gst::message::Progress::builder(kind, PROGRESS_CODE, text).src(element).build();
+        let message = gst::message::Progress::builder(kind, PROGRESS_CODE, text)
+            .src(element)
+            .build();
         if element.post_message(message).is_err() {
-            gst::debug!(super::imp::CAT, obj = element, "No bus takes the PROGRESS messages");
+            gst::debug!(
+                super::imp::CAT,
+                obj = element,
+                "No bus takes the PROGRESS messages"
+            );
         }
     };
-    let file = settings.model_file.as_ref().map_or(DEFAULT_NAME.into(), |path| path.to_string_lossy());
+    let file = settings
+        .model_file
+        .as_ref()
+        .map_or(DEFAULT_NAME.into(), |path| path.to_string_lossy());
     progress(gst::ProgressType::Start, &format!("Loading model {file}"));
     match open(settings, &progress) {
         Ok((session, model, unused)) => {
             if let Some(names) = shortened(&unused) {
                 let count = unused.len();
-                gst::warning!(super::imp::CAT, obj = element, "{file} has {count} tensors that the network does not: {names}");
+                gst::warning!(
+                    super::imp::CAT,
+                    obj = element,
+                    "{file} has {count} tensors that the network does not: {names}"
+                );
             }
             progress(gst::ProgressType::Complete, &format!("Loaded {model}"));
             gst::info!(super::imp::CAT, obj = element, "Loaded {model} from {file}");
@@ -36,8 +55,12 @@ pub fn load(element: &super::RefVsr, settings: &Settings) -> Result<(Session, St
         Err(error) => {
             progress(gst::ProgressType::Error, &error.to_string());
             Err(match error {
-                Error::Checkpoint { .. } => gst::error_msg!(gst::ResourceError::OpenRead, ("{error}")),
-                Error::DeviceUnavailable { .. } => gst::error_msg!(gst::ResourceError::NotFound, ("{error}")),
+                Error::Checkpoint { .. } => {
+                    gst::error_msg!(gst::ResourceError::OpenRead, ("{error}"))
+                }
+                Error::DeviceUnavailable { .. } => {
+                    gst::error_msg!(gst::ResourceError::NotFound, ("{error}"))
+                }
                 _ => gst::error_msg!(gst::LibraryError::Settings, ("{error} (model {file})")),
             })
         }
@@ -52,7 +75,10 @@ fn shortened(names: &[String]) -> Option<String> {
 }
 
 /// The session, what the model is, and the names of tensors in its file that are of no use.
-fn open(settings: &Settings, progress: &dyn Fn(gst::ProgressType, &str)) -> Result<(Session, String, Vec<String>), Error> {
+fn open(
+    settings: &Settings,
+    progress: &dyn Fn(gst::ProgressType, &str),
+) -> Result<(Session, String, Vec<String>), Error> {
     let precision = Precision::from(settings.precision);
     precision.resolve()?;
     let device = settings.device.parse::<DeviceChoice>()?.resolve()?;
@@ -77,8 +103,15 @@ fn describe(config: &ModelConfig, precision: Precision, device: &str) -> String 
     };
     let hd = if config.hd { " hd" } else { "" };
     // What `auto` stands for at present.
-    let precision = if precision == Precision::Auto { Precision::Fp32 } else { precision };
-    format!("{family}{hd}, {} channels, {} blocks, {precision} on {device}", config.mid_channels, config.num_blocks)
+    let precision = if precision == Precision::Auto {
+        Precision::Fp32
+    } else {
+        precision
+    };
+    format!(
+        "{family}{hd}, {} channels, {} blocks, {precision} on {device}",
+        config.mid_channels, config.num_blocks
+    )
 }
 
 fn device_name(device: tch::Device) -> String {
@@ -104,8 +137,14 @@ mod tests {
     #[test]
     fn description_names_family_size_precision_and_device() {
         let config = ModelConfig::preset("refvsr-mfid").unwrap();
-        assert_eq!(describe(&config, Precision::Auto, "cpu"), "RefVSR, 48 channels, 30 blocks, fp32 on cpu");
+        assert_eq!(
+            describe(&config, Precision::Auto, "cpu"),
+            "RefVSR, 48 channels, 30 blocks, fp32 on cpu"
+        );
         let config = ModelConfig::preset("refvsr-small-mfid-8k").unwrap();
-        assert_eq!(describe(&config, Precision::Bf16, "cuda:0"), "RefVSR hd, 24 channels, 24 blocks, bf16 on cuda:0");
+        assert_eq!(
+            describe(&config, Precision::Bf16, "cuda:0"),
+            "RefVSR hd, 24 channels, 24 blocks, bf16 on cuda:0"
+        );
     }
 }

@@ -22,7 +22,11 @@ pub struct Stamped<T> {
 impl<T> Stamped<T> {
     /// A gap that lasts over `time`: whatever comes later, the camera saw nothing then.
     fn is_gap_over(&self, time: ClockTime) -> bool {
-        self.frame.is_none() && self.time <= time && self.duration.is_some_and(|d| time < self.time.saturating_add(d))
+        self.frame.is_none()
+            && self.time <= time
+            && self
+                .duration
+                .is_some_and(|d| time < self.time.saturating_add(d))
     }
 }
 
@@ -46,7 +50,10 @@ pub struct Pairing<T> {
 
 impl<T> Default for Pairing<T> {
     fn default() -> Self {
-        Self { last: None, next: None }
+        Self {
+            last: None,
+            next: None,
+        }
     }
 }
 
@@ -95,9 +102,14 @@ impl<T> Pairing<T> {
         if self.next.is_none() && !complete {
             return Pair::Undecided;
         }
-        let nearest = [&self.last, &self.next].into_iter().flatten().min_by_key(|s| distance(s));
+        let nearest = [&self.last, &self.next]
+            .into_iter()
+            .flatten()
+            .min_by_key(|s| distance(s));
         match nearest {
-            Some(s) if distance(s) <= tolerance => s.frame.as_ref().map_or(Pair::Missing, Pair::Found),
+            Some(s) if distance(s) <= tolerance => {
+                s.frame.as_ref().map_or(Pair::Missing, Pair::Found)
+            }
             _ => Pair::Missing,
         }
     }
@@ -129,8 +141,16 @@ mod tests {
 
     impl Camera {
         fn new(times: &[u64], ended: bool) -> Self {
-            let stamped = |(i, t): (usize, &u64)| Stamped { time: ms(*t), duration: Some(ms(40)), frame: Some(i) };
-            Self { pairing: Pairing::default(), queue: times.iter().enumerate().map(stamped).collect(), ended }
+            let stamped = |(i, t): (usize, &u64)| Stamped {
+                time: ms(*t),
+                duration: Some(ms(40)),
+                frame: Some(i),
+            };
+            Self {
+                pairing: Pairing::default(),
+                queue: times.iter().enumerate().map(stamped).collect(),
+                ended,
+            }
         }
 
         fn at(&mut self, time: u64, tolerance: u64) -> Pair<'_, usize> {
@@ -166,7 +186,11 @@ mod tests {
         let mut wide = Camera::new(&[0, 33, 66], false);
         assert_eq!(wide.at(34, 17), Pair::Found(&1));
         let mut wide = Camera::new(&[0, 33, 66], false);
-        assert_eq!(wide.at(32, 17), Pair::Found(&1), "the next one, a millisecond on");
+        assert_eq!(
+            wide.at(32, 17),
+            Pair::Found(&1),
+            "the next one, a millisecond on"
+        );
     }
 
     #[test]
@@ -182,7 +206,10 @@ mod tests {
     fn half_a_frame_off_finds_its_neighbour() {
         let mut wide = Camera::new(&[20, 60, 100], true);
         let tolerance = automatic_tolerance(Some(ms(40)), Some(ms(40))).mseconds();
-        let found: Vec<_> = [0, 40, 80, 120].into_iter().map(|t| matches!(wide.at(t, tolerance), Pair::Found(_))).collect();
+        let found: Vec<_> = [0, 40, 80, 120]
+            .into_iter()
+            .map(|t| matches!(wide.at(t, tolerance), Pair::Found(_)))
+            .collect();
         assert_eq!(found, [true; 4]);
     }
 
@@ -193,9 +220,15 @@ mod tests {
             let mut wide = Camera::new(&times, true);
             let tolerance = automatic_tolerance(Some(ms(40)), Some(ms(period))).mseconds();
             for t in (0..1600).step_by(40) {
-                let Pair::Found(&i) = wide.at(t, tolerance) else { panic!("hole at {t} with period {period}") };
+                let Pair::Found(&i) = wide.at(t, tolerance) else {
+                    panic!("hole at {t} with period {period}")
+                };
                 let best = times.iter().map(|&w| w.abs_diff(t)).min().unwrap();
-                assert!(times[i].abs_diff(t) <= best.max(1), "{t} got {} with period {period}", times[i]);
+                assert!(
+                    times[i].abs_diff(t) <= best.max(1),
+                    "{t} got {} with period {period}",
+                    times[i]
+                );
             }
         }
     }
@@ -219,21 +252,44 @@ mod tests {
 
     #[test]
     fn gaps_are_missing_frames() {
-        let gap = |time, duration| Stamped { time: ms(time), duration: Some(ms(duration)), frame: None };
+        let gap = |time, duration| Stamped {
+            time: ms(time),
+            duration: Some(ms(duration)),
+            frame: None,
+        };
         let mut pairing = Pairing::default();
-        pairing.show(Stamped { time: ms(0), duration: Some(ms(40)), frame: Some(0) });
+        pairing.show(Stamped {
+            time: ms(0),
+            duration: Some(ms(40)),
+            frame: Some(0),
+        });
         assert!(pairing.advance(ms(0)));
         pairing.show(gap(40, 200));
         assert!(pairing.advance(ms(40)));
-        assert_eq!(pairing.choose(ms(40), ms(500), false), Pair::Missing, "a gap is the camera's answer");
-        assert_eq!(pairing.choose(ms(160), ms(500), false), Pair::Missing, "all the while it lasts, without waiting");
-        assert_eq!(pairing.choose(ms(300), ms(500), false), Pair::Undecided, "but no longer");
+        assert_eq!(
+            pairing.choose(ms(40), ms(500), false),
+            Pair::Missing,
+            "a gap is the camera's answer"
+        );
+        assert_eq!(
+            pairing.choose(ms(160), ms(500), false),
+            Pair::Missing,
+            "all the while it lasts, without waiting"
+        );
+        assert_eq!(
+            pairing.choose(ms(300), ms(500), false),
+            Pair::Undecided,
+            "but no longer"
+        );
     }
 
     #[test]
     fn an_empty_stream_is_missing_only_once_it_ended() {
         let pairing = Pairing::<usize>::default();
-        assert_eq!(pairing.choose(ms(0), ClockTime::MAX, false), Pair::Undecided);
+        assert_eq!(
+            pairing.choose(ms(0), ClockTime::MAX, false),
+            Pair::Undecided
+        );
         assert_eq!(pairing.choose(ms(0), ClockTime::MAX, true), Pair::Missing);
     }
 

@@ -13,17 +13,32 @@ pub struct Qos {
 impl Qos {
     /// Takes a QOS event: the frame at `timestamp` (running time) was late by `late`. The next one that can be in time then starts about
     /// twice as much later, as video sinks and decoders reckon.
-    pub fn update(&mut self, proportion: f64, late: i64, timestamp: Option<ClockTime>, frame: Option<ClockTime>) {
+    pub fn update(
+        &mut self,
+        proportion: f64,
+        late: i64,
+        timestamp: Option<ClockTime>,
+        frame: Option<ClockTime>,
+    ) {
         self.proportion = proportion;
         self.earliest = timestamp.map(|timestamp| {
-            let by = ClockTime::from_nseconds(late.unsigned_abs().min(ClockTime::MAX.nseconds() / 4));
-            if late > 0 { timestamp.saturating_add(by * 2).saturating_add(frame.unwrap_or_default()) } else { timestamp.saturating_sub(by) }
+            let by =
+                ClockTime::from_nseconds(late.unsigned_abs().min(ClockTime::MAX.nseconds() / 4));
+            if late > 0 {
+                timestamp
+                    .saturating_add(by * 2)
+                    .saturating_add(frame.unwrap_or_default())
+            } else {
+                timestamp.saturating_sub(by)
+            }
         });
     }
 
     /// Whether a frame at this running time comes too late, and by how much.
     pub fn lateness(&self, running_time: Option<ClockTime>) -> Option<ClockTime> {
-        running_time.zip(self.earliest).and_then(|(t, earliest)| (t < earliest).then(|| earliest - t))
+        running_time
+            .zip(self.earliest)
+            .and_then(|(t, earliest)| (t < earliest).then(|| earliest - t))
     }
 }
 

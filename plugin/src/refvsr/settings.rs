@@ -134,7 +134,13 @@ impl Settings {
     pub fn set(&mut self, name: &str, value: &glib::Value) {
         match name {
             "model-file" => assign(&mut self.model_file, value),
-            "device" => self.device = value.get().ok().flatten().unwrap_or_else(|| Self::default().device),
+            "device" => {
+                self.device = value
+                    .get()
+                    .ok()
+                    .flatten()
+                    .unwrap_or_else(|| Self::default().device)
+            }
             "precision" => assign(&mut self.precision, value),
             "lookahead" => assign(&mut self.look_ahead, value),
             "reset-interval" => assign(&mut self.reset_interval, value),
@@ -143,7 +149,8 @@ impl Settings {
                 let mut nanoseconds = self.pts_tolerance.nseconds();
                 assign(&mut nanoseconds, value);
                 // The largest number of all stands for "no time"; as a limit it means the same as the one before it.
-                self.pts_tolerance = gst::ClockTime::from_nseconds(nanoseconds.min(gst::ClockTime::MAX.nseconds()));
+                self.pts_tolerance =
+                    gst::ClockTime::from_nseconds(nanoseconds.min(gst::ClockTime::MAX.nseconds()));
             }
             "on-missing-reference" => assign(&mut self.on_missing_reference, value),
             "wide-zoom" => assign(&mut self.wide_zoom, value),
@@ -156,7 +163,11 @@ impl Settings {
     /// A property's value; `None` where it is no setting.
     pub fn get(&self, name: &str) -> Option<glib::Value> {
         Some(match name {
-            "model-file" => self.model_file.as_ref().and_then(|path| path.to_str()).to_value(),
+            "model-file" => self
+                .model_file
+                .as_ref()
+                .and_then(|path| path.to_str())
+                .to_value(),
             "device" => self.device.to_value(),
             "precision" => self.precision.to_value(),
             "lookahead" => self.look_ahead.to_value(),

@@ -24,7 +24,11 @@ pub struct Stats {
 impl Stats {
     /// Nothing counted yet.
     pub fn new(model: String, device_memory: usize) -> Self {
-        Self { model, device_memory: device_memory as u64, ..Self::default() }
+        Self {
+            model,
+            device_memory: device_memory as u64,
+            ..Self::default()
+        }
     }
 
     /// Notes that a finished frame took so long.
@@ -42,7 +46,10 @@ impl Stats {
             .field("frames-out", self.frames_out)
             .field("frames-dropped", self.frames_dropped)
             .field("missing-references", self.missing_references)
-            .field("mean-latency", nanoseconds(self.busy).checked_div(finished).unwrap_or(0))
+            .field(
+                "mean-latency",
+                nanoseconds(self.busy).checked_div(finished).unwrap_or(0),
+            )
             .field("last-latency", nanoseconds(self.last))
             .field("device-memory", self.device_memory)
             .field("model", self.model.as_str())
@@ -57,8 +64,17 @@ mod tests {
     #[test]
     fn structure_carries_all_counts() {
         gst::init().unwrap();
-        let mut stats = Stats { frames_in: 5, frames_out: 3, frames_dropped: 1, model: "m".into(), ..Stats::default() };
-        assert_eq!(Stats::default().to_structure().get::<u64>("mean-latency"), Ok(0));
+        let mut stats = Stats {
+            frames_in: 5,
+            frames_out: 3,
+            frames_dropped: 1,
+            model: "m".into(),
+            ..Stats::default()
+        };
+        assert_eq!(
+            Stats::default().to_structure().get::<u64>("mean-latency"),
+            Ok(0)
+        );
         for ms in [1, 2, 3, 6] {
             stats.took(Duration::from_millis(ms));
         }

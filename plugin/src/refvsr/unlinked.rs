@@ -39,7 +39,10 @@ impl Unlinked {
         let clock = gst::SystemClock::obtain();
         let id = clock.new_single_shot_id(clock.time() + grace);
         let fired = Arc::new(AtomicBool::new(false));
-        let timer = Timer { id: id.clone(), fired: fired.clone() };
+        let timer = Timer {
+            id: id.clone(),
+            fired: fired.clone(),
+        };
         let call = move |_: &gst::Clock, time: Option<gst::ClockTime>, _: &gst::ClockId| {
             fired.store(true, Ordering::Release);
             // An unscheduled timer calls too, without a time.

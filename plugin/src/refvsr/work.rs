@@ -83,7 +83,10 @@ impl Clock {
     /// When a buffer starts.
     pub fn time(&self, pad: &gst_base::AggregatorPad, buffer: &gst::BufferRef) -> ClockTime {
         let segment = pad.segment().downcast::<ClockTime>().ok();
-        segment.zip(buffer.pts()).and_then(|(segment, pts)| segment.to_running_time(pts)).unwrap_or(self.next)
+        segment
+            .zip(buffer.pts())
+            .and_then(|(segment, pts)| segment.to_running_time(pts))
+            .unwrap_or(self.next)
     }
 
     /// Notes the buffer that was last.

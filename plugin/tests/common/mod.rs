@@ -33,24 +33,38 @@ pub fn init() {
 
 /// A file of the golden data.
 pub fn golden(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/golden")
+        .join(name)
 }
 
 /// A small model, as upstream stores it: without its look-ahead and reset interval.
 pub fn model() -> String {
-    golden("official_format.pytorch").to_str().unwrap().to_owned()
+    golden("official_format.pytorch")
+        .to_str()
+        .unwrap()
+        .to_owned()
 }
 
 /// Saves a model, untrained, that is quicker still. Its window is its only frame.
 pub fn tiny_model(folder: &Path) -> String {
-    let config =
-        refvsr::ModelConfig { mid_channels: 2, num_blocks: 1, frame_num: 1, ..refvsr::ModelConfig::preset("refvsr-mfid").unwrap() };
+    let config = refvsr::ModelConfig {
+        mid_channels: 2,
+        num_blocks: 1,
+        frame_num: 1,
+        ..refvsr::ModelConfig::preset("refvsr-mfid").unwrap()
+    };
     save_model(config, folder)
 }
 
 pub fn save_model(config: refvsr::ModelConfig, folder: &Path) -> String {
     let path = folder.join("model.safetensors");
-    refvsr::checkpoint::save(&Network::new(config, Device::Cpu).unwrap(), &path, tch::Kind::Float).unwrap();
+    refvsr::checkpoint::save(
+        &Network::new(config, Device::Cpu).unwrap(),
+        &path,
+        tch::Kind::Float,
+    )
+    .unwrap();
     path.to_str().unwrap().to_owned()
 }
 
@@ -61,7 +75,11 @@ pub fn element() -> gst::Element {
 
 pub fn with_lookahead(frames: i32) -> gst::Element {
     init();
-    let element = gst::ElementFactory::make("refvsr").property("model-file", model()).property("device", "cpu").build().unwrap();
+    let element = gst::ElementFactory::make("refvsr")
+        .property("model-file", model())
+        .property("device", "cpu")
+        .build()
+        .unwrap();
     element.set_property("lookahead", frames);
     element
 }
@@ -74,7 +92,9 @@ pub fn picture_of(camera: u64, n: usize, (width, height): (usize, usize)) -> Vec
             for c in 0..3 {
                 let (x, y, c) = (x as f64 / width as f64, y as f64 / height as f64, c as f64);
                 let phase = n as f64 * 0.7 + camera as f64 * 2.1 + c;
-                let v = 0.5 + 0.25 * (9.0 * x + 4.0 * y + phase).sin() + 0.2 * (31.0 * x - 17.0 * y + 2.0 * phase).cos();
+                let v = 0.5
+                    + 0.25 * (9.0 * x + 4.0 * y + phase).sin()
+                    + 0.2 * (31.0 * x - 17.0 * y + 2.0 * phase).cos();
                 out.push((v * 255.0).round().clamp(0.0, 255.0) as u8);
             }
         }
@@ -121,19 +141,45 @@ pub fn frames(camera: u64, range: std::ops::Range<usize>) -> Vec<gst::Buffer> {
 }
 
 fn layout((width, height): (usize, usize)) -> ImageLayout {
-    let site = ChromaSite { horizontally_cosited: false, vertically_cosited: false };
-    ImageLayout { format: PixelFormat::Rgb, width, height, matrix: Matrix::Rgb, range: Range::Full, site }
+    let site = ChromaSite {
+        horizontally_cosited: false,
+        vertically_cosited: false,
+    };
+    ImageLayout {
+        format: PixelFormat::Rgb,
+        width,
+        height,
+        matrix: Matrix::Rgb,
+        range: Range::Full,
+        site,
+    }
 }
 
 pub fn to_tensor(rgb: &[u8], size: (usize, usize)) -> Tensor {
-    refvsr::image::colour::to_tensor(&layout(size), &[Plane { data: rgb, stride: size.0 * 3 }], Device::Cpu).unwrap()
+    refvsr::image::colour::to_tensor(
+        &layout(size),
+        &[Plane {
+            data: rgb,
+            stride: size.0 * 3,
+        }],
+        Device::Cpu,
+    )
+    .unwrap()
 }
 
 pub fn to_bytes(picture: &Tensor) -> Vec<u8> {
     let size = picture.size();
     let (width, height) = (size[3] as usize, size[2] as usize);
     let mut data = vec![0; width * height * 3];
-    refvsr::image::colour::from_tensor(picture, &layout((width, height)), &mut [PlaneMut { data: &mut data, stride: width * 3 }]).unwrap();
+    refvsr::image::colour::from_tensor(
+        picture,
+        &layout((width, height)),
+        &mut [PlaneMut {
+            data: &mut data,
+            stride: width * 3,
+        }],
+    )
+    .unwrap();
     data
 }
 
@@ -142,7 +188,9 @@ pub type Moment = (Vec<u8>, Option<Vec<u8>>, Option<Vec<u8>>);
 
 /// Moments whose frames all came and belong together.
 pub fn together(range: std::ops::Range<usize>) -> Vec<Moment> {
-    range.map(|n| (picture(ULTRAWIDE, n), Some(picture(WIDE, n)), None)).collect()
+    range
+        .map(|n| (picture(ULTRAWIDE, n), Some(picture(WIDE, n)), None))
+        .collect()
 }
 
 /// What the library makes of a clip.
@@ -152,12 +200,21 @@ pub fn expected(moments: &[Moment], look_ahead: usize) -> Vec<Vec<u8>> {
 
 pub fn expected_of(moments: &[Moment], look_ahead: usize, size: (usize, usize)) -> Vec<Vec<u8>> {
     let network = Network::load(Path::new(&model()), Device::Cpu).unwrap();
-    let options = refvsr::SessionOptions { look_ahead: Some(look_ahead), ..Session::options_of(&network) };
+    let options = refvsr::SessionOptions {
+        look_ahead: Some(look_ahead),
+        ..Session::options_of(&network)
+    };
     let mut session = Session::new(network, options).unwrap();
     let mut out = Vec::new();
     for (ultrawide, wide, tele) in moments {
         let [wide, tele] = [wide, tele].map(|p| p.as_ref().map(|p| to_tensor(p, size)));
-        session.send(Triplet { ultrawide: to_tensor(ultrawide, size), wide, tele }).unwrap();
+        session
+            .send(Triplet {
+                ultrawide: to_tensor(ultrawide, size),
+                wide,
+                tele,
+            })
+            .unwrap();
         while let Some(picture) = session.receive().unwrap() {
             out.push(to_bytes(&picture));
         }
@@ -188,7 +245,12 @@ impl Rig {
         let mut ultrawide = Harness::with_element(&element, Some("ultrawide"), Some("src"));
         ultrawide.set_live(false);
         ultrawide.set_src_caps(caps());
-        Self { element, ultrawide, wide: None, tele: None }
+        Self {
+            element,
+            ultrawide,
+            wide: None,
+            tele: None,
+        }
     }
 
     pub fn link_wide(&mut self) {
@@ -210,8 +272,18 @@ impl Rig {
     }
 
     /// Feeds each pad its frames and the end, each from a thread of its own as cameras do, and returns all that comes out.
-    pub fn run(&mut self, ultrawide: Vec<gst::Buffer>, wide: Vec<gst::Buffer>, tele: Vec<gst::Buffer>) -> Vec<gst::Buffer> {
-        let Self { ultrawide: u, wide: w, tele: t, .. } = self;
+    pub fn run(
+        &mut self,
+        ultrawide: Vec<gst::Buffer>,
+        wide: Vec<gst::Buffer>,
+        tele: Vec<gst::Buffer>,
+    ) -> Vec<gst::Buffer> {
+        let Self {
+            ultrawide: u,
+            wide: w,
+            tele: t,
+            ..
+        } = self;
         std::thread::scope(|scope| {
             let feed = |h: &mut Harness, frames: Vec<gst::Buffer>| {
                 for frame in frames {
@@ -236,7 +308,11 @@ impl Rig {
     /// All buffers up to the end of the stream.
     pub fn until_eos(&mut self) -> Vec<gst::Buffer> {
         let mut out = Vec::new();
-        while let Some(buffer) = self.ultrawide.pull_until_eos().expect("no end of stream came") {
+        while let Some(buffer) = self
+            .ultrawide
+            .pull_until_eos()
+            .expect("no end of stream came")
+        {
             out.push(buffer);
         }
         out
@@ -248,7 +324,10 @@ impl Rig {
 }
 
 pub fn stat(element: &gst::Element, name: &str) -> u64 {
-    element.property::<gst::Structure>("stats").get(name).unwrap()
+    element
+        .property::<gst::Structure>("stats")
+        .get(name)
+        .unwrap()
 }
 
 pub fn bytes(buffer: &gst::Buffer) -> Vec<u8> {
@@ -259,7 +338,9 @@ pub fn bytes(buffer: &gst::Buffer) -> Vec<u8> {
 #[track_caller]
 pub fn assert_pictures(out: &[gst::Buffer], expected: &[Vec<u8>]) {
     assert_eq!(out.len(), expected.len(), "frames out");
-    let wrong: Vec<usize> = (0..out.len()).filter(|&n| bytes(&out[n]) != expected[n]).collect();
+    let wrong: Vec<usize> = (0..out.len())
+        .filter(|&n| bytes(&out[n]) != expected[n])
+        .collect();
     assert!(wrong.is_empty(), "frames {wrong:?} differ");
 }
 
@@ -267,14 +348,19 @@ pub fn assert_pictures(out: &[gst::Buffer], expected: &[Vec<u8>]) {
 #[track_caller]
 pub fn assert_times(out: &[gst::Buffer], from: usize) {
     for (n, buffer) in out.iter().enumerate() {
-        assert_eq!((buffer.pts(), buffer.duration()), (Some(FRAME * (from + n) as u64), Some(FRAME)), "frame {n}");
+        assert_eq!(
+            (buffer.pts(), buffer.duration()),
+            (Some(FRAME * (from + n) as u64), Some(FRAME)),
+            "frame {n}"
+        );
     }
 }
 
 /// Waits for a message of one of these types.
 #[track_caller]
 pub fn wait_for(bus: &gst::Bus, types: &[gst::MessageType]) -> gst::Message {
-    bus.timed_pop_filtered(PATIENCE, types).expect("no message came")
+    bus.timed_pop_filtered(PATIENCE, types)
+        .expect("no message came")
 }
 
 /// Text of the first error on the bus.
@@ -313,16 +399,26 @@ pub fn gst_launch(arguments: &str, environment: &[(&str, &str)]) -> Output {
     command
         .args(arguments.split_whitespace())
         .env("GST_PLUGIN_PATH", plugin_folder())
-        .env("GST_REGISTRY", Path::new(env!("CARGO_TARGET_TMPDIR")).join("registry.bin"))
+        .env(
+            "GST_REGISTRY",
+            Path::new(env!("CARGO_TARGET_TMPDIR")).join("registry.bin"),
+        )
         .envs(environment.iter().copied());
-    command.output().expect("gst-launch-1.0 (Debian: gstreamer1.0-tools) is needed")
+    command
+        .output()
+        .expect("gst-launch-1.0 (Debian: gstreamer1.0-tools) is needed")
 }
 
 /// The same, which must succeed.
 #[track_caller]
 pub fn gst_launch_well(arguments: &str) -> Output {
     let output = gst_launch(arguments, &[]);
-    assert!(output.status.success(), "{arguments}\n{}\n{}", text(&output.stdout), text(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{arguments}\n{}\n{}",
+        text(&output.stdout),
+        text(&output.stderr)
+    );
     output
 }
 
@@ -335,7 +431,11 @@ pub fn plugin_folder() -> PathBuf {
     static FOLDER: LazyLock<PathBuf> = LazyLock::new(|| {
         const NAME: &str = "libgstrefvsr.so";
         let binary = std::env::current_exe().unwrap();
-        let built = binary.ancestors().skip(1).map(|folder| folder.join(NAME)).find(|path| path.exists());
+        let built = binary
+            .ancestors()
+            .skip(1)
+            .map(|folder| folder.join(NAME))
+            .find(|path| path.exists());
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("plugin");
         std::fs::create_dir_all(&folder).unwrap();
         let link = folder.join(format!("new-{}", std::process::id()));

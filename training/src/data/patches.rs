@@ -65,7 +65,12 @@ impl Stage {
         Ok(match self {
             Self::Pretrain { scale } => {
                 let input = Density::of_scale(scale)?;
-                vec![(input, Lens::Ultrawide), (input, Lens::Wide), (Density::Hr, Lens::Ultrawide), (Density::Hr, Lens::Wide)]
+                vec![
+                    (input, Lens::Ultrawide),
+                    (input, Lens::Wide),
+                    (Density::Hr, Lens::Ultrawide),
+                    (Density::Hr, Lens::Wide),
+                ]
             }
             Self::Adapt { .. } => Lens::ALL.map(|lens| (Density::Hr, lens)).to_vec(),
         })
@@ -95,7 +100,12 @@ impl Patches {
     /// # Errors
     /// Where folders are missing or disagree, frames are too small for the patches, or all clips are too short.
     pub fn open(options: PatchOptions) -> Result<Self> {
-        ensure!(options.patch >= 1 && options.frames >= 1, "patches of {} pixels and {} frames", options.patch, options.frames);
+        ensure!(
+            options.patch >= 1 && options.frames >= 1,
+            "patches of {} pixels and {} frames",
+            options.patch,
+            options.frames
+        );
         ensure!(
             options.workers >= 1 && options.ahead >= 1,
             "{} workers, {} patches ahead; at least 1 each",
@@ -103,7 +113,11 @@ impl Patches {
             options.ahead
         );
         ensure!(options.stride >= 1, "a stride of 0");
-        ensure!((1..=8).contains(&options.stage.scale()), "scale {}; 2 or 4 expected", options.stage.scale());
+        ensure!(
+            (1..=8).contains(&options.stage.scale()),
+            "scale {}; 2 or 4 expected",
+            options.stage.scale()
+        );
         let mut tree = Tree::open(&options.root, options.split, &options.stage.needed()?)?;
         let longest = tree.clips.iter().map(|clip| clip.frames).max().unwrap_or(0);
         let mut skipped = vec![];
@@ -120,10 +134,19 @@ impl Patches {
             options.frames
         );
         for clip in &tree.clips {
-            place::place(&mut Random::new(0, 0, 0), clip.size, options.patch, matches!(options.stage, Stage::Adapt { .. }))
-                .with_context(|| format!("clip '{}'", clip.name))?;
+            place::place(
+                &mut Random::new(0, 0, 0),
+                clip.size,
+                options.patch,
+                matches!(options.stage, Stage::Adapt { .. }),
+            )
+            .with_context(|| format!("clip '{}'", clip.name))?;
         }
-        Ok(Self(Arc::new(Inner { options, tree, skipped })))
+        Ok(Self(Arc::new(Inner {
+            options,
+            tree,
+            skipped,
+        })))
     }
 
     /// How many clips patches are cut from.
@@ -164,16 +187,40 @@ impl Inner {
     }
 
     fn patch(&self, k: u64) -> Result<ClipPatch> {
-        let PatchOptions { stage, patch, frames, .. } = self.options;
+        let PatchOptions {
+            stage,
+            patch,
+            frames,
+            ..
+        } = self.options;
         let clip = &self.tree.clips[self.clip_of(k)];
         let mut random = Random::new(self.options.seed, PATCH, k);
         let first = random.below((clip.frames - frames + 1) as u64) as usize;
-        let at = place::place(&mut random, clip.size, patch, matches!(stage, Stage::Adapt { .. }))?;
-        let name = format!("{} frames {first}..={} at {},{}", clip.name, first + frames - 1, at.ultrawide[0], at.ultrawide[1]);
+        let at = place::place(
+            &mut random,
+            clip.size,
+            patch,
+            matches!(stage, Stage::Adapt { .. }),
+        )?;
+        let name = format!(
+            "{} frames {first}..={} at {},{}",
+            clip.name,
+            first + frames - 1,
+            at.ultrawide[0],
+            at.ultrawide[1]
+        );
         let cut = |density, lens, [x, y]: [usize; 2], side| {
-            let rect = Rect { x, y, width: side, height: side };
+            let rect = Rect {
+                x,
+                y,
+                width: side,
+                height: side,
+            };
             let pictures = (first..first + frames)
-                .map(|i| png::read_part(&self.tree.frame(density, lens, &clip.name, i), rect)?.to_tensor())
+                .map(|i| {
+                    png::read_part(&self.tree.frame(density, lens, &clip.name, i), rect)?
+                        .to_tensor()
+                })
                 .collect::<Result<Vec<_>>>()?;
             Ok::<_, anyhow::Error>(Tensor::f_stack(&pictures, 0)?)
         };
@@ -199,21 +246,47 @@ impl Inner {
                 let lr = cut(Density::Hr, Lens::Ultrawide, at.ultrawide, patch)?;
                 let side = scale * patch as i64;
                 let tele = cut(Density::Hr, Lens::Tele, at.tele, 5 * patch)?;
-                let tele = tele.f_upsample_bicubic2d([side, side], false, None::<f64>, None::<f64>)?;
-                [lr.shallow_clone(), cut(Density::Hr, Lens::Wide, at.wide, 2 * patch)?, lr, tele]
+                let tele =
+                    tele.f_upsample_bicubic2d([side, side], false, None::<f64>, None::<f64>)?;
+                [
+                    lr.shallow_clone(),
+                    cut(Density::Hr, Lens::Wide, at.wide, 2 * patch)?,
+                    lr,
+                    tele,
+                ]
             }
         };
-        let augment = if self.options.augment { Some(Augment::draw(&mut random)) } else { None };
-        let mut tensors = tensors.into_iter().map(|t| augment.map_or(Ok(t.shallow_clone()), |a| a.apply(t)));
+        let augment = if self.options.augment {
+            Some(Augment::draw(&mut random))
+        } else {
+            None
+        };
+        let mut tensors = tensors
+            .into_iter()
+            .map(|t| augment.map_or(Ok(t.shallow_clone()), |a| a.apply(t)));
         let mut next = || tensors.next().context("four tensors make a patch")?;
-        Ok(ClipPatch { name, lr: next()?, wide: next()?, hr: next()?, loss_references: next()? })
+        Ok(ClipPatch {
+            name,
+            lr: next()?,
+            wide: next()?,
+            hr: next()?,
+            loss_references: next()?,
+        })
     }
 
     /// A number that stands for the data and options; two runs with the same one draw the same patches.
     fn fingerprint(&self) -> u64 {
         let o = &self.options;
-        let clips: Vec<_> = self.tree.clips.iter().map(|c| (&c.name, c.frames, c.size)).collect();
-        hash(&format!("{:?}", (o.stage, o.patch, o.frames, o.augment, o.seed, clips)))
+        let clips: Vec<_> = self
+            .tree
+            .clips
+            .iter()
+            .map(|c| (&c.name, c.frames, c.size))
+            .collect();
+        hash(&format!(
+            "{:?}",
+            (o.stage, o.patch, o.frames, o.augment, o.seed, clips)
+        ))
     }
 }
 
@@ -227,12 +300,21 @@ impl Patches {
 impl Source for Patches {
     fn start(&self, position: u64) -> Result<Box<dyn Iterator<Item = Result<ClipPatch>>>> {
         let workers = self.0.options.workers as u64;
-        let mut stream = Stream { queues: vec![], threads: vec![], turn: 0 };
+        let mut stream = Stream {
+            queues: vec![],
+            threads: vec![],
+            turn: 0,
+        };
         for worker in 0..workers {
             let (sender, queue) = sync_channel(self.0.options.ahead);
             let inner = self.0.clone();
-            let numbers = Numbers { next: position + worker * inner.options.stride, step: workers * inner.options.stride };
-            let thread = thread::Builder::new().name(format!("patches {worker}")).spawn(move || work(&inner, numbers, &sender))?;
+            let numbers = Numbers {
+                next: position + worker * inner.options.stride,
+                step: workers * inner.options.stride,
+            };
+            let thread = thread::Builder::new()
+                .name(format!("patches {worker}"))
+                .spawn(move || work(&inner, numbers, &sender))?;
             stream.queues.push(queue);
             stream.threads.push(thread);
         }
@@ -248,7 +330,14 @@ struct Numbers {
 
 fn work(inner: &Inner, mut numbers: Numbers, queue: &SyncSender<Result<ClipPatch>>) {
     loop {
-        if queue.send(inner.patch(numbers.next).with_context(|| format!("patch {}", numbers.next))).is_err() {
+        if queue
+            .send(
+                inner
+                    .patch(numbers.next)
+                    .with_context(|| format!("patch {}", numbers.next)),
+            )
+            .is_err()
+        {
             return; // nobody listens any more
         }
         numbers.next += numbers.step;
@@ -269,7 +358,11 @@ impl Iterator for Stream {
         let turn = self.turn;
         self.turn = (turn + 1) % self.queues.len();
         let received = self.queues[turn].recv();
-        Some(received.unwrap_or_else(|_| Err(anyhow!("the thread that cuts patches has failed (worker {turn})"))))
+        Some(received.unwrap_or_else(|_| {
+            Err(anyhow!(
+                "the thread that cuts patches has failed (worker {turn})"
+            ))
+        }))
     }
 }
 

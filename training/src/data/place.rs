@@ -28,7 +28,11 @@ pub const TELE_SHIFT: usize = 60;
 /// # Errors
 /// Where a patch does not fit the frame at all.
 pub fn place(random: &mut Random, size: (usize, usize), patch: usize, tele: bool) -> Result<Place> {
-    let mut place = Place { ultrawide: [0; 2], wide: [0; 2], tele: [0; 2] };
+    let mut place = Place {
+        ultrawide: [0; 2],
+        wide: [0; 2],
+        tele: [0; 2],
+    };
     let narrowest = if tele { Lens::Tele } else { Lens::Wide };
     for (axis, side) in [size.0, size.1].into_iter().enumerate() {
         ensure!(
@@ -41,9 +45,16 @@ pub fn place(random: &mut Random, size: (usize, usize), patch: usize, tele: bool
             size.0.min(size.1) / narrowest.zoom()
         );
         // The narrowest camera sees [first, first + side / zoom) of the ultra-wide frame.
-        let (zoom, shift) = if tele { (5, TELE_SHIFT) } else { (2, WIDE_SHIFT) };
+        let (zoom, shift) = if tele {
+            (5, TELE_SHIFT)
+        } else {
+            (2, WIDE_SHIFT)
+        };
         let first = (side * (zoom - 1)).div_ceil(2 * zoom);
-        let last = (side * (zoom + 1) / (2 * zoom)).saturating_sub(patch + shift / zoom).max(first).min(side - patch);
+        let last = (side * (zoom + 1) / (2 * zoom))
+            .saturating_sub(patch + shift / zoom)
+            .max(first)
+            .min(side - patch);
         let first = first.min(last);
         let x = first + random.below((last - first + 1) as u64) as usize;
         place.ultrawide[axis] = x;
@@ -54,7 +65,14 @@ pub fn place(random: &mut Random, size: (usize, usize), patch: usize, tele: bool
 }
 
 /// Where a patch of another camera starts, kept inside its frame.
-pub fn start(random: &mut Random, x: usize, side: usize, lens: Lens, patch: usize, shift: usize) -> usize {
+pub fn start(
+    random: &mut Random,
+    x: usize,
+    side: usize,
+    lens: Lens,
+    patch: usize,
+    shift: usize,
+) -> usize {
     let d = random.below(shift as u64 + 1) as usize;
     let at = match lens {
         Lens::Ultrawide => x + d,
@@ -84,8 +102,15 @@ mod tests {
             for (axis, side) in [1920usize, 1080].into_iter().enumerate() {
                 let (x, w, t) = (p.ultrawide[axis], p.wide[axis], p.tele[axis]);
                 assert!(x >= side * 2 / 5 && x + 128 <= side * 3 / 5);
-                assert!((0..=30).contains(&(w as i64 - (2 * x as i64 - side as i64 / 2))) && w + 256 <= side);
-                assert!((0..=60).contains(&(t as i64 - (5 * x as i64 - 2 * side as i64))) && t + 640 <= side, "{p:?}");
+                assert!(
+                    (0..=30).contains(&(w as i64 - (2 * x as i64 - side as i64 / 2)))
+                        && w + 256 <= side
+                );
+                assert!(
+                    (0..=60).contains(&(t as i64 - (5 * x as i64 - 2 * side as i64)))
+                        && t + 640 <= side,
+                    "{p:?}"
+                );
             }
         }
     }
@@ -94,10 +119,18 @@ mod tests {
     fn small_frames_shorten_the_shift() {
         for k in 0..200 {
             let p = place(&mut Random::new(1, 0, k), (40, 32), 16, false).unwrap();
-            assert!(p.wide[0] + 32 <= 40 && p.wide[1] == 0 && p.ultrawide[0] + 16 <= 40, "{p:?}");
+            assert!(
+                p.wide[0] + 32 <= 40 && p.wide[1] == 0 && p.ultrawide[0] + 16 <= 40,
+                "{p:?}"
+            );
             place(&mut Random::new(1, 0, k), (81, 80), 16, true).unwrap();
         }
-        let text = place(&mut Random::new(0, 0, 0), (40, 30), 16, false).unwrap_err().to_string();
-        assert!(text.contains("40 x 30") && text.contains("at most 15"), "{text}");
+        let text = place(&mut Random::new(0, 0, 0), (40, 30), 16, false)
+            .unwrap_err()
+            .to_string();
+        assert!(
+            text.contains("40 x 30") && text.contains("at most 15"),
+            "{text}"
+        );
     }
 }

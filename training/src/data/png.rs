@@ -46,7 +46,11 @@ impl Picture {
         let (red, rest) = planes.split_at_mut(pixels);
         let (green, blue) = rest.split_at_mut(pixels);
         for (((pixel, r), g), b) in self.data.chunks_exact(3).zip(red).zip(green).zip(blue) {
-            (*r, *g, *b) = (f32::from(pixel[0]) / 255.0, f32::from(pixel[1]) / 255.0, f32::from(pixel[2]) / 255.0);
+            (*r, *g, *b) = (
+                f32::from(pixel[0]) / 255.0,
+                f32::from(pixel[1]) / 255.0,
+                f32::from(pixel[2]) / 255.0,
+            );
         }
         Ok(Tensor::f_from_slice(&planes)?.f_view([3, self.height as i64, self.width as i64])?)
     }
@@ -57,12 +61,21 @@ impl Picture {
     /// For another shape.
     pub fn from_tensor(picture: &Tensor) -> Result<Self> {
         let size = picture.size();
-        ensure!(size.len() == 3 && size[0] == 3, "a picture of shape {size:?}; [3, height, width] expected");
-        let codes = (picture.f_to_kind(tch::Kind::Float)?.f_clamp(0.0, 1.0)? * 255.0).f_round()?.f_to_kind(tch::Kind::Uint8)?;
+        ensure!(
+            size.len() == 3 && size[0] == 3,
+            "a picture of shape {size:?}; [3, height, width] expected"
+        );
+        let codes = (picture.f_to_kind(tch::Kind::Float)?.f_clamp(0.0, 1.0)? * 255.0)
+            .f_round()?
+            .f_to_kind(tch::Kind::Uint8)?;
         let codes = codes.f_permute([1, 2, 0])?.f_contiguous()?;
         let mut data = vec![0; codes.numel()];
         codes.f_copy_data(&mut data, codes.numel())?;
-        Ok(Self { width: size[2] as usize, height: size[1] as usize, data })
+        Ok(Self {
+            width: size[2] as usize,
+            height: size[1] as usize,
+            data,
+        })
     }
 }
 
@@ -72,9 +85,14 @@ fn open(path: &Path) -> Result<Reader> {
     let file = File::open(path)?;
     let mut decoder = png::Decoder::new(BufReader::with_capacity(1 << 16, file));
     decoder.set_transformations(png::Transformations::EXPAND | png::Transformations::STRIP_16);
-    let reader = decoder.read_info().with_context(|| format!("{} is not a PNG picture that can be read", path.display()))?;
+    let reader = decoder
+        .read_info()
+        .with_context(|| format!("{} is not a PNG picture that can be read", path.display()))?;
     let (width, height) = (reader.info().width as usize, reader.info().height as usize);
-    ensure!(width <= LARGEST && height <= LARGEST, "it is {width} x {height} pixels large, at most {LARGEST} x {LARGEST} are read");
+    ensure!(
+        width <= LARGEST && height <= LARGEST,
+        "it is {width} x {height} pixels large, at most {LARGEST} x {LARGEST} are read"
+    );
     Ok(reader)
 }
 
@@ -106,7 +124,12 @@ pub fn read_part(path: &Path, rect: Rect) -> Result<Picture> {
 fn part(path: &Path, rect: Option<Rect>) -> Result<Picture> {
     let mut reader = open(path)?;
     let (width, height) = (reader.info().width as usize, reader.info().height as usize);
-    let rect = rect.unwrap_or(Rect { x: 0, y: 0, width, height });
+    let rect = rect.unwrap_or(Rect {
+        x: 0,
+        y: 0,
+        width,
+        height,
+    });
     ensure!(
         rect.x + rect.width <= width && rect.y + rect.height <= height,
         "it is {width} x {height} pixels large; {} x {} pixels from column {}, row {} on are needed",
@@ -118,31 +141,58 @@ fn part(path: &Path, rect: Option<Rect>) -> Result<Picture> {
     let channels = reader.output_color_type().0.samples();
     let mut data = Vec::with_capacity(rect.width * rect.height * 3);
     if reader.info().interlaced {
-        let mut all = vec![0; reader.output_buffer_size().context("its size is beyond this machine")?];
+        let mut all = vec![
+            0;
+            reader
+                .output_buffer_size()
+                .context("its size is beyond this machine")?
+        ];
         reader.next_frame(&mut all)?;
-        for row in all.chunks_exact(width * channels).skip(rect.y).take(rect.height) {
-            push_rgb(&mut data, &row[rect.x * channels..(rect.x + rect.width) * channels], channels);
+        for row in all
+            .chunks_exact(width * channels)
+            .skip(rect.y)
+            .take(rect.height)
+        {
+            push_rgb(
+                &mut data,
+                &row[rect.x * channels..(rect.x + rect.width) * channels],
+                channels,
+            );
         }
     } else {
         for y in 0..rect.y + rect.height {
-            let row = reader.next_row()?.with_context(|| format!("it ends after {y} of {height} rows"))?;
+            let row = reader
+                .next_row()?
+                .with_context(|| format!("it ends after {y} of {height} rows"))?;
             if y >= rect.y {
-                push_rgb(&mut data, &row.data()[rect.x * channels..(rect.x + rect.width) * channels], channels);
+                push_rgb(
+                    &mut data,
+                    &row.data()[rect.x * channels..(rect.x + rect.width) * channels],
+                    channels,
+                );
             }
         }
         if rect.y + rect.height == height {
             reader.finish()?; // checksums of what is left
         }
     }
-    Ok(Picture { width: rect.width, height: rect.height, data })
+    Ok(Picture {
+        width: rect.width,
+        height: rect.height,
+        data,
+    })
 }
 
 /// Pixels of 1 (grey), 2 (grey, alpha), 3 or 4 (alpha) channels as RGB. Alpha is dropped.
 fn push_rgb(data: &mut Vec<u8>, row: &[u8], channels: usize) {
     match channels {
         3 => data.extend_from_slice(row),
-        4 => row.chunks_exact(4).for_each(|p| data.extend_from_slice(&p[..3])),
-        n => row.chunks_exact(n).for_each(|p| data.extend_from_slice(&[p[0]; 3])),
+        4 => row
+            .chunks_exact(4)
+            .for_each(|p| data.extend_from_slice(&p[..3])),
+        n => row
+            .chunks_exact(n)
+            .for_each(|p| data.extend_from_slice(&[p[0]; 3])),
     }
 }
 
@@ -152,8 +202,11 @@ fn push_rgb(data: &mut Vec<u8>, row: &[u8], channels: usize) {
 /// Where the file cannot be written; names it.
 pub fn write(path: &Path, picture: &Picture) -> Result<()> {
     let write = || -> Result<()> {
-        let mut encoder =
-            png::Encoder::new(BufWriter::new(File::create(path)?), u32::try_from(picture.width)?, u32::try_from(picture.height)?);
+        let mut encoder = png::Encoder::new(
+            BufWriter::new(File::create(path)?),
+            u32::try_from(picture.width)?,
+            u32::try_from(picture.height)?,
+        );
         encoder.set_color(png::ColorType::Rgb);
         encoder.set_depth(png::BitDepth::Eight);
         encoder.set_compression(png::Compression::Fast);
@@ -184,8 +237,14 @@ mod tests {
     use super::*;
 
     fn gradient(width: usize, height: usize) -> Picture {
-        let data = (0..width * height).flat_map(|i| [i % 251, i * 7 % 253, i / width].map(|v| v as u8)).collect();
-        Picture { width, height, data }
+        let data = (0..width * height)
+            .flat_map(|i| [i % 251, i * 7 % 253, i / width].map(|v| v as u8))
+            .collect();
+        Picture {
+            width,
+            height,
+            data,
+        }
     }
 
     #[test]
@@ -196,7 +255,12 @@ mod tests {
         write(&path, &picture).unwrap();
         assert_eq!(read(&path).unwrap(), picture);
         assert_eq!(size(&path).unwrap(), (37, 23));
-        let rect = Rect { x: 5, y: 7, width: 11, height: 9 };
+        let rect = Rect {
+            x: 5,
+            y: 7,
+            width: 11,
+            height: 9,
+        };
         let part = read_part(&path, rect).unwrap();
         for (y, row) in part.data.chunks_exact(33).enumerate() {
             let start = ((y + 7) * 37 + 5) * 3;
@@ -212,11 +276,19 @@ mod tests {
     fn other_kinds_of_png_become_rgb() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.png");
-        image::GrayImage::from_fn(4, 3, |x, y| image::Luma([(10 * x + y) as u8])).save(&path).unwrap();
+        image::GrayImage::from_fn(4, 3, |x, y| image::Luma([(10 * x + y) as u8]))
+            .save(&path)
+            .unwrap();
         assert_eq!(&read(&path).unwrap().data[12..15], [1, 1, 1]);
-        image::RgbaImage::from_fn(4, 3, |x, _| image::Rgba([x as u8, 2, 3, 4])).save(&path).unwrap();
+        image::RgbaImage::from_fn(4, 3, |x, _| image::Rgba([x as u8, 2, 3, 4]))
+            .save(&path)
+            .unwrap();
         assert_eq!(&read(&path).unwrap().data[3..6], [1, 2, 3]);
-        image::ImageBuffer::<image::Rgb<u16>, _>::from_fn(4, 3, |x, _| image::Rgb([x as u16 * 257, 514, 771])).save(&path).unwrap();
+        image::ImageBuffer::<image::Rgb<u16>, _>::from_fn(4, 3, |x, _| {
+            image::Rgb([x as u16 * 257, 514, 771])
+        })
+        .save(&path)
+        .unwrap();
         assert_eq!(&read(&path).unwrap().data[3..6], [1, 2, 3]);
     }
 
@@ -227,9 +299,17 @@ mod tests {
         let message = |result: Result<Picture>| format!("{:#}", result.unwrap_err());
         assert!(message(read(&path)).contains("0007.png"));
         write(&path, &gradient(40, 30)).unwrap();
-        let rect = Rect { x: 30, y: 0, width: 11, height: 9 };
+        let rect = Rect {
+            x: 30,
+            y: 0,
+            width: 11,
+            height: 9,
+        };
         let text = message(read_part(&path, rect));
-        assert!(text.contains("0007.png") && text.contains("40 x 30") && text.contains("11 x 9"), "{text}");
+        assert!(
+            text.contains("0007.png") && text.contains("40 x 30") && text.contains("11 x 9"),
+            "{text}"
+        );
         let bytes = std::fs::read(&path).unwrap();
         std::fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
         assert!(message(read(&path)).contains("0007.png"));

@@ -14,13 +14,16 @@ fn mix(mut z: u64) -> u64 {
 
 /// The 64-bit FNV-1a hash: a number for a name.
 pub fn hash(name: &str) -> u64 {
-    name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3))
+    name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)
+    })
 }
 
 impl Random {
     /// Stream `number` of the family `family` under `seed`.
     pub fn new(seed: u64, family: u64, number: u64) -> Self {
-        let keyed = |state: u64, key: u64| mix(state.wrapping_add(STEP) ^ mix(key.wrapping_add(STEP)));
+        let keyed =
+            |state: u64, key: u64| mix(state.wrapping_add(STEP) ^ mix(key.wrapping_add(STEP)));
         Self(keyed(keyed(mix(seed.wrapping_add(STEP)), family), number))
     }
 
@@ -63,7 +66,13 @@ mod tests {
     fn streams_differ_and_repeat() {
         let first = |seed, family, number| Random::new(seed, family, number).bits();
         assert_eq!(first(1, 2, 3), first(1, 2, 3));
-        let others = [first(1, 2, 4), first(1, 3, 3), first(2, 2, 3), first(1, 3, 2), first(3, 2, 1)];
+        let others = [
+            first(1, 2, 4),
+            first(1, 3, 3),
+            first(2, 2, 3),
+            first(1, 3, 2),
+            first(3, 2, 1),
+        ];
         assert!(!others.contains(&first(1, 2, 3)));
         assert_eq!(Random::new(0, 0, 0).below(0), 0);
     }

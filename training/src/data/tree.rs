@@ -81,7 +81,9 @@ impl Density {
         match scale {
             2 => Ok(Self::Lr2),
             4 => Ok(Self::Lr4),
-            _ => bail!("scale {scale} was asked for; the data set has frames reduced 2 and 4 times"),
+            _ => {
+                bail!("scale {scale} was asked for; the data set has frames reduced 2 and 4 times")
+            }
         }
     }
 }
@@ -153,22 +155,34 @@ impl Tree {
     pub fn open(root: &Path, split: Split, needed: &[(Density, Lens)]) -> Result<Self> {
         ensure!(root.is_dir(), "data folder {} is not there", root.display());
         let base = root.join(split.folder());
-        let flat = !base.is_dir() && needed.iter().all(|(d, _)| *d == Density::Hr) && root.join(Lens::Ultrawide.folder()).is_dir();
+        let flat = !base.is_dir()
+            && needed.iter().all(|(d, _)| *d == Density::Hr)
+            && root.join(Lens::Ultrawide.folder()).is_dir();
         let base = if flat { root.to_owned() } else { base };
         ensure!(
             base.is_dir(),
             "{} is not there; expected is {split}/{{HR,LRx2,LRx4}}/{{UW,W,T}}/CLIP/0000.png under the data folder",
             base.display()
         );
-        let mut tree = Self { base, flat, clips: vec![] };
-        let Some(&first) = needed.first() else { return Ok(tree) };
+        let mut tree = Self {
+            base,
+            flat,
+            clips: vec![],
+        };
+        let Some(&first) = needed.first() else {
+            return Ok(tree);
+        };
         for name in folders(&tree.lens(first.0, first.1))? {
             let clip = tree.check(&name, needed).with_context(|| {
                 format!("clip '{name}' cannot be used (`refvsr-train dataset verify {}` lists all that is wrong)", root.display())
             })?;
             tree.clips.push(clip);
         }
-        ensure!(!tree.clips.is_empty(), "{} holds no clips", tree.lens(first.0, first.1).display());
+        ensure!(
+            !tree.clips.is_empty(),
+            "{} holds no clips",
+            tree.lens(first.0, first.1).display()
+        );
         Ok(tree)
     }
 
@@ -179,10 +193,27 @@ impl Tree {
             let frames = count(&folder)?;
             let size = png::size(&folder.join(frame_name(0)))?;
             match &found {
-                None => found = Some((Clip { name: name.to_owned(), frames, size }, density)),
+                None => {
+                    found = Some((
+                        Clip {
+                            name: name.to_owned(),
+                            frames,
+                            size,
+                        },
+                        density,
+                    ))
+                }
                 Some((clip, base)) => {
-                    ensure!(frames == clip.frames, "{} holds {frames} frames; {} expected", folder.display(), clip.frames);
-                    let expected = (clip.size.0 * base.scale() / density.scale(), clip.size.1 * base.scale() / density.scale());
+                    ensure!(
+                        frames == clip.frames,
+                        "{} holds {frames} frames; {} expected",
+                        folder.display(),
+                        clip.frames
+                    );
+                    let expected = (
+                        clip.size.0 * base.scale() / density.scale(),
+                        clip.size.1 * base.scale() / density.scale(),
+                    );
                     ensure!(
                         size == expected,
                         "{} is {} x {}; {} x {} expected",
@@ -195,11 +226,17 @@ impl Tree {
                 }
             }
         }
-        found.map(|(clip, _)| clip).context("no folders were asked for")
+        found
+            .map(|(clip, _)| clip)
+            .context("no folders were asked for")
     }
 
     fn lens(&self, density: Density, lens: Lens) -> PathBuf {
-        if self.flat { self.base.join(lens.folder()) } else { self.base.join(density.folder()).join(lens.folder()) }
+        if self.flat {
+            self.base.join(lens.folder())
+        } else {
+            self.base.join(density.folder()).join(lens.folder())
+        }
     }
 
     /// A frame's file.
@@ -241,11 +278,23 @@ fn count(folder: &Path) -> Result<usize> {
     let entries = fs::read_dir(folder).with_context(|| format!("folder {}", folder.display()))?;
     let mut numbers = BTreeSet::new();
     for entry in entries {
-        numbers.extend(frame_number(&entry.with_context(|| format!("folder {}", folder.display()))?.file_name().to_string_lossy()));
+        numbers.extend(frame_number(
+            &entry
+                .with_context(|| format!("folder {}", folder.display()))?
+                .file_name()
+                .to_string_lossy(),
+        ));
     }
     if let Some(missing) = (0..numbers.len()).find(|n| !numbers.contains(n)) {
-        bail!("{} is missing, though later frames are there", folder.join(frame_name(missing)).display());
+        bail!(
+            "{} is missing, though later frames are there",
+            folder.join(frame_name(missing)).display()
+        );
     }
-    ensure!(!numbers.is_empty(), "{} holds no frames (0000.png and on)", folder.display());
+    ensure!(
+        !numbers.is_empty(),
+        "{} holds no frames (0000.png and on)",
+        folder.display()
+    );
     Ok(numbers.len())
 }

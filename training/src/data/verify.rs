@@ -41,11 +41,17 @@ pub struct VerifyOptions {
 }
 
 fn density(text: &str) -> Result<Density, String> {
-    Density::ALL.into_iter().find(|d| d.folder().eq_ignore_ascii_case(text)).ok_or_else(|| format!("'{text}' is not one of HR, LRx2, LRx4"))
+    Density::ALL
+        .into_iter()
+        .find(|d| d.folder().eq_ignore_ascii_case(text))
+        .ok_or_else(|| format!("'{text}' is not one of HR, LRx2, LRx4"))
 }
 
 fn lens(text: &str) -> Result<Lens, String> {
-    Lens::ALL.into_iter().find(|l| l.folder().eq_ignore_ascii_case(text)).ok_or_else(|| format!("'{text}' is not one of UW, W, T"))
+    Lens::ALL
+        .into_iter()
+        .find(|l| l.folder().eq_ignore_ascii_case(text))
+        .ok_or_else(|| format!("'{text}' is not one of UW, W, T"))
 }
 
 /// Something wrong with a file or folder.
@@ -89,9 +95,15 @@ impl fmt::Display for Problem {
             ProblemKind::Missing => write!(f, "missing"),
             ProblemKind::Unreadable(why) => write!(f, "unreadable: {why}"),
             ProblemKind::Size { actual, expected } => {
-                write!(f, "{} x {} pixels, {} x {} expected", actual.0, actual.1, expected.0, expected.1)
+                write!(
+                    f,
+                    "{} x {} pixels, {} x {} expected",
+                    actual.0, actual.1, expected.0, expected.1
+                )
             }
-            ProblemKind::Count { actual, expected } => write!(f, "{actual} frames, {expected} expected"),
+            ProblemKind::Count { actual, expected } => {
+                write!(f, "{actual} frames, {expected} expected")
+            }
             ProblemKind::Stray => write!(f, "not a frame's name (0000.png and on)"),
         }
     }
@@ -113,9 +125,16 @@ pub struct Report {
 /// # Errors
 /// Where there is no data set; what is wrong inside one is in the report.
 pub fn verify(options: &VerifyOptions, progress: &ProgressBar) -> Result<Report> {
-    ensure!(options.root.is_dir(), "data folder {} is not there", options.root.display());
+    ensure!(
+        options.root.is_dir(),
+        "data folder {} is not there",
+        options.root.display()
+    );
     let splits: Vec<_> = if options.splits.is_empty() {
-        Split::ALL.into_iter().filter(|s| options.root.join(s.folder()).is_dir()).collect()
+        Split::ALL
+            .into_iter()
+            .filter(|s| options.root.join(s.folder()).is_dir())
+            .collect()
     } else {
         options.splits.clone()
     };
@@ -127,27 +146,45 @@ pub fn verify(options: &VerifyOptions, progress: &ProgressBar) -> Result<Report>
     let mut clips = vec![];
     let mut report = Report::default();
     for split in splits {
-        clips.extend(list(&options.root.join(split.folder()), options, &mut report.problems)?);
+        clips.extend(list(
+            &options.root.join(split.folder()),
+            options,
+            &mut report.problems,
+        )?);
     }
     report.clips = clips.len();
-    report.frames = clips.iter().flat_map(|clip| clip.folders.iter().map(|f| f.numbers.len())).sum();
+    report.frames = clips
+        .iter()
+        .flat_map(|clip| clip.folders.iter().map(|f| f.numbers.len()))
+        .sum();
     progress.set_length(report.frames as u64);
-    progress.set_style(ProgressStyle::with_template("{bar:30} {pos}/{len} frames, {per_sec}, {eta} left").context("progress bar")?);
+    progress.set_style(
+        ProgressStyle::with_template("{bar:30} {pos}/{len} frames, {per_sec}, {eta} left")
+            .context("progress bar")?,
+    );
 
     let (next, found) = (AtomicUsize::new(0), Mutex::new(vec![]));
-    let threads = options.threads.unwrap_or_else(|| thread::available_parallelism().map_or(1, usize::from)).clamp(1, 256);
+    let threads = options
+        .threads
+        .unwrap_or_else(|| thread::available_parallelism().map_or(1, usize::from))
+        .clamp(1, 256);
     thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {
                 while let Some(clip) = clips.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let problems = clip.check(options.quick, progress);
-                    found.lock().unwrap_or_else(|e| e.into_inner()).extend(problems);
+                    found
+                        .lock()
+                        .unwrap_or_else(|e| e.into_inner())
+                        .extend(problems);
                 }
             });
         }
     });
     progress.finish_and_clear();
-    report.problems.extend(found.into_inner().unwrap_or_else(|e| e.into_inner()));
+    report
+        .problems
+        .extend(found.into_inner().unwrap_or_else(|e| e.into_inner()));
     report.problems.sort();
     Ok(report)
 }
@@ -174,12 +211,21 @@ fn list(base: &Path, options: &VerifyOptions, problems: &mut Vec<Problem>) -> Re
                 names.extend(folders(&path)?);
                 cameras.push((density, path));
             } else {
-                problems.push(Problem { path, kind: ProblemKind::Missing });
+                problems.push(Problem {
+                    path,
+                    kind: ProblemKind::Missing,
+                });
             }
         }
     }
     if names.is_empty() && !cameras.is_empty() {
-        problems.push(Problem { path: base.to_owned(), kind: ProblemKind::Count { actual: 0, expected: 1 } });
+        problems.push(Problem {
+            path: base.to_owned(),
+            kind: ProblemKind::Count {
+                actual: 0,
+                expected: 1,
+            },
+        });
     }
     let mut clips = vec![];
     for name in names {
@@ -188,9 +234,16 @@ fn list(base: &Path, options: &VerifyOptions, problems: &mut Vec<Problem>) -> Re
             let path = camera.join(&name);
             if path.is_dir() {
                 let numbers = numbers(&path, problems)?;
-                clip.folders.push(Folder { path, density: *density, numbers });
+                clip.folders.push(Folder {
+                    path,
+                    density: *density,
+                    numbers,
+                });
             } else {
-                problems.push(Problem { path, kind: ProblemKind::Missing });
+                problems.push(Problem {
+                    path,
+                    kind: ProblemKind::Missing,
+                });
             }
         }
         clips.push(clip);
@@ -201,11 +254,18 @@ fn list(base: &Path, options: &VerifyOptions, problems: &mut Vec<Problem>) -> Re
 fn numbers(folder: &Path, problems: &mut Vec<Problem>) -> Result<BTreeSet<usize>> {
     let mut numbers = BTreeSet::new();
     for entry in fs::read_dir(folder).with_context(|| format!("folder {}", folder.display()))? {
-        let name = entry.with_context(|| format!("folder {}", folder.display()))?.file_name().to_string_lossy().into_owned();
+        let name = entry
+            .with_context(|| format!("folder {}", folder.display()))?
+            .file_name()
+            .to_string_lossy()
+            .into_owned();
         match frame_number(&name) {
             Some(number) => _ = numbers.insert(number),
             None if name.starts_with('.') => {}
-            None => problems.push(Problem { path: folder.join(name), kind: ProblemKind::Stray }),
+            None => problems.push(Problem {
+                path: folder.join(name),
+                kind: ProblemKind::Stray,
+            }),
         }
     }
     Ok(numbers)
@@ -215,23 +275,51 @@ impl Clip {
     fn check(&self, quick: bool, progress: &ProgressBar) -> Vec<Problem> {
         let mut problems = vec![];
         // A frame that any folder has is expected in all, and so is every frame before it.
-        let expected = self.folders.iter().filter_map(|f| f.numbers.last()).max().map_or(0, |last| last + 1);
+        let expected = self
+            .folders
+            .iter()
+            .filter_map(|f| f.numbers.last())
+            .max()
+            .map_or(0, |last| last + 1);
         let mut sizes = vec![];
         for folder in &self.folders {
-            let missing: Vec<usize> = (0..expected).filter(|n| !folder.numbers.contains(n)).collect();
+            let missing: Vec<usize> = (0..expected)
+                .filter(|n| !folder.numbers.contains(n))
+                .collect();
             if !missing.is_empty() || expected == 0 {
-                let count = ProblemKind::Count { actual: folder.numbers.len(), expected: expected.max(1) };
-                problems.push(Problem { path: folder.path.clone(), kind: count });
+                let count = ProblemKind::Count {
+                    actual: folder.numbers.len(),
+                    expected: expected.max(1),
+                };
+                problems.push(Problem {
+                    path: folder.path.clone(),
+                    kind: count,
+                });
             }
-            problems.extend(missing.iter().map(|&n| Problem { path: folder.path.join(frame_name(n)), kind: ProblemKind::Missing }));
+            problems.extend(missing.iter().map(|&n| Problem {
+                path: folder.path.join(frame_name(n)),
+                kind: ProblemKind::Missing,
+            }));
             for &number in &folder.numbers {
                 let path = folder.path.join(frame_name(number));
-                let size = if quick { png::size(&path) } else { png::read(&path).map(|p| (p.width, p.height)) };
+                let size = if quick {
+                    png::size(&path)
+                } else {
+                    png::read(&path).map(|p| (p.width, p.height))
+                };
                 match size {
                     Ok(size) => sizes.push((path, folder.density, size)),
                     Err(e) => {
-                        let why = e.chain().skip(1).map(ToString::to_string).collect::<Vec<_>>().join(": ");
-                        problems.push(Problem { path, kind: ProblemKind::Unreadable(why) });
+                        let why = e
+                            .chain()
+                            .skip(1)
+                            .map(ToString::to_string)
+                            .collect::<Vec<_>>()
+                            .join(": ");
+                        problems.push(Problem {
+                            path,
+                            kind: ProblemKind::Unreadable(why),
+                        });
                     }
                 }
                 progress.inc(1);
@@ -240,13 +328,20 @@ impl Clip {
         // The full size that most frames agree on; one odd frame is then the one to be named.
         let mut votes: BTreeMap<(usize, usize), usize> = BTreeMap::new();
         for (_, density, size) in &sizes {
-            *votes.entry((size.0 * density.scale(), size.1 * density.scale())).or_default() += 1;
+            *votes
+                .entry((size.0 * density.scale(), size.1 * density.scale()))
+                .or_default() += 1;
         }
-        let Some((full, _)) = votes.into_iter().max_by_key(|&(_, n)| n) else { return problems };
+        let Some((full, _)) = votes.into_iter().max_by_key(|&(_, n)| n) else {
+            return problems;
+        };
         for (path, density, actual) in sizes {
             let expected = (full.0 / density.scale(), full.1 / density.scale());
             if actual != expected {
-                problems.push(Problem { path, kind: ProblemKind::Size { actual, expected } });
+                problems.push(Problem {
+                    path,
+                    kind: ProblemKind::Size { actual, expected },
+                });
             }
         }
         problems

@@ -33,25 +33,51 @@ pub struct Features {
 impl Clip {
     /// The trunks' features of a clip patch.
     pub fn new(teacher: &BasicVsr, patch: &ClipPatch) -> Result<Self> {
-        let frames =
-            |t: &Tensor| (0..t.size()[0]).map(|i| Ok(t.f_narrow(0, i, 1)?.f_to_device(teacher.device())?)).collect::<Result<Vec<_>>>();
+        let frames = |t: &Tensor| {
+            (0..t.size()[0])
+                .map(|i| Ok(t.f_narrow(0, i, 1)?.f_to_device(teacher.device())?))
+                .collect::<Result<Vec<_>>>()
+        };
         let (lr, hr) = (frames(&patch.lr)?, frames(&patch.hr)?);
-        let detail = patch.hr.f_diff(1, 3, None::<&Tensor>, None::<&Tensor>)?.f_abs()?.f_mean(Kind::Double)?.f_double_value(&[])?;
+        let detail = patch
+            .hr
+            .f_diff(1, 3, None::<&Tensor>, None::<&Tensor>)?
+            .f_abs()?
+            .f_mean(Kind::Double)?
+            .f_double_value(&[])?;
         let (backward, forward) = no_grad(|| teacher.branches(&lr))?;
-        Ok(Self { lr, hr, detail, backward: Features::new(backward)?, forward: Features::new(forward)? })
+        Ok(Self {
+            lr,
+            hr,
+            detail,
+            backward: Features::new(backward)?,
+            forward: Features::new(forward)?,
+        })
     }
 
     /// The same patch with its contrast stretched, `share` (0 to 1) of the way to all of \[0, 1\] but no more than [`CONTRAST`] times, and as far from black as from white.
     ///
     /// Enlarging is linear but for what lies outside of \[0, 1\], so the truth stays true. Few clips have edges as hard as some pictures do, and a picture's PSNR hangs on them.
     pub fn stretched(patch: ClipPatch, share: f64) -> Result<ClipPatch> {
-        let (low, high) = (patch.hr.f_min()?.f_double_value(&[])?, patch.hr.f_max()?.f_double_value(&[])?);
+        let (low, high) = (
+            patch.hr.f_min()?.f_double_value(&[])?,
+            patch.hr.f_max()?.f_double_value(&[])?,
+        );
         let gain = 1.0 + share * ((high - low).max(1.0 / CONTRAST).recip() - 1.0);
         // What was in the middle of its range lies between there and the middle of all.
         let middle = 0.5 * (low + high);
         let to = middle + share * (0.5 - middle);
-        let stretch = |t: &Tensor| t.f_sub_scalar(middle)?.f_mul_scalar(gain)?.f_add_scalar(to)?.f_clamp(0.0, 1.0);
-        Ok(ClipPatch { lr: stretch(&patch.lr)?, hr: stretch(&patch.hr)?, ..patch })
+        let stretch = |t: &Tensor| {
+            t.f_sub_scalar(middle)?
+                .f_mul_scalar(gain)?
+                .f_add_scalar(to)?
+                .f_clamp(0.0, 1.0)
+        };
+        Ok(ClipPatch {
+            lr: stretch(&patch.lr)?,
+            hr: stretch(&patch.hr)?,
+            ..patch
+        })
     }
 
     /// How many frames.
@@ -66,7 +92,8 @@ impl Clip {
 
     /// Both branches' features of frame `i`, backward first.
     pub fn features(&self, i: usize) -> [&Tensor; 2] {
-        self.branches(i).map(|(branch, place)| &branch.level1[place])
+        self.branches(i)
+            .map(|(branch, place)| &branch.level1[place])
     }
 }
 
@@ -77,7 +104,10 @@ impl Features {
             let size = flow.size();
             Ok(grid(&flow, (size[2], size[3]))?)
         };
-        Ok(Self { grids2: branch.flows.iter().map(grid2).collect::<Result<_>>()?, level1: branch.features })
+        Ok(Self {
+            grids2: branch.flows.iter().map(grid2).collect::<Result<_>>()?,
+            level1: branch.features,
+        })
     }
 }
 
@@ -93,7 +123,8 @@ mod tests {
     #[test]
     fn contrast_is_stretched_alike_in_input_and_truth() {
         let of = |low: f64, high: f64| {
-            let hr = Tensor::linspace(low, high, 3 * 16 * 16, (Kind::Float, Device::Cpu)).view([1, 3, 16, 16]);
+            let hr = Tensor::linspace(low, high, 3 * 16 * 16, (Kind::Float, Device::Cpu))
+                .view([1, 3, 16, 16]);
             let none = || Tensor::zeros([1], (Kind::Float, Device::Cpu));
             ClipPatch {
                 name: String::new(),
@@ -112,8 +143,13 @@ mod tests {
         ] {
             let patch = Clip::stretched(of(low, high), share).unwrap();
             let (low, high) = range(&patch.hr);
-            assert!((low - wanted.0).abs() < 1e-5 && (high - wanted.1).abs() < 1e-5, "{low} to {high}, wanted {wanted:?}");
-            let reduced = patch.hr.avg_pool2d([4, 4], [4, 4], [0, 0], false, true, None);
+            assert!(
+                (low - wanted.0).abs() < 1e-5 && (high - wanted.1).abs() < 1e-5,
+                "{low} to {high}, wanted {wanted:?}"
+            );
+            let reduced = patch
+                .hr
+                .avg_pool2d([4, 4], [4, 4], [0, 0], false, true, None);
             assert!((reduced - patch.lr).abs().max().double_value(&[]) < 1e-5);
         }
     }

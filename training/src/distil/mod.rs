@@ -43,7 +43,13 @@ use std::{
 use tch::{Kind, Reduction, Tensor};
 
 /// Layers that are fitted to features.
-const MIDDLE: [&str; 5] = ["upsample1.", "feat_fusion2_1.", "fusion_UP.", "feat_fusion_BWFW.", "feat_decoder_BWFW."];
+const MIDDLE: [&str; 5] = [
+    "upsample1.",
+    "feat_fusion2_1.",
+    "fusion_UP.",
+    "feat_fusion_BWFW.",
+    "feat_decoder_BWFW.",
+];
 /// Layers behind, which are fitted to pictures with them.
 const LAST: [&str; 3] = ["upsample2.", "conv_hr.", "conv_last."];
 
@@ -111,7 +117,13 @@ pub struct Fit {
 
 impl std::fmt::Display for Fit {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "features {:.2} % off, {:.3} dB (BasicVSR {:.3} dB)", 100.0 * self.features, self.psnr, self.psnr_basicvsr)
+        write!(
+            f,
+            "features {:.2} % off, {:.3} dB (BasicVSR {:.3} dB)",
+            100.0 * self.features,
+            self.psnr,
+            self.psnr_basicvsr
+        )
     }
 }
 
@@ -144,11 +156,22 @@ const DRAWS: u64 = 10;
 ///
 /// # Errors
 /// Where files are missing or do not fit.
-pub fn distil(options: &DistilOptions, stop: &AtomicBool, progress: &ProgressBar, mut each: impl FnMut(Phase, Fit)) -> Result<bool> {
+pub fn distil(
+    options: &DistilOptions,
+    stop: &AtomicBool,
+    progress: &ProgressBar,
+    mut each: impl FnMut(Phase, Fit),
+) -> Result<bool> {
     if let Some(folder) = options.output.parent() {
         fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
     }
-    let Given { teacher, middle, all, patches, held_out } = Given::new(options)?;
+    let Given {
+        teacher,
+        middle,
+        all,
+        patches,
+        held_out,
+    } = Given::new(options)?;
     let mut state = options.output.clone().into_os_string();
     state.push(".state");
     let state = PathBuf::from(state);
@@ -161,26 +184,52 @@ pub fn distil(options: &DistilOptions, stop: &AtomicBool, progress: &ProgressBar
     }
     let mut pool = Pool::after(at.patches, &patches, &teacher, options.seed)?;
 
-    progress.set_style(ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len} steps, {eta} left")?);
+    progress.set_style(ProgressStyle::with_template(
+        "{msg} {wide_bar} {pos}/{len} steps, {eta} left",
+    )?);
     progress.set_length(options.feature_steps + options.picture_steps);
     if saved.is_none() {
         each(Phase::Before, judge(&all, &teacher, &held_out)?);
     }
     let phases = [
-        (Phase::Features, &middle, options.feature_steps, options.rate),
-        (Phase::Pictures, &all, options.picture_steps, 0.3 * options.rate),
+        (
+            Phase::Features,
+            &middle,
+            options.feature_steps,
+            options.rate,
+        ),
+        (
+            Phase::Pictures,
+            &all,
+            options.picture_steps,
+            0.3 * options.rate,
+        ),
     ];
     for (phase, trained, steps, rate) in phases.into_iter().filter(|(_, _, steps, _)| *steps > 0) {
         if saved.is_some() && at.phase != phase {
             progress.inc(steps); // made before
             continue;
         }
-        let mut adam = Adam::new(trained.iter().map(|(name, t)| (name.clone(), t.set_requires_grad(true))))?;
-        let mut average = Ema::new(trained.iter().map(|(name, t)| (name.clone(), t.shallow_clone())))?;
+        let mut adam = Adam::new(
+            trained
+                .iter()
+                .map(|(name, t)| (name.clone(), t.set_requires_grad(true))),
+        )?;
+        let mut average = Ema::new(
+            trained
+                .iter()
+                .map(|(name, t)| (name.clone(), t.shallow_clone())),
+        )?;
         let made = match saved.take() {
             Some(tensors) => {
-                adam.restore(&tensors, at.steps).and_then(|()| average.restore(&tensors)).with_context(|| state.display().to_string())?;
-                let notice = format!("going on after step {} of {phase}, from {}", at.steps, state.display());
+                adam.restore(&tensors, at.steps)
+                    .and_then(|()| average.restore(&tensors))
+                    .with_context(|| state.display().to_string())?;
+                let notice = format!(
+                    "going on after step {} of {phase}, from {}",
+                    at.steps,
+                    state.display()
+                );
                 progress.suspend(|| drop(writeln!(stderr(), "{notice}")));
                 at.steps
             }
@@ -198,7 +247,10 @@ pub fn distil(options: &DistilOptions, stop: &AtomicBool, progress: &ProgressBar
             adam.zero_grad();
             loss.f_backward()?;
             let norm = adam.gradient_norm()?.f_double_value(&[])?;
-            ensure!(norm.is_finite(), "{phase}, step {step}: gradients are not finite; a lower --rate may help");
+            ensure!(
+                norm.is_finite(),
+                "{phase}, step {step}: gradients are not finite; a lower --rate may help"
+            );
             if norm > CLIP_NORM {
                 adam.scale_gradients(CLIP_NORM / norm)?;
             }
@@ -223,7 +275,10 @@ pub fn distil(options: &DistilOptions, stop: &AtomicBool, progress: &ProgressBar
         set(trained, average.averages())?;
         each(phase, judge(&all, &teacher, &held_out)?);
     }
-    let notes = [("made by", "refvsr-train distil".to_owned()), ("from", options.weights[0].display().to_string())];
+    let notes = [
+        ("made by", "refvsr-train distil".to_owned()),
+        ("from", options.weights[0].display().to_string()),
+    ];
     write_tensors(&options.output, &all, &notes)?;
     if state.exists() {
         fs::remove_file(&state).with_context(|| state.display().to_string())?;
@@ -247,11 +302,20 @@ impl Given {
         let mut config = Config::load("default", &[])?;
         config.start.weights.clone_from(&options.weights);
         let network = initial_network(&config, device)?;
-        let first = options.weights.first().context("--weights: at least one file")?;
-        let teacher = BasicVsr::new(&read_tensors(first)?, device).with_context(|| first.display().to_string())?;
+        let first = options
+            .weights
+            .first()
+            .context("--weights: at least one file")?;
+        let teacher = BasicVsr::new(&read_tensors(first)?, device)
+            .with_context(|| first.display().to_string())?;
         let names = |prefixes: &[&str]| {
             let of = |name: &String| prefixes.iter().any(|p| name.starts_with(p));
-            network.weights().variables().into_iter().filter(|(name, _)| of(name)).collect::<Tensors>()
+            network
+                .weights()
+                .variables()
+                .into_iter()
+                .filter(|(name, _)| of(name))
+                .collect::<Tensors>()
         };
         let (middle, all) = (names(&MIDDLE), names(&[&MIDDLE[..], &LAST].concat()));
         for (_, variable) in network.weights().variables() {
@@ -272,37 +336,75 @@ impl Given {
                 stride: 1,
             })
         };
-        Ok(Self { teacher, middle, all, patches: open(Split::Train)?, held_out: open(Split::Valid)? })
+        Ok(Self {
+            teacher,
+            middle,
+            all,
+            patches: open(Split::Train)?,
+            held_out: open(Split::Valid)?,
+        })
     }
 }
 
 /// How far frame `i` is from what the phase fits.
-fn loss(phase: Phase, weights: &Tensors, teacher: &BasicVsr, clip: &Clip, i: usize) -> Result<Tensor> {
+fn loss(
+    phase: Phase,
+    weights: &Tensors,
+    teacher: &BasicVsr,
+    clip: &Clip,
+    i: usize,
+) -> Result<Tensor> {
     let features = joined(weights, clip, i)?;
     if phase == Phase::Pictures {
-        return Ok(picture(weights, &features, &clip.lr[i])?.f_smooth_l1_loss(&clip.hr[i], Reduction::Mean, SQUARE_BELOW)?);
+        return Ok(picture(weights, &features, &clip.lr[i])?.f_smooth_l1_loss(
+            &clip.hr[i],
+            Reduction::Mean,
+            SQUARE_BELOW,
+        )?);
     }
     // A hundredth is about their variance.
     let [backward, forward] = clip.features(i);
     let wanted = tch::no_grad(|| teacher.fused(backward, forward))?;
-    Ok(features.f_sub(&wanted)?.f_square()?.f_mean(None)?.f_mul_scalar(100.0)?)
+    Ok(features
+        .f_sub(&wanted)?
+        .f_square()?
+        .f_mean(None)?
+        .f_mul_scalar(100.0)?)
 }
 
 fn judge(weights: &Tensors, teacher: &BasicVsr, held_out: &Patches) -> Result<Fit> {
-    let clips = held_out.start(0)?.take(HELD_OUT).map(|patch| Clip::new(teacher, &patch?)).collect::<Result<Vec<_>>>()?;
+    let clips = held_out
+        .start(0)?
+        .take(HELD_OUT)
+        .map(|patch| Clip::new(teacher, &patch?))
+        .collect::<Result<Vec<_>>>()?;
     tch::no_grad(|| {
         let (mut error, mut variance, mut psnr, mut theirs) = (0.0, 0.0, 0.0, 0.0);
-        for (clip, i) in clips.iter().flat_map(|clip| (0..clip.len()).map(move |i| (clip, i))) {
+        for (clip, i) in clips
+            .iter()
+            .flat_map(|clip| (0..clip.len()).map(move |i| (clip, i)))
+        {
             let [backward, forward] = clip.features(i);
             let wanted = teacher.fused(backward, forward)?;
             let ours = joined(weights, clip, i)?;
-            error += ours.f_sub(&wanted)?.f_square()?.f_mean(Kind::Double)?.f_double_value(&[])?;
+            error += ours
+                .f_sub(&wanted)?
+                .f_square()?
+                .f_mean(Kind::Double)?
+                .f_double_value(&[])?;
             variance += wanted.f_var(true)?.f_double_value(&[])?;
-            psnr += metrics::psnr(&picture(weights, &ours, &clip.lr[i])?.f_clamp(0.0, 1.0)?, &clip.hr[i])?;
+            psnr += metrics::psnr(
+                &picture(weights, &ours, &clip.lr[i])?.f_clamp(0.0, 1.0)?,
+                &clip.hr[i],
+            )?;
             theirs += metrics::psnr(&teacher.picture(&wanted, &clip.lr[i])?, &clip.hr[i])?;
         }
         let n = clips.iter().map(Clip::len).sum::<usize>() as f64;
-        Ok(Fit { features: error / variance, psnr: psnr / n, psnr_basicvsr: theirs / n })
+        Ok(Fit {
+            features: error / variance,
+            psnr: psnr / n,
+            psnr_basicvsr: theirs / n,
+        })
     })
 }
 
@@ -311,8 +413,14 @@ fn judge(weights: &Tensors, teacher: &BasicVsr, held_out: &Patches) -> Result<Fi
 fn teacher_weights(network: &refvsr::Network) -> Tensors {
     let mut weights: Tensors = network.weights().variables().into_iter().collect();
     for (name, shape) in [("fusion", [64i64, 128, 1, 1]), ("upconv1", [256, 64, 3, 3])] {
-        weights.insert(format!("basicvsr.{name}.weight"), Tensor::zeros(shape, (Kind::Float, tch::Device::Cpu)));
-        weights.insert(format!("basicvsr.{name}.bias"), Tensor::zeros([shape[0]], (Kind::Float, tch::Device::Cpu)));
+        weights.insert(
+            format!("basicvsr.{name}.weight"),
+            Tensor::zeros(shape, (Kind::Float, tch::Device::Cpu)),
+        );
+        weights.insert(
+            format!("basicvsr.{name}.bias"),
+            Tensor::zeros([shape[0]], (Kind::Float, tch::Device::Cpu)),
+        );
     }
     weights
 }

@@ -34,10 +34,32 @@ struct Work {
 impl Progress {
     /// Nothing done yet.
     pub fn new(options: &DistilOptions, data: u64) -> Result<Self> {
-        let DistilOptions { ref weights, feature_steps, picture_steps, rate, seed, .. } = *options;
-        let weights = weights.iter().map(|path| sha256(path)).collect::<Result<_>>()?;
-        let work = Work { data, weights, feature_steps, picture_steps, rate, seed };
-        Ok(Self { phase: Phase::Before, steps: 0, patches: 0, work })
+        let DistilOptions {
+            ref weights,
+            feature_steps,
+            picture_steps,
+            rate,
+            seed,
+            ..
+        } = *options;
+        let weights = weights
+            .iter()
+            .map(|path| sha256(path))
+            .collect::<Result<_>>()?;
+        let work = Work {
+            data,
+            weights,
+            feature_steps,
+            picture_steps,
+            rate,
+            seed,
+        };
+        Ok(Self {
+            phase: Phase::Before,
+            steps: 0,
+            patches: 0,
+            work,
+        })
     }
 
     /// The state that lies there, if it is of the same work.
@@ -56,7 +78,11 @@ impl Progress {
     /// Saves it with all that further steps depend on.
     pub fn save(&self, path: &Path, weights: &Tensors, adam: &Adam, average: &Ema) -> Result<()> {
         let weights = weights.iter().map(|(name, t)| (name.clone(), t.detach()));
-        saved::save(path, &weights.chain(adam.state()).chain(average.state()).collect(), self)
+        saved::save(
+            path,
+            &weights.chain(adam.state()).chain(average.state()).collect(),
+            self,
+        )
     }
 }
 

@@ -17,9 +17,18 @@ const NORMALISED: [usize; 16] = [2, 5, 9, 12, 16, 19, 22, 25, 29, 32, 35, 38, 42
 const NEEDED: usize = 12;
 
 fn take(tensors: &Tensors, name: &str, shape: &[i64]) -> Result<Tensor> {
-    let tensor = tensors.get(name).with_context(|| format!("tensor '{name}' is missing"))?;
-    ensure!(tensor.size() == shape, "tensor '{name}' is {:?}; {shape:?} expected", tensor.size());
-    ensure!(tensor.f_isfinite()?.f_all()?.f_int64_value(&[])? == 1, "tensor '{name}' holds values that are not finite");
+    let tensor = tensors
+        .get(name)
+        .with_context(|| format!("tensor '{name}' is missing"))?;
+    ensure!(
+        tensor.size() == shape,
+        "tensor '{name}' is {:?}; {shape:?} expected",
+        tensor.size()
+    );
+    ensure!(
+        tensor.f_isfinite()?.f_all()?.f_int64_value(&[])? == 1,
+        "tensor '{name}' holds values that are not finite"
+    );
     Ok(tensor.f_to_kind(Kind::Float)?)
 }
 
@@ -38,21 +47,42 @@ pub fn vgg19(tensors: &Tensors) -> Result<(Tensors, &'static str)> {
     }
     let mut layers = Tensors::new();
     for (n, ((feature, from, to), normalised)) in CONVS.into_iter().zip(NORMALISED).enumerate() {
-        let source = if torchvision { format!("features.{feature}") } else { normalised.to_string() };
+        let source = if torchvision {
+            format!("features.{feature}")
+        } else {
+            normalised.to_string()
+        };
         if n >= NEEDED && !tensors.contains_key(&format!("{source}.weight")) {
             break;
         }
-        layers.insert(format!("features.{feature}.weight"), take(tensors, &format!("{source}.weight"), &[to, from, 3, 3])?);
-        layers.insert(format!("features.{feature}.bias"), take(tensors, &format!("{source}.bias"), &[to])?);
+        layers.insert(
+            format!("features.{feature}.weight"),
+            take(tensors, &format!("{source}.weight"), &[to, from, 3, 3])?,
+        );
+        layers.insert(
+            format!("features.{feature}.bias"),
+            take(tensors, &format!("{source}.bias"), &[to])?,
+        );
     }
     if torchvision {
         return Ok((layers, "none, it is torchvision's"));
     }
-    let colour = (take(tensors, "0.weight", &[3, 3, 1, 1])?, take(tensors, "0.bias", &[3])?);
-    let (weight, bias) = fold(&colour.0, &colour.1, &layers["features.0.weight"], &layers["features.0.bias"])?;
+    let colour = (
+        take(tensors, "0.weight", &[3, 3, 1, 1])?,
+        take(tensors, "0.bias", &[3])?,
+    );
+    let (weight, bias) = fold(
+        &colour.0,
+        &colour.1,
+        &layers["features.0.weight"],
+        &layers["features.0.bias"],
+    )?;
     layers.insert("features.0.weight".into(), weight);
     layers.insert("features.0.bias".into(), bias);
-    Ok((layers, "Caffe's colour order and range were folded into the first convolution"))
+    Ok((
+        layers,
+        "Caffe's colour order and range were folded into the first convolution",
+    ))
 }
 
 /// Folds a 1 x 1 convolution (Caffe's: blue first, 0 to 255, less a mean) and the way from ImageNet-normalised values to those it takes (red first,
@@ -66,7 +96,12 @@ pub fn vgg19(tensors: &Tensors) -> Result<(Tensors, &'static str)> {
 /// Caffe's mean colour (and in the package's own network, a reflection of the picture). With the folded bias, the result at the border is exactly that of
 /// the original network for a picture surrounded by the colour `mean`. Caffe's mean and ImageNet's differ by 0.005, 0.5 and 0.4 of 255 (red, green,
 /// blue), so that is all the colour of the surroundings differs by.
-fn fold(colour: &Tensor, shift: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<(Tensor, Tensor)> {
+fn fold(
+    colour: &Tensor,
+    shift: &Tensor,
+    weight: &Tensor,
+    bias: &Tensor,
+) -> Result<(Tensor, Tensor)> {
     let double = |t: &Tensor| t.f_to_kind(Kind::Double);
     let a = double(colour)?.f_view([3, 3])?;
     let (mean, std) = (Tensor::f_from_slice(&MEAN)?, Tensor::f_from_slice(&STD)?);
@@ -74,8 +109,13 @@ fn fold(colour: &Tensor, shift: &Tensor, weight: &Tensor, bias: &Tensor) -> Resu
     let scaled = a * std.f_view([1, 3])?; // [3 (out), 3 (in)]
     let weight = double(weight)?; // [64, 3, 3, 3]
     let folded = Tensor::f_einsum("ocij,ck->okij", &[&weight, &scaled], None::<i64>)?;
-    let added = weight.f_sum_dim_intlist([2i64, 3].as_slice(), false, Kind::Double)?.f_mv(&constant)?; // [64]
-    Ok((folded.f_to_kind(Kind::Float)?, (double(bias)? + added).f_to_kind(Kind::Float)?))
+    let added = weight
+        .f_sum_dim_intlist([2i64, 3].as_slice(), false, Kind::Double)?
+        .f_mv(&constant)?; // [64]
+    Ok((
+        folded.f_to_kind(Kind::Float)?,
+        (double(bias)? + added).f_to_kind(Kind::Float)?,
+    ))
 }
 
 /// The first layers of the matching (conv1_1, conv1_2, conv2_1) from VGG19's.
@@ -83,7 +123,12 @@ pub fn matching(vgg: &Tensors) -> Tensors {
     let layer = |(name, tensor): (&String, &Tensor)| {
         let rest = name.strip_prefix("features.")?;
         let number = rest.split('.').next()?;
-        ["0", "2", "5"].contains(&number).then(|| (format!("feature_match.feature_extract.{rest}"), tensor.shallow_clone()))
+        ["0", "2", "5"].contains(&number).then(|| {
+            (
+                format!("feature_match.feature_extract.{rest}"),
+                tensor.shallow_clone(),
+            )
+        })
     };
     vgg.iter().filter_map(layer).collect()
 }
@@ -104,17 +149,36 @@ pub fn spynet(tensors: &Tensors) -> Result<Tensors> {
     let tensors: Tensors = tensors
         .iter()
         .map(|(name, tensor)| (bare(name), tensor))
-        .map(|(name, tensor)| (name.strip_prefix("spynet.").unwrap_or(name).to_owned(), tensor.shallow_clone()))
+        .map(|(name, tensor)| {
+            (
+                name.strip_prefix("spynet.").unwrap_or(name).to_owned(),
+                tensor.shallow_clone(),
+            )
+        })
         .collect();
     let counts_relus = !tensors.contains_key("basic_module.0.basic_module.0.conv.weight");
     let mut flow = Tensors::new();
     for level in 0..6 {
         for (j, pair) in CHANNELS.windows(2).enumerate() {
             let source = format!("basic_module.{level}.basic_module.");
-            let source = if counts_relus { format!("{source}{}", 2 * j) } else { format!("{source}{j}.conv") };
+            let source = if counts_relus {
+                format!("{source}{}", 2 * j)
+            } else {
+                format!("{source}{j}.conv")
+            };
             let name = format!("FlowNet.basic_module.{level}.basic_module.{j}.conv");
-            flow.insert(format!("{name}.weight"), take(&tensors, &format!("{source}.weight"), &[pair[1], pair[0], 7, 7])?);
-            flow.insert(format!("{name}.bias"), take(&tensors, &format!("{source}.bias"), &[pair[1]])?);
+            flow.insert(
+                format!("{name}.weight"),
+                take(
+                    &tensors,
+                    &format!("{source}.weight"),
+                    &[pair[1], pair[0], 7, 7],
+                )?,
+            );
+            flow.insert(
+                format!("{name}.bias"),
+                take(&tensors, &format!("{source}.bias"), &[pair[1]])?,
+            );
         }
     }
     Ok(flow)
@@ -127,34 +191,69 @@ pub fn spynet(tensors: &Tensors) -> Result<Tensors> {
 /// Where tensors are missing.
 pub fn basicvsr(tensors: &Tensors) -> Result<Tensors> {
     const C: i64 = 64;
-    let tensors: Tensors = tensors.iter().map(|(name, tensor)| (bare(name).to_owned(), tensor.shallow_clone())).collect();
+    let tensors: Tensors = tensors
+        .iter()
+        .map(|(name, tensor)| (bare(name).to_owned(), tensor.shallow_clone()))
+        .collect();
     let mut network = Tensors::new();
     let mut copy = |from: &str, to: &str, shape: [i64; 4]| -> Result<()> {
-        network.insert(format!("{to}.weight"), take(&tensors, &format!("{from}.weight"), &shape)?);
-        network.insert(format!("{to}.bias"), take(&tensors, &format!("{from}.bias"), &shape[..1])?);
+        network.insert(
+            format!("{to}.weight"),
+            take(&tensors, &format!("{from}.weight"), &shape)?,
+        );
+        network.insert(
+            format!("{to}.bias"),
+            take(&tensors, &format!("{from}.bias"), &shape[..1])?,
+        );
         Ok(())
     };
     for direction in ["backward", "forward"] {
         let to = format!("{direction}_resblocks.main");
-        let from = if tensors.contains_key(&format!("{to}.0.weight")) { to.clone() } else { format!("{direction}_trunk.main") };
+        let from = if tensors.contains_key(&format!("{to}.0.weight")) {
+            to.clone()
+        } else {
+            format!("{direction}_trunk.main")
+        };
         copy(&format!("{from}.0"), &format!("{to}.0"), [C, C + 3, 3, 3])?;
-        let blocks = (0..).take_while(|n| tensors.contains_key(&format!("{from}.2.{n}.conv1.weight"))).count();
+        let blocks = (0..)
+            .take_while(|n| tensors.contains_key(&format!("{from}.2.{n}.conv1.weight")))
+            .count();
         ensure!(blocks > 0, "tensor '{from}.2.0.conv1.weight' is missing");
         for n in 0..blocks {
             for conv in ["conv1", "conv2"] {
-                copy(&format!("{from}.2.{n}.{conv}"), &format!("{to}.2.{n}.{conv}"), [C, C, 3, 3])?;
+                copy(
+                    &format!("{from}.2.{n}.{conv}"),
+                    &format!("{to}.2.{n}.{conv}"),
+                    [C, C, 3, 3],
+                )?;
             }
         }
     }
-    let either = |a: &'static str, b: &'static str| if tensors.contains_key(&format!("{a}.weight")) { a } else { b };
-    copy(either("upconv2", "upsample2.upsample_conv"), "upsample2.upsample_conv", [4 * C, C, 3, 3])?;
+    let either = |a: &'static str, b: &'static str| {
+        if tensors.contains_key(&format!("{a}.weight")) {
+            a
+        } else {
+            b
+        }
+    };
+    copy(
+        either("upconv2", "upsample2.upsample_conv"),
+        "upsample2.upsample_conv",
+        [4 * C, C, 3, 3],
+    )?;
     copy("conv_hr", "conv_hr", [C, C, 3, 3])?;
     copy("conv_last", "conv_last", [3, C, 3, 3])?;
     let layer = |name: &str, shape: [i64; 4]| -> Result<(Tensor, Tensor)> {
-        Ok((take(&tensors, &format!("{name}.weight"), &shape)?, take(&tensors, &format!("{name}.bias"), &shape[..1])?))
+        Ok((
+            take(&tensors, &format!("{name}.weight"), &shape)?,
+            take(&tensors, &format!("{name}.bias"), &shape[..1])?,
+        ))
     };
     let fusion = layer("fusion", [C, 2 * C, 1, 1])?;
-    let up1 = layer(either("upconv1", "upsample1.upsample_conv"), [4 * C, C, 3, 3])?;
+    let up1 = layer(
+        either("upconv1", "upsample1.upsample_conv"),
+        [4 * C, C, 3, 3],
+    )?;
     network.extend(reordered((&fusion.0, &fusion.1), (&up1.0, &up1.1))?);
     network.extend(reference::encoder(C)?);
     // As they were, for comparisons with BasicVSR itself.

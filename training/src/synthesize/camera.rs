@@ -38,7 +38,11 @@ pub struct Wave {
 impl Wave {
     /// Draws one: of an amplitude up to the given one and a frequency in a range (hertz).
     pub fn draw(random: &mut Random, amplitude: f64, low: f64, high: f64) -> Self {
-        Self { amplitude: amplitude * random.between(0.3, 1.0), hertz: random.between(low, high), phase: random.between(0.0, TAU) }
+        Self {
+            amplitude: amplitude * random.between(0.3, 1.0),
+            hertz: random.between(low, high),
+            phase: random.between(0.0, TAU),
+        }
     }
 
     /// Its value at a frame.
@@ -65,29 +69,61 @@ pub struct Path {
 impl Path {
     /// Draws a way over a picture of `source` pixels (width, height) for frames of `frame` pixels. The ultra-wide camera sees a share `view` of the
     /// picture; what is left is room to move in.
-    pub fn draw(random: &mut Random, source: (usize, usize), frame: (usize, usize), frames: usize, view: f64, amounts: Amounts) -> Self {
+    pub fn draw(
+        random: &mut Random,
+        source: (usize, usize),
+        frame: (usize, usize),
+        frames: usize,
+        view: f64,
+        amounts: Amounts,
+    ) -> Self {
         let m = amounts.motion;
-        let mut wave = |amplitude: f64, low: f64, high: f64| Wave::draw(random, amplitude * m, low, high);
-        let mut axis = || [wave(0.004, 0.3, 1.0), wave(0.0015, 1.0, 4.0), wave(0.0004, 4.0, 10.0)];
+        let mut wave =
+            |amplitude: f64, low: f64, high: f64| Wave::draw(random, amplitude * m, low, high);
+        let mut axis = || {
+            [
+                wave(0.004, 0.3, 1.0),
+                wave(0.0015, 1.0, 4.0),
+                wave(0.0004, 4.0, 10.0),
+            ]
+        };
         let shake = [axis(), axis()];
         let twist = [wave(0.004, 0.3, 1.5), wave(0.0008, 2.0, 6.0)];
         let (heading, speed) = (random.between(0.0, TAU), random.between(0.0, 0.012) * m);
         let mut pair = |amount: f64| {
             let first = random.between(-amount, amount) * m;
             // Over a second the value gets about as far as the amount.
-            [first, first + random.between(-amount, amount) * m * frames as f64 / RATE]
+            [
+                first,
+                first + random.between(-amount, amount) * m * frames as f64 / RATE,
+            ]
         };
         let (zoom, angle) = (pair(0.05), pair(0.025));
         let start = [random.between(-1.0, 1.0), random.between(-1.0, 1.0)].map(|v| v * m.min(1.0));
         let float = |(a, b): (usize, usize)| [a as f64, b as f64];
         let velocity = [speed * heading.cos(), speed * heading.sin()];
-        Self { source: float(source), frame: float(frame), frames, view, start, velocity, zoom, angle, shake, twist }
+        Self {
+            source: float(source),
+            frame: float(frame),
+            frames,
+            view,
+            start,
+            velocity,
+            zoom,
+            angle,
+            shake,
+            twist,
+        }
     }
 
     /// The ultra-wide view at a frame. It stays inside the picture where that is large enough.
     pub fn at(&self, frame: usize) -> View {
         let t = frame as f64;
-        let share = if self.frames > 1 { t / (self.frames - 1) as f64 } else { 0.0 };
+        let share = if self.frames > 1 {
+            t / (self.frames - 1) as f64
+        } else {
+            0.0
+        };
         let between = |[a, b]: [f64; 2]| a + (b - a) * share;
         let largest = (self.source[0] / self.frame[0]).min(self.source[1] / self.frame[1]);
         let scale = (self.view * largest * between(self.zoom).exp()).min(largest);
@@ -99,10 +135,16 @@ impl Path {
         for axis in 0..2 {
             let middle = self.source[axis] / 2.0;
             let room = (middle - half[axis]).max(0.0);
-            let moved = self.velocity[axis] * (t - self.frames as f64 / 2.0) + self.shake[axis].iter().map(|w| w.at(t)).sum::<f64>();
-            centre[axis] = (middle + self.start[axis] * room * 0.8 + moved * w).clamp(middle - room, middle + room);
+            let moved = self.velocity[axis] * (t - self.frames as f64 / 2.0)
+                + self.shake[axis].iter().map(|w| w.at(t)).sum::<f64>();
+            centre[axis] = (middle + self.start[axis] * room * 0.8 + moved * w)
+                .clamp(middle - room, middle + room);
         }
-        View { centre, scale, angle }
+        View {
+            centre,
+            scale,
+            angle,
+        }
     }
 }
 
@@ -153,7 +195,8 @@ fn focal_length(lens: Lens) -> f64 {
 impl Character {
     /// Draws one.
     pub fn draw(random: &mut Random, lens: Lens, amounts: Amounts) -> Self {
-        let [zoom, offset, degrees, exposure, balance, blur, noise] = range(lens).map(|v| v * amounts.difference);
+        let [zoom, offset, degrees, exposure, balance, blur, noise] =
+            range(lens).map(|v| v * amounts.difference);
         let mut either = |v: f64| random.between(-v, v);
         Self {
             lens,
@@ -172,10 +215,18 @@ impl Character {
     /// This lens's view when the ultra-wide lens has `main`; `share` of the clip is over, and frames are `width` pixels wide.
     pub fn view(&self, main: View, width: usize, share: f64) -> View {
         let scale = main.scale / self.zoom;
-        let off = [0, 1].map(|axis| (self.offset[axis] + self.drift[axis] * share) * width as f64 * scale);
+        let off = [0, 1]
+            .map(|axis| (self.offset[axis] + self.drift[axis] * share) * width as f64 * scale);
         let (sin, cos) = main.angle.sin_cos();
-        let centre = [main.centre[0] + off[0] * cos - off[1] * sin, main.centre[1] + off[0] * sin + off[1] * cos];
-        View { centre, scale, angle: main.angle + self.angle }
+        let centre = [
+            main.centre[0] + off[0] * cos - off[1] * sin,
+            main.centre[1] + off[0] * sin + off[1] * cos,
+        ];
+        View {
+            centre,
+            scale,
+            angle: main.angle + self.angle,
+        }
     }
 }
 
@@ -189,19 +240,33 @@ mod tests {
     #[test]
     fn the_view_stays_inside_and_moves_by_fractions_of_a_pixel() {
         for k in 0..200 {
-            let amounts = Amounts { motion: 1.0, difference: 1.0 };
+            let amounts = Amounts {
+                motion: 1.0,
+                difference: 1.0,
+            };
             let path = Path::draw(&mut Random::new(1, 0, k), SOURCE, FRAME, 30, 0.7, amounts);
             let mut last: Option<View> = None;
             for frame in 0..30 {
                 let view = path.at(frame);
                 for (x, y) in [(-1.0, -1.0), (1.0, -1.0), (-1.0, 1.0), (1.0, 1.0)] {
-                    let (dx, dy) = (x * FRAME.0 as f64 / 2.0 * view.scale, y * FRAME.1 as f64 / 2.0 * view.scale);
+                    let (dx, dy) = (
+                        x * FRAME.0 as f64 / 2.0 * view.scale,
+                        y * FRAME.1 as f64 / 2.0 * view.scale,
+                    );
                     let (sin, cos) = view.angle.sin_cos();
-                    let (px, py) = (view.centre[0] + dx * cos - dy * sin, view.centre[1] + dx * sin + dy * cos);
-                    assert!((-0.01..=4000.01).contains(&px) && (-0.01..=3000.01).contains(&py), "{view:?}");
+                    let (px, py) = (
+                        view.centre[0] + dx * cos - dy * sin,
+                        view.centre[1] + dx * sin + dy * cos,
+                    );
+                    assert!(
+                        (-0.01..=4000.01).contains(&px) && (-0.01..=3000.01).contains(&py),
+                        "{view:?}"
+                    );
                 }
                 if let Some(last) = last {
-                    let step = (view.centre[0] - last.centre[0]).hypot(view.centre[1] - last.centre[1]) / view.scale;
+                    let step = (view.centre[0] - last.centre[0])
+                        .hypot(view.centre[1] - last.centre[1])
+                        / view.scale;
                     assert!(step < 0.03 * FRAME.0 as f64, "a step of {step} pixels");
                 }
                 last = Some(view);
@@ -211,13 +276,19 @@ mod tests {
 
     #[test]
     fn without_differences_lenses_are_ideal() {
-        let none = Amounts { motion: 0.0, difference: 0.0 };
+        let none = Amounts {
+            motion: 0.0,
+            difference: 0.0,
+        };
         let path = Path::draw(&mut Random::new(1, 0, 0), SOURCE, FRAME, 5, 1.0, none);
         let main = path.at(3);
         assert_eq!((main.centre, main.angle), ([2000.0, 1500.0], 0.0));
         let tele = Character::draw(&mut Random::new(1, 1, 0), Lens::Tele, none);
         let view = tele.view(main, FRAME.0, 0.5);
-        assert_eq!((view.centre, view.angle, tele.gain, tele.blur), (main.centre, 0.0, 1.0, 0.0));
+        assert_eq!(
+            (view.centre, view.angle, tele.gain, tele.blur),
+            (main.centre, 0.0, 1.0, 0.0)
+        );
         assert!((main.scale / view.scale - 4.9).abs() < 1e-9);
     }
 }

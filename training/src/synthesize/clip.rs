@@ -48,14 +48,24 @@ impl ClipWriter {
     /// Where folders cannot be made.
     pub fn begin(split: &Path, name: &str, record: &Value) -> Result<Option<Self>> {
         if let Ok(text) = fs::read_to_string(record_path(split, name)) {
-            let whole = Density::ALL.iter().all(|&d| Lens::ALL.iter().all(|&l| folder(split, d, l).join(name).is_dir()));
-            if whole && serde_json::from_str::<Value>(&text).ok().as_ref() == Some(&normal(record)?) {
+            let whole = Density::ALL.iter().all(|&d| {
+                Lens::ALL
+                    .iter()
+                    .all(|&l| folder(split, d, l).join(name).is_dir())
+            });
+            if whole && serde_json::from_str::<Value>(&text).ok().as_ref() == Some(&normal(record)?)
+            {
                 return Ok(None);
             }
         }
-        let create = |path: &Path| fs::create_dir_all(path).with_context(|| format!("creating {}", path.display()));
+        let create = |path: &Path| {
+            fs::create_dir_all(path).with_context(|| format!("creating {}", path.display()))
+        };
         create(split)?;
-        let partial = tempfile::Builder::new().prefix(".partial-").tempdir_in(split).with_context(|| format!("in {}", split.display()))?;
+        let partial = tempfile::Builder::new()
+            .prefix(".partial-")
+            .tempdir_in(split)
+            .with_context(|| format!("in {}", split.display()))?;
         for density in Density::ALL {
             for lens in Lens::ALL {
                 create(&folder(partial.path(), density, lens))?;
@@ -65,10 +75,21 @@ impl ClipWriter {
         let queue = Arc::new(Mutex::new(queue));
         let threads = (0..THREADS).map(|_| {
             let queue = queue.clone();
-            thread::Builder::new().name("png".into()).spawn(move || work(&queue))
+            thread::Builder::new()
+                .name("png".into())
+                .spawn(move || work(&queue))
         });
-        let threads = threads.collect::<Result<_, _>>().context("starting a thread")?;
-        Ok(Some(Self { split: split.to_owned(), name: name.to_owned(), record: record.clone(), partial, jobs: Some(jobs), threads }))
+        let threads = threads
+            .collect::<Result<_, _>>()
+            .context("starting a thread")?;
+        Ok(Some(Self {
+            split: split.to_owned(),
+            name: name.to_owned(),
+            record: record.clone(),
+            partial,
+            jobs: Some(jobs),
+            threads,
+        }))
     }
 
     /// Adds one lens's frame, with its reduced copies.
@@ -79,20 +100,43 @@ impl ClipWriter {
         let full = picture.to_tensor()?.f_unsqueeze(0)?;
         for density in [Density::Lr2, Density::Lr4] {
             let small = reduce(&full, density.scale() as i64)?;
-            self.send(density, lens, number, Picture::from_tensor(&small.f_squeeze_dim(0)?)?)?;
+            self.send(
+                density,
+                lens,
+                number,
+                Picture::from_tensor(&small.f_squeeze_dim(0)?)?,
+            )?;
         }
         self.send(Density::Hr, lens, number, picture)
     }
 
-    fn send(&mut self, density: Density, lens: Lens, number: usize, picture: Picture) -> Result<()> {
+    fn send(
+        &mut self,
+        density: Density,
+        lens: Lens,
+        number: usize,
+        picture: Picture,
+    ) -> Result<()> {
         let path = folder(self.partial.path(), density, lens).join(frame_name(number));
-        let sent = self.jobs.as_ref().is_some_and(|jobs| jobs.send((path, picture)).is_ok());
-        if sent { Ok(()) } else { self.join().and_then(|()| Err(anyhow!("the threads that write frames have ended"))) }
+        let sent = self
+            .jobs
+            .as_ref()
+            .is_some_and(|jobs| jobs.send((path, picture)).is_ok());
+        if sent {
+            Ok(())
+        } else {
+            self.join()
+                .and_then(|()| Err(anyhow!("the threads that write frames have ended")))
+        }
     }
 
     fn join(&mut self) -> Result<()> {
         self.jobs = None;
-        self.threads.drain(..).try_for_each(|thread| thread.join().map_err(|_| anyhow!("a thread that writes frames has failed"))?)
+        self.threads.drain(..).try_for_each(|thread| {
+            thread
+                .join()
+                .map_err(|_| anyhow!("a thread that writes frames has failed"))?
+        })
     }
 
     /// Puts the frames in place, then the record.
@@ -102,22 +146,29 @@ impl ClipWriter {
     pub fn finish(mut self) -> Result<()> {
         self.join()?;
         let record = record_path(&self.split, &self.name);
-        fs::create_dir_all(record.parent().unwrap_or(&self.split)).with_context(|| format!("creating {}", record.display()))?;
+        fs::create_dir_all(record.parent().unwrap_or(&self.split))
+            .with_context(|| format!("creating {}", record.display()))?;
         if record.exists() {
             fs::remove_file(&record).with_context(|| format!("removing {}", record.display()))?;
         }
         for density in Density::ALL {
             for lens in Lens::ALL {
                 let place = folder(&self.split, density, lens);
-                fs::create_dir_all(&place).with_context(|| format!("creating {}", place.display()))?;
+                fs::create_dir_all(&place)
+                    .with_context(|| format!("creating {}", place.display()))?;
                 let place = place.join(&self.name);
                 if place.exists() {
-                    fs::remove_dir_all(&place).with_context(|| format!("removing {}", place.display()))?;
+                    fs::remove_dir_all(&place)
+                        .with_context(|| format!("removing {}", place.display()))?;
                 }
-                fs::rename(folder(self.partial.path(), density, lens), &place).with_context(|| format!("writing {}", place.display()))?;
+                fs::rename(folder(self.partial.path(), density, lens), &place)
+                    .with_context(|| format!("writing {}", place.display()))?;
             }
         }
-        png::write_text(&record, &format!("{}\n", serde_json::to_string_pretty(&self.record)?))
+        png::write_text(
+            &record,
+            &format!("{}\n", serde_json::to_string_pretty(&self.record)?),
+        )
     }
 }
 
@@ -136,7 +187,9 @@ fn normal(record: &Value) -> Result<Value> {
 fn work(queue: &Mutex<Receiver<Job>>) -> Result<()> {
     loop {
         let job = queue.lock().unwrap_or_else(|e| e.into_inner()).recv();
-        let Ok((path, picture)) = job else { return Ok(()) };
+        let Ok((path, picture)) = job else {
+            return Ok(());
+        };
         png::write(&path, &picture)?;
     }
 }

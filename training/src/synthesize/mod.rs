@@ -75,15 +75,26 @@ pub struct SynthesizeOptions {
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
     /// The sources' licence and author, to be written beside the clips.
-    #[arg(long, default_value = "unknown: ask before sharing clips or models made of them")]
+    #[arg(
+        long,
+        default_value = "unknown: ask before sharing clips or models made of them"
+    )]
     pub licence: String,
 }
 
 fn parse_size(text: &str) -> Result<(usize, usize), String> {
-    let parsed = text.split_once(['x', 'X']).and_then(|(w, h)| Some((w.parse().ok()?, h.parse().ok()?)));
+    let parsed = text
+        .split_once(['x', 'X'])
+        .and_then(|(w, h)| Some((w.parse().ok()?, h.parse().ok()?)));
     let (w, h) = parsed.ok_or_else(|| format!("'{text}' is not WIDTHxHEIGHT"))?;
     let good = |n: usize| (16..=16_384).contains(&n) && n.is_multiple_of(8);
-    if good(w) && good(h) { Ok((w, h)) } else { Err(format!("{w} x {h}; multiples of 8 from 16 to 16384 expected")) }
+    if good(w) && good(h) {
+        Ok((w, h))
+    } else {
+        Err(format!(
+            "{w} x {h}; multiples of 8 from 16 to 16384 expected"
+        ))
+    }
 }
 
 /// All that a clip is made by. Two clips of equal recipes are equal.
@@ -124,12 +135,25 @@ pub fn synthesize(options: &SynthesizeOptions, progress: &ProgressBar) -> Result
         ("--parallax", Some(options.parallax), 2.0),
     ] {
         let good = value.is_none_or(|v| (0.0..=most).contains(&v) && (v > 0.0 || name != "--view"));
-        ensure!(good, "{name} is {}; 0 to {most} expected", value.unwrap_or_default());
+        ensure!(
+            good,
+            "{name} is {}; 0 to {most} expected",
+            value.unwrap_or_default()
+        );
     }
-    progress.set_style(ProgressStyle::with_template("{msg} {pos} frames, {per_sec}, {elapsed}").context("progress bar")?);
-    let mut made = Made { options, progress, written: 0, kept: 0 };
+    progress.set_style(
+        ProgressStyle::with_template("{msg} {pos} frames, {per_sec}, {elapsed}")
+            .context("progress bar")?,
+    );
+    let mut made = Made {
+        options,
+        progress,
+        written: 0,
+        kept: 0,
+    };
     for source in &options.sources {
-        made.source(source).with_context(|| format!("source {}", source.display()))?;
+        made.source(source)
+            .with_context(|| format!("source {}", source.display()))?;
     }
     progress.finish_and_clear();
     Ok((made.written, made.kept))
@@ -168,12 +192,17 @@ impl Shots {
             }
             None => self.video.next_frame()?,
         };
-        let Some(frame) = frame else { return Ok(Next::End) };
+        let Some(frame) = frame else {
+            return Ok(Next::End);
+        };
         let small = thumbnail(&frame);
-        let difference = self
-            .last
-            .replace(small.clone())
-            .map_or(0.0, |last| last.iter().zip(&small).map(|(a, b)| (a - b).abs()).sum::<f64>() / small.len() as f64);
+        let difference = self.last.replace(small.clone()).map_or(0.0, |last| {
+            last.iter()
+                .zip(&small)
+                .map(|(a, b)| (a - b).abs())
+                .sum::<f64>()
+                / small.len() as f64
+        });
         if difference > self.limit {
             self.pending = Some(frame);
             return Ok(Next::Cut);
@@ -191,10 +220,21 @@ fn thumbnail(picture: &Picture) -> Vec<f64> {
         let row = &picture.data[y * picture.width * 3..(y + 1) * picture.width * 3];
         for (x, pixel) in row.chunks_exact(3).enumerate().step_by(3) {
             let cell = &mut sums[y * GRID.1 / picture.height * GRID.0 + x * GRID.0 / picture.width];
-            *cell = (cell.0 + pixel.iter().map(|&v| u64::from(v)).sum::<u64>(), cell.1 + 765);
+            *cell = (
+                cell.0 + pixel.iter().map(|&v| u64::from(v)).sum::<u64>(),
+                cell.1 + 765,
+            );
         }
     }
-    sums.into_iter().map(|(sum, most)| if most == 0 { 0.0 } else { sum as f64 / most as f64 }).collect()
+    sums.into_iter()
+        .map(|(sum, most)| {
+            if most == 0 {
+                0.0
+            } else {
+                sum as f64 / most as f64
+            }
+        })
+        .collect()
 }
 
 impl Made<'_> {
@@ -205,8 +245,14 @@ impl Made<'_> {
             let recipe = self.recipe(path, sum, (picture.width, picture.height), 0.7, 1.0)?;
             let mut scene = Scene::new(&picture)?;
             for number in 0..self.options.clips.unwrap_or(1) {
-                let recipe = Recipe { number, ..recipe.clone() };
-                let Some(mut clip) = self.begin(path, (picture.width, picture.height), recipe)? else { continue };
+                let recipe = Recipe {
+                    number,
+                    ..recipe.clone()
+                };
+                let Some(mut clip) = self.begin(path, (picture.width, picture.height), recipe)?
+                else {
+                    continue;
+                };
                 for frame in 0..self.options.frames {
                     clip.frame(&mut scene, frame)?;
                     self.progress.inc(1);
@@ -220,7 +266,13 @@ impl Made<'_> {
     }
 
     fn video(&mut self, path: &Path, sum: String) -> Result<()> {
-        let mut shots = Shots { video: Video::open(path)?, pending: None, last: None, limit: self.options.cut, count: 0 };
+        let mut shots = Shots {
+            video: Video::open(path)?,
+            pending: None,
+            last: None,
+            limit: self.options.cut,
+            count: 0,
+        };
         let (mut number, mut longest, most) = (0, 0, self.options.clips.unwrap_or(usize::MAX));
         let mut recipe: Option<Recipe> = None;
         'clips: while number < most {
@@ -244,7 +296,15 @@ impl Made<'_> {
                         recipe = Some(self.recipe(path, sum.clone(), size, 0.95, 0.0)?);
                     }
                     let recipe = recipe.clone().context("a recipe was just made")?;
-                    clip = self.begin(path, size, Recipe { number, first_frame, ..recipe })?;
+                    clip = self.begin(
+                        path,
+                        size,
+                        Recipe {
+                            number,
+                            first_frame,
+                            ..recipe
+                        },
+                    )?;
                 }
                 if let Some(clip) = &mut clip {
                     clip.frame(&mut Scene::new(&picture)?, frame)?;
@@ -265,7 +325,14 @@ impl Made<'_> {
         Ok(())
     }
 
-    fn recipe(&self, path: &Path, source_sha256: String, source: (usize, usize), view: f64, motion: f64) -> Result<Recipe> {
+    fn recipe(
+        &self,
+        path: &Path,
+        source_sha256: String,
+        source: (usize, usize),
+        view: f64,
+        motion: f64,
+    ) -> Result<Recipe> {
         let options = self.options;
         let view = options.view.unwrap_or(view);
         let automatic = |n: usize| (n as f64 * view / 2.0) as usize;
@@ -281,7 +348,11 @@ impl Made<'_> {
         );
         Ok(Recipe {
             program: concat!("refvsr-train ", env!("CARGO_PKG_VERSION")),
-            source: path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned(),
+            source: path
+                .file_name()
+                .unwrap_or(path.as_os_str())
+                .to_string_lossy()
+                .into_owned(),
             source_sha256,
             licence: options.licence.clone(),
             seed: options.seed,
@@ -290,13 +361,21 @@ impl Made<'_> {
             frames: options.frames,
             size,
             view,
-            amounts: Amounts { motion: options.motion.unwrap_or(motion), difference: options.difference },
+            amounts: Amounts {
+                motion: options.motion.unwrap_or(motion),
+                difference: options.difference,
+            },
             parallax: options.parallax,
         })
     }
 
     /// Starts a clip, unless it is there already.
-    fn begin(&mut self, path: &Path, source: (usize, usize), recipe: Recipe) -> Result<Option<Clip>> {
+    fn begin(
+        &mut self,
+        path: &Path,
+        source: (usize, usize),
+        recipe: Recipe,
+    ) -> Result<Option<Clip>> {
         let stem: String = path
             .file_stem()
             .unwrap_or_default()
@@ -310,15 +389,36 @@ impl Made<'_> {
         let family = hash(&recipe.source_sha256);
         let mut random = Random::new(recipe.seed, family, recipe.number as u64);
         let lenses = Lens::ALL.map(|lens| Character::draw(&mut random, lens, recipe.amounts));
-        let way = CameraPath::draw(&mut random, source, recipe.size, recipe.frames, recipe.view, recipe.amounts);
+        let way = CameraPath::draw(
+            &mut random,
+            source,
+            recipe.size,
+            recipe.frames,
+            recipe.view,
+            recipe.amounts,
+        );
         let record = serde_json::json!({ "recipe": recipe, "lenses": { "UW": lenses[0], "W": lenses[1], "T": lenses[2] } });
-        let Some(writer) = ClipWriter::begin(&self.options.output.join(self.options.split.folder()), &name, &record)? else {
+        let Some(writer) = ClipWriter::begin(
+            &self.options.output.join(self.options.split.folder()),
+            &name,
+            &record,
+        )?
+        else {
             self.kept += 1;
             return Ok(None);
         };
         let noise = random.bits();
-        let relief = (recipe.parallax > 0.0).then(|| Relief::draw(&mut random, recipe.parallax)).transpose()?;
-        Ok(Some(Clip { writer, way, lenses, noise, relief, recipe }))
+        let relief = (recipe.parallax > 0.0)
+            .then(|| Relief::draw(&mut random, recipe.parallax))
+            .transpose()?;
+        Ok(Some(Clip {
+            writer,
+            way,
+            lenses,
+            noise,
+            relief,
+            recipe,
+        }))
     }
 }
 
@@ -338,8 +438,15 @@ impl Clip {
         let main = self.way.at(frame);
         let share = frame as f64 / self.recipe.frames.max(2) as f64;
         for (n, lens) in self.lenses.iter().enumerate() {
-            let shift = |relief: &Relief| relief.shift(lens.lens, frame).map(|share| share * width as f64 * main.scale);
-            let depth = self.relief.as_ref().map(|relief| (&relief.depth, shift(relief)));
+            let shift = |relief: &Relief| {
+                relief
+                    .shift(lens.lens, frame)
+                    .map(|share| share * width as f64 * main.scale)
+            };
+            let depth = self
+                .relief
+                .as_ref()
+                .map(|relief| (&relief.depth, shift(relief)));
             let seen = scene.view(lens.view(main, width, share), width, height, depth)?;
             let mut random = Random::new(self.noise, n as u64, frame as u64);
             let picture = render::expose(&render::develop(&seen, lens)?, lens, &mut random)?;

@@ -26,17 +26,31 @@ impl Relief {
     /// # Errors
     /// Where memory runs out.
     pub fn draw(random: &mut Random, amount: f64) -> Result<Self> {
-        let depth: Vec<f32> = (0..GRID.0 * GRID.1).map(|_| random.between(-1.0, 1.0) as f32).collect();
+        let depth: Vec<f32> = (0..GRID.0 * GRID.1)
+            .map(|_| random.between(-1.0, 1.0) as f32)
+            .collect();
         let depth = Tensor::f_from_slice(&depth)?.f_view([1, 1, GRID.1 as i64, GRID.0 as i64])?;
-        let mut axis = || [Wave::draw(random, 0.008 * amount, 0.2, 0.8), Wave::draw(random, 0.002 * amount, 0.8, 3.0)];
+        let mut axis = || {
+            [
+                Wave::draw(random, 0.008 * amount, 0.2, 0.8),
+                Wave::draw(random, 0.002 * amount, 0.8, 3.0),
+            ]
+        };
         let sway = [axis(), axis()];
-        let seats = [0.0, 0.004, 0.004].map(|far| [(); 2].map(|()| random.between(-far, far) * amount));
+        let seats =
+            [0.0, 0.004, 0.004].map(|far| [(); 2].map(|()| random.between(-far, far) * amount));
         Ok(Self { depth, sway, seats })
     }
 
     /// How far what is nearest is shifted for a lens, right and down (what is farthest: the other way).
     pub fn shift(&self, lens: Lens, frame: usize) -> [f64; 2] {
         let seat = self.seats[lens as usize];
-        [0, 1].map(|axis| seat[axis] + self.sway[axis].iter().map(|wave| wave.at(frame as f64)).sum::<f64>())
+        [0, 1].map(|axis| {
+            seat[axis]
+                + self.sway[axis]
+                    .iter()
+                    .map(|wave| wave.at(frame as f64))
+                    .sum::<f64>()
+        })
     }
 }

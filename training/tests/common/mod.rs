@@ -23,12 +23,26 @@ pub fn pixel(lens: Lens, frame: usize, x: usize, y: usize) -> [u8; 3] {
 pub fn clip(root: &Path, split: &str, name: &str, frames: usize, full: (usize, usize)) {
     for density in Density::ALL {
         for lens in Lens::ALL {
-            let folder = root.join(split).join(density.folder()).join(lens.folder()).join(name);
+            let folder = root
+                .join(split)
+                .join(density.folder())
+                .join(lens.folder())
+                .join(name);
             fs::create_dir_all(&folder).unwrap();
             let (width, height) = (full.0 / density.scale(), full.1 / density.scale());
             for frame in 0..frames {
-                let data = (0..height).flat_map(|y| (0..width).flat_map(move |x| pixel(lens, frame, x, y))).collect();
-                png::write(&folder.join(frame_name(frame)), &Picture { width, height, data }).unwrap();
+                let data = (0..height)
+                    .flat_map(|y| (0..width).flat_map(move |x| pixel(lens, frame, x, y)))
+                    .collect();
+                png::write(
+                    &folder.join(frame_name(frame)),
+                    &Picture {
+                        width,
+                        height,
+                        data,
+                    },
+                )
+                .unwrap();
             }
         }
     }
@@ -36,10 +50,25 @@ pub fn clip(root: &Path, split: &str, name: &str, frames: usize, full: (usize, u
 
 /// fp32 tensors as `torch.save` wrote them before 1.6, in a dictionary of the given name if one is given.
 pub fn legacy(tensors: &Tensors, inside: Option<&str>) -> Vec<u8> {
-    let text = |t: &str| [b"X".as_slice(), &(t.len() as u32).to_le_bytes(), t.as_bytes()].concat();
+    let text = |t: &str| {
+        [
+            b"X".as_slice(),
+            &(t.len() as u32).to_le_bytes(),
+            t.as_bytes(),
+        ]
+        .concat()
+    };
     let number = |n: i64| [b"J".as_slice(), &(n as i32).to_le_bytes()].concat();
-    let tuple = |n: &[i64]| [b"(".to_vec(), n.iter().flat_map(|&n| number(n)).collect(), b"t".to_vec()].concat();
-    let mut file = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.\x80\x02M\xe9\x03.".to_vec();
+    let tuple = |n: &[i64]| {
+        [
+            b"(".to_vec(),
+            n.iter().flat_map(|&n| number(n)).collect(),
+            b"t".to_vec(),
+        ]
+        .concat()
+    };
+    let mut file =
+        b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.\x80\x02M\xe9\x03.".to_vec();
     file.extend([b"\x80\x02}(".as_slice(), &text("little_endian"), b"\x88u."].concat());
     file.extend(b"\x80\x02");
     if let Some(name) = inside {
@@ -48,12 +77,41 @@ pub fn legacy(tensors: &Tensors, inside: Option<&str>) -> Vec<u8> {
     file.extend(b"}(");
     for (n, (name, tensor)) in tensors.iter().enumerate() {
         let size = tensor.size();
-        let stride: Vec<i64> = (0..size.len()).map(|d| size[d + 1..].iter().product()).collect();
-        file.extend([text(name), b"ctorch._utils\n_rebuild_tensor_v2\n((".to_vec(), text("storage")].concat());
-        file.extend([b"ctorch\nFloatStorage\n".to_vec(), text(&n.to_string()), text("cpu"), number(tensor.numel() as i64)].concat());
-        file.extend([b"NtQK\x00".to_vec(), tuple(&size), tuple(&stride), b"\x89NtR".to_vec()].concat());
+        let stride: Vec<i64> = (0..size.len())
+            .map(|d| size[d + 1..].iter().product())
+            .collect();
+        file.extend(
+            [
+                text(name),
+                b"ctorch._utils\n_rebuild_tensor_v2\n((".to_vec(),
+                text("storage"),
+            ]
+            .concat(),
+        );
+        file.extend(
+            [
+                b"ctorch\nFloatStorage\n".to_vec(),
+                text(&n.to_string()),
+                text("cpu"),
+                number(tensor.numel() as i64),
+            ]
+            .concat(),
+        );
+        file.extend(
+            [
+                b"NtQK\x00".to_vec(),
+                tuple(&size),
+                tuple(&stride),
+                b"\x89NtR".to_vec(),
+            ]
+            .concat(),
+        );
     }
-    file.extend(if inside.is_some() { b"us.".as_slice() } else { b"u." });
+    file.extend(if inside.is_some() {
+        b"us.".as_slice()
+    } else {
+        b"u."
+    });
     file.extend(b"\x80\x02](");
     (0..tensors.len()).for_each(|n| file.extend(text(&n.to_string())));
     file.extend(b"e.");
@@ -68,7 +126,10 @@ pub fn legacy(tensors: &Tensors, inside: Option<&str>) -> Vec<u8> {
 
 /// What follows `refvsr-train` to train a network so small that a step takes milliseconds, on the data in `root`.
 pub fn tiny_run(root: &Path, run: &Path, overrides: &[&str]) -> Vec<String> {
-    let (root, run) = (format!("data.root={}", root.display()), run.display().to_string());
+    let (root, run) = (
+        format!("data.root={}", root.display()),
+        run.display().to_string(),
+    );
     let tiny = [
         "device=cpu",
         &root,
@@ -82,15 +143,24 @@ pub fn tiny_run(root: &Path, run: &Path, overrides: &[&str]) -> Vec<String> {
         "optimiser.frozen=[\"FlowNet.\"]",
         "validation.clips=0",
     ];
-    let overrides = tiny.iter().chain(overrides).flat_map(|value| ["--set", value]);
-    ["pretrain", "tiny", "--run", &run].into_iter().chain(overrides).map(str::to_owned).collect()
+    let overrides = tiny
+        .iter()
+        .chain(overrides)
+        .flat_map(|value| ["--set", value]);
+    ["pretrain", "tiny", "--run", &run]
+        .into_iter()
+        .chain(overrides)
+        .map(str::to_owned)
+        .collect()
 }
 
 /// The steps that a run's log tells of, in order.
 pub fn logged_steps(run: &Path) -> Vec<serde_json::Value> {
     let log = fs::read_to_string(run.join("log.jsonl")).unwrap_or_default();
     // The last line may be half written.
-    let entries = log.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+    let entries = log
+        .lines()
+        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
     entries.filter(|entry| entry["event"] == "step").collect()
 }
 
@@ -99,20 +169,38 @@ pub fn logged_steps(run: &Path) -> Vec<serde_json::Value> {
 pub fn wait_for(what: &str, mut condition: impl FnMut() -> bool) {
     let since = Instant::now();
     while !condition() {
-        assert!(since.elapsed() < Duration::from_secs(60), "waited for {what} in vain");
+        assert!(
+            since.elapsed() < Duration::from_secs(60),
+            "waited for {what} in vain"
+        );
         sleep(Duration::from_millis(2));
     }
 }
 
 /// BasicVSR's weights with one residual block, all drawn within `scale`, under this project's names.
 pub fn basicvsr(scale: f64) -> Tensors {
-    let config =
-        ModelConfig { mid_channels: 64, num_blocks: 1, recurrence: Recurrence::Clean, ..ModelConfig::preset("refvsr-mfid").unwrap() };
+    let config = ModelConfig {
+        mid_channels: 64,
+        num_blocks: 1,
+        recurrence: Recurrence::Clean,
+        ..ModelConfig::preset("refvsr-mfid").unwrap()
+    };
     let network = Network::new(config, Device::Cpu).unwrap();
-    let mut tensors: Tensors = network.weights().variables().into_iter().map(|(name, v)| (name, v.detach() * scale)).collect();
+    let mut tensors: Tensors = network
+        .weights()
+        .variables()
+        .into_iter()
+        .map(|(name, v)| (name, v.detach() * scale))
+        .collect();
     for (name, shape) in [("fusion", [64i64, 128, 1, 1]), ("upconv1", [256, 64, 3, 3])] {
-        tensors.insert(format!("basicvsr.{name}.weight"), Tensor::randn(shape, (Kind::Float, Device::Cpu)) * 0.1 * scale);
-        tensors.insert(format!("basicvsr.{name}.bias"), Tensor::zeros([shape[0]], (Kind::Float, Device::Cpu)));
+        tensors.insert(
+            format!("basicvsr.{name}.weight"),
+            Tensor::randn(shape, (Kind::Float, Device::Cpu)) * 0.1 * scale,
+        );
+        tensors.insert(
+            format!("basicvsr.{name}.bias"),
+            Tensor::zeros([shape[0]], (Kind::Float, Device::Cpu)),
+        );
     }
     tensors
 }

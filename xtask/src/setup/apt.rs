@@ -37,7 +37,13 @@ const DEMO_PACKAGES: [&str; 1] = ["forensics-samples-files"];
 const GSTREAMER_VERSION: &str = "1.22";
 
 /// What pkg-config must know, for machines without dpkg.
-const LIBRARIES: [&str; 5] = ["gstreamer-1.0", "gstreamer-base-1.0", "gstreamer-video-1.0", "gstreamer-app-1.0", "gstreamer-check-1.0"];
+const LIBRARIES: [&str; 5] = [
+    "gstreamer-1.0",
+    "gstreamer-base-1.0",
+    "gstreamer-video-1.0",
+    "gstreamer-app-1.0",
+    "gstreamer-check-1.0",
+];
 
 /// Installs what is missing of the packages, with apt.
 pub fn install(demo: bool, mpi: bool) -> Result<()> {
@@ -51,14 +57,25 @@ pub fn install(demo: bool, mpi: bool) -> Result<()> {
     if mpi {
         wanted.extend(MPI_PACKAGES);
     }
-    let Some(installed) = ask(&mut command(&["dpkg-query", "--show", "--showformat", "${db:Status-Status} ${Package}\\n"]))? else {
+    let Some(installed) = ask(&mut command(&[
+        "dpkg-query",
+        "--show",
+        "--showformat",
+        "${db:Status-Status} ${Package}\\n",
+    ]))?
+    else {
         return check_without_dpkg(&wanted);
     };
     let missing = missing(&wanted, &installed);
     if missing.is_empty() {
         eprintln!("packages: all {} already there", wanted.len());
     } else {
-        eprintln!("packages: {} of {} missing: {}", missing.len(), wanted.len(), missing.join(" "));
+        eprintln!(
+            "packages: {} of {} missing: {}",
+            missing.len(),
+            wanted.len(),
+            missing.join(" ")
+        );
         install_missing(&missing)?;
     }
     check_gstreamer()
@@ -66,12 +83,23 @@ pub fn install(demo: bool, mpi: bool) -> Result<()> {
 
 /// Those of `wanted` that dpkg's list, lines like `installed g++`, does not hold.
 fn missing<'a>(wanted: &[&'a str], list: &str) -> Vec<&'a str> {
-    let installed: Vec<&str> = list.lines().filter_map(|line| line.strip_prefix("installed ")).collect();
-    wanted.iter().copied().filter(|package| !installed.contains(package)).collect()
+    let installed: Vec<&str> = list
+        .lines()
+        .filter_map(|line| line.strip_prefix("installed "))
+        .collect();
+    wanted
+        .iter()
+        .copied()
+        .filter(|package| !installed.contains(package))
+        .collect()
 }
 
 fn install_missing(missing: &[&str]) -> Result<()> {
-    let install = [&["apt-get", "install", "--yes", "--no-install-recommends"], missing].concat();
+    let install = [
+        &["apt-get", "install", "--yes", "--no-install-recommends"],
+        missing,
+    ]
+    .concat();
     let Some(prefix) = root_prefix()? else {
         bail!(
             "installing packages needs root, which this user is not and `sudo` does not give without a password. Missing: {}. \
@@ -102,11 +130,18 @@ fn as_root(prefix: &[&str], words: &[&str]) -> Command {
 /// No dpkg: nothing can be installed here, but what is needed can be looked for.
 fn check_without_dpkg(wanted: &[&str]) -> Result<()> {
     let mut absent = Vec::new();
-    for tool in
-        [&["g++", "--version"][..], &["pkg-config", "--version"], &["gst-launch-1.0", "--version"], &["python3", "-m", "pip", "--version"]]
-    {
+    for tool in [
+        &["g++", "--version"][..],
+        &["pkg-config", "--version"],
+        &["gst-launch-1.0", "--version"],
+        &["python3", "-m", "pip", "--version"],
+    ] {
         if ask(&mut command(tool))?.is_none() {
-            absent.push(shown(&command(tool)).trim_end_matches(" --version").to_owned());
+            absent.push(
+                shown(&command(tool))
+                    .trim_end_matches(" --version")
+                    .to_owned(),
+            );
         }
     }
     for library in LIBRARIES {
@@ -122,17 +157,36 @@ fn check_without_dpkg(wanted: &[&str]) -> Result<()> {
             wanted.join(" ")
         );
     }
-    eprintln!("packages: this is no Debian; its own compiler, pip and GStreamer are used (Debian's names: {})", wanted.join(" "));
+    eprintln!(
+        "packages: this is no Debian; its own compiler, pip and GStreamer are used (Debian's names: {})",
+        wanted.join(" ")
+    );
     check_gstreamer()
 }
 
 fn check_gstreamer() -> Result<()> {
-    if ask(&mut command(&["pkg-config", "--atleast-version", GSTREAMER_VERSION, "gstreamer-1.0"]))?.is_some() {
+    if ask(&mut command(&[
+        "pkg-config",
+        "--atleast-version",
+        GSTREAMER_VERSION,
+        "gstreamer-1.0",
+    ]))?
+    .is_some()
+    {
         return Ok(());
     }
-    match ask(&mut command(&["pkg-config", "--modversion", "gstreamer-1.0"]))? {
-        Some(version) => bail!("found GStreamer {}, expected {GSTREAMER_VERSION} or newer (Debian 12 has it)", version.trim()),
-        None => bail!("pkg-config does not find gstreamer-1.0; is PKG_CONFIG_PATH or PKG_CONFIG_LIBDIR set to folders without it?"),
+    match ask(&mut command(&[
+        "pkg-config",
+        "--modversion",
+        "gstreamer-1.0",
+    ]))? {
+        Some(version) => bail!(
+            "found GStreamer {}, expected {GSTREAMER_VERSION} or newer (Debian 12 has it)",
+            version.trim()
+        ),
+        None => bail!(
+            "pkg-config does not find gstreamer-1.0; is PKG_CONFIG_PATH or PKG_CONFIG_LIBDIR set to folders without it?"
+        ),
     }
 }
 
@@ -143,6 +197,18 @@ mod tests {
     #[test]
     fn only_installed_packages_count() {
         let list = "installed g++\nconfig-files pkg-config\nnot-installed python3\ninstalled libgstreamer1.0-dev\ninstalled g++-12\n";
-        assert_eq!(missing(&["g++", "pkg-config", "python3", "libgstreamer1.0-dev", "g++-1"], list), ["pkg-config", "python3", "g++-1"]);
+        assert_eq!(
+            missing(
+                &[
+                    "g++",
+                    "pkg-config",
+                    "python3",
+                    "libgstreamer1.0-dev",
+                    "g++-1"
+                ],
+                list
+            ),
+            ["pkg-config", "python3", "g++-1"]
+        );
     }
 }

@@ -15,10 +15,20 @@ use super::{Flavour, pip};
 use crate::project::{Libtorch, Project, TORCH_VERSION, python_torch};
 
 /// What libtorch_cpu.so of the CUDA build links against beside libtorch itself: the wheel, and its library.
-const CPU_NEEDS: [(&str, &str); 2] = [("nvidia-cuda-runtime", "libcudart.so"), ("nvidia-cuda-cupti", "libcupti.so")];
+const CPU_NEEDS: [(&str, &str); 2] = [
+    ("nvidia-cuda-runtime", "libcudart.so"),
+    ("nvidia-cuda-cupti", "libcupti.so"),
+];
 
 /// The libraries of the torch wheel that the CPU needs, by the start of their names.
-const CPU_LIBRARIES: [&str; 6] = ["libc10.so", "libgomp", "libshm.so", "libtorch.so", "libtorch_cpu.so", "libtorch_global_deps.so"];
+const CPU_LIBRARIES: [&str; 6] = [
+    "libc10.so",
+    "libgomp",
+    "libshm.so",
+    "libtorch.so",
+    "libtorch_cpu.so",
+    "libtorch_global_deps.so",
+];
 
 /// The python module, and links to a python that is not there.
 const NOT_OURS: [&str; 1] = ["libtorch_python.so"];
@@ -63,7 +73,10 @@ fn check_python() -> Result<()> {
             "LIBTORCH_USE_PYTORCH is set, and python's torch is {version}; expected {TORCH_VERSION}. Install that, or unset the variable"
         );
     }
-    eprintln!("libtorch: python's own is used (LIBTORCH_USE_PYTORCH), {version} in {}", lib.display());
+    eprintln!(
+        "libtorch: python's own is used (LIBTORCH_USE_PYTORCH), {version} in {}",
+        lib.display()
+    );
     Ok(())
 }
 
@@ -84,11 +97,19 @@ fn install_own(project: &Project, folder: &Path, wanted: Option<Flavour>) -> Res
     if already_there(folder, wanted)? {
         return Ok(()); // by the run that was waited for
     }
-    let flavour = wanted.unwrap_or(if has_driver() { Flavour::Cuda } else { Flavour::Cpu });
+    let flavour = wanted.unwrap_or(if has_driver() {
+        Flavour::Cuda
+    } else {
+        Flavour::Cpu
+    });
     match flavour {
-        Flavour::Cpu => eprintln!("libtorch: fetching the CPU part of {TORCH_VERSION}: 0.5 GB over the network, 0.5 GB on disk"),
+        Flavour::Cpu => eprintln!(
+            "libtorch: fetching the CPU part of {TORCH_VERSION}: 0.5 GB over the network, 0.5 GB on disk"
+        ),
         Flavour::Cuda => {
-            eprintln!("libtorch: fetching {TORCH_VERSION} with NVIDIA's libraries: 2.5 GB over the network, 3.8 GB on disk")
+            eprintln!(
+                "libtorch: fetching {TORCH_VERSION} with NVIDIA's libraries: 2.5 GB over the network, 3.8 GB on disk"
+            )
         }
     }
     let downloads = deps.join("download");
@@ -125,13 +146,17 @@ fn already_there(folder: &Path, wanted: Option<Flavour>) -> Result<bool> {
     }
     eprintln!("libtorch: {version} already there");
     if only_cpu && wanted.is_none() && has_driver() {
-        eprintln!("libtorch: this machine has an NVIDIA driver; `cargo xtask setup --libtorch cuda` fetches what uses it");
+        eprintln!(
+            "libtorch: this machine has an NVIDIA driver; `cargo xtask setup --libtorch cuda` fetches what uses it"
+        );
     }
     Ok(true)
 }
 
 fn build_version(folder: &Path) -> Option<String> {
-    fs::read_to_string(folder.join("build-version")).ok().map(|text| text.trim().to_owned())
+    fs::read_to_string(folder.join("build-version"))
+        .ok()
+        .map(|text| text.trim().to_owned())
 }
 
 /// `2.11.0`, `2.11.0+cpu`, `2.11.0+cu130`.
@@ -148,7 +173,9 @@ fn stamp(flavour: Flavour) -> String {
 }
 
 fn has_driver() -> bool {
-    ["/dev/nvidiactl", "/proc/driver/nvidia/version"].iter().any(|path| Path::new(path).exists())
+    ["/dev/nvidiactl", "/proc/driver/nvidia/version"]
+        .iter()
+        .any(|path| Path::new(path).exists())
 }
 
 /// One setup at a time: two terminals, or an editor beside one.
@@ -158,63 +185,106 @@ fn lock(path: &Path) -> Result<File> {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
             eprintln!("libtorch: another setup is at work; waiting for it");
-            file.lock().with_context(|| format!("cannot lock {}", path.display()))?;
+            file.lock()
+                .with_context(|| format!("cannot lock {}", path.display()))?;
         }
-        Err(TryLockError::Error(error)) => return Err(error).with_context(|| format!("cannot lock {}", path.display())),
+        Err(TryLockError::Error(error)) => {
+            return Err(error).with_context(|| format!("cannot lock {}", path.display()));
+        }
     }
     Ok(file)
 }
 
 /// Fetches everything, then unpacks it: what the network refuses is known before the long part.
 fn fetch(flavour: Flavour, downloads: &Path, part: &Path) -> Result<()> {
-    let torch = pip::download(&[format!("torch=={TORCH_VERSION}")], &downloads.join("torch"))?;
-    let [torch] = &torch[..] else { bail!("expected one wheel of torch, found {}", torch.len()) };
+    let torch = pip::download(
+        &[format!("torch=={TORCH_VERSION}")],
+        &downloads.join("torch"),
+    )?;
+    let [torch] = &torch[..] else {
+        bail!("expected one wheel of torch, found {}", torch.len())
+    };
     let mut wheel = Wheel::open(torch)?;
     let required = nvidia_wheels(&wheel.metadata()?, flavour, &downloads.join("toolkit"))?;
     let nvidia = pip::download(&required, &downloads.join("nvidia"))?;
 
     let count = wheel.unpack(part, |name| torch_place(name, flavour))?;
     if !part.join("lib/libtorch_cpu.so").is_file() || !part.join("include/torch").is_dir() {
-        bail!("unpacked {count} files of {}, but libtorch_cpu.so or the headers are not among them", torch.display());
+        bail!(
+            "unpacked {count} files of {}, but libtorch_cpu.so or the headers are not among them",
+            torch.display()
+        );
     }
     drop(wheel);
     // Each wheel goes as soon as it is unpacked, to save disk.
     remove(torch)?;
     for wheel in nvidia {
         if Wheel::open(&wheel)?.unpack(part, |name| nvidia_place(name, flavour))? == 0 {
-            bail!("{} holds none of the libraries expected of it", wheel.display());
+            bail!(
+                "{} holds none of the libraries expected of it",
+                wheel.display()
+            );
         }
         remove(&wheel)?;
     }
     let path = part.join("build-version");
-    fs::write(&path, stamp(flavour) + "\n").with_context(|| format!("cannot write {}", path.display()))
+    fs::write(&path, stamp(flavour) + "\n")
+        .with_context(|| format!("cannot write {}", path.display()))
 }
 
 /// The NVIDIA wheels, in the versions that torch's own metadata asks for. It names some itself, and the rest as extras of
 /// `cuda-toolkit`, a wheel that holds nothing but the list of their versions.
 fn nvidia_wheels(torch_metadata: &str, flavour: Flavour, downloads: &Path) -> Result<Vec<String>> {
     let torch = requirements::parse(torch_metadata)?;
-    let toolkit = torch.iter().find(|requirement| requirement.name == "cuda-toolkit");
-    let toolkit = toolkit.context("torch's metadata does not ask for cuda-toolkit, as expected of this version")?;
+    let toolkit = torch
+        .iter()
+        .find(|requirement| requirement.name == "cuda-toolkit");
+    let toolkit = toolkit
+        .context("torch's metadata does not ask for cuda-toolkit, as expected of this version")?;
     let toolkit_wheel = pip::download(&[toolkit.pip()], downloads)?;
-    let toolkit_wheel = toolkit_wheel.first().context("pip fetched no cuda-toolkit")?;
+    let toolkit_wheel = toolkit_wheel
+        .first()
+        .context("pip fetched no cuda-toolkit")?;
     let offered = requirements::parse(&Wheel::open(toolkit_wheel)?.metadata()?)?;
     choose(&torch, toolkit, &offered, flavour)
 }
 
-fn choose(torch: &[Requirement], toolkit: &Requirement, offered: &[Requirement], flavour: Flavour) -> Result<Vec<String>> {
-    let asked = offered.iter().filter(|requirement| requirement.for_extra.as_ref().is_some_and(|extra| toolkit.extras.contains(extra)));
-    let nvidia: Vec<&Requirement> = torch.iter().filter(|requirement| requirement.name.starts_with("nvidia-")).chain(asked).collect();
+fn choose(
+    torch: &[Requirement],
+    toolkit: &Requirement,
+    offered: &[Requirement],
+    flavour: Flavour,
+) -> Result<Vec<String>> {
+    let asked = offered.iter().filter(|requirement| {
+        requirement
+            .for_extra
+            .as_ref()
+            .is_some_and(|extra| toolkit.extras.contains(extra))
+    });
+    let nvidia: Vec<&Requirement> = torch
+        .iter()
+        .filter(|requirement| requirement.name.starts_with("nvidia-"))
+        .chain(asked)
+        .collect();
     if flavour == Flavour::Cuda {
         let mut all: Vec<String> = nvidia.iter().map(|requirement| requirement.pip()).collect();
         all.sort();
         all.dedup();
         return Ok(all);
     }
-    let pin = |name: &str| nvidia.iter().find(|requirement| requirement.name == name).map(|requirement| requirement.pip());
+    let pin = |name: &str| {
+        nvidia
+            .iter()
+            .find(|requirement| requirement.name == name)
+            .map(|requirement| requirement.pip())
+    };
     CPU_NEEDS
         .iter()
-        .map(|(name, _)| pin(name).with_context(|| format!("torch's metadata asks for no {name}, which libtorch_cpu.so links")))
+        .map(|(name, _)| {
+            pin(name).with_context(|| {
+                format!("torch's metadata asks for no {name}, which libtorch_cpu.so links")
+            })
+        })
         .collect()
 }
 
@@ -248,9 +318,11 @@ fn put_in_place(part: &Path, folder: &Path) -> Result<()> {
     let old = folder.with_extension("old");
     remove(&old)?;
     if folder.symlink_metadata().is_ok() {
-        fs::rename(folder, &old).with_context(|| format!("cannot move {} away", folder.display()))?;
+        fs::rename(folder, &old)
+            .with_context(|| format!("cannot move {} away", folder.display()))?;
     }
-    fs::rename(part, folder).with_context(|| format!("cannot rename {} to {}", part.display(), folder.display()))?;
+    fs::rename(part, folder)
+        .with_context(|| format!("cannot rename {} to {}", part.display(), folder.display()))?;
     remove(&old)
 }
 
@@ -284,30 +356,64 @@ mod tests {
 
     #[test]
     fn the_versions_are_those_that_torch_asks_for() {
-        assert_eq!(chosen(TORCH, Flavour::Cpu).unwrap(), ["nvidia-cuda-runtime==13.0.96.*", "nvidia-cuda-cupti==13.0.85.*"]);
-        let all =
-            ["nvidia-cublas==13.1.0.3.*", "nvidia-cuda-cupti==13.0.85.*", "nvidia-cuda-runtime==13.0.96.*", "nvidia-nccl-cu13==2.28.9"];
+        assert_eq!(
+            chosen(TORCH, Flavour::Cpu).unwrap(),
+            [
+                "nvidia-cuda-runtime==13.0.96.*",
+                "nvidia-cuda-cupti==13.0.85.*"
+            ]
+        );
+        let all = [
+            "nvidia-cublas==13.1.0.3.*",
+            "nvidia-cuda-cupti==13.0.85.*",
+            "nvidia-cuda-runtime==13.0.96.*",
+            "nvidia-nccl-cu13==2.28.9",
+        ];
         assert_eq!(chosen(TORCH, Flavour::Cuda).unwrap(), all);
-        let message = chosen(&TORCH.replace(",cupti", ""), Flavour::Cpu).unwrap_err().to_string();
+        let message = chosen(&TORCH.replace(",cupti", ""), Flavour::Cpu)
+            .unwrap_err()
+            .to_string();
         assert!(message.contains("nvidia-cuda-cupti"), "{message}");
     }
 
     #[test]
     fn the_cpu_part_leaves_cuda_and_python_out() {
         let cpu = |name| torch_place(name, Flavour::Cpu).is_some();
-        assert!(cpu("torch/lib/libtorch_cpu.so") && cpu("torch/lib/libgomp.so.1") && cpu("torch/include/ATen/Tensor.h"));
-        assert!(!cpu("torch/lib/libtorch_cuda.so") && !cpu("torch/lib/libc10_cuda.so") && !cpu("torch/lib/libtorch_python.so"));
+        assert!(
+            cpu("torch/lib/libtorch_cpu.so")
+                && cpu("torch/lib/libgomp.so.1")
+                && cpu("torch/include/ATen/Tensor.h")
+        );
+        assert!(
+            !cpu("torch/lib/libtorch_cuda.so")
+                && !cpu("torch/lib/libc10_cuda.so")
+                && !cpu("torch/lib/libtorch_python.so")
+        );
         assert!(!cpu("torch/nn/modules/conv.py") && !cpu("torchgen/lib/libc10.so"));
         let cuda = |name| torch_place(name, Flavour::Cuda).is_some();
-        assert!(cuda("torch/lib/libtorch_cuda.so") && cuda("torch/lib/libtorch_cpu.so") && !cuda("torch/lib/libtorch_python.so"));
+        assert!(
+            cuda("torch/lib/libtorch_cuda.so")
+                && cuda("torch/lib/libtorch_cpu.so")
+                && !cuda("torch/lib/libtorch_python.so")
+        );
     }
 
     #[test]
     fn nvidias_libraries_lie_beside_libtorch() {
-        let place = |name, flavour| nvidia_place(name, flavour).map(|path| path.display().to_string());
-        assert_eq!(place("nvidia/cu13/lib/libcudart.so.13", Flavour::Cpu).as_deref(), Some("lib/libcudart.so.13"));
-        assert_eq!(place("nvidia/cu13/lib/libcudart_static.a", Flavour::Cpu), None);
-        assert_eq!(place("nvidia/cudnn/lib/libcudnn.so.9", Flavour::Cuda).as_deref(), Some("lib/libcudnn.so.9"));
+        let place =
+            |name, flavour| nvidia_place(name, flavour).map(|path| path.display().to_string());
+        assert_eq!(
+            place("nvidia/cu13/lib/libcudart.so.13", Flavour::Cpu).as_deref(),
+            Some("lib/libcudart.so.13")
+        );
+        assert_eq!(
+            place("nvidia/cu13/lib/libcudart_static.a", Flavour::Cpu),
+            None
+        );
+        assert_eq!(
+            place("nvidia/cudnn/lib/libcudnn.so.9", Flavour::Cuda).as_deref(),
+            Some("lib/libcudnn.so.9")
+        );
         assert_eq!(place("nvidia/cu13/include/cuda.h", Flavour::Cuda), None);
     }
 

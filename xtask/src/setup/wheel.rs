@@ -18,17 +18,30 @@ pub struct Wheel {
 impl Wheel {
     pub fn open(path: &Path) -> Result<Self> {
         let file = File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
-        let archive = ZipArchive::new(BufReader::new(file)).with_context(|| format!("{} is no readable zip archive", path.display()))?;
-        Ok(Self { archive, name: path.file_name().unwrap_or_default().to_string_lossy().into_owned() })
+        let archive = ZipArchive::new(BufReader::new(file))
+            .with_context(|| format!("{} is no readable zip archive", path.display()))?;
+        Ok(Self {
+            archive,
+            name: path
+                .file_name()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .into_owned(),
+        })
     }
 
     /// The text of its METADATA.
     pub fn metadata(&mut self) -> Result<String> {
         for index in 0..self.archive.len() {
-            let mut entry = self.archive.by_index(index).with_context(|| format!("{} is damaged", self.name))?;
+            let mut entry = self
+                .archive
+                .by_index(index)
+                .with_context(|| format!("{} is damaged", self.name))?;
             if entry.name()?.ends_with(".dist-info/METADATA") {
                 let mut text = String::new();
-                entry.read_to_string(&mut text).with_context(|| format!("cannot read METADATA of {}", self.name))?;
+                entry
+                    .read_to_string(&mut text)
+                    .with_context(|| format!("cannot read METADATA of {}", self.name))?;
                 return Ok(text);
             }
         }
@@ -36,24 +49,43 @@ impl Wheel {
     }
 
     /// Writes every file for which `place` names a path, relative to `folder`, and shows a bar. Returns how many.
-    pub fn unpack(&mut self, folder: &Path, place: impl Fn(&str) -> Option<PathBuf>) -> Result<usize> {
+    pub fn unpack(
+        &mut self,
+        folder: &Path,
+        place: impl Fn(&str) -> Option<PathBuf>,
+    ) -> Result<usize> {
         let (mut chosen, mut bytes) = (Vec::new(), 0);
         for index in 0..self.archive.len() {
-            let entry = self.archive.by_index(index).with_context(|| format!("{} is damaged", self.name))?;
+            let entry = self
+                .archive
+                .by_index(index)
+                .with_context(|| format!("{} is damaged", self.name))?;
             let name = entry.name()?;
             if let Some(path) = place(&name).filter(|_| entry.is_file()) {
-                if path.components().any(|component| !matches!(component, Component::Normal(_))) {
-                    bail!("{} holds {name:?}, which would lie outside the folder", self.name);
+                if path
+                    .components()
+                    .any(|component| !matches!(component, Component::Normal(_)))
+                {
+                    bail!(
+                        "{} holds {name:?}, which would lie outside the folder",
+                        self.name
+                    );
                 }
                 chosen.push((index, path));
                 bytes += entry.size();
             }
         }
-        eprintln!("unpacking {} file(s), {:.1} MB, of {}", chosen.len(), bytes as f64 / 1e6, self.name);
+        eprintln!(
+            "unpacking {} file(s), {:.1} MB, of {}",
+            chosen.len(),
+            bytes as f64 / 1e6,
+            self.name
+        );
         let bar = bar(bytes);
         for (index, path) in &chosen {
             let path = folder.join(path);
-            self.write(*index, &path, &bar).with_context(|| format!("cannot unpack {} from {}", path.display(), self.name))?;
+            self.write(*index, &path, &bar)
+                .with_context(|| format!("cannot unpack {} from {}", path.display(), self.name))?;
         }
         bar.finish_and_clear();
         Ok(chosen.len())
@@ -83,7 +115,9 @@ impl Wheel {
 
 fn bar(bytes: u64) -> ProgressBar {
     let bar = ProgressBar::new(bytes);
-    if let Ok(style) = ProgressStyle::with_template("  [{bar:40}] {bytes}/{total_bytes} {bytes_per_sec} {eta}") {
+    if let Ok(style) =
+        ProgressStyle::with_template("  [{bar:40}] {bytes}/{total_bytes} {bytes_per_sec} {eta}")
+    {
         bar.set_style(style);
     }
     bar
