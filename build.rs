@@ -1,11 +1,60 @@
-//! Lets this package's own tests, examples and benches find libtorch at run time.
+//! Compiles the C++ kernels (src/native) and lets this package's own tests, examples and benches find
+//! libtorch at run time.
 //!
-//! tch's link arguments do not reach the packages that depend on it, so every package that links a binary sets the
-//! search path itself. `DEP_TCH_LIBTORCH_LIB` comes from torch-sys.
+//! tch's link arguments do not reach the packages that depend on it, so every package that links a
+//! binary sets the search path itself. `DEP_TCH_LIBTORCH_LIB` comes from torch-sys.
+
+use std::path::{Path, PathBuf};
 
 fn main() {
+    println!("cargo::rerun-if-changed=src/native");
     println!("cargo::rerun-if-env-changed=DEP_TCH_LIBTORCH_LIB");
-    if let Ok(lib) = std::env::var("DEP_TCH_LIBTORCH_LIB") {
+    println!("cargo::rerun-if-env-changed=LIBTORCH_INCLUDE");
+    let lib = std::env::var("DEP_TCH_LIBTORCH_LIB").ok();
+    if let Some(lib) = &lib {
         println!("cargo::rustc-link-arg=-Wl,-rpath,{lib}");
     }
+    // One build a set of instructions; the processor's best is chosen at run time.
+    let x86 = std::env::var("CARGO_CFG_TARGET_ARCH").is_ok_and(|arch| arch == "x86_64");
+    kernel("baseline", &[]);
+    kernel("avx2", if x86 { &["-mavx2", "-mfma"] } else { &[] });
+    let avx512 = ["-mavx512f", "-mavx512vl", "-mavx512dq", "-mfma"];
+    kernel("avx512", if x86 { &avx512 } else { &[] });
+    native()
+        .file("src/native/parallel.cpp")
+        .flag("-fopenmp")
+        .compile("refvsr_native");
+    let mut torch = native();
+    // Where libtorch's headers lie beside its libraries, as in the wheel, or where the user says.
+    let beside = lib.as_deref().and_then(|lib| Path::new(lib).parent());
+    let named = std::env::var_os("LIBTORCH_INCLUDE").map(PathBuf::from);
+    for root in named.iter().map(PathBuf::as_path).chain(beside) {
+        torch.include(root.join("include"));
+    }
+    torch
+        .file("src/native/allocator.cpp")
+        .compile("refvsr_torch");
+    // The OpenMP library that libtorch brings: both then share one pool of threads.
+    println!("cargo::rustc-link-lib=gomp");
+}
+
+fn native() -> cc::Build {
+    let mut build = cc::Build::new();
+    build
+        .cpp(true)
+        .std("gnu++17")
+        .opt_level(3)
+        .warnings(false)
+        .flag_if_supported("-Wno-psabi");
+    build
+}
+
+fn kernel(name: &str, flags: &[&str]) {
+    let mut build = native();
+    build.file("src/native/kernels.cpp");
+    build.define("SET", &*format!("kernels_{name}"));
+    for flag in flags {
+        build.flag(flag);
+    }
+    build.compile(&format!("refvsr_kernels_{name}"));
 }

@@ -145,6 +145,12 @@ impl ModelConfig {
         self.frame_num / 2
     }
 
+    /// Outputs that share one run of the backward branch where nothing else is asked for: 1 for upstream's
+    /// recurrence and for RefVSR-IR, which are computed as published.
+    pub fn backward_group(&self) -> usize {
+        if self.repeats_clip_ends() { 1 } else { 4 }
+    }
+
     /// Matching kernel K: one matched position stands for K x K reference pixels.
     pub fn matching_kernel(&self) -> i64 {
         let base = if self.scale == 4 { 2 } else { 4 };

@@ -73,67 +73,6 @@ impl fmt::Display for DeviceChoice {
     }
 }
 
-/// Number format the network computes in. Weights in files may have any precision.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Precision {
-    /// The fastest that keeps the picture: fp32 at present.
-    #[default]
-    Auto,
-    /// 32-bit floats, as the paper's code computes.
-    Fp32,
-    /// 16-bit floats.
-    Fp16,
-    /// 16-bit floats with the exponent range of 32-bit ones.
-    Bf16,
-}
-
-impl Precision {
-    /// Checks that this version can compute so.
-    ///
-    /// # Errors
-    /// [`Error::Unsupported`] for [`Fp16`](Self::Fp16) and [`Bf16`](Self::Bf16).
-    pub fn resolve(self) -> Result<tch::Kind> {
-        match self {
-            Self::Auto | Self::Fp32 => Ok(tch::Kind::Float),
-            Self::Fp16 | Self::Bf16 => Err(Error::Unsupported {
-                what: format!("precision '{self}'"),
-                why: "this version computes in fp32 only; use 'auto' or 'fp32'".into(),
-            }),
-        }
-    }
-}
-
-impl FromStr for Precision {
-    type Err = Error;
-
-    fn from_str(s: &str) -> Result<Self> {
-        Ok(match s {
-            "auto" => Self::Auto,
-            "fp32" => Self::Fp32,
-            "fp16" => Self::Fp16,
-            "bf16" => Self::Bf16,
-            _ => {
-                return Err(Error::Parse {
-                    what: "precision",
-                    value: s.to_owned(),
-                    allowed: "auto, fp32, fp16, bf16",
-                });
-            }
-        })
-    }
-}
-
-impl fmt::Display for Precision {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Auto => "auto",
-            Self::Fp32 => "fp32",
-            Self::Fp16 => "fp16",
-            Self::Bf16 => "bf16",
-        })
-    }
-}
-
 /// The number of CUDA devices, or why there is none.
 fn cuda_devices() -> std::result::Result<usize, &'static str> {
     if !*CUDA_LIBRARY {
@@ -173,9 +112,6 @@ mod tests {
             "cuda".parse::<DeviceChoice>().unwrap(),
             DeviceChoice::Cuda(0)
         );
-        for name in ["auto", "fp32", "fp16", "bf16"] {
-            assert_eq!(name.parse::<Precision>().unwrap().to_string(), name);
-        }
     }
 
     #[test]
@@ -184,13 +120,6 @@ mod tests {
             let message = bad.parse::<DeviceChoice>().unwrap_err().to_string();
             assert!(message.contains("auto, cpu, cuda, cuda:N"), "{message}");
         }
-        assert!(
-            "fp64"
-                .parse::<Precision>()
-                .unwrap_err()
-                .to_string()
-                .contains("fp32")
-        );
     }
 
     #[test]
@@ -202,17 +131,5 @@ mod tests {
         );
         assert_eq!(DeviceChoice::Cpu.resolve().unwrap(), Device::Cpu);
         DeviceChoice::Auto.resolve().unwrap();
-    }
-
-    #[test]
-    fn half_precision_is_refused_for_now() {
-        assert_eq!(Precision::Auto.resolve().unwrap(), tch::Kind::Float);
-        assert!(
-            Precision::Fp16
-                .resolve()
-                .unwrap_err()
-                .to_string()
-                .contains("fp32")
-        );
     }
 }

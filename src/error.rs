@@ -80,6 +80,12 @@ pub enum Error {
     /// [`Session::send`](crate::Session::send) was called after [`Session::drain`](crate::Session::drain).
     #[error("the session has been drained; reset it before sending the frames of another clip")]
     Drained,
+    /// The work was told to stop by its [`Stopper`](crate::Stopper).
+    #[error("stopped")]
+    Stopped,
+    /// Something that this crate itself keeps was not kept. Please report it.
+    #[error("internal error: {0}")]
+    Broken(String),
     /// libtorch refused an operation (out of memory, most often).
     #[error("libtorch: {0}")]
     Torch(#[from] tch::TchError),

@@ -5,7 +5,7 @@ mod common;
 use common::{clips, config, difference, network};
 use proptest::prelude::*;
 use refvsr::{
-    Error, ModelConfig, Network, Session, SessionOptions, Triplet,
+    Error, ModelConfig, Network, Precision, Session, SessionOptions, Triplet,
     config::{Recurrence, Variant},
     image::resize::bicubic_antialiased,
     net::{Frame, Kept, Run},
@@ -110,9 +110,11 @@ fn streamed(session: &mut Session, ultrawide: &[Tensor], wide: &[Tensor]) -> Vec
 fn options(m: usize, reset: Option<usize>) -> SessionOptions {
     SessionOptions {
         look_ahead: Some(m),
+        backward_group: Some(1),
         reset_interval: reset,
         wide_zoom: 2.0,
         tele_zoom: 5.0,
+        precision: Precision::Fp32,
     }
 }
 

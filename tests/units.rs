@@ -25,6 +25,10 @@ fn cases() -> [(&'static str, ModelConfig); 3] {
     ]
 }
 
+fn size(x: &Tensor) -> (i64, i64) {
+    (x.size()[2], x.size()[3])
+}
+
 fn input(data: &Tensors, camera: &str, frame: usize) -> Tensor {
     frames(&data[&format!("in.{camera}")]).swap_remove(frame)
 }
@@ -164,7 +168,9 @@ fn aligned_attention() {
         let aa2 = AlignedAttention::new(vs.root() / "aa2", k).unwrap();
         fill(&vs);
         let out = aa1
-            .forward(&data["aa.lr_down"], &[&reference], &index, &[&half])
+            .places(&data["aa.lr_down"], &[&reference], &index, &[size(&half)])
+            .unwrap()
+            .apply(&[&half])
             .unwrap();
         assert_close(
             &format!("{name}, level 1"),
@@ -172,7 +178,10 @@ fn aligned_attention() {
             &data[&format!("aa.{name}.level1")],
             1e-4,
         );
-        let out = aa2.forward(&lr, &[&reference], &index, &[&value]).unwrap();
+        let places = aa2
+            .places(&lr, &[&reference], &index, &[size(&value)])
+            .unwrap();
+        let out = places.apply(&[&value]).unwrap();
         assert_close(
             &format!("{name}, level 2"),
             &out,
@@ -193,14 +202,11 @@ fn gathered_reference() {
         for (_, mut v) in vs.variables() {
             let _ = tch::no_grad(|| v.zero_());
         }
-        let out = aa2
-            .forward(
-                &lr,
-                &[&reference],
-                &matched(&data, &config).index,
-                &[&reference],
-            )
+        let index = matched(&data, &config).index;
+        let places = aa2
+            .places(&lr, &[&reference], &index, &[size(&reference)])
             .unwrap();
+        let out = places.apply(&[&reference]).unwrap();
         assert_close(
             name,
             &out,

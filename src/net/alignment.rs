@@ -1,10 +1,15 @@
-//! Reference alignment: what the matching found, gathered from the reference and bent into place (paper, section 3.2).
+//! Reference alignment: what the matching found, gathered from the reference and bent into place (paper,
+//! section 3.2).
 
 use super::{
-    flow::BORDER,
-    layers::{Conv, GRID, ResBlock, SLOPE, bicubic, cat, lrelu, size},
+    blocks::ResBlock,
+    conv::{Conv, Then},
+    ops::{GRID, Outside, SLOPE, activated, bicubic, channels_last, sample, size},
 };
-use crate::Result;
+use crate::{
+    Result,
+    profile::{self, Stage},
+};
 use tch::{Kind, Tensor, nn::Path};
 
 /// Aligned attention (`aa1`, `aa2`) with blocks of k x k pixels.
@@ -12,130 +17,172 @@ use tch::{Kind, Tensor, nn::Path};
 pub struct AlignedAttention {
     block: i64,
     align: Option<Align>,
+    /// Blocks are left as they lie while every one is predicted to lie straight.
+    skips_idle: bool,
+}
+
+/// Where each pixel of an aligned feature comes from: a function of a frame and its references.
+#[derive(Debug)]
+pub struct Places {
+    /// Pixel numbers `[2H * 2W]`, int32. With several references theirs count on.
+    pixels: Tensor,
+    /// Row and column in what was gathered, padded by 1, `[2H, 2W]` each; none where blocks lie straight.
+    bent: Option<[Tensor; 2]>,
+    /// 2H, 2W.
+    size: (i64, i64),
+}
+
+impl Places {
+    pub(crate) fn tensors(&self) -> impl Iterator<Item = &Tensor> {
+        std::iter::once(&self.pixels).chain(self.bent.iter().flatten())
+    }
+
+    /// Features of the references, `[1, C, h, w]` each, rearranged to follow the ultra-wide frame:
+    /// `[1, C, 2H, 2W]`.
+    pub fn apply(&self, values: &[&Tensor]) -> Result<Tensor> {
+        let _stage = profile::stage(Stage::Alignment);
+        let gathered = gather(values, &self.pixels, self.size)?;
+        match &self.bent {
+            None => Ok(gathered),
+            Some(positions) => bend(&gathered, positions),
+        }
+    }
 }
 
 impl AlignedAttention {
     /// `vs` is `aa1` (on half-size input, k = K/2) or `aa2` (k = K). For k = 1 it has no weights.
     pub fn new(vs: Path<'_>, k: i64) -> Result<Self> {
+        let align = if k > 1 {
+            Some(Align::new(&vs / "align", k)?)
+        } else {
+            None
+        };
         Ok(Self {
             block: k,
-            align: if k > 1 {
-                Some(Align::new(&vs / "align", k)?)
-            } else {
-                None
-            },
+            align,
+            skips_idle: false,
         })
     }
 
-    /// See [`Network::skip_idle`](crate::Network::skip_idle): where every block is predicted to lie straight, only gathering is left.
-    pub fn skip_idle(&mut self) -> Result<()> {
-        if let Some(align) = &self.align
-            && align.p_conv.2.is_idle()?
-        {
-            self.align = None;
-        }
-        Ok(())
+    /// See [`Network::skip_idle`](crate::Network::skip_idle): where every block is predicted to lie
+    /// straight, only gathering is left.
+    pub fn skip_idle(&mut self) {
+        self.skips_idle = true;
     }
 
-    /// Features of the references, `values` `[1, C, h, w]` each, rearranged to follow the ultra-wide frame `lr` `[1, 3, H, W]`:
-    /// `[1, C, 2H, 2W]`. `references` are the frames themselves, always at full size; `index` is the matching's.
-    pub fn forward(
+    /// Where the features of the references, of these sizes, come to lie for the ultra-wide frame `lr`
+    /// `[1, 3, H, W]`. `references` are the frames themselves, always at full size; `index` is the
+    /// matching's.
+    pub fn places(
         &self,
         lr: &Tensor,
         references: &[&Tensor],
         index: &Tensor,
-        values: &[&Tensor],
-    ) -> Result<Tensor> {
+        values: &[(i64, i64)],
+    ) -> Result<Places> {
+        let _stage = profile::stage(Stage::Alignment);
         let k = self.block;
-        let positions = positions_of(references, values, k)?;
-        let (h, w) = size(lr);
-        let (rows, columns) = (2 * h / k, 2 * w / k);
-        let gathered = gather(values, &positions, index, k, rows, columns)?;
-        let Some(align) = &self.align else {
-            return Ok(gathered);
-        };
-        // On half-size input the frames have four times as many blocks as the features, and the same index points elsewhere: so upstream
-        // does, and so its weights were trained.
-        let reference = gather(references, &positions, index, k, rows, columns)?;
-        align.forward(&gathered, &reference, &bicubic(lr, 2 * h, 2 * w)?)
-    }
-}
-
-/// The matched positions each reference answers for: as many as its features have blocks.
-fn positions_of(references: &[&Tensor], values: &[&Tensor], k: i64) -> Result<Vec<i64>> {
-    if references.len() != values.len() {
-        return Err(crate::Error::Shape {
-            what: "references".into(),
-            actual: format!(
-                "{} frames with {} feature maps",
+        if references.len() != values.len() {
+            return Err(crate::Error::Broken(format!(
+                "{} reference frames with {} feature maps",
                 references.len(),
                 values.len()
-            ),
-            expected: "a feature map a frame".into(),
-        });
+            )));
+        }
+        let (h, w) = size(lr);
+        let out = (2 * h, 2 * w);
+        let counts: Vec<i64> = values.iter().map(|(h, w)| (h / k) * (w / k)).collect();
+        let pixels = pixels(values, &counts, index, k, out)?;
+        let align = match &self.align {
+            Some(align) if !(self.skips_idle && align.is_idle()?) => Some(align),
+            _ => None,
+        };
+        let bent = match align {
+            None => None,
+            Some(align) => {
+                // On half-size input the frames have four times as many blocks as the features, and the
+                // same index points elsewhere: so upstream does, and so its weights were trained.
+                let sizes: Vec<(i64, i64)> = references.iter().map(|r| size(r)).collect();
+                let found = if sizes == values {
+                    gather(references, &pixels, out)?
+                } else {
+                    let pixels = self::pixels(&sizes, &counts, index, k, out)?;
+                    gather(references, &pixels, out)?
+                };
+                let affine = align.affine(&found, &bicubic(lr, out.0, out.1)?)?;
+                Some(positions(out, &affine, k)?)
+            }
+        };
+        Ok(Places {
+            pixels,
+            bent,
+            size: out,
+        })
     }
-    Ok(values.iter().map(|v| blocks_in(v, k)).collect())
 }
 
-fn blocks_in(picture: &Tensor, k: i64) -> i64 {
-    let (h, w) = size(picture);
-    (h / k) * (w / k)
-}
-
-/// Block number `index[p]` of the sources, put at place p of a grid of `rows` x `columns` blocks. `positions` says how many numbers belong to
-/// each source; a source's numbers start where the former's end.
-fn gather(
-    sources: &[&Tensor],
-    positions: &[i64],
+/// The pixel numbers of blocks: block number `index[p]` of the sources, of these sizes, is put at place p
+/// of a picture of size `out`. `counts` says how many block numbers belong to each source; a source's
+/// numbers start where the former's end, and so do its pixels.
+fn pixels(
+    sources: &[(i64, i64)],
+    counts: &[i64],
     index: &Tensor,
     k: i64,
-    rows: i64,
-    columns: i64,
+    out: (i64, i64),
 ) -> Result<Tensor> {
-    let tables = sources
-        .iter()
-        .map(|s| blocks(s, k))
-        .collect::<Result<Vec<_>>>()?;
-    // From "number among all positions" to "row of all tables": they part where a source has more blocks than positions.
-    let mut row = index.shallow_clone();
-    let (mut position, mut extra) = (0, 0);
-    for (table, &count) in tables.iter().zip(positions) {
-        if extra > 0 {
-            row = row.f_add(
-                &index
-                    .f_ge(position)?
-                    .f_to_kind(index.kind())?
-                    .f_mul_scalar(extra)?,
-            )?;
-        }
-        position += count;
-        extra = table.size()[0] - count;
+    let (rows, columns) = (out.0 / k, out.1 / k);
+    let taps = Tensor::f_arange(k, (Kind::Int64, index.device()))?;
+    let (down, right) = (taps.f_view([k, 1, 1])?, taps.f_view([1, 1, k])?);
+    let index = index.f_view([rows, 1, columns, 1])?;
+    let (mut first_block, mut first_pixel) = (0, 0);
+    let mut pixels: Option<Tensor> = None;
+    for (&(h, w), &count) in sources.iter().zip(counts) {
+        let local = index.f_sub_scalar(first_block)?;
+        let row = local.f_divide_scalar_mode(w / k, "floor")?;
+        let column = local.f_sub(&row.f_mul_scalar(w / k)?)?;
+        let row = row.f_mul_scalar(k)?.f_add(&down)?;
+        let column = column.f_mul_scalar(k)?.f_add(&right)?;
+        let source = row
+            .f_mul_scalar(w)?
+            .f_add(&column)?
+            .f_add_scalar(first_pixel)?;
+        pixels = Some(match pixels {
+            None => source,
+            Some(before) => source.f_where_self(&index.f_ge(first_block)?, &before)?,
+        });
+        first_block += count;
+        first_pixel += h * w;
     }
-    let channels = size_channels(sources[0]);
-    Ok(Tensor::f_cat(&tables, 0)?
-        .f_index_select(0, &row)?
-        .f_view([rows, columns, channels, k, k])?
-        .f_permute([2, 0, 3, 1, 4])?
-        .f_reshape([1, channels, rows * k, columns * k])?)
+    match pixels {
+        Some(pixels) => Ok(pixels.f_to_kind(Kind::Int)?.f_reshape([-1])?),
+        None => Err(crate::Error::Broken("no references to gather from".into())),
+    }
 }
 
-fn size_channels(picture: &Tensor) -> i64 {
-    picture.size().get(1).copied().unwrap_or(0)
+/// Pixels of the sources `[1, C, h, w]`, by number, as a picture `[1, C, H, W]`.
+fn gather(sources: &[&Tensor], pixels: &Tensor, (h, w): (i64, i64)) -> Result<Tensor> {
+    let channels = size_channels(sources.first().copied());
+    let tables = sources.iter().map(|s| {
+        let rows = channels_last(s)?.f_permute([0, 2, 3, 1])?;
+        Ok(rows.f_reshape([-1, channels])?)
+    });
+    let tables = tables.collect::<Result<Vec<_>>>()?;
+    let table = match &tables[..] {
+        [one] => one.shallow_clone(),
+        several => Tensor::f_cat(several, 0)?,
+    };
+    let rows = table.f_index_select(0, pixels)?;
+    Ok(rows.f_view([1, h, w, channels])?.f_permute([0, 3, 1, 2])?)
 }
 
-/// The k x k blocks of `[1, C, H, W]`, in reading order: `[H/k * W/k, C, k, k]`.
-fn blocks(picture: &Tensor, k: i64) -> Result<Tensor> {
-    let (channels, (h, w)) = (size_channels(picture), size(picture));
-    Ok(picture
-        .f_view([channels, h / k, k, w / k, k])?
-        .f_permute([1, 3, 0, 2, 4])?
-        .f_reshape([-1, channels, k, k])?)
+fn size_channels(picture: Option<&Tensor>) -> i64 {
+    picture.and_then(|p| p.size().get(1).copied()).unwrap_or(0)
 }
 
-/// Predicts how each block lies (two scales and an angle) and samples accordingly.
+/// Predicts how each block lies (two scales and an angle).
 #[derive(Debug)]
 struct Align {
-    block: i64,
     conv1: (Conv, ResBlock),
     p_conv: (Conv, ResBlock, Conv),
 }
@@ -144,33 +191,33 @@ impl Align {
     fn new(vs: Path<'_>, k: i64) -> Result<Self> {
         let (conv1, p_conv) = (&vs / "conv1", &vs / "p_conv");
         Ok(Self {
-            block: k,
             conv1: (
-                Conv::new(&conv1 / 0, 3, 32, 5)?,
-                ResBlock::new(&conv1 / 2, 32, SLOPE)?,
+                Conv::new(&conv1 / 0, 3, 32, 5)?.exact(),
+                ResBlock::new(&conv1 / 2, 32, SLOPE)?.exact(),
             ),
             p_conv: (
-                Conv::strided(&p_conv / 0, 64, 32, 5, k)?,
-                ResBlock::new(&p_conv / 2, 32, SLOPE)?,
-                Conv::new(&p_conv / 4, 32, 3, 1)?,
+                Conv::strided(&p_conv / 0, 64, 32, 5, k)?.exact(),
+                ResBlock::new(&p_conv / 2, 32, SLOPE)?.exact(),
+                Conv::new(&p_conv / 4, 32, 3, 1)?.exact(),
             ),
         })
     }
 
-    /// `values` `[1, C, H, W]`, the gathered frame and the upscaled ultra-wide frame `[1, 3, H, W]`: `[1, C, H, W]`.
-    fn forward(&self, values: &Tensor, reference: &Tensor, query: &Tensor) -> Result<Tensor> {
-        sample(values, &self.affine(reference, query)?, self.block)
+    /// Whether it predicts nothing but blocks that lie straight.
+    fn is_idle(&self) -> Result<bool> {
+        self.p_conv.2.is_idle()
     }
 
-    /// Row scale, column scale and angle of each block, `[1, 3, H/k, W/k]`, 1 where nothing is to be done.
+    /// Row scale, column scale and angle of each block, `[1, 3, H/k, W/k]`, 1 where nothing is to be
+    /// done, from the gathered frame and the upscaled ultra-wide frame, `[1, 3, H, W]` each.
     fn affine(&self, reference: &Tensor, query: &Tensor) -> Result<Tensor> {
         let features = |x: &Tensor| -> Result<Tensor> {
-            let y = lrelu(&self.conv1.0.forward(x)?, SLOPE)?;
-            lrelu(&self.conv1.1.forward(&y)?, SLOPE)
+            let y = self.conv1.0.then(&[x], Then::lrelu(SLOPE))?;
+            activated(self.conv1.1.forward(&y)?, SLOPE)
         };
-        let x = cat(&[&features(reference)?, &features(query)?])?;
-        let x = lrelu(&self.p_conv.0.forward(&x)?, SLOPE)?;
-        let x = lrelu(&self.p_conv.1.forward(&x)?, SLOPE)?;
+        let parts = [&features(reference)?, &features(query)?];
+        let x = self.p_conv.0.then(&parts, Then::lrelu(SLOPE))?;
+        let x = activated(self.p_conv.1.forward(&x)?, SLOPE)?;
         Ok(self
             .p_conv
             .2
@@ -180,18 +227,18 @@ impl Align {
     }
 }
 
-/// Radians that one unit of the predicted angle stands for. A sixth of a turn, cut to the digits the published weights were trained with.
+/// Radians that one unit of the predicted angle stands for. A sixth of a turn, cut to the digits the
+/// published weights were trained with.
 #[allow(clippy::approx_constant)]
 const ANGLE: f64 = 1.0472;
 
-/// Samples each k x k block of `values` `[1, C, H, W]` scaled and turned about its middle by `affine` `[1, 3, H/k, W/k]`.
-fn sample(values: &Tensor, affine: &Tensor, k: i64) -> Result<Tensor> {
-    let position = positions(size(values), affine, k)?;
+/// Samples `values` `[1, C, H, W]` at `positions`, row and column `[H, W]` each, of [`positions`].
+fn bend(values: &Tensor, positions: &[Tensor; 2]) -> Result<Tensor> {
     let padded = values.f_reflection_pad2d([1, 1, 1, 1])?;
-    if affine.requires_grad() {
-        sample_corners(&padded, &position)
+    if positions[0].requires_grad() {
+        channels_last(&sample_corners(&padded, positions)?)
     } else {
-        sample_grid(&padded, &position)
+        sample_grid(&padded, positions)
     }
 }
 
@@ -227,7 +274,7 @@ fn positions((h, w): (i64, i64), affine: &Tensor, k: i64) -> Result<[Tensor; 2]>
 
 /// Upstream's own bilinear kernel as it is: the corners before and behind a position are clamped to the picture and the position is too, each for itself. `padded` `[1, C, H + 2, W + 2]`.
 fn sample_corners(padded: &Tensor, [y, x]: &[Tensor; 2]) -> Result<Tensor> {
-    let (channels, (h, w), out) = (size_channels(padded), size(padded), y.size());
+    let (channels, (h, w), out) = (size_channels(Some(padded)), size(padded), y.size());
     let corners = |p: &Tensor, last: f64| -> Result<[(Tensor, Tensor); 2]> {
         let floor = p.detach().f_floor()?;
         let (before, behind) = (
@@ -263,26 +310,27 @@ fn sample_corners(padded: &Tensor, [y, x]: &[Tensor; 2]) -> Result<Tensor> {
     Ok(sum)
 }
 
-/// The same by libtorch's sampler: faster, and equal but for gradients at whole positions. Where a position is at or beyond the border, upstream's two weights along an axis add up to 2,
-/// not 1: hence the factors.
+/// The same by a sampler: faster, and equal but for gradients at whole positions. Where a position is at
+/// or beyond the border, upstream's two weights along an axis add up to 2, not 1: hence the factors.
 fn sample_grid(padded: &Tensor, [y, x]: &[Tensor; 2]) -> Result<Tensor> {
     let (h, w) = size(padded);
     let (last_y, last_x) = ((h - 1) as f64, (w - 1) as f64);
     let unit = |p: &Tensor, last: f64| -> Result<Tensor> {
         Ok(p.f_mul_scalar(2.0 / last)?.f_sub_scalar(1.0)?)
     };
-    let grid = Tensor::f_stack(&[unit(x, last_x)?, unit(y, last_y)?], 2)?
-        .f_unsqueeze(0)?
-        .f_to_kind(padded.kind())?;
-    let sampled = padded.f_grid_sampler(&grid, 0, BORDER, true)?;
+    let grid = Tensor::f_stack(&[unit(x, last_x)?, unit(y, last_y)?], 2)?.f_unsqueeze(0)?;
+    let sampled = sample(padded, &grid, Outside::Edge, true)?;
     let doubled = |p: &Tensor, last: f64| -> Result<Tensor> {
-        Ok(p.f_lt(0.0)?
-            .f_logical_or(&p.f_ge(last)?)?
-            .f_to_kind(padded.kind())?
-            .f_add_scalar(1.0)?)
+        let beyond = p.f_lt(0.0)?.f_logical_or(&p.f_ge(last)?)?;
+        Ok(beyond.f_to_kind(padded.kind())?.f_add_scalar(1.0)?)
     };
-    let factor = doubled(y, last_y)?.f_mul(&doubled(x, last_x)?)?;
-    Ok(sampled.f_mul(&factor)?)
+    let mut factor = doubled(y, last_y)?.f_mul(&doubled(x, last_x)?)?;
+    if sampled.requires_grad() {
+        return Ok(sampled.f_mul(&factor)?);
+    }
+    factor = factor.f_view([1, 1, h - 2, w - 2])?;
+    let mut sampled = sampled;
+    Ok(sampled.f_mul_(&factor)?)
 }
 
 #[cfg(test)]
@@ -330,7 +378,9 @@ mod tests {
             let affine = Tensor::rand([1, 3, 2, 3], (Kind::Double, Device::Cpu)) * 6.0 - 3.0; // far beyond the borders, too
             let plain = sample_plainly(&values, &affine, k);
             for trained in [false, true] {
-                let sampled = sample(&values, &affine.set_requires_grad(trained), k).unwrap();
+                let affine = affine.set_requires_grad(trained);
+                let places = positions(size(&values), &affine, k).unwrap();
+                let sampled = bend(&values, &places).unwrap();
                 let off = (sampled.detach() - &plain).abs().max().double_value(&[]);
                 assert!(off < 1e-4, "k = {k}, trained: {trained}: {off}");
             }
@@ -340,20 +390,23 @@ mod tests {
     #[test]
     fn ones_leave_everything_in_place() {
         let values = Tensor::rand([1, 2, 8, 12], (Kind::Float, Device::Cpu));
-        let same = sample(
-            &values,
-            &Tensor::ones([1, 3, 4, 6], (Kind::Float, Device::Cpu)),
-            2,
-        )
-        .unwrap();
+        let ones = Tensor::ones([1, 3, 4, 6], (Kind::Float, Device::Cpu));
+        let same = bend(&values, &positions(size(&values), &ones, 2).unwrap()).unwrap();
         assert!((same - values).abs().max().double_value(&[]) < 1e-5);
+    }
+
+    /// Blocks of 2 x 2 pixels by number.
+    fn blocks(sources: &[&Tensor], counts: &[i64], index: &Tensor, out: (i64, i64)) -> Tensor {
+        let sizes: Vec<(i64, i64)> = sources.iter().map(|s| size(s)).collect();
+        let pixels = pixels(&sizes, counts, index, 2, out).unwrap();
+        gather(sources, &pixels, out).unwrap()
     }
 
     #[test]
     fn gathers_whole_blocks_by_number() {
         let picture = Tensor::arange(2 * 4 * 6, (Kind::Float, Device::Cpu)).view([1, 2, 4, 6]);
         let index = Tensor::from_slice(&[5i64, 0, 0, 3, 2, 1]);
-        let out = gather(&[&picture], &[6], &index, 2, 2, 3).unwrap();
+        let out = blocks(&[&picture], &[6], &index, (4, 6));
         for (place, number) in [5, 0, 0, 3, 2, 1].into_iter().enumerate() {
             let block = |p: &Tensor, n: i64| p.narrow(2, n / 3 * 2, 2).narrow(3, n % 3 * 2, 2);
             assert!(block(&out, place as i64).equal(&block(&picture, number)));
@@ -365,21 +418,14 @@ mod tests {
         let wide = Tensor::zeros([1, 1, 4, 4], (Kind::Float, Device::Cpu));
         let tele = Tensor::ones([1, 1, 2, 4], (Kind::Float, Device::Cpu));
         let index = Tensor::from_slice(&[0i64, 3, 4, 5]);
-        let out = gather(&[&wide, &tele], &[4, 2], &index, 2, 2, 2).unwrap();
+        let out = blocks(&[&wide, &tele], &[4, 2], &index, (4, 4));
         assert_eq!(
             Vec::<f64>::try_from(out.slice(2, 0, 4, 2).slice(3, 0, 4, 2).reshape([-1])).unwrap(),
             [0., 0., 1., 1.]
         );
         // Where a source has more blocks than positions, the next one's blocks still start right.
-        let out = gather(
-            &[&wide, &tele],
-            &[2, 2],
-            &Tensor::from_slice(&[0i64, 1, 2, 3]),
-            2,
-            2,
-            2,
-        )
-        .unwrap();
+        let index = Tensor::from_slice(&[0i64, 1, 2, 3]);
+        let out = blocks(&[&wide, &tele], &[2, 2], &index, (4, 4));
         assert_eq!(
             Vec::<f64>::try_from(out.slice(2, 0, 4, 2).slice(3, 0, 4, 2).reshape([-1])).unwrap(),
             [0., 0., 1., 1.]

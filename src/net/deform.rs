@@ -1,6 +1,9 @@
 //! Modulated deformable convolution (Zhu et al., "Deformable ConvNets v2", CVPR 2019): every tap of the kernel samples where it is told to.
 
-use super::layers::{Conv, GRID, lrelu, size};
+use super::{
+    conv::Conv,
+    ops::{GRID, Outside, activated, channels_last, sample, size},
+};
 use crate::Result;
 use tch::{
     Tensor,
@@ -34,7 +37,7 @@ impl DeformPack {
                 },
             )?,
             bias: vs.f_var("bias", &[channels], Init::Const(0.0))?,
-            conv_offset: Conv::zero(&vs / "conv_offset", channels, 3 * GROUPS * TAPS, 3)?,
+            conv_offset: Conv::zero(&vs / "conv_offset", channels, 3 * GROUPS * TAPS, 3)?.exact(),
         })
     }
 
@@ -50,7 +53,7 @@ impl DeformPack {
 
     /// [`forward`](Self::forward), then a leaky ReLU (0.1).
     pub fn forward_lrelu(&self, x: &Tensor, feature: &Tensor) -> Result<Tensor> {
-        lrelu(&self.forward(x, feature)?, 0.1)
+        activated(self.forward(x, feature)?, 0.1)
     }
 }
 
@@ -95,21 +98,28 @@ pub fn deform_conv(
             .f_add(&columns)?,
         w,
     )?;
-    let grid = Tensor::f_stack(&[x_position, y], 4)?
-        .f_view([GROUPS, TAPS * h, w, 2])?
-        .f_to_kind(x.kind())?;
+    let grid = Tensor::f_stack(&[x_position, y], 4)?.f_view([GROUPS, TAPS * h, w, 2])?;
     // Each group of channels is sampled by its own grid, all nine taps at once.
-    let sampled = x
-        .f_view([GROUPS, channels / GROUPS, h, w])?
-        .f_grid_sampler(&grid, 0, 0, true)?; // [8, C/8, 9 H, W]
-    let sampled = sampled
-        .f_view([GROUPS, channels / GROUPS, TAPS, h, w])?
-        .f_mul(&mask.f_view([GROUPS, 1, TAPS, h, w])?)?;
-    let columns = sampled.f_reshape([channels * TAPS, h * w])?;
-    let out = weight
-        .f_reshape([-1, channels * TAPS])?
-        .f_matmul(&columns)?;
-    Ok(out.f_add(&bias.f_view([-1, 1])?)?.f_view([1, -1, h, w])?)
+    let group = channels / GROUPS;
+    let kind = x.kind();
+    let x = channels_last(x)?
+        .f_permute([0, 2, 3, 1])?
+        .f_reshape([h, w, GROUPS, group])?
+        .f_permute([2, 3, 0, 1])?;
+    let sampled = sample(&x, &grid, Outside::Zeros, true)? // [8, C/8, 9 H, W]
+        .f_permute([0, 2, 3, 1])?
+        .f_reshape([GROUPS, TAPS, h * w, group])?
+        .f_mul(&mask.f_to_kind(kind)?.f_reshape([GROUPS, TAPS, h * w, 1])?)?;
+    let rows = sampled
+        .f_permute([2, 0, 1, 3])?
+        .f_reshape([h * w, TAPS * channels])?;
+    let weight = weight
+        .f_to_kind(kind)?
+        .f_reshape([-1, GROUPS, group, TAPS])?
+        .f_permute([1, 3, 2, 0])?
+        .f_reshape([TAPS * channels, -1])?;
+    let out = bias.f_to_kind(kind)?.f_addmm(&rows, &weight)?;
+    Ok(out.f_view([1, h, w, -1])?.f_permute([0, 3, 1, 2])?)
 }
 
 #[cfg(test)]

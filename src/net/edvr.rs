@@ -1,8 +1,10 @@
 //! EDVR-M's feature extractor (Wang et al., "EDVR", CVPRW 2019), which RefVSR-IR refills its features from at key frames.
 
 use super::{
+    blocks::ResBlock,
+    conv::{Conv, Then},
     deform::DeformPack,
-    layers::{Conv, ResBlock, bilinear, cat, lrelu, size},
+    ops::{bilinear, cat, size},
 };
 use crate::{Result, image::pad::pad_to};
 use tch::{Tensor, nn::Path};
@@ -29,7 +31,7 @@ impl Module {
     }
 
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        lrelu(&self.0.forward(x)?, 0.1)
+        self.0.then(&[x], Then::lrelu(0.1))
     }
 }
 
@@ -90,10 +92,8 @@ impl Edvr {
     pub fn levels(&self, frame: &Tensor) -> Result<Levels> {
         let (h, w) = size(frame);
         let up = |n: i64| (n + MULTIPLE - 1) / MULTIPLE * MULTIPLE;
-        let first = lrelu(
-            &self.conv_first.forward(&pad_to(frame, up(h), up(w))?)?,
-            0.1,
-        )?;
+        let frame = pad_to(frame, up(h), up(w))?;
+        let first = self.conv_first.then(&[&frame], Then::lrelu(0.1))?;
         let l1 = self
             .feature_extraction
             .iter()

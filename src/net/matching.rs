@@ -1,7 +1,13 @@
 //! Reference matching: for every ultra-wide position the most alike position of the reference frames (paper, section 3.2).
 
-use super::layers::{Conv, SLOPE, bicubic, clamp01, imagenet_normalised, lrelu, size};
-use crate::{ModelConfig, Result};
+use super::{
+    conv::{Conv, Then},
+    ops::{SLOPE, bicubic, clamp01, imagenet_normalised, size},
+};
+use crate::{
+    ModelConfig, Result,
+    profile::{self, Stage},
+};
 use tch::{Tensor, nn::Path};
 
 /// Scores held at a time. Bounds the memory of the matching, whatever the frames' sizes: 2^24 fp32 scores are 64 MiB.
@@ -34,20 +40,21 @@ impl FeatureMatch {
         let deep = config.scale == 2 || config.hd;
         let (map, channels) = if deep { ("map128", 128) } else { ("map64", 64) };
         Ok(Self {
-            conv1_1: Conv::new(&vs / 0, 3, 64, 3)?,
-            conv1_2: Conv::new(&vs / 2, 64, 64, 3)?,
+            conv1_1: Conv::new(&vs / 0, 3, 64, 3)?.exact(),
+            conv1_2: Conv::new(&vs / 2, 64, 64, 3)?.exact(),
             conv2_1: if deep {
-                Some(Conv::new(&vs / 5, 64, 128, 3)?)
+                Some(Conv::new(&vs / 5, 64, 128, 3)?.exact())
             } else {
                 None
             },
-            map: Conv::new(&vs / map / 0, channels, 16, 1)?,
+            map: Conv::new(&vs / map / 0, channels, 16, 1)?.exact(),
             reduce: if config.hd { config.scale / 2 } else { 1 },
         })
     }
 
     /// Matches an ultra-wide frame `[1, 3, H, W]` with reference frames `[1, 3, h, w]` (each side a multiple of the matching kernel).
     pub fn forward(&self, lr: &Tensor, references: &[&Tensor]) -> Result<Match> {
+        let _stage = profile::stage(Stage::Matching);
         let lr_features = self.features(lr, false)?;
         let (h, w) = size(lr);
         let (h_f, w_f) = size(&lr_features);
@@ -76,13 +83,13 @@ impl FeatureMatch {
         if reference {
             x = x.f_avg_pool2d([2, 2], [2, 2], [0, 0], false, true, None)?;
         }
-        x = self.conv1_1.forward(&x)?.f_relu()?;
-        x = self.conv1_2.forward(&x)?.f_relu()?;
+        x = self.conv1_1.then(&[&x], Then::lrelu(0.0))?;
+        x = self.conv1_2.then(&[&x], Then::lrelu(0.0))?;
         if let Some(conv2_1) = &self.conv2_1 {
             x = x.f_max_pool2d([2, 2], [2, 2], [0, 0], [1, 1], false)?;
-            x = conv2_1.forward(&x)?.f_relu()?;
+            x = conv2_1.then(&[&x], Then::lrelu(0.0))?;
         }
-        lrelu(&self.map.forward(&x)?, SLOPE)
+        self.map.then(&[&x], Then::lrelu(SLOPE))
     }
 }
 

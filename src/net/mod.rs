@@ -4,14 +4,19 @@
 //! [`Session`](crate::Session) is made of the same steps and computes each of them only once.
 
 pub mod alignment;
+mod blocks;
+pub(crate) mod context;
+mod conv;
 pub mod deform;
 pub mod edvr;
 pub mod flow;
-mod layers;
 pub mod matching;
-mod network;
+pub(crate) mod network;
+pub(crate) mod ops;
 pub mod propagation;
 pub mod reconstruction;
 pub mod refill;
+mod window;
 
-pub use network::{Frame, Kept, Network, Run};
+pub use network::Network;
+pub use window::{Frame, Kept, Run};

@@ -1,18 +1,20 @@
-//! The whole network: its weights, and one window in, one frame out.
+//! The whole network: its weights and what is asked of them. [`window`](super::window) computes with it.
 
 use super::{
-    edvr::{FRAMES, Levels},
+    blocks::Trunk,
     flow::{Pyramid, SpyNet},
-    layers::{Trunk, cat},
     propagation::{Motion, Propagation, Reference, State},
     reconstruction::Reconstruction,
-    refill::{Refill, Schedule, neighbours},
+    refill::Refill,
+    window::Frame,
 };
 use crate::{
     Error, ModelConfig, Result,
     checkpoint::Checkpoint,
-    config::{Recurrence, Variant},
+    config::Variant,
     image::pad::pad_to,
+    native::memory,
+    profile::{self, Stage},
 };
 use std::path::Path;
 use tch::{Device, Tensor, nn::VarStore};
@@ -22,63 +24,22 @@ use tch::{Device, Tensor, nn::VarStore};
 pub struct Network {
     config: ModelConfig,
     weights: VarStore,
-    flow_net: SpyNet,
-    propagation: Propagation,
+    pub(crate) flow_net: SpyNet,
+    pub(crate) propagation: Propagation,
     backward_resblocks: Trunk,
     forward_resblocks: Trunk,
-    reconstruction: Reconstruction,
+    pub(crate) reconstruction: Reconstruction,
     /// Of RefVSR-IR only.
-    refill: Option<Refill>,
+    pub(crate) refill: Option<Refill>,
 }
 
-/// One moment of a window, of a size that [`Network::pad`] gives.
-#[derive(Debug, Clone, Copy)]
-pub struct Frame<'a> {
-    /// The ultra-wide frame, `[1, 3, H, W]`, RGB in \[0, 1\].
-    pub lr: &'a Tensor,
-    /// The frames to borrow detail from, `[1, 3, h, w]` each, one of their pixels covering half a pixel of `lr`.
-    pub references: &'a [&'a Tensor],
-}
-
-/// How far the forward branch runs in a window.
+/// The two directions that features travel in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Run {
-    /// One step at the centre frame, from what the previous window kept there. A first window (nothing kept) starts at frame 0. RefVSR-IR runs
-    /// as in training.
-    Streaming,
-    /// From frame 0 to the centre in every window; what is kept is the state after frame 0.
-    Training,
-}
-
-/// What the forward branch hands from one window to the next.
-#[derive(Debug)]
-pub struct Kept {
-    state: State,
-    /// The frame the state belongs to.
-    lr: Tensor,
-    /// The next window's key frames.
-    schedule: Schedule,
-}
-
-impl Kept {
-    /// The same values without their gradient history.
-    pub fn detach(&self) -> Self {
-        let State {
-            feature,
-            feature2,
-            confidence,
-        } = &self.state;
-        let state = State {
-            feature: feature.detach(),
-            feature2: feature2.detach(),
-            confidence: confidence.detach(),
-        };
-        Self {
-            state,
-            lr: self.lr.shallow_clone(),
-            schedule: self.schedule,
-        }
-    }
+pub(crate) enum Branch {
+    /// From later frames to earlier ones.
+    Backward,
+    /// From earlier frames to later ones.
+    Forward,
 }
 
 impl Network {
@@ -88,6 +49,9 @@ impl Network {
     /// [`Error::Config`] for a config outside its range.
     pub fn new(config: ModelConfig, device: Device) -> Result<Self> {
         config.validate()?;
+        if device == Device::Cpu {
+            memory::reuse();
+        }
         let weights = VarStore::new(device);
         let root = weights.root();
         let (c, blocks) = (config.mid_channels, config.num_blocks);
@@ -163,15 +127,13 @@ impl Network {
             .sum()
     }
 
-    /// From now on leaves out what does nothing: blocks whose last convolution is all zero, as in models that were trained step by step, block after
-    /// block. Weights that require gradients may yet become something, and their blocks stay. The output is the same, but for the
-    /// rounding (1e-6) of sampling at whole positions where an alignment is left out.
-    ///
-    /// # Errors
-    /// [`Error::Torch`] where the weights' device fails.
-    pub fn skip_idle(&mut self) -> Result<()> {
-        self.propagation.skip_idle()?;
-        self.reconstruction.skip_idle()
+    /// From now on leaves out what does nothing: blocks whose last convolution is all zero, as in models
+    /// that were trained step by step, block after block. Weights that require gradients may yet become
+    /// something, and their blocks stay; so do those of weights that are changed later. The output is the
+    /// same, but for the rounding (1e-6) of sampling at whole positions where an alignment is left out.
+    pub fn skip_idle(&mut self) {
+        self.propagation.skip_idle();
+        self.reconstruction.skip_idle();
     }
 
     /// Pads a frame `[1, 3, H, W]` on the right and bottom, by reflection, to a size the network takes: sides that are multiples of the
@@ -204,131 +166,6 @@ impl Network {
         }
     }
 
-    /// The centre frame of a window at `scale` times its size, `[1, 3, s H, s W]` (not limited to \[0, 1\]), and what the next window's call
-    /// needs. `window` has an odd number of frames; with `kept` none it is the first of a run.
-    ///
-    /// This is the plain form: everything is computed anew for every window, as in the paper.
-    ///
-    /// # Errors
-    /// [`Error::Shape`] for a window of an even length or frames of sizes that [`pad`](Self::pad) would change.
-    pub fn forward(
-        &self,
-        window: &[Frame<'_>],
-        kept: Option<&Kept>,
-        run: Run,
-    ) -> Result<(Tensor, Kept)> {
-        if window.len().is_multiple_of(2) {
-            return Err(wrong(
-                "window",
-                format!("{} frames", window.len()),
-                "an odd number",
-            ));
-        }
-        self.forward_about(window, window.len() / 2, kept, run)
-    }
-
-    /// The same for the frame at any position of a window: one that is cut short at a clip's end has its centre elsewhere
-    /// (see [`ModelConfig::repeats_clip_ends`]).
-    ///
-    /// # Errors
-    /// [`Error::Shape`] for a window without that position, for RefVSR-IR one whose middle it is not, and for frames of sizes that [`pad`](Self::pad) would change.
-    pub fn forward_about(
-        &self,
-        window: &[Frame<'_>],
-        centre: usize,
-        kept: Option<&Kept>,
-        run: Run,
-    ) -> Result<(Tensor, Kept)> {
-        let (t, m) = (window.len(), centre);
-        if m >= t || (self.refill.is_some() && t != 2 * m + 1) {
-            return Err(wrong(
-                "window",
-                format!("position {m} of {t}"),
-                "a position in the window; for RefVSR-IR its middle",
-            ));
-        }
-        self.check(window)?;
-        let pyramids = window
-            .iter()
-            .map(|f| SpyNet::pyramid(f.lr))
-            .collect::<Result<Vec<_>>>()?;
-        let schedule = kept.map_or_else(Schedule::default, |kept| kept.schedule);
-        let refills = self.refills(window, schedule)?;
-        let (recurrence, whole) = (self.config.recurrence, self.refill.is_some());
-        let from_first = whole || run == Run::Training;
-        let start = if from_first || kept.is_none() { 0 } else { m };
-        let keep_at = if from_first { 0 } else { m };
-        let references = window[start..]
-            .iter()
-            .map(|f| self.propagation.reference(f.lr, f.references))
-            .collect::<Result<Vec<_>>>()?;
-        let reference = |i: usize| &references[i - start];
-
-        // Backward, from the last frame of the window to the centre; with refill to the first.
-        let mut states: Vec<State> = vec![];
-        for i in (if whole { 0 } else { m }..t).rev() {
-            let state = match states.last() {
-                None => State::zero(window[i].lr, self.config.mid_channels)?,
-                Some(state) => {
-                    state.warp(&self.motion(&pyramids[i], &pyramids[i + 1])?, recurrence)?
-                }
-            };
-            states.push(self.backward_step(
-                window[i].lr,
-                &state,
-                reference(i),
-                refills[i].as_ref(),
-            )?);
-        }
-        let backward = |i: usize| &states[t - 1 - i];
-
-        // Forward, from the first frame of a run or from what was kept, to the centre.
-        let stale = if whole && m > 0 {
-            Some(self.motion(&pyramids[0], &pyramids[1])?)
-        } else {
-            None
-        };
-        let mut forward = match kept {
-            None => State::zero(window[m].lr, self.config.mid_channels)?,
-            Some(kept) => kept.state.warp(
-                &self.motion(&pyramids[start], &SpyNet::pyramid(&kept.lr)?)?,
-                recurrence,
-            )?,
-        };
-        let mut state_to_keep = None;
-        for i in start..=m {
-            if i > start {
-                forward = forward.warp_in_run(
-                    &self.motion(&pyramids[i], &pyramids[i - 1])?,
-                    stale.as_ref(),
-                    recurrence,
-                )?;
-            }
-            let seen_backward = whole.then(|| &backward(i).feature);
-            forward = self.forward_step(
-                window[i].lr,
-                &forward,
-                reference(i),
-                refills[i].as_ref(),
-                seen_backward,
-            )?;
-            if i == keep_at {
-                state_to_keep = Some(forward.shallow_clone());
-            }
-        }
-
-        let out = self.reconstruct(window[m].lr, backward(m), &forward)?;
-        let state = state_to_keep.unwrap_or(forward);
-        Ok((
-            out,
-            Kept {
-                state,
-                lr: window[keep_at].lr.shallow_clone(),
-                schedule: schedule.next(t),
-            },
-        ))
-    }
-
     /// How alike each pixel of a frame is to what was found for it in its references, `[1, 1, H, W]`: the matching's cosine similarity, which weighs what is
     /// borrowed. To look at; [`forward`](Self::forward) computes it for itself.
     ///
@@ -339,112 +176,39 @@ impl Network {
         self.propagation.confidence(frame.lr, frame.references)
     }
 
-    /// The features of the window's key frames; none at the other positions, and none without refill.
-    fn refills(&self, window: &[Frame<'_>], schedule: Schedule) -> Result<Vec<Option<Tensor>>> {
-        let mut refills: Vec<Option<Tensor>> = window.iter().map(|_| None).collect();
-        let Some(refill) = &self.refill else {
-            return Ok(refills);
-        };
-        let levels = window
-            .iter()
-            .map(|f| refill.edvr.levels(f.lr))
-            .collect::<Result<Vec<_>>>()?;
-        for position in schedule.positions(window.len()) {
-            refills[position] = Some(
-                refill
-                    .edvr
-                    .forward(neighbours(position, window.len()).map(|i| &levels[i]))?,
-            );
-        }
-        Ok(refills)
-    }
-
     /// The motion from `frame` to where its pixels lie in `neighbour`.
     pub(crate) fn motion(&self, frame: &Pyramid, neighbour: &Pyramid) -> Result<Motion> {
         Motion::new(self.flow_net.flow(frame, neighbour)?)
     }
 
-    /// Matches and aligns a frame's references.
-    pub(crate) fn reference(&self, lr: &Tensor, references: &[&Tensor]) -> Result<Reference> {
-        self.propagation.reference(lr, references)
+    /// A branch that has seen nothing, at the size of `lr` `[1, 3, h, w]`.
+    pub(crate) fn fresh_state(&self, lr: &Tensor) -> Result<State> {
+        State::zero(lr, self.config.mid_channels)
     }
 
-    /// One step of the backward branch; `state` has been warped to this frame. `refill` are a key frame's features.
-    pub(crate) fn backward_step(
+    /// One step of a branch. `state` has been warped to the frame; `inputs` are what the branch's trunk
+    /// takes: the frame, the state's feature, and for RefVSR-IR's forward branch the backward one's
+    /// feature between the two.
+    pub(crate) fn step(
         &self,
-        lr: &Tensor,
+        branch: Branch,
+        inputs: &[&Tensor],
         state: &State,
         reference: &Reference,
-        refill: Option<&Tensor>,
     ) -> Result<State> {
-        let feature = match (&self.refill, refill) {
-            (Some(net), Some(refill)) => net.fuse_backward(&state.feature, refill)?,
-            _ => state.feature.shallow_clone(),
+        let trunk = match branch {
+            Branch::Backward => &self.backward_resblocks,
+            Branch::Forward => &self.forward_resblocks,
         };
-        let feature = self.backward_resblocks.forward(&cat(&[lr, &feature])?)?;
+        let feature = {
+            let _stage = profile::stage(Stage::Trunks);
+            trunk.forward(inputs)?
+        };
         self.propagation
             .forward(&state.with_feature(feature), reference)
     }
 
-    /// One step of the forward branch. `backward` is the backward branch's feature at this frame, where the network is RefVSR-IR.
-    pub(crate) fn forward_step(
-        &self,
-        lr: &Tensor,
-        state: &State,
-        reference: &Reference,
-        refill: Option<&Tensor>,
-        backward: Option<&Tensor>,
-    ) -> Result<State> {
-        let feature = match (&self.refill, refill) {
-            (Some(net), Some(refill)) => net.fuse_forward(&state.feature, refill)?,
-            _ => state.feature.shallow_clone(),
-        };
-        let input: Vec<&Tensor> = std::iter::once(lr)
-            .chain(backward)
-            .chain(std::iter::once(&feature))
-            .collect();
-        let feature = self.forward_resblocks.forward(&cat(&input)?)?;
-        self.propagation
-            .forward(&state.with_feature(feature), reference)
-    }
-
-    /// Whether key frames are refilled: RefVSR-IR.
-    pub(crate) fn has_refill(&self) -> bool {
-        self.refill.is_some()
-    }
-
-    /// What refilling takes of one frame; none where the network is not RefVSR-IR.
-    pub(crate) fn refill_levels(&self, lr: &Tensor) -> Result<Option<Levels>> {
-        self.refill
-            .as_ref()
-            .map(|refill| refill.edvr.levels(lr))
-            .transpose()
-    }
-
-    /// A key frame's features from five frames' levels.
-    pub(crate) fn refill_features(&self, frames: [&Levels; FRAMES]) -> Result<Option<Tensor>> {
-        self.refill
-            .as_ref()
-            .map(|refill| refill.edvr.forward(frames))
-            .transpose()
-    }
-
-    /// Both branches at a frame, joined into the output.
-    pub(crate) fn reconstruct(
-        &self,
-        lr: &Tensor,
-        backward: &State,
-        forward: &State,
-    ) -> Result<Tensor> {
-        self.reconstruction.forward(lr, backward, forward)
-    }
-
-    /// The way of warping between the steps.
-    pub(crate) fn recurrence(&self) -> Recurrence {
-        self.config.recurrence
-    }
-
-    fn check(&self, window: &[Frame<'_>]) -> Result<()> {
+    pub(super) fn check(&self, window: &[Frame<'_>]) -> Result<()> {
         let Some(first) = window.first() else {
             return Err(wrong("window", "0 frames".into(), "at least one"));
         };
@@ -486,7 +250,7 @@ impl Network {
     }
 }
 
-fn wrong(what: &str, actual: String, expected: &str) -> Error {
+pub(super) fn wrong(what: &str, actual: String, expected: &str) -> Error {
     Error::Shape {
         what: what.into(),
         actual,

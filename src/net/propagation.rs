@@ -1,12 +1,18 @@
 //! Propagation: one step of a recurrent branch, with the reference fused into it (paper, section 3.1, the RAP module).
 
 use super::{
-    alignment::AlignedAttention,
+    alignment::{AlignedAttention, Places},
+    blocks::{Head, PixelShuffleUp, ResList},
+    context,
     flow::{grid, twice, warp},
-    layers::{Head, PixelShuffleUp, ResList, bicubic, bicubic_twice01, cat, clamp01, size, zeros},
     matching::FeatureMatch,
+    ops::{bicubic, bicubic_twice01, clamp01, gated, size, zeros},
 };
-use crate::{ModelConfig, Result, config::Recurrence};
+use crate::{
+    ModelConfig, Result,
+    config::Recurrence,
+    profile::{self, Stage},
+};
 use tch::{Tensor, nn::Path};
 
 /// All recurrent state of a branch, at the ultra-wide frame's size h x w.
@@ -46,13 +52,37 @@ impl Motion {
     }
 }
 
+/// What a branch gives to the output frame: its state at that frame without the level-1 feature.
+#[derive(Debug)]
+pub struct Joined {
+    /// Level-2 feature, `[1, C, 2h, 2w]`.
+    pub feature2: Tensor,
+    /// Accumulated matching confidence, `[1, 1, h, w]`.
+    pub confidence: Tensor,
+}
+
+impl Joined {
+    pub(crate) fn tensors(&self) -> [&Tensor; 2] {
+        [&self.feature2, &self.confidence]
+    }
+}
+
 impl State {
+    /// Its share of the output frame.
+    pub fn joined(&self) -> Joined {
+        Joined {
+            feature2: self.feature2.shallow_clone(),
+            confidence: self.confidence.shallow_clone(),
+        }
+    }
+
     /// Nothing seen yet. `lr` is `[1, 3, h, w]`.
     pub fn zero(lr: &Tensor, channels: i64) -> Result<Self> {
         let (h, w) = size(lr);
+        let kind = context::arithmetic().kind();
         Ok(Self {
-            feature: zeros(lr, [1, channels, h, w])?,
-            feature2: zeros(lr, [1, channels, 2 * h, 2 * w])?,
+            feature: zeros(lr, [1, channels, h, w])?.f_to_kind(kind)?,
+            feature2: zeros(lr, [1, channels, 2 * h, 2 * w])?.f_to_kind(kind)?,
             confidence: zeros(lr, [1, 1, h, w])?,
         })
     }
@@ -77,6 +107,7 @@ impl State {
 
     /// The state moved along with the picture.
     pub fn warp(&self, motion: &Motion, recurrence: Recurrence) -> Result<Self> {
+        let _stage = profile::stage(Stage::Warping);
         Ok(Self {
             feature: warp(&self.feature, &motion.grid, recurrence)?,
             feature2: warp(&self.feature2, &motion.grid2, recurrence)?,
@@ -122,17 +153,25 @@ impl State {
 pub struct Reference {
     /// Matching confidence, `[1, 1, h, w]`.
     confidence: Tensor,
-    /// Aligned reference features at the frame's size, `[1, C, h, w]`; none where level 1 does not use them.
+    /// The same at twice the size, limited to \[0, 1\].
+    confidence2: Tensor,
+    /// Aligned reference features at the frame's size, `[1, C, h, w]`; none where level 1 does not use
+    /// them.
     aligned: Option<Tensor>,
-    /// Aligned reference features at twice the size, `[1, C, 2h, 2w]`.
-    aligned2: Tensor,
+    /// Features of the references, `[1, C, h', w']` each.
+    features: Vec<Tensor>,
+    /// Where they come to lie at twice the frame's size. They are brought there when they are needed,
+    /// since that takes four times their memory and little time.
+    places2: Places,
 }
 
 impl Reference {
     pub(crate) fn tensors(&self) -> impl Iterator<Item = &Tensor> {
-        [&self.confidence, &self.aligned2]
+        [&self.confidence, &self.confidence2]
             .into_iter()
             .chain(&self.aligned)
+            .chain(&self.features)
+            .chain(self.places2.tensors())
     }
 }
 
@@ -154,8 +193,8 @@ pub struct Propagation {
     feat_fusion2_1: Head,
     feat_fusion2: Head,
     feat_decoder2: ResList,
-    /// The reference's share at level 1 is always zero, so it is not computed.
-    level1_idle: bool,
+    /// The references' share at level 1 is not computed while it is always zero.
+    skips_idle: bool,
 }
 
 impl Propagation {
@@ -178,15 +217,15 @@ impl Propagation {
             feat_fusion2_1: Head::new(vs / "feat_fusion2_1", &[2 * c, c], 1)?,
             feat_fusion2: Head::new(vs / "feat_fusion2", &[2 * c, c, c], 1)?,
             feat_decoder2: ResList::new(vs / "feat_decoder2", 4, c)?,
-            level1_idle: false,
+            skips_idle: false,
         })
     }
 
     /// See [`Network::skip_idle`](crate::Network::skip_idle).
-    pub fn skip_idle(&mut self) -> Result<()> {
-        self.level1_idle = self.conf_fusion.is_idle()?;
-        self.aa1.skip_idle()?;
-        self.aa2.skip_idle()?;
+    pub fn skip_idle(&mut self) {
+        self.skips_idle = true;
+        self.aa1.skip_idle();
+        self.aa2.skip_idle();
         [
             &mut self.res1,
             &mut self.res2,
@@ -194,38 +233,44 @@ impl Propagation {
             &mut self.feat_decoder2,
         ]
         .into_iter()
-        .try_for_each(ResList::skip_idle)
+        .for_each(ResList::skip_idle);
     }
 
-    /// Matches and aligns the references of a frame. `lr` is `[1, 3, h, w]`; each reference `[1, 3, h', w']` with sides that are multiples of
-    /// the matching kernel, one of its pixels covering half a pixel of `lr`.
+    /// Matches and aligns the references of a frame. `lr` is `[1, 3, h, w]`; each reference
+    /// `[1, 3, h', w']` with sides that are multiples of the matching kernel, one of its pixels covering
+    /// half a pixel of `lr`.
     pub fn reference(&self, lr: &Tensor, references: &[&Tensor]) -> Result<Reference> {
         let found = self.feature_match.forward(lr, references)?;
-        let features = references
-            .iter()
-            .map(|r| self.res1.forward(&self.ref_encoder1.forward(r)?))
-            .collect::<Result<Vec<_>>>()?;
-        let aligned = if self.level1_idle {
+        let features = self.encoded(references, &self.ref_encoder1, &self.res1)?;
+        let features: Vec<&Tensor> = features.iter().collect();
+        let sizes = |all: &[&Tensor]| all.iter().map(|t| size(t)).collect::<Vec<_>>();
+        let aligned = if self.skips_idle && self.conf_fusion.is_idle()? {
             None
         } else {
-            let halves = features
-                .iter()
-                .map(|f| self.res2.forward(&self.ref_encoder2.forward(f)?))
-                .collect::<Result<Vec<_>>>()?;
+            let halves = self.encoded(&features, &self.ref_encoder2, &self.res2)?;
+            let halves: Vec<&Tensor> = halves.iter().collect();
             let (h, w) = size(lr);
             let half_lr = clamp01(&bicubic(lr, h / 2, w / 2)?)?;
-            Some(
-                self.aa1
-                    .forward(&half_lr, references, &found.index, &borrowed(&halves))?,
-            )
+            let places = self
+                .aa1
+                .places(&half_lr, references, &found.index, &sizes(&halves))?;
+            Some(places.apply(&halves)?)
         };
         Ok(Reference {
             aligned,
-            aligned2: self
+            places2: self
                 .aa2
-                .forward(lr, references, &found.index, &borrowed(&features))?,
+                .places(lr, references, &found.index, &sizes(&features))?,
+            features: features.iter().map(|f| f.shallow_clone()).collect(),
+            confidence2: bicubic_twice01(&found.confidence)?,
             confidence: found.confidence,
         })
+    }
+
+    fn encoded(&self, pictures: &[&Tensor], encoder: &Head, list: &ResList) -> Result<Vec<Tensor>> {
+        let _stage = profile::stage(Stage::Encoders);
+        let encode = |picture: &&Tensor| list.forward(&encoder.forward(&[picture])?);
+        pictures.iter().map(encode).collect()
     }
 
     /// The confidence alone of what [`reference`](Self::reference) finds.
@@ -235,40 +280,33 @@ impl Propagation {
 
     /// Fuses a frame's reference into the branch. `state.feature` has been through the branch's trunk.
     pub fn forward(&self, state: &State, reference: &Reference) -> Result<State> {
+        let _stage = profile::stage(Stage::Fusion);
         let mut feature = state.feature.shallow_clone();
         if let Some(aligned) = &reference.aligned {
-            let weight = self
-                .conf_fusion
-                .forward(&cat(&[&state.confidence, &reference.confidence])?)?;
-            let fused = self.feat_fusion.forward(&cat(&[&feature, aligned])?)?;
-            feature = feature.f_add(&weight.f_mul(&fused)?)?;
+            let confidences = [&state.confidence, &reference.confidence];
+            let weight = self.conf_fusion.forward(&confidences)?;
+            let fused = self.feat_fusion.forward(&[&feature, aligned])?;
+            feature = gated(&feature, weight, &fused)?;
         }
         let feature = self.feat_decoder.forward(&feature)?;
 
-        let feature2 = self.feat_fusion2_1.forward(&cat(&[
-            &state.feature2,
-            &self.upsample1.forward(&feature)?,
-        ])?)?;
-        let confidences = cat(&[
-            &bicubic_twice01(&state.confidence)?,
-            &bicubic_twice01(&reference.confidence)?,
-        ])?;
+        let upper = self.upsample1.forward(&feature, 1.0)?;
+        let feature2 = self.feat_fusion2_1.forward(&[&state.feature2, &upper])?;
+        drop(upper);
+        let confidences = [&bicubic_twice01(&state.confidence)?, &reference.confidence2];
         let weight = self.conf_fusion2.forward(&confidences)?;
-        let fused = self
-            .feat_fusion2
-            .forward(&cat(&[&feature2, &reference.aligned2])?)?;
+        let features: Vec<&Tensor> = reference.features.iter().collect();
+        let aligned2 = reference.places2.apply(&features)?;
+        let fused = self.feat_fusion2.forward(&[&feature2, &aligned2])?;
+        drop(aligned2);
         let feature2 = self
             .feat_decoder2
-            .forward(&feature2.f_add(&weight.f_mul(&fused)?)?)?;
-
+            .forward(&gated(&feature2, weight, &fused)?)?;
+        let confidence = state.confidence.f_maximum(&reference.confidence)?;
         Ok(State {
             feature,
             feature2,
-            confidence: state.confidence.f_maximum(&reference.confidence)?,
+            confidence,
         })
     }
-}
-
-fn borrowed(tensors: &[Tensor]) -> Vec<&Tensor> {
-    tensors.iter().collect()
 }

@@ -1,12 +1,15 @@
 //! Reconstruction: both branches joined into the output frame (paper, section 3.3).
 
 use super::{
-    layers::{
-        Conv, Head, PixelShuffleUp, ResList, bicubic, bicubic_twice01, cat, clamp01, lrelu, size,
-    },
-    propagation::State,
+    blocks::{Head, PixelShuffleUp, ResList},
+    conv::{Conv, Then},
+    ops::{bicubic, bicubic_twice01, clamp01, gated, size},
+    propagation::Joined,
 };
-use crate::{ModelConfig, Result};
+use crate::{
+    ModelConfig, Result,
+    profile::{self, Stage},
+};
 use tch::{Tensor, nn::Path};
 
 /// The last stage (`compute_up` upstream).
@@ -44,29 +47,38 @@ impl Reconstruction {
     }
 
     /// See [`Network::skip_idle`](crate::Network::skip_idle).
-    pub fn skip_idle(&mut self) -> Result<()> {
-        self.feat_decoder_BWFW.skip_idle()
+    pub fn skip_idle(&mut self) {
+        self.feat_decoder_BWFW.skip_idle();
     }
 
-    /// The output frame `[1, 3, s h, s w]` of `lr` `[1, 3, h, w]`, not limited to \[0, 1\].
-    pub fn forward(&self, lr: &Tensor, backward: &State, forward: &State) -> Result<Tensor> {
-        let both = cat(&[&backward.feature2, &forward.feature2])?;
-        let confidences = cat(&[
+    /// The output frame `[1, 3, s h, s w]`, fp32, of `lr` `[1, 3, h, w]`, not limited to \[0, 1\].
+    pub fn forward(&self, lr: &Tensor, backward: &Joined, forward: &Joined) -> Result<Tensor> {
+        let _stage = profile::stage(Stage::Reconstruction);
+        let both = [&backward.feature2, &forward.feature2];
+        let confidences = [
             &bicubic_twice01(&backward.confidence)?,
             &bicubic_twice01(&forward.confidence)?,
-        ])?;
+        ];
         let weight = self.conf_fusion_BWFW.forward(&confidences)?;
-        let out = self
-            .fusion_UP
-            .forward(&both)?
-            .f_add(&weight.f_mul(&self.feat_fusion_BWFW.forward(&both)?)?)?;
-        let mut out = self.feat_decoder_BWFW.forward(&out)?;
+        let fused = self.feat_fusion_BWFW.forward(&both)?;
+        let joined = gated(&self.fusion_UP.then(&both, Then::NOTHING)?, weight, &fused)?;
+        drop(fused);
+        self.tail(lr, &joined)
+    }
+
+    /// From the joined branches, `[1, C, 2 h, 2 w]`, to the output frame.
+    fn tail(&self, lr: &Tensor, joined: &Tensor) -> Result<Tensor> {
+        let mut out = self.feat_decoder_BWFW.forward(joined)?;
         if let Some(upsample2) = &self.upsample2 {
-            out = lrelu(&upsample2.forward(&out)?, 0.1)?;
+            out = upsample2.forward(&out, 0.1)?;
         }
-        let out = lrelu(&self.conv_hr.forward(&out)?, 0.1)?;
+        let out = self.conv_hr.then(&[&out], Then::lrelu(0.1))?;
         let (h, w) = size(lr);
         let base = clamp01(&bicubic(lr, self.scale * h, self.scale * w)?)?;
-        Ok(self.conv_last.forward(&out)?.f_add(&base)?)
+        Ok(self
+            .conv_last
+            .forward(&out)?
+            .f_to_kind(base.kind())?
+            .f_add(&base)?)
     }
 }

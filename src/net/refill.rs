@@ -2,8 +2,10 @@
 //! recurrence has lost comes back (as in IconVSR, Chan et al., CVPR 2021).
 
 use super::{
+    conv::{Conv, Then},
     edvr::{self, Edvr},
-    layers::{Conv, cat},
+    network::Branch,
+    propagation::State,
 };
 use crate::Result;
 use tch::{Tensor, nn::Path};
@@ -34,14 +36,15 @@ impl Refill {
         })
     }
 
-    /// A key frame's features fused into the backward branch's, `[1, C, H, W]`.
-    pub fn fuse_backward(&self, feature: &Tensor, refill: &Tensor) -> Result<Tensor> {
-        self.backward_fusion.forward(&cat(&[feature, refill])?)
-    }
-
-    /// A key frame's features fused into the forward branch's, `[1, C, H, W]`.
-    pub fn fuse_forward(&self, feature: &Tensor, refill: &Tensor) -> Result<Tensor> {
-        self.forward_fusion.forward(&cat(&[feature, refill])?)
+    /// A branch's state with a key frame's features fused into its own; elsewhere as it is.
+    pub(crate) fn fuse(&self, branch: Branch, state: State, key: Option<&Tensor>) -> Result<State> {
+        let Some(key) = key else { return Ok(state) };
+        let fusion = match branch {
+            Branch::Backward => &self.backward_fusion,
+            Branch::Forward => &self.forward_fusion,
+        };
+        let feature = fusion.then(&[&state.feature, key], Then::NOTHING)?;
+        Ok(state.with_feature(feature))
     }
 }
 

@@ -5,11 +5,11 @@ use crate::{
     net::{
         edvr::{FRAMES, Levels},
         flow::Pyramid,
-        propagation::{Motion, Reference, State},
+        propagation::{Joined, Motion, Reference, State},
         refill::Schedule,
     },
 };
-use std::{collections::VecDeque, ops::Range};
+use std::collections::VecDeque;
 use tch::Tensor;
 
 /// A key frame's features (RefVSR-IR), and the numbers of the frames they are made of.
@@ -29,8 +29,10 @@ pub struct Clip {
     pub drained: bool,
     /// Pyramid of the newest frame.
     pub pyramid: Option<Pyramid>,
-    /// The forward branch, as the last window left it.
+    /// The forward branch, as the last output left it.
     pub forward: Option<State>,
+    /// The backward branch at the coming outputs that shared a run of it, the next one's first.
+    pub backward: VecDeque<Joined>,
     /// The next window's key frames.
     pub schedule: Schedule,
     /// The last window's key frames' features.
@@ -45,13 +47,14 @@ pub struct Held {
     /// Padded.
     pub lr: Tensor,
     pub reference: Reference,
-    /// What refilling takes of it, where the network is RefVSR-IR.
+    /// EDVR pyramid of this frame; only RefVSR-IR has one.
     pub levels: Option<Levels>,
     /// From this frame to the one before.
     pub to_previous: Option<Motion>,
     /// From this frame to the one after.
     pub to_next: Option<Motion>,
-    /// From this frame to itself, which a network need not see as zero: windows repeat the first and last frames of a clip.
+    /// Flow from this frame to itself. Windows repeat a clip's first and last frame, and SPyNet does not
+    /// answer exactly zero for equal frames.
     pub to_itself: Option<Motion>,
 }
 
@@ -93,7 +96,8 @@ impl Clip {
             .pyramid
             .iter()
             .flat_map(Pyramid::tensors)
-            .chain(self.forward.iter().flat_map(State::tensors));
+            .chain(self.forward.iter().flat_map(State::tensors))
+            .chain(self.backward.iter().flat_map(Joined::tensors));
         let refills = self.refills.iter().map(|(_, features)| features);
         frames
             .chain(branches)
@@ -103,7 +107,8 @@ impl Clip {
     }
 }
 
-/// The 2m + 1 frames about one. Positions before the clip's first frame repeat that one, positions after its last that.
+/// The frames about one, by their position: 2m + 1 of them, or more where several outputs share a backward
+/// run. Positions outside the clip are clamped to its first or last frame.
 #[derive(Clone, Copy)]
 pub struct Window<'a> {
     clip: &'a Clip,
@@ -121,9 +126,14 @@ impl<'a> Window<'a> {
         self.m
     }
 
-    /// The positions within the clip, as far as it has come.
-    pub fn within(self) -> Range<usize> {
-        self.m.saturating_sub(self.n)..self.frames().min(self.clip.sent + self.m - self.n)
+    /// The first position within the clip.
+    pub fn first_within(self) -> usize {
+        self.m.saturating_sub(self.n)
+    }
+
+    /// The position behind the clip's last frame, as far as it has come.
+    pub fn end_within(self) -> usize {
+        self.clip.sent + self.m - self.n
     }
 
     /// The number in the clip of the frame at a position.
@@ -176,9 +186,7 @@ impl<'a> Window<'a> {
 
 /// Something that must have been computed when its frame came.
 pub fn found<T>(value: &Option<T>) -> Result<&T> {
-    value.as_ref().ok_or_else(|| Error::Shape {
-        what: "session".into(),
-        actual: "a step without its predecessor".into(),
-        expected: "frames in order".into(),
-    })
+    value
+        .as_ref()
+        .ok_or_else(|| Error::Broken("a step of a session without its predecessor".into()))
 }

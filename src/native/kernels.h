@@ -1,0 +1,53 @@
+// What the kernels are told, and the sizes that all instruction sets share.
+#pragma once
+
+namespace refvsr {
+
+constexpr int TILE = 4;     // output pixels of a tile, a side
+constexpr int SIDE = 6;     // input pixels of a tile, a side
+constexpr int POINTS = 36;  // SIDE * SIDE
+constexpr int LANES = 8;    // channels transformed at once
+constexpr int BLOCK = 16;   // output channels multiplied at once
+constexpr int ROWS = 12;    // tiles multiplied at once
+
+// A picture with channels last in memory.
+struct Source {
+  const float* data;
+  int channels;
+};
+
+struct Job {
+  const Source* sources;  // their channels joined are the input
+  int n_sources;
+  int height, width;  // of the input
+  const float* weights;
+  const float* bias;
+  int depth;     // input channels, each source's rounded up to LANES
+  int groups;    // 1, or 4: a pixel shuffle by 2 follows
+  int channels;  // output channels of a group
+  float slope;   // of the leaky ReLU behind: 1 is none, 0 is ReLU
+  const float* residual;  // added to the output; may be null
+  float* out;
+};
+
+// Bilinear samples of a picture, both with channels last in memory.
+struct Sampling {
+  const float* picture;
+  int height, width, channels;
+  const float* grid;  // x and y of each sample, in -1..1
+  int edge;           // outside the picture lies its edge; else nothing
+  int align_corners;  // -1 and 1 are centres of pixels; else the picture's borders
+  float* out;
+};
+
+// The kernels built for one set of instructions.
+struct Kernels {
+  void (*winograd)(const Job&, int first, int count, int most, float* scratch);
+  void (*sample)(const Sampling&, long first, long count);
+};
+
+Kernels kernels_baseline();
+Kernels kernels_avx2();
+Kernels kernels_avx512();
+
+}  // namespace refvsr

@@ -1,0 +1,5 @@
+//! Bindings of the C++ kernels beside this file: what libtorch has no fast form of on a CPU.
+
+pub mod memory;
+pub mod sample;
+pub mod winograd;

@@ -1,0 +1,122 @@
+//! Bilinear sampling of pictures with channels last in memory, on the CPU: libtorch's sampler would
+//! gather each channel by itself and give the result in the other layout.
+
+use crate::{
+    Error, Result,
+    net::ops::{Outside, channels_last},
+};
+use std::ffi::{c_int, c_long};
+use tch::{Device, Kind, Tensor};
+
+#[repr(C)]
+struct Sampling {
+    picture: *const f32,
+    height: c_int,
+    width: c_int,
+    channels: c_int,
+    grid: *const f32,
+    edge: c_int,
+    align_corners: c_int,
+    out: *mut f32,
+}
+
+unsafe extern "C" {
+    fn refvsr_sample(sampling: *const Sampling, samples: c_long, threads: c_int);
+}
+
+/// Whether [`bilinear`] takes these: fp32 on the CPU.
+pub fn takes(x: &Tensor, grid: &Tensor) -> bool {
+    let fits = |t: &Tensor| t.kind() == Kind::Float && t.device() == Device::Cpu;
+    fits(x) && fits(grid)
+}
+
+/// Samples of `x` `[N, C, H, W]` at `grid` `[N, h, w, 2]`: `[N, C, h, w]`, channels last in memory. See
+/// [`sample`](crate::net::ops::sample).
+///
+/// # Errors
+/// [`Error::Broken`] for anything but what [`takes`] allows.
+pub fn bilinear(
+    x: &Tensor,
+    grid: &Tensor,
+    outside: Outside,
+    align_corners: bool,
+) -> Result<Tensor> {
+    let broken = |what: &str| Error::Broken(format!("sample: {what}"));
+    let (&[n, h, w, 2], &[pictures, channels, height, width]) = (&grid.size()[..], &x.size()[..])
+    else {
+        return Err(broken("not a picture [N, C, H, W] and a grid [N, h, w, 2]"));
+    };
+    if !takes(x, grid) || n != pictures {
+        return Err(broken("not fp32 on the CPU, or not a grid a picture"));
+    }
+    let (x, grid) = (channels_last(x)?, grid.f_contiguous()?);
+    let out = Tensor::f_empty([n, h, w, channels], (Kind::Float, Device::Cpu))?;
+    let int = |n: i64| c_int::try_from(n).map_err(|_| broken("a size beyond 32 bits"));
+    for i in 0..n {
+        let sampling = Sampling {
+            picture: data(&x.f_narrow(0, i, 1)?),
+            height: int(height)?,
+            width: int(width)?,
+            channels: int(channels)?,
+            grid: data(&grid.f_narrow(0, i, 1)?),
+            edge: c_int::from(outside == Outside::Edge),
+            align_corners: c_int::from(align_corners),
+            out: data(&out.f_narrow(0, i, 1)?).cast_mut(),
+        };
+        // SAFETY: the pointers are of fp32 tensors that live on, of the sizes given and in the layouts
+        // that the kernel reads; it looks at no pixel outside the picture, and nothing else sees `out`.
+        unsafe { refvsr_sample(&sampling, h * w, tch::get_num_threads().max(1)) };
+    }
+    Ok(out.f_permute([0, 3, 1, 2])?)
+}
+
+fn data(x: &Tensor) -> *const f32 {
+    x.data_ptr().cast::<f32>().cast_const()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn equals_libtorchs_sampler() {
+        tch::manual_seed(3);
+        for (channels, h, w) in [(1, 1, 1), (3, 5, 7), (8, 6, 4), (19, 9, 2), (64, 12, 31)] {
+            let x = Tensor::randn([1, channels, h, w], (Kind::Float, Device::Cpu));
+            let spread = Tensor::rand([1, 40, 50, 2], (Kind::Float, Device::Cpu)) * 3.0 - 1.5;
+            let corners =
+                Tensor::from_slice(&[-1f32, -1., 1., 1., -1., 1., 1., -1.]).view([1, 2, 2, 2]);
+            for (grid, outside, align) in [&spread, &corners].into_iter().flat_map(|grid| {
+                [Outside::Zeros, Outside::Edge]
+                    .into_iter()
+                    .flat_map(move |o| [(grid, o, true), (grid, o, false)])
+            }) {
+                let mode = i64::from(outside == Outside::Edge);
+                let expected = x.grid_sampler(grid, 0, mode, align);
+                let found = bilinear(&x, grid, outside, align).unwrap();
+                let off = (&found - &expected).abs().max().double_value(&[]);
+                assert!(
+                    off < 1e-5,
+                    "{channels}x{h}x{w}, {outside:?}, {align}: off by {off:.1e}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn positions_that_are_no_numbers_give_nothing() {
+        let x = Tensor::ones([1, 9, 3, 3], (Kind::Float, Device::Cpu));
+        let grid = Tensor::from_slice(&[
+            f32::NAN,
+            0.0,
+            f32::INFINITY,
+            0.0,
+            -f32::INFINITY,
+            f32::NAN,
+            1e30,
+            0.0,
+        ]);
+        let found = bilinear(&x, &grid.view([1, 2, 2, 2]), Outside::Zeros, true).unwrap();
+        assert_eq!(found.abs().max().double_value(&[]), 0.0);
+    }
+}

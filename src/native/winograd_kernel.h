@@ -1,0 +1,185 @@
+// One block of tiles of a 3x3 convolution by Winograd's F(4x4, 3x3) (Lavin and Gray, CVPR 2016).
+//
+// kernels.cpp includes this file once for each set of instructions. It includes no header with inline
+// functions, because the linker could pick one built for AVX-512 on behalf of the whole program.
+
+namespace {
+
+// Eight channels, also where they are not aligned.
+typedef float v8 __attribute__((vector_size(32), aligned(4), may_alias));
+
+static inline v8 load(const float* p) { return *(const v8*)p; }
+static inline void store(float* p, v8 x) { *(v8*)p = x; }
+
+// B^T d: six values of a row or column of a tile to six points.
+static inline void input_points(v8 d0, v8 d1, v8 d2, v8 d3, v8 d4, v8 d5, v8* o, int step) {
+  const v8 a = d4 - 4.0f * d2, b = d3 - 4.0f * d1, c = d4 - d2, d = 2.0f * (d3 - d1);
+  o[0] = 4.0f * d0 - 5.0f * d2 + d4;
+  o[step] = a + b;
+  o[2 * step] = a - b;
+  o[3 * step] = c + d;
+  o[4 * step] = c - d;
+  o[5 * step] = 4.0f * d1 - 5.0f * d3 + d5;
+}
+
+// A^T m: six points to four values of a row or column of the output.
+static inline void output_values(v8 m0, v8 m1, v8 m2, v8 m3, v8 m4, v8 m5, v8* o, int step) {
+  const v8 a = m1 + m2, b = m1 - m2, c = m3 + m4, d = m3 - m4;
+  o[0] = m0 + a + c;
+  o[step] = b + 2.0f * d;
+  o[2 * step] = a + 4.0f * c;
+  o[3 * step] = b + 8.0f * d + m5;
+}
+
+// Eight channels of one tile; `at(y, x)` loads a pixel of it. The points go to v, `step` floats apart.
+template <typename At>
+static inline __attribute__((always_inline)) void transform_tile(At at, float* v, long step) {
+  v8 t[SIDE][SIDE];
+#pragma GCC unroll 6
+  for (int x = 0; x < SIDE; x++)
+    input_points(at(0, x), at(1, x), at(2, x), at(3, x), at(4, x), at(5, x), &t[0][x], SIDE);
+#pragma GCC unroll 6
+  for (int y = 0; y < SIDE; y++) {
+    v8 o[SIDE];
+    input_points(t[y][0], t[y][1], t[y][2], t[y][3], t[y][4], t[y][5], o, 1);
+#pragma GCC unroll 6
+    for (int x = 0; x < SIDE; x++) store(v + (y * SIDE + x) * step, o[x]);
+  }
+}
+
+// All channels of the tile whose padded corner is (y0, x0). Pixels outside the picture are zero.
+static void read_tile(const Job& job, int y0, int x0, float* v, long step) {
+  const bool inside =
+      y0 >= 0 && x0 >= 0 && y0 + SIDE <= job.height && x0 + SIDE <= job.width;
+  for (int s = 0; s < job.n_sources; s++) {
+    const int channels = job.sources[s].channels;
+    const long row = (long)job.width * channels;
+    const float* corner = job.sources[s].data + y0 * row + (long)x0 * channels;
+    for (int c = 0; c < channels; c += LANES, v += LANES) {
+      const float* p = corner + c;
+      if (inside && c + LANES <= channels) {
+        transform_tile([=](int y, int x) { return load(p + y * row + x * channels); }, v, step);
+      } else {
+        transform_tile(
+            [&](int y, int x) {
+              v8 pixel = {};
+              if (y0 + y >= 0 && y0 + y < job.height && x0 + x >= 0 && x0 + x < job.width)
+                for (int i = 0; i < LANES && c + i < channels; i++)
+                  pixel[i] = p[y * row + x * channels + i];
+              return pixel;
+            },
+            v, step);
+      }
+    }
+  }
+}
+
+// m[R][N] = v[R][depth] * u[depth][N], with N = lanes of V * NV. All in registers.
+template <typename V, int R, int NV>
+static inline void multiply(const float* v, const float* u, int depth, float* m) {
+  typedef V any __attribute__((aligned(4), may_alias));
+  constexpr int L = sizeof(V) / 4, N = L * NV;
+  V sum[R][NV];
+#pragma GCC unroll 16
+  for (int r = 0; r < R; r++)
+#pragma GCC unroll 2
+    for (int n = 0; n < NV; n++) sum[r][n] = V{};
+  for (int k = 0; k < depth; k++) {
+    V w[NV];
+#pragma GCC unroll 2
+    for (int n = 0; n < NV; n++) w[n] = *(const any*)(u + (long)k * N + n * L);
+#pragma GCC unroll 16
+    for (int r = 0; r < R; r++) {
+      const float factor = v[(long)r * depth + k];
+#pragma GCC unroll 2
+      for (int n = 0; n < NV; n++) sum[r][n] += w[n] * factor;
+    }
+  }
+#pragma GCC unroll 16
+  for (int r = 0; r < R; r++)
+#pragma GCC unroll 2
+    for (int n = 0; n < NV; n++) *(any*)(m + r * N + n * L) = sum[r][n];
+}
+
+// One point of `tiles` tiles (a multiple of ROWS) and N output channels.
+template <int N>
+static inline void multiply_point(const float* v, const float* u, int depth, float* m, int tiles) {
+#ifdef __AVX512F__
+  typedef float wide __attribute__((vector_size(4 * N)));
+  constexpr int R = ROWS, NV = 1;
+#else
+  typedef float wide __attribute__((vector_size(32)));
+  constexpr int R = ROWS * 8 / N, NV = N / 8;
+#endif
+  for (int t = 0; t < tiles; t += R)
+    multiply<wide, R, NV>(v + (long)t * depth, u, depth, m + (long)t * N);
+}
+
+// Eight output channels from `channel` of group `group` on, of the tile at row ty, column tx of tiles.
+static inline void write_tile(const Job& job, int ty, int tx, const float* m, long step, int group,
+                              int channel, const float* bias) {
+  v8 t[TILE][SIDE];
+#pragma GCC unroll 6
+  for (int x = 0; x < SIDE; x++) {
+    const float* p = m + x * step;
+    output_values(load(p), load(p + 6 * step), load(p + 12 * step), load(p + 18 * step),
+                  load(p + 24 * step), load(p + 30 * step), &t[0][x], SIDE);
+  }
+  const v8 shift = load(bias);
+  const int rows = job.height - ty * TILE < TILE ? job.height - ty * TILE : TILE;
+  const int columns = job.width - tx * TILE < TILE ? job.width - tx * TILE : TILE;
+  const int lanes = job.channels - channel < LANES ? job.channels - channel : LANES;
+  // Groups are the four pixels that a pixel shuffle makes of one; without a shuffle there is one.
+  const int factor = job.groups == 4 ? 2 : 1;
+  const long line = (long)job.width * factor * job.channels;
+  for (int y = 0; y < rows; y++) {
+    v8 o[TILE];
+    output_values(t[y][0], t[y][1], t[y][2], t[y][3], t[y][4], t[y][5], o, 1);
+    const long from = ((ty * TILE + y) * factor + group / 2) * line + channel;
+    for (int x = 0; x < columns; x++) {
+      const long at = from + (long)((tx * TILE + x) * factor + group % 2) * job.channels;
+      v8 value = o[x] + shift;
+      const v8 low = value * job.slope;
+      value = value > 0.0f ? value : low;
+      if (lanes == LANES) {
+        if (job.residual) value += load(job.residual + at);
+        store(job.out + at, value);
+      } else {
+        for (int i = 0; i < lanes; i++)
+          job.out[at + i] = value[i] + (job.residual ? job.residual[at + i] : 0.0f);
+      }
+    }
+  }
+}
+
+// Tiles first..first+count, in reading order. count is at most `most`, a multiple of ROWS.
+static void NAME(const Job& job, int first, int count, int most, float* scratch) {
+  const int columns = (job.width + TILE - 1) / TILE, depth = job.depth;
+  // A few floats more, so that the points do not lie at one place of the cache's sets.
+  const long v_step = (long)most * depth + 16, m_step = (long)most * BLOCK + 16;
+  float *v = scratch, *m = scratch + POINTS * v_step;
+  for (int t = 0; t < count; t++)
+    read_tile(job, (first + t) / columns * TILE - 1, (first + t) % columns * TILE - 1,
+              v + (long)t * depth, v_step);
+  const int tiles = (count + ROWS - 1) / ROWS * ROWS;
+  const float *u = job.weights, *bias = job.bias;
+  for (int group = 0; group < job.groups; group++) {
+    for (int channel = 0; channel < job.channels;) {
+      const int n = job.channels - channel > LANES ? BLOCK : LANES;
+      for (int p = 0; p < POINTS; p++, u += (long)depth * n) {
+        if (n == BLOCK)
+          multiply_point<BLOCK>(v + p * v_step, u, depth, m + p * m_step, tiles);
+        else
+          multiply_point<LANES>(v + p * v_step, u, depth, m + p * m_step, tiles);
+      }
+      for (int half = 0; half < n && channel + half < job.channels; half += LANES)
+        for (int t = 0; t < count; t++)
+          write_tile(job, (first + t) / columns, (first + t) % columns, m + (long)t * n + half,
+                     m_step, group, channel + half, bias + half);
+      channel += n;
+      bias += n;
+    }
+  }
+}
+
+}  // namespace

@@ -1,0 +1,82 @@
+//! How the network computes what it is asked for: by which arithmetic, and until when. A session sets
+//! it for each of its calls; outside a session convolutions are exact and nothing stops them.
+
+use crate::{Error, Result, stop::Stopper};
+use std::{cell::RefCell, sync::atomic::AtomicBool};
+use tch::Kind;
+
+/// How convolutions are computed whose output is a feature or a picture. Those that decide where
+/// something is matched or sampled are always exact.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Arithmetic {
+    /// In fp32, in their direct form.
+    #[default]
+    Exact,
+    /// In fp32; 3 x 3 convolutions on the CPU by Winograd's minimal filtering.
+    Winograd,
+    /// With features and weights in 16 bits: [`Kind::Half`] or [`Kind::BFloat16`].
+    Half(Kind),
+}
+
+impl Arithmetic {
+    /// The kind of weights and features.
+    pub fn kind(self) -> Kind {
+        match self {
+            Self::Exact | Self::Winograd => Kind::Float,
+            Self::Half(kind) => kind,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Default)]
+struct Context {
+    arithmetic: Arithmetic,
+    stopper: Option<Stopper>,
+}
+
+thread_local! {
+    static CONTEXT: RefCell<Context> = RefCell::default();
+}
+
+/// Runs `work` with this arithmetic, until `stopper` says otherwise. No gradients are kept.
+pub fn within<T>(
+    arithmetic: Arithmetic,
+    stopper: &Stopper,
+    work: impl FnOnce() -> Result<T>,
+) -> Result<T> {
+    /// Puts the former context back, also where `work` panics.
+    struct Restore(Context);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            CONTEXT.replace(std::mem::take(&mut self.0));
+        }
+    }
+    let context = Context {
+        arithmetic,
+        stopper: Some(stopper.clone()),
+    };
+    let _restore = Restore(CONTEXT.replace(context));
+    check()?;
+    tch::no_grad(work)
+}
+
+/// How to compute.
+pub fn arithmetic() -> Arithmetic {
+    CONTEXT.with_borrow(|context| context.arithmetic)
+}
+
+/// Gives up where the work in hand is to stop.
+///
+/// # Errors
+/// [`Error::Stopped`].
+pub fn check() -> Result<()> {
+    let stopped =
+        CONTEXT.with_borrow(|context| context.stopper.as_ref().is_some_and(Stopper::is_stopped));
+    if stopped { Err(Error::Stopped) } else { Ok(()) }
+}
+
+/// Lends the flag that says so to a kernel that looks at it itself.
+pub fn with_stop<T>(work: impl FnOnce(Option<&AtomicBool>) -> T) -> T {
+    let stopper = CONTEXT.with_borrow(|context| context.stopper.clone());
+    work(stopper.as_ref().map(Stopper::flag))
+}

@@ -1,0 +1,276 @@
+//! Convolutions: one type, computed as the [context](super::context) says.
+
+use super::{
+    context::{self, Arithmetic},
+    ops::{activated, added, cat, channels_last},
+};
+use crate::{Result, native::winograd, profile};
+use std::cell::{Cell, RefCell};
+use tch::{
+    Device, Kind, Tensor,
+    nn::{Init, Path},
+};
+
+/// A convolution with bias and padding k/2.
+#[derive(Debug)]
+pub struct Conv {
+    weight: Tensor,
+    bias: Tensor,
+    stride: i64,
+    padding: i64,
+    /// Always fp32 in its direct form: its output decides where something is matched or sampled.
+    exact: bool,
+    /// The weights as the last call needed them. Made anew when weights or context have changed.
+    prepared: RefCell<Option<Prepared>>,
+    /// Whether the weights are all zero, as found at a version of them.
+    idle: Cell<Option<(i64, bool)>>,
+}
+
+#[derive(Debug)]
+struct Prepared {
+    arithmetic: Arithmetic,
+    version: i64,
+    form: Form,
+}
+
+#[derive(Debug)]
+enum Form {
+    /// Weight and bias of the arithmetic's kind, channels last.
+    Direct(Tensor, Tensor),
+    Winograd(winograd::Weights),
+}
+
+/// What follows a convolution.
+#[derive(Debug, Clone, Copy)]
+pub struct Then<'a> {
+    /// Slope of a leaky ReLU: 1 is none, 0 is a ReLU.
+    slope: f64,
+    /// Pixel shuffle by 2, before the activation.
+    shuffle: bool,
+    /// Added at the end, of the output's shape.
+    residual: Option<&'a Tensor>,
+}
+
+impl<'a> Then<'a> {
+    /// Nothing.
+    pub const NOTHING: Self = Self {
+        slope: 1.0,
+        shuffle: false,
+        residual: None,
+    };
+
+    /// A leaky ReLU; of slope 0 a ReLU.
+    pub fn lrelu(slope: f64) -> Self {
+        Self {
+            slope,
+            ..Self::NOTHING
+        }
+    }
+
+    /// `x` is added.
+    pub fn add(x: &'a Tensor) -> Self {
+        Self {
+            residual: Some(x),
+            ..Self::NOTHING
+        }
+    }
+
+    /// A pixel shuffle by 2, then a leaky ReLU of this slope (1 is none).
+    pub fn shuffle(slope: f64) -> Self {
+        Self {
+            slope,
+            shuffle: true,
+            residual: None,
+        }
+    }
+}
+
+impl Conv {
+    /// `k` x `k`, `input` to `output` channels, stride 1. Starts as PyTorch's convolutions do: uniform
+    /// within 1/sqrt(fan-in).
+    pub fn new(vs: Path<'_>, input: i64, output: i64, k: i64) -> Result<Self> {
+        Self::strided(vs, input, output, k, 1)
+    }
+
+    /// A convolution with a stride.
+    pub fn strided(vs: Path<'_>, input: i64, output: i64, k: i64, stride: i64) -> Result<Self> {
+        let bound = 1.0 / ((input * k * k) as f64).sqrt();
+        let init = Init::Uniform {
+            lo: -bound,
+            up: bound,
+        };
+        Self::with(vs, [output, input, k, k], init, stride)
+    }
+
+    /// A convolution of stride 1 that starts as all zeros.
+    pub fn zero(vs: Path<'_>, input: i64, output: i64, k: i64) -> Result<Self> {
+        Self::with(vs, [output, input, k, k], Init::Const(0.0), 1)
+    }
+
+    fn with(vs: Path<'_>, shape: [i64; 4], init: Init, stride: i64) -> Result<Self> {
+        Ok(Self {
+            weight: vs.f_var("weight", &shape, init)?,
+            bias: vs.f_var("bias", &shape[..1], init)?,
+            stride,
+            padding: shape[2] / 2,
+            exact: false,
+            prepared: RefCell::new(None),
+            idle: Cell::new(None),
+        })
+    }
+
+    /// The same, always computed in fp32 and in its direct form.
+    pub fn exact(self) -> Self {
+        Self {
+            exact: true,
+            ..self
+        }
+    }
+
+    /// Whether it gives zero for every input, and will: its weights are zero and are not being trained.
+    pub fn is_idle(&self) -> Result<bool> {
+        if self.weight.requires_grad() || self.bias.requires_grad() {
+            return Ok(false);
+        }
+        let version = self.version()?;
+        if let Some((_, idle)) = self.idle.get().filter(|&(found, _)| found == version) {
+            return Ok(idle);
+        }
+        let zero =
+            |t: &Tensor| -> Result<bool> { Ok(t.f_count_nonzero(None)?.f_int64_value(&[])? == 0) };
+        let idle = zero(&self.bias)? && zero(&self.weight)?;
+        self.idle.set(Some((version, idle)));
+        Ok(idle)
+    }
+
+    /// Grows whenever a weight is changed.
+    fn version(&self) -> Result<i64> {
+        Ok(self.weight.f_internal_version()? + self.bias.f_internal_version()?)
+    }
+
+    /// `[N, input, H, W]` to `[N, output, H/stride, W/stride]`.
+    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        self.then(&[x], Then::NOTHING)
+    }
+
+    /// The convolution of all `parts` `[N, C_i, H, W]` joined, whose channels add up to its input's, and
+    /// what follows it.
+    pub fn then(&self, parts: &[&Tensor], then: Then<'_>) -> Result<Tensor> {
+        context::check()?;
+        let tracked = parts
+            .iter()
+            .chain(&then.residual)
+            .any(|x| x.requires_grad());
+        if self.weight.requires_grad() || self.bias.requires_grad() {
+            // Being trained: the weights as they are, which keeps their gradients.
+            return self.direct(&self.weight, &self.bias, parts, then);
+        }
+        let arithmetic = self.arithmetic(parts, tracked);
+        let mut prepared = self.prepared.borrow_mut();
+        let version = self.version()?;
+        let usable = prepared.as_ref().is_some_and(|p| {
+            (p.arithmetic, p.version) == (arithmetic, version)
+                && match &p.form {
+                    Form::Winograd(weights) => weights.fits(parts, then.shuffle),
+                    Form::Direct(..) => true,
+                }
+        });
+        if !usable {
+            let form = self.prepare(arithmetic, parts, then.shuffle)?;
+            *prepared = Some(Prepared {
+                arithmetic,
+                version,
+                form,
+            });
+        }
+        match prepared.as_ref().map(|p| &p.form) {
+            Some(Form::Winograd(weights)) => {
+                let out = context::with_stop(|stop| {
+                    weights.convolve(parts, then.slope, then.residual, stop)
+                })?;
+                self.count(&out);
+                Ok(out)
+            }
+            Some(Form::Direct(weight, bias)) => self.direct(weight, bias, parts, then),
+            None => self.direct(&self.weight, &self.bias, parts, then),
+        }
+    }
+
+    /// How it is computed for these inputs.
+    fn arithmetic(&self, parts: &[&Tensor], tracked: bool) -> Arithmetic {
+        let asked = if self.exact {
+            Arithmetic::Exact
+        } else {
+            context::arithmetic()
+        };
+        let shape = self.weight.size();
+        let winograd = shape[2] == 3
+            && self.stride == 1
+            && shape[0].min(shape[1]) >= winograd::FEWEST_CHANNELS
+            && !tracked
+            && parts
+                .iter()
+                .all(|x| x.device() == Device::Cpu && x.size()[0] == 1 && x.kind() == Kind::Float);
+        match asked {
+            Arithmetic::Winograd if !winograd => Arithmetic::Exact,
+            asked => asked,
+        }
+    }
+
+    fn prepare(&self, arithmetic: Arithmetic, parts: &[&Tensor], shuffle: bool) -> Result<Form> {
+        tch::no_grad(|| match arithmetic {
+            Arithmetic::Winograd => {
+                let channels: Vec<i64> = parts.iter().map(|x| x.size()[1]).collect();
+                let (weight, bias) = (self.weight.detach(), self.bias.detach());
+                Ok(Form::Winograd(winograd::Weights::new(
+                    &weight, &bias, &channels, shuffle,
+                )?))
+            }
+            Arithmetic::Exact | Arithmetic::Half(_) => {
+                let kind = arithmetic.kind();
+                let weight = channels_last(&self.weight.detach().f_to_kind(kind)?)?;
+                Ok(Form::Direct(weight, self.bias.detach().f_to_kind(kind)?))
+            }
+        })
+    }
+
+    fn direct(
+        &self,
+        weight: &Tensor,
+        bias: &Tensor,
+        parts: &[&Tensor],
+        then: Then<'_>,
+    ) -> Result<Tensor> {
+        let kind = weight.kind();
+        let cast = parts.iter().map(|x| {
+            Ok(if x.kind() == kind {
+                x.shallow_clone()
+            } else {
+                x.f_to_kind(kind)?
+            })
+        });
+        let cast = cast.collect::<Result<Vec<_>>>()?;
+        let x = cat(&cast.iter().collect::<Vec<_>>())?;
+        let (s, p) = (self.stride, self.padding);
+        let y = x.f_conv2d(weight, Some(bias), [s, s], [p, p], [1, 1], 1)?;
+        self.count(&y);
+        let y = if then.shuffle {
+            channels_last(&y.f_pixel_shuffle(2)?)?
+        } else {
+            y
+        };
+        let y = activated(y, then.slope)?;
+        match then.residual {
+            Some(x) => added(y, x),
+            None => Ok(y),
+        }
+    }
+
+    /// Tells the profile of the multiplications and additions that `out` took.
+    fn count(&self, out: &Tensor) {
+        profile::add_flops(|| match self.weight.size()[..] {
+            [_, input, k, _] => 2 * out.numel() as u64 * (input * k * k) as u64,
+            _ => 0,
+        });
+    }
+}

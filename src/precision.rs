@@ -1,0 +1,119 @@
+//! Number formats: what is asked for, and what it means on a device.
+
+use crate::{Error, Result, net::context::Arithmetic};
+use std::{fmt, str::FromStr};
+use tch::{Device, Kind};
+
+/// What the network computes in. Weights in files may have any precision.
+///
+/// Flow, matching, sampling positions, the bicubic base and the last addition are fp32 in all of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Precision {
+    /// The fastest that stays over 50 dB against fp32: [`Fp32Fast`](Self::Fp32Fast) on a CPU,
+    /// [`Fp16`](Self::Fp16) on a CUDA device.
+    #[default]
+    Auto,
+    /// 32-bit floats, as the paper's code computes.
+    Fp32,
+    /// 32-bit floats, with 3 x 3 convolutions by Winograd's minimal filtering on a CPU: a quarter of the
+    /// multiplications, equal to fp32 but for rounding. On a CUDA device the same as fp32.
+    Fp32Fast,
+    /// 16-bit floats. On a CPU this is slower than fp32.
+    Fp16,
+    /// 16-bit floats with the exponent range of 32-bit ones. On a CPU it needs AVX512 with bf16 to be
+    /// fast.
+    Bf16,
+}
+
+impl Precision {
+    /// All, in the order of their names' list.
+    pub const ALL: [Self; 5] = [
+        Self::Auto,
+        Self::Fp32,
+        Self::Fp32Fast,
+        Self::Fp16,
+        Self::Bf16,
+    ];
+
+    /// How convolutions are computed on a device.
+    pub(crate) fn arithmetic(self, device: Device) -> Arithmetic {
+        match (self, device) {
+            (Self::Auto | Self::Fp32Fast, Device::Cpu) => Arithmetic::Winograd,
+            (Self::Auto, _) => Arithmetic::Half(Kind::Half),
+            (Self::Fp32 | Self::Fp32Fast, _) => Arithmetic::Exact,
+            (Self::Fp16, _) => Arithmetic::Half(Kind::Half),
+            (Self::Bf16, _) => Arithmetic::Half(Kind::BFloat16),
+        }
+    }
+
+    /// The precision that this one means on a device: itself, or what [`Auto`](Self::Auto) chooses.
+    pub fn on(self, device: Device) -> Self {
+        match (self, device) {
+            (Self::Auto, Device::Cpu) => Self::Fp32Fast,
+            (Self::Auto, _) => Self::Fp16,
+            (other, _) => other,
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Fp32 => "fp32",
+            Self::Fp32Fast => "fp32-fast",
+            Self::Fp16 => "fp16",
+            Self::Bf16 => "bf16",
+        }
+    }
+}
+
+impl FromStr for Precision {
+    type Err = Error;
+
+    fn from_str(s: &str) -> Result<Self> {
+        let found = Self::ALL.into_iter().find(|p| p.name() == s);
+        found.ok_or_else(|| Error::Parse {
+            what: "precision",
+            value: s.to_owned(),
+            allowed: "auto, fp32, fp32-fast, fp16, bf16",
+        })
+    }
+}
+
+impl fmt::Display for Precision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_round_trip_and_nonsense_is_refused() {
+        for precision in Precision::ALL {
+            assert_eq!(
+                precision.to_string().parse::<Precision>().unwrap(),
+                precision
+            );
+        }
+        let message = "fp64".parse::<Precision>().unwrap_err().to_string();
+        assert!(
+            Precision::ALL.iter().all(|p| message.contains(p.name())),
+            "{message}"
+        );
+    }
+
+    #[test]
+    fn auto_is_one_of_the_others_and_computes_alike() {
+        for device in [Device::Cpu, Device::Cuda(0)] {
+            let chosen = Precision::Auto.on(device);
+            assert_ne!(chosen, Precision::Auto);
+            assert_eq!(
+                chosen.arithmetic(device),
+                Precision::Auto.arithmetic(device)
+            );
+        }
+        assert_eq!(Precision::Fp32.arithmetic(Device::Cpu), Arithmetic::Exact);
+    }
+}

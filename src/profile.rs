@@ -1,0 +1,189 @@
+//! Where a frame's time goes: seconds and floating-point operations by stage.
+//!
+//! Nothing is measured, and almost nothing spent, unless [`record`] is running on the thread. On a CUDA
+//! device times are those of giving orders, not of the work itself.
+
+use std::{
+    cell::RefCell,
+    time::{Duration, Instant},
+};
+
+/// A part of the network's work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// Optical flow.
+    Flow,
+    /// Matching with the references.
+    Matching,
+    /// Features of the references.
+    Encoders,
+    /// Gathering and bending what was matched.
+    Alignment,
+    /// Moving the recurrent state along with the picture.
+    Warping,
+    /// The propagation trunks.
+    Trunks,
+    /// Fusing references into the branches.
+    Fusion,
+    /// Both branches joined into the output frame.
+    Reconstruction,
+    /// Everything else: copies, layout, colour.
+    Other,
+}
+
+impl Stage {
+    /// All, in the order of the work.
+    pub const ALL: [Self; 9] = [
+        Self::Flow,
+        Self::Matching,
+        Self::Encoders,
+        Self::Alignment,
+        Self::Warping,
+        Self::Trunks,
+        Self::Fusion,
+        Self::Reconstruction,
+        Self::Other,
+    ];
+
+    /// Its name in tables.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Flow => "flow",
+            Self::Matching => "matching",
+            Self::Encoders => "reference encoders",
+            Self::Alignment => "alignment",
+            Self::Warping => "warping",
+            Self::Trunks => "trunks",
+            Self::Fusion => "fusion",
+            Self::Reconstruction => "reconstruction",
+            Self::Other => "colour and copies",
+        }
+    }
+}
+
+/// What a stage took.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Share {
+    /// Wall time.
+    pub time: Duration,
+    /// Multiplications and additions of its convolutions and matrix products, counted by their direct
+    /// form.
+    pub flops: u64,
+}
+
+/// What each stage took.
+#[derive(Debug, Clone, Default)]
+pub struct Profile {
+    shares: [Share; Stage::ALL.len()],
+}
+
+impl Profile {
+    /// A stage's share.
+    pub fn of(&self, stage: Stage) -> Share {
+        self.shares[stage as usize]
+    }
+
+    /// All stages together.
+    pub fn total(&self) -> Share {
+        self.shares
+            .iter()
+            .fold(Share::default(), |sum, share| Share {
+                time: sum.time + share.time,
+                flops: sum.flops + share.flops,
+            })
+    }
+}
+
+struct Recorder {
+    profile: Profile,
+    stage: Stage,
+    since: Instant,
+}
+
+impl Recorder {
+    /// Charges the time since the last change to the stage it was spent in.
+    fn change(&mut self, stage: Stage) -> Stage {
+        let now = Instant::now();
+        self.profile.shares[self.stage as usize].time += now - self.since;
+        self.since = now;
+        std::mem::replace(&mut self.stage, stage)
+    }
+}
+
+thread_local! {
+    static RECORDER: RefCell<Option<Recorder>> = const { RefCell::new(None) };
+}
+
+/// Runs `work` and tells what its stages took on this thread.
+pub fn record<T>(work: impl FnOnce() -> T) -> (T, Profile) {
+    let recorder = Recorder {
+        profile: Profile::default(),
+        stage: Stage::Other,
+        since: Instant::now(),
+    };
+    RECORDER.replace(Some(recorder));
+    let result = work();
+    let profile = RECORDER
+        .take()
+        .map_or_else(Profile::default, |mut recorder| {
+            recorder.change(Stage::Other);
+            recorder.profile
+        });
+    (result, profile)
+}
+
+/// Until the guard goes, time counts for this stage.
+pub(crate) fn stage(stage: Stage) -> Guard {
+    Guard(RECORDER.with_borrow_mut(|r| r.as_mut().map(|recorder| recorder.change(stage))))
+}
+
+/// Puts the former stage back.
+pub(crate) struct Guard(Option<Stage>);
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        if let Some(former) = self.0 {
+            RECORDER.with_borrow_mut(|r| r.as_mut().map(|recorder| recorder.change(former)));
+        }
+    }
+}
+
+/// Counts operations for the present stage; the number is asked for only where it is recorded.
+pub(crate) fn add_flops(flops: impl FnOnce() -> u64) {
+    RECORDER.with_borrow_mut(|r| {
+        if let Some(Recorder { profile, stage, .. }) = r {
+            profile.shares[*stage as usize].flops += flops();
+        }
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_and_operations_go_to_the_innermost_stage() {
+        let ((), profile) = record(|| {
+            let _trunks = stage(Stage::Trunks);
+            add_flops(|| 5);
+            {
+                let _flow = stage(Stage::Flow);
+                add_flops(|| 7);
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            add_flops(|| 1);
+        });
+        assert_eq!(profile.of(Stage::Trunks).flops, 6);
+        assert_eq!(profile.of(Stage::Flow).flops, 7);
+        assert_eq!(profile.total().flops, 13);
+        assert!(profile.of(Stage::Flow).time >= Duration::from_millis(20));
+        assert!(profile.of(Stage::Trunks).time < profile.of(Stage::Flow).time);
+    }
+
+    #[test]
+    fn nothing_is_counted_where_nothing_records() {
+        add_flops(|| unreachable!("no recorder asks"));
+        let _guard = stage(Stage::Flow);
+        assert_eq!(record(|| ()).1.total().flops, 0);
+    }
+}

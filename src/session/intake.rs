@@ -1,0 +1,145 @@
+//! What is done with a frame when it comes: everything that depends on it, or on it and the frame before,
+//! alone.
+
+use super::{Session, Triplet, clip::Held};
+use crate::{
+    Error, Result,
+    image::resize::{bicubic_antialiased, reference_size},
+    net::{flow::SpyNet, ops::channels_last, propagation::Motion},
+};
+use tch::{Kind, Tensor};
+
+impl Session {
+    pub(super) fn take(&mut self, triplet: &Triplet) -> Result<()> {
+        let size = picture_size("ultra-wide frame", &triplet.ultrawide)?;
+        if let Some(first) = self.clip.size.filter(|&first| first != size) {
+            let text = |(h, w)| format!("{w}x{h}");
+            return Err(Error::Shape {
+                what: "ultra-wide frame".into(),
+                actual: text(size),
+                expected: format!("{}, as the first of the clip", text(first)),
+            });
+        }
+        let lr = self.padded(&triplet.ultrawide)?;
+        let at_scale =
+            |what, frame: &Tensor, zoom| self.padded(&at_reference_scale(what, frame, size, zoom)?);
+        let wide = match &triplet.wide {
+            Some(wide) => at_scale("wide frame", wide, self.options.wide_zoom)?,
+            None => lr.shallow_clone(),
+        };
+        let tele = match &triplet.tele {
+            Some(tele) => Some(at_scale("tele frame", tele, self.options.tele_zoom)?),
+            None => None,
+        };
+        let references: Vec<&Tensor> = std::iter::once(&wide).chain(&tele).collect();
+        let reference = self.network.propagation.reference(&lr, &references)?;
+        let refill = self.network.refill.as_ref();
+        let levels = refill.map(|refill| refill.edvr.levels(&lr)).transpose()?;
+
+        let pyramid = SpyNet::pyramid(&lr)?;
+        let looks_ahead = self.look_ahead() > 0;
+        let repeats = self.network.config().repeats_clip_ends();
+        let to_itself = if self.clip.sent == 0 && looks_ahead && repeats {
+            Some(self.network.motion(&pyramid, &pyramid)?)
+        } else {
+            None
+        };
+        let (to_previous, to_next) = match &self.clip.pyramid {
+            None => (None, None),
+            Some(previous) if looks_ahead => {
+                let [back, on] = self.network.flow_net.flows(&pyramid, previous)?;
+                (Some(Motion::new(back)?), Some(Motion::new(on)?))
+            }
+            Some(previous) => (Some(self.network.motion(&pyramid, previous)?), None),
+        };
+
+        if let Some(previous) = self.clip.frames.back_mut() {
+            previous.to_next = to_next;
+        }
+        let held = Held {
+            lr,
+            reference,
+            levels,
+            to_previous,
+            to_next: None,
+            to_itself,
+        };
+        self.clip.frames.push_back(held);
+        self.clip.pyramid = Some(pyramid);
+        self.clip.size = Some(size);
+        self.clip.sent += 1;
+        Ok(())
+    }
+
+    /// Frames repeat at a clip's end: the motion of the last one to itself.
+    pub(super) fn find_motion_of_last_to_itself(&mut self) -> Result<()> {
+        if let (Some(last), Some(pyramid)) = (self.clip.frames.back_mut(), &self.clip.pyramid)
+            && last.to_itself.is_none()
+        {
+            last.to_itself = Some(self.network.motion(pyramid, pyramid)?);
+        }
+        Ok(())
+    }
+
+    /// A frame as the network takes it. What is no number would stay in the recurrent state for the rest
+    /// of the clip, so it becomes black, and what is infinite black or white.
+    fn padded(&self, frame: &Tensor) -> Result<Tensor> {
+        let frame = frame.f_to_kind(Kind::Float)?.f_nan_to_num(0.0, 1.0, 0.0)?;
+        channels_last(&self.network.pad(&frame)?)
+    }
+}
+
+/// Largest area of a reference frame brought to scale, in ultra-wide frames. Equal sensors at zoom 1 make 4.
+const MAX_REFERENCE_AREA: i64 = 32;
+/// An area that is always taken, however small the ultra-wide frame is.
+const MIN_REFERENCE_LIMIT: i64 = 1 << 16;
+
+/// A reference frame at the size at which one of its pixels covers half an ultra-wide pixel.
+fn at_reference_scale(
+    what: &str,
+    frame: &Tensor,
+    ultrawide: (i64, i64),
+    zoom: f64,
+) -> Result<Tensor> {
+    let size = picture_size(what, frame)?;
+    let (h, w) = reference_size(ultrawide, size, zoom);
+    // Anything beyond is a mistake, of a caps event perhaps, that would take all memory.
+    let (area, most) = (
+        h.saturating_mul(w),
+        ultrawide
+            .0
+            .saturating_mul(ultrawide.1)
+            .saturating_mul(MAX_REFERENCE_AREA)
+            .max(MIN_REFERENCE_LIMIT),
+    );
+    if area > most {
+        return Err(Error::Shape {
+            what: what.into(),
+            actual: format!(
+                "{}x{} at zoom {zoom}, which makes {w}x{h} at the ultra-wide frame's scale",
+                size.1, size.0
+            ),
+            expected: format!(
+                "at most {MAX_REFERENCE_AREA} times the {}x{} pixels of the ultra-wide frame",
+                ultrawide.1, ultrawide.0
+            ),
+        });
+    }
+    let frame = frame.f_to_kind(Kind::Float)?;
+    if (h, w) == size {
+        Ok(frame)
+    } else {
+        Ok(bicubic_antialiased(&frame, h, w)?.f_clamp(0.0, 1.0)?)
+    }
+}
+
+fn picture_size(what: &str, frame: &Tensor) -> Result<(i64, i64)> {
+    match frame.size()[..] {
+        [1, 3, h, w] if h > 0 && w > 0 => Ok((h, w)),
+        ref other => Err(Error::Shape {
+            what: what.into(),
+            actual: format!("{other:?}"),
+            expected: "RGB, [1, 3, H, W]".into(),
+        }),
+    }
+}

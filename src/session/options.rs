@@ -1,0 +1,55 @@
+//! How a session runs.
+
+use crate::{Error, ModelConfig, Precision, Result, config::Variant};
+
+/// How a session runs. [`Session::options_of`] gives a model's own.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SessionOptions {
+    /// Frames that every output has seen ahead of itself at least (m in the paper's window of 2m + 1), at
+    /// most 50; `None` = the model's own.
+    pub look_ahead: Option<usize>,
+    /// Outputs that share one run of the backward branch, 1 to 50; `None` = the model's own
+    /// ([`ModelConfig::backward_group`](crate::ModelConfig::backward_group)). A group of g costs (m + g)/g
+    /// backward steps an output instead of m + 1, and g - 1 frames of look-ahead more. 1 is exact;
+    /// RefVSR-IR takes nothing else.
+    pub backward_group: Option<usize>,
+    /// What is computed in.
+    pub precision: Precision,
+    /// The forward recurrence starts anew every so many outputs, at least 1; `None` = never.
+    pub reset_interval: Option<usize>,
+    /// The wide lens's focal length over the ultra-wide's, 0.1 to 100.
+    pub wide_zoom: f64,
+    /// The tele lens's focal length over the ultra-wide's, 0.1 to 100.
+    pub tele_zoom: f64,
+}
+
+impl SessionOptions {
+    /// Checks every field for a network's config.
+    ///
+    /// # Errors
+    /// [`Error::Config`] with the field's name, its value and what is allowed.
+    pub(super) fn validate(&self, config: &ModelConfig) -> Result<()> {
+        let check = |ok: bool, field, actual: String, allowed: &str| {
+            let error = || Error::Config {
+                field,
+                actual,
+                allowed: allowed.into(),
+            };
+            if ok { Ok(()) } else { Err(error()) }
+        };
+        let text = |n: Option<usize>| n.map_or_else(|| "none".to_owned(), |n| n.to_string());
+        let (m, g, reset) = (self.look_ahead, self.backward_group, self.reset_interval);
+        check(m.is_none_or(|m| m <= 50), "look-ahead", text(m), "0 to 50")?;
+        let groups = g.is_none_or(|g| (1..=50).contains(&g));
+        check(groups, "backward group", text(g), "1 to 50")?;
+        let shares = g.unwrap_or(1) == 1 || config.variant != Variant::RefVsrIr;
+        check(shares, "backward group", text(g), "1 for RefVSR-IR")?;
+        let allowed = "at least 1, or none (never)";
+        check(reset != Some(0), "reset interval", text(reset), allowed)?;
+        for (field, zoom) in [("wide zoom", self.wide_zoom), ("tele zoom", self.tele_zoom)] {
+            let in_range = (0.1..=100.0).contains(&zoom);
+            check(in_range, field, zoom.to_string(), "0.1 to 100")?;
+        }
+        Ok(())
+    }
+}
