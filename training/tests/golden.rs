@@ -48,13 +48,31 @@ fn vgg(layer: &Value) -> Vgg {
     Vgg::new(&weights, layer, Device::Cpu).unwrap()
 }
 
+/// Rounding in the last place of an fp32 number near 1. A contextual loss is -ln(c) of a mean c of
+/// at most 1, so it is off by the rounding of c, however small the loss itself is.
+const ROUNDING: f64 = f32::EPSILON as f64;
+
+/// Within a share of what is expected, and `absolute` besides.
 #[track_caller]
-fn assert_near(what: &str, actual: f64, expected: f64, relative: f64) {
-    let off = (actual - expected).abs() / expected.abs().max(1e-30);
+fn assert_near(what: &str, actual: f64, expected: f64, relative: f64, absolute: f64) {
+    let off = (actual - expected).abs();
+    let allowed = relative * expected.abs() + absolute;
     assert!(
-        off <= relative,
-        "{what}: {actual}, {expected} expected; off by {off:.2e}, {relative:e} allowed"
+        off <= allowed,
+        "{what}: {actual}, {expected} expected; off by {off:.2e}, {allowed:.2e} allowed"
     );
+}
+
+/// How far the sum of `n` trained weights may be off, in units of the learning rate.
+///
+/// Adam's first steps move a weight by about the learning rate, whichever way its gradient points
+/// and however small that is. So a direction that is down to rounding moves the weight by a whole
+/// step, and n such directions move the sum by sqrt(n) steps. Few weights have such gradients, but
+/// those that bend reference blocks do: the gradient with respect to a sampling position jumps where
+/// the position is a whole number, as many are but for the last bit.
+fn rounded_directions(name: &str, n: usize) -> f64 {
+    let bends = name.starts_with("aa1.align.") || name.starts_with("aa2.align.");
+    (n as f64).sqrt() * if bends { 2.0 } else { 0.2 }
 }
 
 /// Frames of the scene, `[n, 3, side, side]` in [0, 1].
@@ -97,12 +115,19 @@ fn losses_and_their_gradients() {
         };
         let report = losses.of(&sr, target, Some(&vgg), Precision::Fp32).unwrap();
         let value = report.total.value.double_value(&[]);
-        assert_near(name, value, entry["value"].as_f64().unwrap(), 1e-4);
+        assert_near(
+            name,
+            value,
+            entry["value"].as_f64().unwrap(),
+            1e-4,
+            ROUNDING,
+        );
         assert_near(
             name,
             report.parts.iter().map(|(_, v)| v.double_value(&[])).sum(),
             value,
             1e-5,
+            ROUNDING,
         );
 
         report.total.graph.backward();
@@ -113,6 +138,7 @@ fn losses_and_their_gradients() {
             gradient.norm().double_value(&[]),
             entry["grad_l2"].as_f64().unwrap(),
             tolerance,
+            0.0,
         );
         if let Some(expected) = data.get(&format!("{name}.grad")) {
             let off =
@@ -127,6 +153,7 @@ fn losses_and_their_gradients() {
             psnr.double_value(&[]),
             entry["psnr"].as_f64().unwrap(),
             1e-5,
+            0.0,
         );
     }
     assert_eq!(gradients, 4);
@@ -160,6 +187,7 @@ fn the_learning_rate() {
             cosine(step, 1000, number("lr_init"), number("eta_min")),
             rate.as_f64().unwrap(),
             1e-9,
+            0.0,
         );
     }
 }
@@ -195,9 +223,10 @@ fn trace(name: &str) {
         loss_references: frames(if hd { 5.0 } else { 2.0 }, n, 4 * p),
         lr,
     };
+    let rate = 2e-4;
     let recipe = Recipe {
         losses: trace["spec"].as_str().unwrap().parse().unwrap(),
-        rate: 2e-4,
+        rate,
         final_rate: 1e-6,
         steps: 300_000,
         warmup: 0,
@@ -213,17 +242,26 @@ fn trace(name: &str) {
         .train_on(&[patch], &Processes::one(), |report| {
             let expected = &iterations[k];
             let near = |what: &str, actual: f64| {
+                // Gradients of sampling positions jump (see `rounded_directions`), losses do not.
+                let relative = if what == "grad_norm" { 2e-3 } else { 1e-3 };
                 assert_near(
                     &format!("{name}, step {k}, {what}"),
                     actual,
                     expected[what].as_f64().unwrap(),
-                    1e-3,
+                    relative,
+                    ROUNDING,
                 );
             };
             near("total", report.total);
             near("psnr", report.psnr);
             near("grad_norm", report.gradient_norm);
-            assert_near("lr", report.rate, expected["lr"].as_f64().unwrap(), 1e-9);
+            assert_near(
+                "lr",
+                report.rate,
+                expected["lr"].as_f64().unwrap(),
+                1e-9,
+                0.0,
+            );
             for (part, value) in &report.parts {
                 near(part, *value);
             }
@@ -240,11 +278,16 @@ fn trace(name: &str) {
         }
         let value = weights[key].to_kind(Kind::Double);
         let (sum, length) = (figures[0].as_f64().unwrap(), figures[1].as_f64().unwrap());
-        let off = (value.sum(Kind::Double).double_value(&[]) - sum).abs() / length;
+        let off = (value.sum(Kind::Double).double_value(&[]) - sum).abs();
+        let allowed = 1e-3 * length + rate * rounded_directions(key, value.numel());
+        assert!(
+            off <= allowed,
+            "{name}, {key}: sum off by {off:.2e}, {allowed:.2e} allowed"
+        );
         let stretched = (value.norm().double_value(&[]) / length - 1.0).abs();
         assert!(
-            off.max(stretched) <= 1e-3,
-            "{name}, {key}: sum off by {off:.2e} of its length, length by {stretched:.2e}"
+            stretched <= 1e-3,
+            "{name}, {key}: length off by {stretched:.2e}"
         );
         compared += 1;
     }
