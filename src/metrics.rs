@@ -1,6 +1,7 @@
 //! Picture quality: PSNR, SSIM, and both by field of view (paper, section 4 and tables 2 and 3).
 //!
-//! All take RGB `[1, 3, H, W]` with values in \[0, 1\], not rounded to codes, without cropping a border; figures are computed in f64.
+//! All take RGB `[1, 3, H, W]` with values in \[0, 1\], not rounded to codes, without cropping a
+//! border; figures are computed in f64.
 
 use crate::{Error, Result};
 use tch::{Kind, Tensor};
@@ -14,8 +15,8 @@ pub fn psnr(a: &Tensor, b: &Tensor) -> Result<f64> {
     psnr_where(&squared_error(a, b)?, &everywhere)
 }
 
-/// Structural similarity, as scikit-image computes it by default: 7 x 7 uniform window, sample covariance, mean over the channels and over all
-/// positions whose window lies inside the picture.
+/// Structural similarity, as scikit-image computes it by default: 7 x 7 uniform window, sample
+/// covariance, mean over the channels and over all positions whose window lies inside the picture.
 ///
 /// # Errors
 /// [`Error::Shape`] for pictures of unequal or wrong shapes or smaller than the window.
@@ -39,7 +40,8 @@ pub struct FieldOfView {
     pub inside: Quality,
     /// All the rest.
     pub outside: Quality,
-    /// The inner part without its own inner half of the whole (without what the wide camera sees); none for a share of 0.5.
+    /// The inner part without its own inner half of the whole (without what the wide camera sees);
+    /// none for a share of 0.5.
     pub ring: Option<Quality>,
 }
 
@@ -52,15 +54,25 @@ pub struct Quality {
     pub ssim: f64,
 }
 
-/// The field-of-view table: shares .9, .8, .7, .6 and .5. The inner part leaves out H/r rows and W/r columns (rounded down) on each side, with r 20, 10,
-/// 6, 5 and 4.
+/// The field-of-view table: shares .9, .8, .7, .6 and .5. The inner part leaves out H/r rows and
+/// W/r columns (rounded down) on each side, with r 20, 10, 6, 5 and 4.
 ///
 /// # Errors
-/// As [`ssim`].
+/// As [`ssim`], and [`Error::Shape`] for pictures of less than 20 pixels a side, where some of
+/// these regions have no pixels.
 pub fn fields_of_view(a: &Tensor, b: &Tensor) -> Result<Vec<FieldOfView>> {
     const ROWS: [(f64, i64); 5] = [(0.9, 20), (0.8, 10), (0.7, 6), (0.6, 5), (0.5, HALF)];
     const HALF: i64 = 4;
     let map = ssim_map(a, b)?;
+    let (h, w) = (map.size()[0], map.size()[1]);
+    // From 20 on, each 1/r leaves out a row or column more than the one before.
+    if h.max(w) < ROWS[0].1 {
+        return Err(Error::Shape {
+            what: "fields of view".into(),
+            actual: format!("{w}x{h}"),
+            expected: format!("a side of at least {}", ROWS[0].1),
+        });
+    }
     let error = squared_error(a, b)?;
     let half = inner(&map, HALF)?;
     let row = |(share, r): (f64, i64)| -> Result<FieldOfView> {

@@ -445,7 +445,8 @@ fn a_small_file_cannot_claim_much_memory() {
         message(&state_dict(&[("w", "0", &[1; 9], &[1; 9])], &[("0", 1)]))
             .contains("not a few numbers")
     );
-    assert!(message(&pickled(&vec![b'}'; 5 << 20])).contains("far larger than a state dict's"));
+    let endless = [b"X\x00\x00\x50\x00".as_slice(), &vec![b'n'; 5 << 20]].concat();
+    assert!(message(&pickled(&endless)).contains("far larger than a state dict's"));
     // A name said twice.
     let twice = state_dict(
         &[("w", "0", &[1], &[1]), ("w", "0", &[1], &[1])],

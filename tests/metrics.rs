@@ -49,6 +49,36 @@ fn the_ring_is_the_inside_without_the_inner_half() {
 }
 
 #[test]
+fn no_region_is_empty() {
+    let noise = |h, w| Tensor::rand([1, 3, h, w], (Kind::Double, Device::Cpu));
+    for h in 7..30 {
+        for w in [7, 11, 15, 19, 20, 23] {
+            let fields = fields_of_view(&noise(h, w), &noise(h, w));
+            if h.max(w) < 20 {
+                let text = fields.unwrap_err().to_string();
+                assert!(
+                    text.contains(&format!("{w}x{h} found, a side of at least 20")),
+                    "{text}"
+                );
+                continue;
+            }
+            for row in fields.unwrap() {
+                for quality in [Some(row.inside), Some(row.outside), row.ring]
+                    .into_iter()
+                    .flatten()
+                {
+                    assert!(
+                        quality.psnr.is_finite() && quality.ssim.is_finite(),
+                        "{w}x{h}, {}: {quality:?}",
+                        row.share
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[test]
 fn equal_pictures_and_unequal_shapes() {
     let a = Tensor::rand([1, 3, 8, 9], (Kind::Float, Device::Cpu));
     assert_eq!(psnr(&a, &a).unwrap(), f64::INFINITY);
