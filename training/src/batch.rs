@@ -16,8 +16,9 @@ pub struct ClipPatch {
     pub wide: Tensor,
     /// The ultra-wide camera at the output's size, `[n, 3, s p, s p]`: the truth. In adaptation there is none and this is `lr` once more.
     pub hr: Tensor,
-    /// Patches for the losses that compare with a reference, `[n, 3, s p, s p]` in general (any size works): in pre-training of the wide camera
-    /// at HR density, in adaptation of the tele camera at the output's.
+    /// Patches for the losses that compare with a reference, `[n, 3, s p, s p]` in general (any size
+    /// works). In pre-training they show the wide patch's field at the truth's pixel density (for
+    /// hd networks the wide patch enlarged twice), in adaptation the tele camera's at the output's.
     pub loss_references: Tensor,
 }
 

@@ -98,7 +98,8 @@ pub struct Data {
     pub root: PathBuf,
     /// Side of the ultra-wide patches.
     pub patch: usize,
-    /// Windows cut from a clip: a patch has so many frames plus the window's length minus 1.
+    /// Windows cut from a clip: a patch has so many frames plus the window's length minus 1, of
+    /// which some may repeat the clip's ends ([`Config::repeats`]).
     pub windows: usize,
     /// Rotated and flipped patches.
     pub augment: bool,
@@ -267,6 +268,16 @@ impl Config {
     /// Frames of a clip patch.
     pub fn frames(&self) -> usize {
         self.data.windows + self.model.frame_num - 1
+    }
+
+    /// How many of them repeat a frame at each end of a training clip: half a window, as published,
+    /// unless windows end with the clip.
+    pub fn repeats(&self) -> usize {
+        if self.model.repeats_clip_ends() {
+            self.model.look_ahead()
+        } else {
+            0
+        }
     }
 
     /// How the steps are made.

@@ -284,13 +284,11 @@ fn train_in(processes: &Processes, options: &Train, stage: Stage) -> Result<()> 
             .unwrap_or_default();
         PathBuf::from("runs").join(name)
     });
+    let scale = config.model.scale;
     let of = match (stage, config.model.hd) {
-        (Stage::Pretrain, _) => patches::Stage::Pretrain {
-            scale: config.model.scale,
-        },
-        (Stage::Adapt, _) => patches::Stage::Adapt {
-            scale: config.model.scale,
-        },
+        (Stage::Pretrain, false) => patches::Stage::Pretrain { scale },
+        (Stage::Pretrain, true) => patches::Stage::PretrainHd { scale },
+        (Stage::Adapt, _) => patches::Stage::Adapt { scale },
     };
     let data = &config.data;
     let patches = Patches::open(PatchOptions {
@@ -299,6 +297,7 @@ fn train_in(processes: &Processes, options: &Train, stage: Stage) -> Result<()> 
         stage: of,
         patch: data.patch,
         frames: config.frames(),
+        repeats: config.repeats(),
         augment: data.augment && options.overfit.is_none(),
         seed: config.seed,
         workers: data.workers,
@@ -323,7 +322,7 @@ fn train_in(processes: &Processes, options: &Train, stage: Stage) -> Result<()> 
         let k = patches.first_of(clip).with_context(|| {
             format!(
                 "--overfit {clip}: no such clip of at least {} frames",
-                config.frames()
+                config.frames() - 2 * config.repeats()
             )
         })?;
         Ok(ByHeart(patches.patch(k)?))

@@ -202,3 +202,24 @@ fn fp16_on_the_cpu_is_refused_or_with_auto_said_to_be_fp32() {
         "{message}"
     );
 }
+
+/// Upstream's recurrence repeats the clip's first frame, and an hd network reads full resolution.
+#[test]
+fn pretraining_of_an_hd_network_makes_its_steps() {
+    let data = data();
+    let run = data.path().join("hd");
+    let changes = [
+        "model.hd=true",
+        "model.recurrence=\"upstream\"",
+        "data.patch=16",
+        "optimiser.steps=2",
+    ];
+    assert_success(&output(&tiny_run(data.path(), &run, &changes)));
+    let steps = logged_steps(&run);
+    assert_eq!(steps.len(), 2);
+    assert!(
+        steps
+            .iter()
+            .all(|step| step["psnr"].as_f64().unwrap() > 5.0)
+    );
+}

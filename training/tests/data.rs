@@ -34,6 +34,7 @@ fn options(root: &Path) -> PatchOptions {
         stage: PRETRAIN,
         patch: 8,
         frames: 3,
+        repeats: 0,
         augment: true,
         seed: 5,
         workers: 2,
@@ -183,10 +184,85 @@ fn patches_show_what_they_should() {
                 (0..=30).contains(&d) && wide[axis] + 16 <= size[axis],
                 "{d}"
             );
-            let d = loss[axis] - (2 * hr[axis] - 2 * size[axis]);
-            assert!((0..=30).contains(&d), "{d}");
+            // The wide patch's own field, at half of HR/W's density.
+            assert_eq!(loss[axis], 2 * wide[axis]);
         }
     }
+}
+
+#[test]
+fn loss_references_are_the_wide_patch_at_the_truths_density() {
+    let folder = data();
+    let open = |stage| {
+        Patches::open(PatchOptions {
+            stage,
+            augment: false,
+            ..options(folder.path())
+        })
+        .unwrap()
+    };
+    // LRx2 is the input's own density at scale 2.
+    let patches = open(Stage::Pretrain { scale: 2 });
+    for k in 0..4 {
+        let p = patches.patch(k).unwrap();
+        assert!(p.loss_references.equal(&p.wide));
+        assert_eq!(p.hr.size(), [3, 3, 16, 16]);
+        assert_eq!(corner(&p.hr, 0)[0], 2 * corner(&p.lr, 0)[0]);
+    }
+    let patches = open(Stage::PretrainHd { scale: 4 });
+    for k in 0..4 {
+        let p = patches.patch(k).unwrap();
+        assert!(p.hr.equal(&p.lr));
+        assert_eq!(p.wide.size(), [3, 3, 16, 16]);
+        assert_eq!(p.loss_references.size(), [3, 3, 32, 32]);
+        let reduced = p
+            .loss_references
+            .avg_pool2d([2, 2], [2, 2], [0, 0], false, true, None);
+        // A gradient of one code a pixel stays one, but at the edge, which bicubic continues.
+        let inside = |t: &Tensor| t.narrow(2, 2, 12).narrow(3, 2, 12);
+        let off = (inside(&reduced) - inside(&p.wide)).abs().max();
+        assert!(off.double_value(&[]) < 1e-4, "{off}");
+        assert!(p.loss_references.min().double_value(&[]) >= 0.0);
+    }
+    let validation = Stage::PretrainHd { scale: 4 };
+    let clips = validation_clips(folder.path(), Split::Train, validation).unwrap();
+    let frame = clips[1].frame(0).unwrap();
+    assert_eq!(frame.lr.size(), [1, 3, 128, 160]);
+    assert!(frame.hr.equal(&frame.lr));
+}
+
+#[test]
+fn clips_repeat_their_first_frame_and_go_on_past_their_last() {
+    let folder = tempfile::tempdir().unwrap();
+    clip(folder.path(), "train", "a", 5, (160, 128));
+    let open = |repeats| {
+        Patches::open(PatchOptions {
+            frames: 6,
+            repeats,
+            augment: false,
+            ..options(folder.path())
+        })
+    };
+    // A window of five frames, two outputs: two frames of their own, two repeats, two to look at.
+    let patches = open(2).unwrap();
+    let mut seen = [false; 4];
+    for k in 0..40 {
+        let p = patches.patch(k).unwrap();
+        let numbers: Vec<i64> = (0..6).map(|i| corner(&p.lr, i)[2] - 20).collect();
+        let first = numbers[0];
+        let expected: Vec<i64> = [0, 0, 0, 1, 2, 3].map(|d| (first + d).min(4)).to_vec();
+        assert_eq!(numbers, expected);
+        for (tensor, blue) in [(&p.wide, 40), (&p.hr, 20), (&p.loss_references, 40)] {
+            let numbers: Vec<i64> = (0..6).map(|i| corner(tensor, i)[2] - blue).collect();
+            assert_eq!(numbers, expected);
+        }
+        seen[first as usize] = true;
+    }
+    assert_eq!(seen, [true; 4], "training clips start everywhere");
+    assert_ne!(patches.fingerprint(), open(1).unwrap().fingerprint());
+    let text = format!("{:#}", open(0).unwrap_err());
+    assert!(text.contains("5 frames; patches of 6 frames"), "{text}");
+    assert!(open(3).is_err());
 }
 
 #[test]
@@ -258,7 +334,7 @@ fn bad_data_is_one_clear_error() {
         .contains("scale 3")
     );
 
-    let frame = folder.path().join("train/HR/W/b/0001.png");
+    let frame = folder.path().join("train/HR/UW/b/0001.png");
     fs::write(&frame, "no picture").unwrap();
     let patches = Patches::open(options(folder.path())).unwrap();
     let results: Vec<_> = patches.start(0).unwrap().take(4).collect();
@@ -268,17 +344,17 @@ fn bad_data_is_one_clear_error() {
         .map(|e| format!("{e:#}"))
         .collect();
     assert!(
-        errors.len() == 2 && errors[0].contains("HR/W/b/0001.png"),
+        errors.len() == 2 && errors[0].contains("HR/UW/b/0001.png"),
         "{errors:?}"
     );
 
     fs::remove_file(&frame).unwrap();
     let text = error(options(folder.path()));
     assert!(
-        text.contains("HR/W/b/0001.png") && text.contains("dataset verify"),
+        text.contains("HR/UW/b/0001.png") && text.contains("dataset verify"),
         "{text}"
     );
-    fs::remove_file(folder.path().join("train/HR/W/b/0002.png")).unwrap();
+    fs::remove_file(folder.path().join("train/HR/UW/b/0002.png")).unwrap();
     assert!(error(options(folder.path())).contains("1 frames; 3 expected"));
 }
 

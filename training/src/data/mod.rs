@@ -5,6 +5,8 @@ pub mod patches;
 pub mod place;
 pub mod png;
 pub mod random;
+pub mod stage;
+mod stream;
 pub mod tree;
 pub mod validation;
 pub mod verify;

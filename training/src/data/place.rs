@@ -15,13 +15,15 @@ pub struct Place {
 }
 
 /// Largest shift of wide patches against where the focal lengths put them, in their own pixels.
-pub const WIDE_SHIFT: usize = 30;
+const WIDE_SHIFT: usize = 30;
 /// The same of tele patches.
-pub const TELE_SHIFT: usize = 60;
+const TELE_SHIFT: usize = 60;
 
-/// Draws a place for an ultra-wide patch of side `patch` in frames of `size` (width, height). The ultra-wide patch lies inside the field of the
-/// wide camera or, if `tele` patches are wanted, of the tele camera. With frame width W the wide patch starts at (x - W/4) 2 + d, d uniform in 0..=30,
-/// the tele patch at (x - 8 W/20) 5 + d', d' in 0..=60; both span the same part of the scene (2 and 5 times as many pixels).
+/// Draws a place for an ultra-wide patch of side `patch` in frames of `size` (width, height). The
+/// ultra-wide patch lies inside the field of the wide camera or, if `tele` patches are wanted, of
+/// the tele camera. With frame width W the wide patch starts at (x - W/4) 2 + d, d uniform in
+/// 0..=30, the tele patch at (x - 8 W/20) 5 + d', d' in 0..=60; both span the same part of the
+/// scene (2 and 5 times as many pixels).
 ///
 /// In frames too small for the full shift, the shift ends at the frame's edge.
 ///
@@ -65,7 +67,7 @@ pub fn place(random: &mut Random, size: (usize, usize), patch: usize, tele: bool
 }
 
 /// Where a patch of another camera starts, kept inside its frame.
-pub fn start(
+fn start(
     random: &mut Random,
     x: usize,
     side: usize,

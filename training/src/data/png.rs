@@ -35,6 +35,18 @@ pub struct Rect {
     pub height: usize,
 }
 
+impl Rect {
+    /// A square, by its corner and side.
+    pub fn square([x, y]: [usize; 2], side: usize) -> Self {
+        Self {
+            x,
+            y,
+            width: side,
+            height: side,
+        }
+    }
+}
+
 impl Picture {
     /// `[3, height, width]`, fp32 in \[0, 1\].
     ///

@@ -54,6 +54,17 @@ impl Split {
     }
 }
 
+impl std::str::FromStr for Split {
+    type Err = anyhow::Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        match Self::ALL.into_iter().find(|s| s.folder() == text) {
+            Some(split) => Ok(split),
+            None => bail!("split '{text}' is not one of train, valid, test"),
+        }
+    }
+}
+
 impl Density {
     /// All of them.
     pub const ALL: [Self; 3] = [Self::Hr, Self::Lr2, Self::Lr4];

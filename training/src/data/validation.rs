@@ -26,17 +26,11 @@ pub fn validation_clips(
     split: Split,
     stage: Stage,
 ) -> Result<Vec<Box<dyn ValidationClip>>> {
-    let needed = match stage {
-        Stage::Pretrain { scale } => {
-            let input = Density::of_scale(scale)?;
-            vec![
-                (input, Lens::Ultrawide),
-                (input, Lens::Wide),
-                (Density::Hr, Lens::Ultrawide),
-            ]
-        }
-        Stage::Adapt { .. } => vec![(Density::Hr, Lens::Ultrawide), (Density::Hr, Lens::Wide)],
-    };
+    let input = stage.input()?;
+    let mut needed = vec![(input, Lens::Ultrawide), (input, Lens::Wide)];
+    if input != Density::Hr {
+        needed.push((Density::Hr, Lens::Ultrawide));
+    }
     let tree = Arc::new(Tree::open(root, split, &needed)?);
     let clips = tree.clips.iter().map(|clip| {
         let clip = Clip {
@@ -51,13 +45,6 @@ pub fn validation_clips(
 }
 
 impl Clip {
-    fn input(&self) -> Result<Density> {
-        match self.stage {
-            Stage::Pretrain { scale } => Density::of_scale(scale),
-            Stage::Adapt { .. } => Ok(Density::Hr),
-        }
-    }
-
     fn read(&self, density: Density, lens: Lens, i: usize) -> Result<Tensor> {
         Ok(png::read(&self.tree.frame(density, lens, &self.name, i))?
             .to_tensor()?
@@ -77,10 +64,10 @@ impl ValidationClip for Clip {
     fn tele(&self, i: usize) -> Result<Option<Tensor>> {
         let there = self
             .tree
-            .frame(self.input()?, Lens::Tele, &self.name, i)
+            .frame(self.stage.input()?, Lens::Tele, &self.name, i)
             .exists();
         if there {
-            self.read(self.input()?, Lens::Tele, i).map(Some)
+            self.read(self.stage.input()?, Lens::Tele, i).map(Some)
         } else {
             Ok(None)
         }
@@ -94,7 +81,7 @@ impl ValidationClip for Clip {
             self.frames
         );
         let read = |density, lens| self.read(density, lens, i);
-        let input = self.input()?;
+        let input = self.stage.input()?;
         let lr = read(input, Lens::Ultrawide)?;
         let hr = if input == Density::Hr {
             lr.shallow_clone()

@@ -329,6 +329,7 @@ impl Given {
                 stage: Stage::Pretrain { scale: 4 },
                 patch: PATCH,
                 frames: FRAMES,
+                repeats: 0,
                 augment: split == Split::Train,
                 seed: options.seed,
                 workers: 1,
