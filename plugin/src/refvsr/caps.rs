@@ -1,151 +1,7 @@
-//! Caps: what is understood, what follows from the ultra-wide caps, and how a picture's caps read as an [`ImageLayout`].
+//! Which output caps follow from the ultra-wide caps, and the other way round.
 
-use ::refvsr::image::colour::{ChromaSite, ImageLayout, Matrix, PixelFormat, Range};
-use gst::prelude::*;
-use gst_video::{
-    VideoChromaSite, VideoColorMatrix, VideoColorRange, VideoColorimetry, VideoFlags, VideoFormat,
-    VideoFormatInfo, VideoInfo,
-};
-use std::sync::LazyLock;
-
-/// Formats of video that are read and written, best first.
-const FORMATS: [(VideoFormat, PixelFormat); 14] = [
-    (VideoFormat::Rgb, PixelFormat::Rgb),
-    (VideoFormat::Bgr, PixelFormat::Bgr),
-    (VideoFormat::Rgbx, PixelFormat::Rgbx),
-    (VideoFormat::Bgrx, PixelFormat::Bgrx),
-    (VideoFormat::Rgba, PixelFormat::Rgba),
-    (VideoFormat::Bgra, PixelFormat::Bgra),
-    (VideoFormat::Gbr, PixelFormat::Gbr),
-    (VideoFormat::I420, PixelFormat::I420),
-    (VideoFormat::Nv12, PixelFormat::Nv12),
-    (VideoFormat::Y42b, PixelFormat::Y42b),
-    (VideoFormat::Y444, PixelFormat::Y444),
-    (VideoFormat::P01010le, PixelFormat::P010Le),
-    (VideoFormat::I42010le, PixelFormat::I42010Le),
-    (VideoFormat::Rgba64Le, PixelFormat::Rgba64Le),
-];
-
-/// Largest width and height of an output; inputs are as much smaller as they have to be.
-const MAX_SIZE: i32 = 32_767;
-
-/// What every pad takes: progressive raw video in system memory.
-pub static TEMPLATE: LazyLock<gst::Caps> = LazyLock::new(|| {
-    gst_video::VideoCapsBuilder::new()
-        .format_list(FORMATS.map(|(format, _)| format))
-        .width_range(1..=MAX_SIZE)
-        .height_range(1..=MAX_SIZE)
-        .field("interlace-mode", "progressive")
-        .build()
-});
-
-/// One pad's video.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Video {
-    /// The caps.
-    pub caps: gst::Caps,
-    /// The same, parsed.
-    pub info: VideoInfo,
-    /// The same in the library's terms.
-    pub layout: ImageLayout,
-}
-
-impl Video {
-    /// Reads caps. The error says what is wrong with them.
-    pub fn new(caps: &gst::CapsRef) -> Result<Self, String> {
-        let info = VideoInfo::from_caps(caps)
-            .map_err(|_| format!("not raw video with a known format and size: {caps}"))?;
-        if info.is_interlaced() {
-            return Err(format!(
-                "interlaced video is not supported, deinterlace it first: {caps}"
-            ));
-        }
-        let layout =
-            layout(&info).ok_or_else(|| format!("format {} is not supported", info.format()))?;
-        Ok(Self {
-            caps: caps.to_owned(),
-            info,
-            layout,
-        })
-    }
-
-    /// How long a frame lasts; `None` where the frame rate varies.
-    pub fn frame_duration(&self) -> Option<gst::ClockTime> {
-        // Then GStreamer gives the caps' max-framerate as the rate.
-        if self.info.flags().contains(VideoFlags::VARIABLE_FPS) {
-            None
-        } else {
-            self.shortest_duration()
-        }
-    }
-
-    /// How long a frame lasts at least; `None` where the rate varies without limit.
-    pub fn shortest_duration(&self) -> Option<gst::ClockTime> {
-        let fps = self.info.fps();
-        let (numer, denom) = (
-            u64::try_from(fps.numer()).ok()?,
-            u64::try_from(fps.denom()).ok()?,
-        );
-        if numer == 0 {
-            None
-        } else {
-            gst::ClockTime::SECOND.mul_div_floor(denom, numer)
-        }
-    }
-}
-
-fn layout(info: &VideoInfo) -> Option<ImageLayout> {
-    let (_, format) = *FORMATS
-        .iter()
-        .find(|(format, _)| *format == info.format())?;
-    let colorimetry = info.colorimetry();
-    let (matrix, range) = if info.is_rgb() {
-        (
-            Matrix::Rgb,
-            if colorimetry.range() == VideoColorRange::Range16_235 {
-                Range::Limited
-            } else {
-                Range::Full
-            },
-        )
-    } else {
-        let matrix = match colorimetry.matrix() {
-            VideoColorMatrix::Bt709 => Matrix::Bt709,
-            VideoColorMatrix::Bt2020 => Matrix::Bt2020,
-            VideoColorMatrix::Smpte240m => Matrix::Smpte240m,
-            VideoColorMatrix::Fcc => Matrix::Fcc,
-            VideoColorMatrix::Bt601 => Matrix::Bt601,
-            // As GStreamer takes video that does not say.
-            _ => {
-                if info.height() > 576 {
-                    Matrix::Bt709
-                } else {
-                    Matrix::Bt601
-                }
-            }
-        };
-        (
-            matrix,
-            if colorimetry.range() == VideoColorRange::Range0_255 {
-                Range::Full
-            } else {
-                Range::Limited
-            },
-        )
-    };
-    let site = info.chroma_site();
-    Some(ImageLayout {
-        format,
-        width: usize::try_from(info.width()).ok()?,
-        height: usize::try_from(info.height()).ok()?,
-        matrix,
-        range,
-        site: ChromaSite {
-            horizontally_cosited: site.contains(VideoChromaSite::H_COSITED),
-            vertically_cosited: site.contains(VideoChromaSite::V_COSITED),
-        },
-    })
-}
+use super::video::{FORMATS, MAX_SIZE, TEMPLATE, Video};
+use gst_video::{VideoColorimetry, VideoFormatInfo, VideoInfo};
 
 /// All caps that ultra-wide video of these caps can be put out with, the best first: its own format, then others of its kind,
 /// then the rest.
@@ -277,6 +133,7 @@ fn divide(structure: &mut gst::Structure, side: &str, scale: i32) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use ::refvsr::image::colour::{Matrix, Range};
     use std::str::FromStr;
 
     fn video(caps: &str) -> Video {
@@ -393,25 +250,5 @@ mod tests {
         let (w, _) = size("video/x-raw,width={8,9,12},height=4").unwrap();
         assert_eq!(w.get::<gst::List>().unwrap().len(), 2);
         assert!(size("video/x-raw,format=I420,width=8,height=8").is_some());
-    }
-
-    #[test]
-    fn frame_durations() {
-        let ms = |fps: &str| {
-            video(&format!(
-                "video/x-raw,format=RGB,width=8,height=8,framerate={fps}"
-            ))
-            .frame_duration()
-            .map(gst::ClockTime::mseconds)
-        };
-        assert_eq!(ms("25/1"), Some(40));
-        assert_eq!(ms("30000/1001"), Some(33));
-        assert_eq!(ms("0/1"), None);
-        let varying =
-            video("video/x-raw,format=RGB,width=8,height=8,framerate=0/1,max-framerate=50/1");
-        assert_eq!(
-            (varying.frame_duration(), varying.shortest_duration()),
-            (None, Some(gst::ClockTime::from_mseconds(20)))
-        );
     }
 }

@@ -1,6 +1,6 @@
 //! Buffers to tensors and back.
 
-use super::caps::Video;
+use super::video::Video;
 use ::refvsr::image::colour::{self, Plane, PlaneMut};
 use gst_video::prelude::*;
 use once_cell::unsync::OnceCell;

@@ -52,72 +52,37 @@
  */
 use gst::{glib, prelude::*};
 
+mod allocation;
+mod camera;
 mod caps;
-mod flushes;
+mod element;
+mod enums;
+mod epochs;
+mod errors;
+mod events;
 mod frames;
 mod imp;
+mod intake;
+mod links;
+mod log;
 mod model;
+mod negotiation;
+mod output;
 mod pairing;
 mod qos;
+mod queries;
 mod settings;
+mod state;
 mod stats;
 mod unlinked;
+mod video;
 mod work;
 
-/// Number format the network computes in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, glib::Enum)]
-#[repr(u32)]
-#[enum_type(name = "GstRefVsrPrecision")]
-pub enum Precision {
-    /// The fastest that keeps the picture.
-    #[default]
-    #[enum_value(name = "The fastest that keeps the picture", nick = "auto")]
-    Auto,
-    /// 32-bit floats.
-    #[enum_value(name = "32-bit floats", nick = "fp32")]
-    Fp32,
-    /// 16-bit floats.
-    #[enum_value(name = "16-bit floats", nick = "fp16")]
-    Fp16,
-    /// 16-bit floats with the exponent range of 32-bit ones.
-    #[enum_value(
-        name = "16-bit floats with the exponent range of 32-bit ones",
-        nick = "bf16"
-    )]
-    Bf16,
-}
-
-impl From<Precision> for ::refvsr::Precision {
-    fn from(precision: Precision) -> Self {
-        match precision {
-            Precision::Auto => Self::Auto,
-            Precision::Fp32 => Self::Fp32,
-            Precision::Fp16 => Self::Fp16,
-            Precision::Bf16 => Self::Bf16,
-        }
-    }
-}
-
-/// What to do where no reference frame belongs to an ultra-wide frame.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, glib::Enum)]
-#[repr(u32)]
-#[enum_type(name = "GstRefVsrMissingReference")]
-pub enum MissingReference {
-    /// Use the camera's last frame again; before its first one as `Own`.
-    #[default]
-    #[enum_value(name = "Use the last reference frame again", nick = "repeat")]
-    Repeat,
-    /// The ultra-wide frame stands in.
-    #[enum_value(name = "The ultra-wide frame stands in", nick = "self")]
-    Own,
-    /// End with an error.
-    #[enum_value(name = "End with an error", nick = "error")]
-    Error,
-}
+pub use enums::{MissingReference, Precision};
 
 glib::wrapper! {
     /// The element.
-    pub struct RefVsr(ObjectSubclass<imp::RefVsr>) @extends gst_base::Aggregator, gst::Element, gst::Object;
+    pub struct RefVsr(ObjectSubclass<element::RefVsr>) @extends gst_base::Aggregator, gst::Element, gst::Object;
 }
 
 /// Registers the element and its enums.

@@ -1,6 +1,6 @@
 //! Loading the model, with PROGRESS messages.
 
-use super::settings::Settings;
+use super::{log::CAT, settings::Settings};
 use ::refvsr::{
     DeviceChoice, Error, ModelConfig, Network, Precision, Session, checkpoint::Checkpoint,
     config::Variant,
@@ -18,7 +18,7 @@ const PROGRESS_CODE: &str = "load-model";
 
 /// Loads the model and starts a session on it. Returns what it is, in words, too.
 pub fn load(
-    element: &super::RefVsr,
+    element: &gst::Element,
     settings: &Settings,
 ) -> Result<(Session, String), gst::ErrorMessage> {
     let progress = |kind, text: &str| {
@@ -26,11 +26,7 @@ pub fn load(
             .src(element)
             .build();
         if element.post_message(message).is_err() {
-            gst::debug!(
-                super::imp::CAT,
-                obj = element,
-                "No bus takes the PROGRESS messages"
-            );
+            gst::debug!(CAT, obj = element, "No bus takes the PROGRESS messages");
         }
     };
     let file = settings
@@ -43,13 +39,13 @@ pub fn load(
             if let Some(names) = shortened(&unused) {
                 let count = unused.len();
                 gst::warning!(
-                    super::imp::CAT,
+                    CAT,
                     obj = element,
                     "{file} has {count} tensors that the network does not: {names}"
                 );
             }
             progress(gst::ProgressType::Complete, &format!("Loaded {model}"));
-            gst::info!(super::imp::CAT, obj = element, "Loaded {model} from {file}");
+            gst::info!(CAT, obj = element, "Loaded {model} from {file}");
             Ok((session, model))
         }
         Err(error) => {

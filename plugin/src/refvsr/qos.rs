@@ -1,5 +1,6 @@
 //! Which frames downstream would drop as too late.
 
+use super::work::Segment;
 use gst::ClockTime;
 
 /// What downstream said last.
@@ -39,6 +40,47 @@ impl Qos {
         running_time
             .zip(self.earliest)
             .and_then(|(t, earliest)| (t < earliest).then(|| earliest - t))
+    }
+}
+
+/// A frame that comes too late.
+#[derive(Debug)]
+pub struct Late {
+    running_time: Option<ClockTime>,
+    stream_time: Option<ClockTime>,
+    timestamp: Option<ClockTime>,
+    duration: Option<ClockTime>,
+    by: ClockTime,
+    proportion: f64,
+}
+
+impl Late {
+    /// How late the frame of this buffer comes, if it does.
+    pub fn of(frame: &gst::BufferRef, segment: Option<&Segment>, qos: &Qos) -> Option<Self> {
+        let (segment, pts) = segment.zip(frame.pts()).unzip();
+        let running_time = segment.zip(pts).and_then(|(s, pts)| s.to_running_time(pts));
+        Some(Self {
+            running_time,
+            stream_time: segment.zip(pts).and_then(|(s, pts)| s.to_stream_time(pts)),
+            timestamp: pts,
+            duration: frame.duration(),
+            by: qos.lateness(running_time)?,
+            proportion: qos.proportion,
+        })
+    }
+
+    /// The QOS message that says so.
+    pub fn message(&self, live: bool) -> gst::message::QosBuilder<'static> {
+        gst::message::Qos::builder(live)
+            .running_time(self.running_time)
+            .stream_time(self.stream_time)
+            .timestamp(self.timestamp)
+            .duration(self.duration)
+            .values(
+                i64::try_from(self.by.nseconds()).unwrap_or(i64::MAX),
+                self.proportion,
+                1_000_000,
+            )
     }
 }
 

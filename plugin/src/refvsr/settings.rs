@@ -1,6 +1,6 @@
 //! The element's properties.
 
-use super::{MissingReference, Precision};
+use super::enums::{MissingReference, Precision};
 use ::refvsr::{DeviceChoice, Network, SessionOptions};
 use gst::{glib, prelude::*};
 use std::{path::PathBuf, sync::LazyLock};

@@ -31,10 +31,15 @@ impl Stats {
         }
     }
 
-    /// Notes that a finished frame took so long.
-    pub fn took(&mut self, time: Duration) {
+    /// Notes a finished frame that took so long, and whether it was dropped.
+    pub fn finished(&mut self, time: Duration, dropped: bool) {
         self.busy += time;
         self.last = time;
+        *(if dropped {
+            &mut self.frames_dropped
+        } else {
+            &mut self.frames_out
+        }) += 1;
     }
 
     /// As a structure.
@@ -66,8 +71,6 @@ mod tests {
         gst::init().unwrap();
         let mut stats = Stats {
             frames_in: 5,
-            frames_out: 3,
-            frames_dropped: 1,
             model: "m".into(),
             ..Stats::default()
         };
@@ -76,10 +79,12 @@ mod tests {
             Ok(0)
         );
         for ms in [1, 2, 3, 6] {
-            stats.took(Duration::from_millis(ms));
+            stats.finished(Duration::from_millis(ms), ms == 3);
         }
         let s = stats.to_structure();
         assert_eq!(s.get::<u64>("frames-in"), Ok(5));
+        assert_eq!(s.get::<u64>("frames-out"), Ok(3));
+        assert_eq!(s.get::<u64>("frames-dropped"), Ok(1));
         assert_eq!(s.get::<u64>("mean-latency"), Ok(3_000_000));
         assert_eq!(s.get::<u64>("last-latency"), Ok(6_000_000));
         assert_eq!(s.get::<&str>("model"), Ok("m"));

@@ -1,50 +1,61 @@
-//! What the streaming thread works with. It is one value: taken out of the element's state while the thread works, so that no lock is
-//! held meanwhile, and put back after.
+//! What the streaming thread works with. It is one value: taken out of the element's state while the
+//! thread works, so that no lock is held meanwhile, and put back after.
 
-use super::{frames::Reference, pairing::Pairing};
+use super::{
+    camera::{Camera, PerCamera},
+    frames::Reference,
+    pairing::Pairing,
+    settings::Settings,
+    video::Video,
+};
 use ::refvsr::Session;
 use gst::ClockTime;
 use gst_base::prelude::*;
-use std::collections::VecDeque;
+use std::{collections::VecDeque, sync::Arc, time::Instant};
 use tch::Tensor;
+
+/// The segments of pads, and of downstream.
+pub type Segment = gst::FormattedSegment<ClockTime>;
 
 /// The session and everything that goes with the clip it is in.
 #[derive(Debug)]
 pub struct Work {
     pub session: Session,
+    /// The epoch all of this is of.
+    pub epoch: u64,
     /// Frames were sent to the session since it was new or reset.
     pub under_way: bool,
-    /// A frame was put out since the start, a flush or a new segment, so that downstream has the segment.
-    pub announced: bool,
     /// What has come in and not gone out yet, in order.
     pub held: VecDeque<Held>,
-    /// Where the next ultra-wide frame without a timestamp belongs.
-    pub clock: Clock,
-    pub wide: Camera,
-    pub tele: Camera,
+    /// Where each pad's next buffer without a timestamp belongs.
+    pub clocks: PerCamera<Clock>,
+    /// The frames of the wide and tele cameras.
+    pub references: PerCamera<References>,
 }
 
 impl Work {
     pub fn new(session: Session) -> Self {
         Self {
             session,
+            epoch: 0,
             under_way: false,
-            announced: false,
             held: VecDeque::new(),
-            clock: Clock::default(),
-            wide: Camera::default(),
-            tele: Camera::default(),
+            clocks: PerCamera::default(),
+            references: PerCamera::default(),
         }
     }
 
-    /// Forgets everything but the model.
-    pub fn reset(&mut self) {
-        self.end_clip();
-        self.held.clear();
-        self.announced = false;
-        self.clock = Clock::default();
-        self.wide = Camera::default();
-        self.tele = Camera::default();
+    /// Forgets a camera's frames; where it is the ultra-wide one, everything but the model.
+    pub fn forget(&mut self, camera: Camera) {
+        if camera == Camera::UltraWide {
+            self.end_clip();
+            self.held.retain(Held::outlives_a_flush);
+            self.clocks = PerCamera::default();
+            self.references = PerCamera::default();
+        } else {
+            self.clocks[camera] = Clock::default();
+            self.references[camera] = References::default();
+        }
     }
 
     /// The next frame is the first of a clip.
@@ -52,25 +63,58 @@ impl Work {
         self.session.reset();
         self.under_way = false;
     }
+
+    /// Whether frames held have to come out before anything new is taken in.
+    pub fn clip_ends(&self) -> bool {
+        self.held.iter().any(Held::ends_clip)
+    }
 }
 
-/// One ultra-wide buffer on its way through.
+/// Something of the ultra-wide stream on its way through.
 #[derive(Debug)]
 pub enum Held {
     /// A frame, without its picture.
     Frame(gst::Buffer),
     /// A gap in the stream.
     Gap(ClockTime, Option<ClockTime>),
+    /// New caps.
+    Caps {
+        video: Arc<Video>,
+        /// Only the frame rate changes.
+        same_picture: bool,
+    },
+    /// A new segment.
+    Segment(Segment),
+    /// Any other serialized event.
+    Event(gst::Event),
 }
 
-/// A reference camera.
+impl Held {
+    /// Whether the frames before it and those after it are of two clips.
+    fn ends_clip(&self) -> bool {
+        match self {
+            Self::Caps { same_picture, .. } => !same_picture,
+            Self::Segment(_) => true,
+            Self::Frame(_) | Self::Gap(..) | Self::Event(_) => false,
+        }
+    }
+
+    /// Upstream sends caps and sticky events once: they hold after a flush too.
+    fn outlives_a_flush(&self) -> bool {
+        match self {
+            Self::Caps { .. } => true,
+            Self::Event(event) => event.is_sticky(),
+            Self::Frame(_) | Self::Gap(..) | Self::Segment(_) => false,
+        }
+    }
+}
+
+/// A reference camera's frames.
 #[derive(Debug, Default)]
-pub struct Camera {
+pub struct References {
     pub pairing: Pairing<Reference>,
     /// The last frame an ultra-wide frame was paired to.
     pub previous: Option<Tensor>,
-    /// Where its next frame without a timestamp belongs.
-    pub clock: Clock,
 }
 
 /// Running times of a pad's buffers, also where they carry none.
@@ -93,4 +137,16 @@ impl Clock {
     pub fn advance(&mut self, time: ClockTime, duration: Option<ClockTime>) {
         self.next = time.saturating_add(duration.unwrap_or_default());
     }
+}
+
+/// One turn of the streaming thread.
+#[derive(Debug)]
+pub struct Turn {
+    /// The epoch when it began.
+    pub epoch: u64,
+    /// What has not come yet is too late.
+    pub timeout: bool,
+    pub settings: Settings,
+    /// When work on the frame at hand began.
+    pub started: Instant,
 }

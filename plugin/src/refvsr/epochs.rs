@@ -1,0 +1,147 @@
+//! Epochs: the time between two flushes.
+//!
+//! One counter tells what belongs together. Every flush begins an epoch; a pad enters it with its own
+//! flush, and frames, features and outputs from before its entry are of no use any more.
+//!
+//! Pads are flushed one after another. A frame from after the flush of one pad must not meet frames
+//! from before the flush of another: it would be paired to nothing, or lost with them. So the
+//! streaming thread takes no frame while an epoch is still being entered.
+
+use super::camera::{Camera, PerCamera};
+use gst::Seqnum;
+use std::time::{Duration, Instant};
+
+/// How long after one pad's flush the others' may come. A flush need not reach them all: a camera
+/// can be flushed alone.
+const GRACE: Duration = Duration::from_millis(100);
+
+/// The epochs of the running element and of its pads.
+#[derive(Debug, Default)]
+pub struct Epochs {
+    current: u64,
+    /// The flush that the current epoch began with.
+    seqnum: Option<Seqnum>,
+    /// The epoch that each pad's frames are of at least.
+    entered: PerCamera<u64>,
+    flushing: PerCamera<bool>,
+    /// When a pad last entered the current epoch; `None` once the other pads have, or will not.
+    open_since: Option<Instant>,
+    /// Flushing seeks that are on their way upstream.
+    seeks: usize,
+}
+
+impl Epochs {
+    /// The number of the current epoch.
+    pub fn current(&self) -> u64 {
+        self.current
+    }
+
+    /// Whether a camera was flushed after this epoch.
+    pub fn left(&self, camera: Camera, epoch: u64) -> bool {
+        self.entered[camera] > epoch
+    }
+
+    /// A flushing seek sets out.
+    pub fn seek(&mut self) {
+        self.seeks += 1;
+    }
+
+    /// A flushing seek has been everywhere.
+    pub fn seek_done(&mut self) {
+        self.seeks = self.seeks.saturating_sub(1);
+    }
+
+    /// A pad's flush starts.
+    pub fn flush_start(&mut self, camera: Camera, seqnum: Seqnum) {
+        self.enter(camera, seqnum);
+        self.flushing[camera] = true;
+    }
+
+    /// A pad's flush is over.
+    pub fn flush_stop(&mut self, camera: Camera, seqnum: Seqnum) {
+        self.enter(camera, seqnum);
+        self.flushing[camera] = false;
+        self.open_since = Some(Instant::now());
+    }
+
+    /// A pad is new or gone: nothing is known of its frames.
+    pub fn replace_pad(&mut self, camera: Camera) {
+        self.current += 1;
+        self.seqnum = None;
+        self.entered[camera] = self.current;
+        self.flushing[camera] = false;
+    }
+
+    /// The last flush was of one pad alone.
+    pub fn settle(&mut self) {
+        self.open_since = None;
+    }
+
+    /// Whether a flush has not been on all of these cameras' pads yet.
+    pub fn is_open(&mut self, linked: &[Camera]) -> bool {
+        if self.seeks > 0 || Camera::ALL.iter().any(|&camera| self.flushing[camera]) {
+            return true;
+        }
+        let everywhere = linked
+            .iter()
+            .all(|&camera| self.entered[camera] == self.current);
+        if everywhere || self.open_since.is_some_and(|when| when.elapsed() >= GRACE) {
+            self.open_since = None;
+        }
+        self.open_since.is_some()
+    }
+
+    fn enter(&mut self, camera: Camera, seqnum: Seqnum) {
+        if self.seqnum != Some(seqnum) {
+            self.current += 1;
+            self.seqnum = Some(seqnum);
+        }
+        self.entered[camera] = self.current;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Camera::*, *};
+
+    #[test]
+    fn an_epoch_is_open_until_every_pad_has_entered_it() {
+        let linked = [UltraWide, Wide];
+        let mut epochs = Epochs::default();
+        assert!(!epochs.is_open(&linked));
+        let seqnum = Seqnum::next();
+        epochs.flush_start(UltraWide, seqnum);
+        assert!(epochs.is_open(&linked));
+        epochs.flush_stop(UltraWide, seqnum);
+        assert!(epochs.is_open(&linked), "the other pad's may follow");
+        epochs.flush_start(Wide, seqnum);
+        assert!(epochs.is_open(&linked));
+        epochs.flush_stop(Wide, seqnum);
+        assert!(!epochs.is_open(&linked));
+        assert_eq!(epochs.current(), 1, "one flush, one epoch");
+
+        epochs.flush_stop(Wide, Seqnum::next());
+        assert!(epochs.is_open(&linked));
+        epochs.settle();
+        assert!(!epochs.is_open(&linked));
+        epochs.flush_stop(Wide, Seqnum::next());
+        std::thread::sleep(GRACE);
+        assert!(!epochs.is_open(&linked), "it was alone");
+
+        epochs.seek();
+        assert!(epochs.is_open(&linked));
+        epochs.seek_done();
+        epochs.flush_start(Tele, Seqnum::next());
+        epochs.replace_pad(Tele);
+        assert!(!epochs.is_open(&linked));
+    }
+
+    #[test]
+    fn a_flush_of_one_pad_leaves_the_others_frames_alone() {
+        let mut epochs = Epochs::default();
+        let before = epochs.current();
+        epochs.flush_start(Wide, Seqnum::next());
+        assert!(epochs.left(Wide, before) && !epochs.left(UltraWide, before));
+        assert!(!epochs.left(Wide, epochs.current()));
+    }
+}

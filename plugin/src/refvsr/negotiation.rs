@@ -1,0 +1,176 @@
+//! Caps and segments as they come in and as they go out.
+
+use super::{
+    camera::Camera,
+    caps,
+    element::RefVsr,
+    log::CAT,
+    video::Video,
+    work::{Held, Segment},
+};
+use gst::{ClockTime, prelude::*, subclass::prelude::*};
+use gst_base::{AGGREGATOR_FLOW_NEED_DATA, AggregatorPad, prelude::*};
+use std::sync::Arc;
+
+impl RefVsr {
+    /// New caps on a pad. They apply from the pad's next frame on.
+    pub fn take_caps(&self, pad: &AggregatorPad, camera: Camera, caps: &gst::CapsRef) -> bool {
+        let video = match Video::new(caps) {
+            Ok(video) => Arc::new(video),
+            Err(why) => {
+                gst::element_imp_error!(
+                    self,
+                    gst::StreamError::Format,
+                    ("Video on pad {}: {why}", pad.name())
+                );
+                return false;
+            }
+        };
+        gst::info!(CAT, obj = pad, "New caps {caps}");
+        if camera == Camera::UltraWide {
+            return self.take_ultrawide_caps(video);
+        }
+        self.running(|running| running.videos[camera] = Some(video));
+        if !self.ultrawide.is_linked() {
+            self.watch_ultrawide();
+        }
+        true
+    }
+
+    /// New ultra-wide caps: the latency follows from them at once, the output caps when the frames
+    /// held are out.
+    fn take_ultrawide_caps(&self, video: Arc<Video>) -> bool {
+        let Some(scale) = self.running(|running| running.scale) else {
+            return false;
+        };
+        if caps::source_caps(&video, scale).is_none() {
+            gst::element_imp_error!(
+                self,
+                gst::StreamError::Format,
+                (
+                    "Ultra-wide video of {}x{} is too large to be enlarged {scale} times",
+                    video.info.width(),
+                    video.info.height()
+                )
+            );
+            return false;
+        }
+        let frame = video.shortest_duration();
+        let before = self.running(|running| {
+            running.latency_known = frame.is_some();
+            (
+                running.look_ahead,
+                running.videos[Camera::UltraWide].replace(video.clone()),
+            )
+        });
+        let Some((look_ahead, before)) = before else {
+            return false;
+        };
+        if before.as_ref() != Some(&video) {
+            self.hold(Held::Caps {
+                same_picture: before.is_some_and(|before| before.is_same_picture(&video)),
+                video,
+            });
+        }
+        self.set_latency_for(look_ahead, frame.unwrap_or_default());
+        if self.references().any(|(_, pad)| !pad.is_linked()) {
+            self.watch_unlinked();
+        }
+        true
+    }
+
+    /// The frames that come out next are of these caps.
+    pub fn apply_caps(&self, video: Arc<Video>) -> Result<(), gst::FlowError> {
+        let old = self.running(|running| running.source.replace(video));
+        drop(old);
+        if self.obj().negotiate() {
+            Ok(())
+        } else {
+            Err(self.not_negotiated())
+        }
+    }
+
+    /// A new ultra-wide segment; it applies once the frames held are out. `false`: it is no segment in
+    /// time.
+    pub fn take_segment(
+        &self,
+        pad: &AggregatorPad,
+        camera: Camera,
+        segment: &gst::Segment,
+    ) -> bool {
+        let Some(segment) = segment.downcast_ref::<ClockTime>() else {
+            let format = segment.format();
+            gst::element_imp_error!(
+                self,
+                gst::StreamError::Format,
+                (
+                    "Pad {} has a segment in {format}, time expected",
+                    pad.name()
+                )
+            );
+            return false;
+        };
+        if camera == Camera::UltraWide {
+            let before = self.running(|running| running.segment_in.replace(segment.clone()));
+            if before.flatten().as_ref() != Some(segment) {
+                self.hold(Held::Segment(segment.clone()));
+            }
+        }
+        true
+    }
+
+    /// The frames that come out next are of this segment.
+    pub fn apply_segment(&self, segment: Segment) {
+        self.obj().update_segment(&segment);
+        self.running(|running| running.segment = Some(segment));
+    }
+
+    /// Tells downstream of the segment, where the base class has not yet: it does so with frames only.
+    pub fn announce_segment(&self) {
+        let news = self.running(|running| {
+            let segment = running
+                .segment
+                .as_ref()
+                .map(|segment| segment.clone().upcast());
+            segment.filter(|segment| running.segment_out.as_ref() != Some(segment))
+        });
+        if let Some(segment) = news.flatten() {
+            self.obj()
+                .src_pad()
+                .push_event(gst::event::Segment::new(&segment));
+        }
+    }
+
+    pub fn set_latency_for(&self, look_ahead: usize, frame: ClockTime) {
+        let latency = frame
+            .nseconds()
+            .saturating_mul(look_ahead as u64)
+            .min(ClockTime::MAX.nseconds());
+        self.obj()
+            .set_latency(ClockTime::from_nseconds(latency), ClockTime::NONE);
+    }
+
+    /// Where the caps do not say how long frames last, the first one does.
+    pub fn learn_latency(&self, frame: Option<ClockTime>) {
+        let Some(frame) = frame else { return };
+        let news = self.running(|running| {
+            let known = std::mem::replace(&mut running.latency_known, true);
+            (!known).then_some(running.look_ahead)
+        });
+        if let Some(look_ahead) = news.flatten() {
+            self.set_latency_for(look_ahead, frame);
+        }
+    }
+
+    /// The caps to put out, of those that downstream takes.
+    pub fn source_caps(&self, downstream: &gst::Caps) -> Result<gst::Caps, gst::FlowError> {
+        let source = self.running(|running| running.source.clone().map(|v| (v, running.scale)));
+        let (video, scale) = source.flatten().ok_or(AGGREGATOR_FLOW_NEED_DATA)?;
+        let caps = caps::source_caps(&video, scale).ok_or(gst::FlowError::NotNegotiated)?;
+        let caps = caps.intersect_with_mode(downstream, gst::CapsIntersectMode::First);
+        if caps.is_empty() {
+            return Err(gst::FlowError::NotNegotiated);
+        }
+        Ok(caps::fixate_source(&video, caps))
+    }
+}

@@ -1,0 +1,220 @@
+//! The way out: finished frames, and what lies between them in the stream, in order.
+
+use super::{
+    element::RefVsr,
+    frames,
+    log::CAT,
+    qos::Late,
+    video::Video,
+    work::{Held, Turn, Work},
+};
+use gst::{prelude::*, subclass::prelude::*};
+use gst_base::{AGGREGATOR_FLOW_NEED_DATA, prelude::*};
+use std::{sync::Arc, time::Instant};
+use tch::Tensor;
+
+impl RefVsr {
+    /// Puts out everything that is held, as at the end of a clip.
+    pub fn drain(&self, work: &mut Work, turn: &Turn) -> Result<(), gst::FlowError> {
+        if work.under_way {
+            gst::debug!(CAT, imp = self, "Draining");
+            work.session.drain();
+        }
+        self.put_out_finished(work, turn)?;
+        work.end_clip();
+        // Behind the last frame of one clip may lie the caps of the next.
+        self.pass_on_leading(work, turn)
+    }
+
+    /// The same between two turns of the streaming thread, on that thread.
+    pub fn drain_now(&self) {
+        let Some((mut work, turn)) = self.take_work(false) else {
+            return;
+        };
+        if let Err(why) = self.drain(&mut work, &turn) {
+            // The next turn fails likewise; errors are on the bus.
+            gst::debug!(CAT, imp = self, "Drained until {why}");
+        }
+        self.put_back(work);
+    }
+
+    /// Puts out what is finished, as the end of a turn.
+    pub fn put_out(&self, work: &mut Work, turn: Turn) -> Result<gst::FlowSuccess, gst::FlowError> {
+        self.put_out_finished(work, &turn)?;
+        Ok(gst::FlowSuccess::Ok)
+    }
+
+    fn put_out_finished(&self, work: &mut Work, turn: &Turn) -> Result<(), gst::FlowError> {
+        let mut started = turn.started;
+        loop {
+            self.pass_on_leading(work, turn)?;
+            if self.is_over(turn) {
+                return Err(AGGREGATOR_FLOW_NEED_DATA);
+            }
+            let Some(picture) = work.session.receive().map_err(|e| self.failed(&e))? else {
+                return Ok(());
+            };
+            let Some(Held::Frame(shell)) = work.held.pop_front() else {
+                return Err(self.bad_output("more frames were finished than sent"));
+            };
+            self.state().stats.device_memory = work.session.memory() as u64;
+            self.finish(&picture, &shell, turn, started)?;
+            started = Instant::now();
+        }
+    }
+
+    /// Passes on what lies before the next frame, as far as that cannot fail.
+    pub fn pass_on_between_turns(
+        &self,
+        work: &mut Work,
+        turn: &Turn,
+    ) -> Result<(), gst::FlowError> {
+        if work
+            .held
+            .iter()
+            .any(|held| matches!(held, Held::Caps { .. }))
+        {
+            return Ok(());
+        }
+        self.pass_on_leading(work, turn)
+    }
+
+    /// Passes on what lies before the next frame.
+    fn pass_on_leading(&self, work: &mut Work, turn: &Turn) -> Result<(), gst::FlowError> {
+        while work
+            .held
+            .front()
+            .is_some_and(|held| !matches!(held, Held::Frame(_)))
+        {
+            if self.is_over(turn) {
+                return Err(AGGREGATOR_FLOW_NEED_DATA);
+            }
+            let Some(held) = self.next_to_pass_on(work) else {
+                break;
+            };
+            self.pass_on(held)?;
+        }
+        Ok(())
+    }
+
+    /// The head of the queue; but segment and caps come first, since the base class sends them as one.
+    fn next_to_pass_on(&self, work: &mut Work) -> Option<Held> {
+        let held = &mut work.held;
+        let has_caps = self.running(|running| running.output.is_some());
+        if has_caps == Some(false) && matches!(held.front(), Some(Held::Gap(..) | Held::Event(_))) {
+            let caps = held
+                .iter()
+                .position(|held| matches!(held, Held::Caps { .. }))?;
+            return held.remove(caps);
+        }
+        let caps_and_segment = matches!(held.front(), Some(Held::Caps { .. }))
+            && matches!(held.get(1), Some(Held::Segment(_)));
+        if caps_and_segment {
+            held.swap(0, 1);
+        }
+        held.pop_front()
+    }
+
+    fn pass_on(&self, held: Held) -> Result<(), gst::FlowError> {
+        match held {
+            Held::Frame(_) => (),
+            Held::Caps { video, .. } => self.apply_caps(video)?,
+            Held::Segment(segment) => self.apply_segment(segment),
+            Held::Gap(pts, duration) => {
+                self.announce_segment();
+                let gap = gst::event::Gap::builder(pts).duration(duration).build();
+                self.obj().src_pad().push_event(gap);
+            }
+            Held::Event(event) => {
+                self.announce_segment();
+                self.obj().src_pad().push_event(event);
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts out one frame, unless it is too late.
+    fn finish(
+        &self,
+        picture: &Tensor,
+        shell: &gst::Buffer,
+        turn: &Turn,
+        started: Instant,
+    ) -> Result<(), gst::FlowError> {
+        let going_out = self.running(|running| {
+            let videos = running.source.clone().zip(running.output.clone());
+            (videos, running.segment.clone(), running.qos)
+        });
+        let (videos, segment, qos) = going_out.ok_or(gst::FlowError::Flushing)?;
+        let (input, output) = videos.ok_or_else(|| self.not_negotiated())?;
+        let late = Late::of(shell, segment.as_ref(), &qos).filter(|_| turn.settings.qos);
+        let buffer = match late {
+            Some(_) => None,
+            None => Some(self.output_buffer(picture, shell, &input, &output)?),
+        };
+        if self.is_over(turn) {
+            return Err(AGGREGATOR_FLOW_NEED_DATA);
+        }
+        self.state()
+            .stats
+            .finished(started.elapsed(), late.is_some());
+        let pts = shell.pts();
+        if let Some(buffer) = buffer {
+            gst::log!(CAT, imp = self, "Putting out the frame at {pts:?}");
+            self.obj().finish_buffer(buffer)?;
+        }
+        if let Some(late) = late {
+            self.tell_dropped(&late);
+        }
+        if let Some(pts) = pts {
+            let duration = shell.duration().or_else(|| input.frame_duration());
+            let end = pts.saturating_add(duration.unwrap_or_default());
+            self.obj().set_position(Some(end));
+        }
+        Ok(())
+    }
+
+    fn output_buffer(
+        &self,
+        picture: &Tensor,
+        shell: &gst::Buffer,
+        input: &Video,
+        output: &Arc<Video>,
+    ) -> Result<gst::Buffer, gst::FlowError> {
+        let mut buffer = match self.obj().buffer_pool() {
+            Some(pool) => {
+                pool.set_active(true)
+                    .map_err(|_| gst::FlowError::Flushing)?;
+                pool.acquire_buffer(None)?
+            }
+            None => {
+                gst::Buffer::with_size(output.info.size()).map_err(|_| gst::FlowError::Error)?
+            }
+        };
+        buffer
+            .get_mut()
+            .ok_or_else(|| "the buffer is shared".to_owned())
+            .and_then(|buffer| {
+                frames::write(picture, buffer, output)?;
+                frames::dress(shell, buffer, input, output).map_err(|e| e.to_string())
+            })
+            .map_err(|why| self.bad_output(&why))?;
+        Ok(buffer)
+    }
+
+    fn tell_dropped(&self, late: &Late) {
+        let stats = self.state().stats.clone();
+        let message = late
+            .message(self.obj().latency().is_some())
+            .stats(
+                gst::format::Buffers::from_u64(stats.frames_out),
+                gst::format::Buffers::from_u64(stats.frames_dropped),
+            )
+            .src(&*self.obj())
+            .build();
+        gst::debug!(CAT, imp = self, "Left out a frame: {late:?}");
+        if self.obj().post_message(message).is_err() {
+            gst::debug!(CAT, imp = self, "No bus takes the QOS message");
+        }
+    }
+}
