@@ -228,12 +228,43 @@ fn an_empty_wide_stream_is_all_missing() {
 }
 
 #[test]
-fn gaps_in_the_wide_stream_are_missing_frames() {
-    let mut gap = frame(WIDE, 1);
-    gap.get_mut().unwrap().set_flags(gst::BufferFlags::GAP);
-    let wide = vec![frame(WIDE, 0), gap, frame(WIDE, 2)];
-    check(&mut Rig::new(element()), wide, &[Some(0), Some(0), Some(2)]);
+fn frames_with_the_gap_flag_are_frames() {
+    // As videorate marks the frames it repeats.
+    let element = element();
+    element.set_property_from_str("on-missing-reference", "error");
+    let mut repeated = frame(WIDE, 1);
+    repeated.get_mut().unwrap().set_flags(gst::BufferFlags::GAP);
+    let wide = vec![frame(WIDE, 0), repeated, frame(WIDE, 2)];
+    let mut rig = Rig::new(element);
+    check(&mut rig, wide, &[Some(0), Some(1), Some(2)]);
+    assert_eq!(rig.stat("missing-references"), 0);
+}
 
+#[test]
+fn a_steady_offset_beyond_the_tolerance_repeats_the_cameras_last_frame() {
+    let element = element();
+    element.set_property("pts-tolerance", 5_000_000_u64);
+    let late: Vec<u64> = (0..5).map(|n| n * 40 + 8).collect();
+    check(
+        &mut Rig::new(element),
+        wide_at(&late, 40),
+        &[None, Some(0), Some(1), Some(2), Some(3)],
+    );
+}
+
+#[test]
+fn a_frame_is_repeated_up_to_an_age() {
+    let element = element();
+    element.set_property("repeat-limit", 90_000_000_u64);
+    check(
+        &mut Rig::new(element),
+        frames(WIDE, 0..2),
+        &[Some(0), Some(1), Some(1), Some(1), None, None],
+    );
+}
+
+#[test]
+fn gaps_in_the_wide_stream_are_missing_frames() {
     let mut rig = Rig::new(element());
     let Rig {
         ultrawide, wide, ..

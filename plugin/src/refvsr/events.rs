@@ -1,7 +1,7 @@
 //! Events: what comes with the streams, and what downstream sends.
 
 use super::{camera::Camera, element::RefVsr, log::CAT, work::Held};
-use gst::subclass::prelude::*;
+use gst::{prelude::*, subclass::prelude::*};
 use gst_base::{AggregatorPad, subclass::prelude::*};
 
 impl RefVsr {
@@ -25,6 +25,12 @@ impl RefVsr {
             gst::EventView::SegmentDone(_) => {
                 self.drain_now();
                 self.parent_sink_event(pad, event)
+            }
+            // What else comes with the reference cameras' streams says nothing of the output.
+            _ if camera != Camera::UltraWide => true,
+            _ if event.is_serialized() => {
+                self.hold(Held::Event(event));
+                true
             }
             _ => self.parent_sink_event(pad, event),
         }
@@ -53,6 +59,7 @@ impl RefVsr {
             self.running(|running| {
                 running.segment_in = None;
                 running.segment = None;
+                running.position = None;
                 running.qos = Default::default();
             });
             self.flush_unlinked(&event);
@@ -96,9 +103,18 @@ impl RefVsr {
         self.parent_src_event(event)
     }
 
-    /// Sees the events that leave the element, whoever sends them.
-    pub fn see_leaving(&self, event: &gst::Event) -> gst::PadProbeReturn {
+    /// Sees the events that leave the element, whoever sends them: the base class makes up a stream
+    /// start, and repeats segments.
+    pub fn see_leaving(&self, info: &mut gst::PadProbeInfo) -> gst::PadProbeReturn {
+        let Some(event) = info.event() else {
+            return gst::PadProbeReturn::Ok;
+        };
         match event.view() {
+            gst::EventView::StreamStart(_) => {
+                if let Some(start) = self.stream_start() {
+                    info.data = Some(gst::PadProbeData::Event(start));
+                }
+            }
             gst::EventView::FlushStop(_) => {
                 self.running(|running| running.segment_out = None);
             }
@@ -112,5 +128,16 @@ impl RefVsr {
             _ => (),
         }
         gst::PadProbeReturn::Ok
+    }
+
+    /// The output's stream start: a stream made from the ultra-wide one, of the same group.
+    fn stream_start(&self) -> Option<gst::Event> {
+        let theirs = self.ultrawide.sticky_event::<gst::event::StreamStart>(0)?;
+        let id = format!("{}/refvsr", theirs.stream_id());
+        let ours = gst::event::StreamStart::builder(&id)
+            .seqnum(theirs.seqnum())
+            .flags(theirs.stream_flags())
+            .group_id_if_some(theirs.group_id());
+        Some(ours.build())
     }
 }

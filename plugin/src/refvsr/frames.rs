@@ -7,6 +7,11 @@ use once_cell::unsync::OnceCell;
 use std::sync::Arc;
 use tch::{Device, Tensor};
 
+/// Whether a buffer stands for a gap. A frame may carry the flag too, as videorate's duplicates do.
+pub fn is_gap(buffer: &gst::BufferRef) -> bool {
+    buffer.size() == 0 && buffer.flags().contains(gst::BufferFlags::GAP)
+}
+
 /// A reference camera's frame. It is converted once, and only if an ultra-wide frame is paired to it.
 #[derive(Debug)]
 pub struct Reference {

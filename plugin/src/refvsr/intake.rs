@@ -35,6 +35,16 @@ struct Sight {
     wanted: bool,
 }
 
+/// A stretch of a pad's stream in running time, in which playback at half the rate takes twice as long.
+fn at_rate_of(pad: &AggregatorPad, duration: Option<ClockTime>) -> Option<ClockTime> {
+    let rate = pad.segment().rate().abs();
+    let scaled = |duration: ClockTime| (duration.nseconds() as f64 / rate) as u64;
+    duration.map(|duration| match rate {
+        1.0 => duration,
+        _ => ClockTime::from_nseconds(scaled(duration).min(ClockTime::MAX.nseconds())),
+    })
+}
+
 impl RefVsr {
     pub fn turn(&self, timeout: bool) -> Result<gst::FlowSuccess, gst::FlowError> {
         let linked: Vec<Camera> = Camera::ALL
@@ -93,9 +103,10 @@ impl RefVsr {
             return Err(gst::FlowError::Eos);
         };
         let time = work.clocks[Camera::UltraWide].time(&self.ultrawide, &buffer);
-        if buffer.size() == 0 && buffer.flags().contains(gst::BufferFlags::GAP) {
+        if frames::is_gap(&buffer) {
             let buffer = self.take(&self.ultrawide, buffer, &turn)?;
-            work.clocks[Camera::UltraWide].advance(time, buffer.duration());
+            let duration = at_rate_of(&self.ultrawide, buffer.duration());
+            work.clocks[Camera::UltraWide].advance(time, duration);
             if let Some(pts) = buffer.pts() {
                 work.held.push_back(Held::Gap(pts, buffer.duration()));
             }
@@ -135,14 +146,15 @@ impl RefVsr {
         let [ultrawide, wide, tele] = videos.ok_or(gst::FlowError::Flushing)?;
         let video = ultrawide.ok_or_else(|| self.no_caps(&self.ultrawide))?;
         let duration = buffer.duration().or_else(|| video.frame_duration());
+        let duration = at_rate_of(&self.ultrawide, duration);
         let sights = self.references().map(|(camera, pad)| {
             let video = if camera == Camera::Tele { &tele } else { &wide };
             let tolerance = match turn.settings.pts_tolerance {
-                ClockTime::ZERO => automatic_tolerance(
-                    duration,
-                    video.as_ref().and_then(|video| video.frame_duration()),
-                ),
-                tolerance => tolerance,
+                ClockTime::ZERO => {
+                    let theirs = video.as_ref().and_then(|video| video.frame_duration());
+                    automatic_tolerance(duration, at_rate_of(&pad, theirs))
+                }
+                tolerance => at_rate_of(&self.ultrawide, Some(tolerance)).unwrap_or(tolerance),
             };
             Sight {
                 camera,
@@ -169,11 +181,10 @@ impl RefVsr {
         turn: &Turn,
     ) -> Result<(), gst::FlowError> {
         let buffer = self.take(&self.ultrawide, buffer, turn)?;
-        let duration = moment.duration;
-        work.clocks[Camera::UltraWide].advance(moment.time, duration);
-        self.learn_latency(duration);
+        work.clocks[Camera::UltraWide].advance(moment.time, moment.duration);
+        self.learn_latency(moment.duration);
         self.obj()
-            .selected_samples(buffer.pts(), buffer.dts(), duration, None);
+            .selected_samples(buffer.pts(), buffer.dts(), buffer.duration(), None);
         let device = work.session.network().device();
         let mut triplet = ::refvsr::Triplet {
             ultrawide: frames::read(&buffer, &moment.video, device)
@@ -238,7 +249,7 @@ impl RefVsr {
     ) -> Result<bool, gst::FlowError> {
         let Sight { pad, video, .. } = sight;
         let clock = &mut work.clocks[sight.camera];
-        let pairing = &mut work.references[sight.camera].pairing;
+        let pairing = &mut work.references[sight.camera];
         loop {
             // The head of the queue may change between turns, so only its converted tensor is kept.
             let Some(buffer) = pad.peek_buffer() else {
@@ -249,13 +260,14 @@ impl RefVsr {
             let duration = buffer
                 .duration()
                 .or_else(|| video.as_ref().and_then(|video| video.frame_duration()));
+            let duration = at_rate_of(pad, duration);
             let known = pairing
                 .head()
                 .and_then(|head| head.frame.as_ref())
                 .is_some_and(|frame| frame.is_of(&buffer));
             if !known {
                 let frame = match video {
-                    _ if buffer.flags().contains(gst::BufferFlags::GAP) => None,
+                    _ if frames::is_gap(&buffer) => None,
                     Some(video) => Some(Reference::new(buffer.clone(), video.clone())),
                     None => return Err(self.no_caps(pad)),
                 };
@@ -288,13 +300,12 @@ impl RefVsr {
         turn: &Turn,
     ) -> Result<Option<Tensor>, gst::FlowError> {
         let device = work.session.network().device();
-        let references = &mut work.references[sight.camera];
-        if let Pair::Found(frame) = references.pairing.choose(time, sight.tolerance, true) {
-            let picture = frame
-                .tensor(device)
-                .map_err(|why| self.bad_frame(&sight.pad, &why))?;
-            references.previous = Some(picture.shallow_clone());
-            return Ok(Some(picture));
+        let pairing = &work.references[sight.camera];
+        if let Pair::Found(frame) = pairing.choose(time, sight.tolerance, true) {
+            let picture = frame.tensor(device);
+            return picture
+                .map(Some)
+                .map_err(|why| self.bad_frame(&sight.pad, &why));
         }
         gst::debug!(
             CAT,
@@ -303,7 +314,11 @@ impl RefVsr {
         );
         self.state().stats.missing_references += 1;
         match turn.settings.on_missing_reference {
-            MissingReference::Repeat => Ok(references.previous.as_ref().map(Tensor::shallow_clone)),
+            MissingReference::Repeat => pairing
+                .latest(time, turn.settings.repeat_limit)
+                .map(|frame| frame.tensor(device))
+                .transpose()
+                .map_err(|why| self.bad_frame(&sight.pad, &why)),
             MissingReference::Own => Ok(None),
             MissingReference::Error => {
                 gst::element_imp_error!(

@@ -60,12 +60,12 @@ impl RefVsr {
     pub fn follow_leaving(&self) {
         let element = self.obj().downgrade();
         let kinds = gst::PadProbeType::EVENT_DOWNSTREAM | gst::PadProbeType::EVENT_FLUSH;
-        self.obj().src_pad().add_probe(kinds, move |_, info| {
-            match (element.upgrade(), info.event()) {
-                (Some(element), Some(event)) => element.imp().see_leaving(event),
-                _ => gst::PadProbeReturn::Ok,
-            }
-        });
+        self.obj()
+            .src_pad()
+            .add_probe(kinds, move |_, info| match element.upgrade() {
+                Some(element) => element.imp().see_leaving(info),
+                None => gst::PadProbeReturn::Ok,
+            });
     }
 
     /// Passes the ultra-wide pad's flush on to pads that would otherwise never get it.

@@ -14,12 +14,17 @@
  * ultra-wide frame comes out once, whatever the other streams do. Where no frame belongs to it (or only a GAP),
  * `on-missing-reference` decides:
  *
- * * `repeat`: the camera's last frame is used again, and before its first one the ultra-wide frame stands in for it;
+ * * `repeat`: the camera's last frame is used again, if it is no older than `repeat-limit`; else as `self`;
  * * `self`: the ultra-wide frame stands in for the wide one (and tele is left out);
  * * `error`: the pipeline ends with an error.
  *
  * If nothing is linked to `wide` a second after the ultra-wide caps came, all its frames count as missing (a warning says so).
- * It may still be linked later. If nothing is linked to `ultrawide` ten seconds after another camera's caps came, that is an error.
+ * It may still be linked later. Pairing is by running time, so that at half speed frames may lie twice as far apart. If nothing is linked to `ultrawide` ten seconds after another camera's caps came, that is an error.
+ *
+ * ## Events
+ *
+ * Tags, TOC and custom events of the ultra-wide stream come out between the same frames that they came in between. Those of the
+ * other streams end here. The output's stream is of the ultra-wide stream's group.
  *
  * ## Time
  *

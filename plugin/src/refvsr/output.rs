@@ -13,6 +13,14 @@ use gst_base::{AGGREGATOR_FLOW_NEED_DATA, prelude::*};
 use std::{sync::Arc, time::Instant};
 use tch::Tensor;
 
+/// A frame on its way out.
+struct GoingOut {
+    shell: gst::Buffer,
+    input: Arc<Video>,
+    output: Arc<Video>,
+    late: Option<Late>,
+}
+
 impl RefVsr {
     /// Puts out everything that is held, as at the end of a clip.
     pub fn drain(&self, work: &mut Work, turn: &Turn) -> Result<(), gst::FlowError> {
@@ -58,9 +66,40 @@ impl RefVsr {
                 return Err(self.bad_output("more frames were finished than sent"));
             };
             self.state().stats.device_memory = work.session.memory() as u64;
-            self.finish(&picture, &shell, turn, started)?;
+            let going_out = self.going_out(shell)?;
+            let late = going_out.late.as_ref().filter(|_| turn.settings.qos);
+            let buffer = match late {
+                Some(_) => None,
+                None => Some(self.output_buffer(&picture, &going_out, work.discont)?),
+            };
+            if self.is_over(turn) {
+                return Err(AGGREGATOR_FLOW_NEED_DATA);
+            }
+            work.discont = late.is_some();
+            self.state()
+                .stats
+                .finished(started.elapsed(), late.is_some());
+            self.finish(buffer, late, &going_out)?;
             started = Instant::now();
         }
+    }
+
+    /// What is to be known of the next frame that comes out.
+    fn going_out(&self, shell: gst::Buffer) -> Result<GoingOut, gst::FlowError> {
+        let (videos, late) = self
+            .running(|running| {
+                let videos = running.source.clone().zip(running.output.clone());
+                let late = Late::of(&shell, running.segment.as_ref(), &running.qos);
+                (videos, late)
+            })
+            .ok_or(gst::FlowError::Flushing)?;
+        let (input, output) = videos.ok_or_else(|| self.not_negotiated())?;
+        Ok(GoingOut {
+            shell,
+            input,
+            output,
+            late,
+        })
     }
 
     /// Passes on what lies before the next frame, as far as that cannot fail.
@@ -97,15 +136,23 @@ impl RefVsr {
         Ok(())
     }
 
-    /// The head of the queue; but segment and caps come first, since the base class sends them as one.
+    /// The head of the queue; but nothing goes before caps and segment, and the segment goes first, since
+    /// the base class sends the two as one.
     fn next_to_pass_on(&self, work: &mut Work) -> Option<Held> {
         let held = &mut work.held;
-        let has_caps = self.running(|running| running.output.is_some());
-        if has_caps == Some(false) && matches!(held.front(), Some(Held::Gap(..) | Held::Event(_))) {
-            let caps = held
-                .iter()
-                .position(|held| matches!(held, Held::Caps { .. }))?;
-            return held.remove(caps);
+        if matches!(held.front(), Some(Held::Gap(..) | Held::Event(_))) {
+            let (has_caps, has_segment) =
+                self.running(|running| (running.output.is_some(), running.segment.is_some()))?;
+            let is_missing = |held: &Held| match held {
+                Held::Caps { .. } => !has_caps,
+                Held::Segment(_) => has_caps && !has_segment,
+                Held::Frame(_) | Held::Gap(..) | Held::Event(_) => false,
+            };
+            return match held.iter().position(is_missing) {
+                Some(index) => held.remove(index),
+                None if has_caps && has_segment => held.pop_front(),
+                None => None,
+            };
         }
         let caps_and_segment = matches!(held.front(), Some(Held::Caps { .. }))
             && matches!(held.get(1), Some(Held::Segment(_)));
@@ -133,41 +180,25 @@ impl RefVsr {
         Ok(())
     }
 
-    /// Puts out one frame, unless it is too late.
+    /// Puts out one frame, or tells why it is left out.
     fn finish(
         &self,
-        picture: &Tensor,
-        shell: &gst::Buffer,
-        turn: &Turn,
-        started: Instant,
+        buffer: Option<gst::Buffer>,
+        late: Option<&Late>,
+        frame: &GoingOut,
     ) -> Result<(), gst::FlowError> {
-        let going_out = self.running(|running| {
-            let videos = running.source.clone().zip(running.output.clone());
-            (videos, running.segment.clone(), running.qos)
-        });
-        let (videos, segment, qos) = going_out.ok_or(gst::FlowError::Flushing)?;
-        let (input, output) = videos.ok_or_else(|| self.not_negotiated())?;
-        let late = Late::of(shell, segment.as_ref(), &qos).filter(|_| turn.settings.qos);
-        let buffer = match late {
-            Some(_) => None,
-            None => Some(self.output_buffer(picture, shell, &input, &output)?),
-        };
-        if self.is_over(turn) {
-            return Err(AGGREGATOR_FLOW_NEED_DATA);
-        }
-        self.state()
-            .stats
-            .finished(started.elapsed(), late.is_some());
-        let pts = shell.pts();
+        let pts = frame.shell.pts();
+        self.running(|running| running.position = pts.or(running.position));
         if let Some(buffer) = buffer {
             gst::log!(CAT, imp = self, "Putting out the frame at {pts:?}");
             self.obj().finish_buffer(buffer)?;
         }
         if let Some(late) = late {
-            self.tell_dropped(&late);
+            self.tell_dropped(late);
         }
         if let Some(pts) = pts {
-            let duration = shell.duration().or_else(|| input.frame_duration());
+            let duration = frame.shell.duration();
+            let duration = duration.or_else(|| frame.input.frame_duration());
             let end = pts.saturating_add(duration.unwrap_or_default());
             self.obj().set_position(Some(end));
         }
@@ -177,10 +208,10 @@ impl RefVsr {
     fn output_buffer(
         &self,
         picture: &Tensor,
-        shell: &gst::Buffer,
-        input: &Video,
-        output: &Arc<Video>,
+        frame: &GoingOut,
+        discont: bool,
     ) -> Result<gst::Buffer, gst::FlowError> {
+        let output = &frame.output;
         let mut buffer = match self.obj().buffer_pool() {
             Some(pool) => {
                 pool.set_active(true)
@@ -196,7 +227,12 @@ impl RefVsr {
             .ok_or_else(|| "the buffer is shared".to_owned())
             .and_then(|buffer| {
                 frames::write(picture, buffer, output)?;
-                frames::dress(shell, buffer, input, output).map_err(|e| e.to_string())
+                frames::dress(&frame.shell, buffer, &frame.input, output)
+                    .map_err(|e| e.to_string())?;
+                if discont {
+                    buffer.set_flags(gst::BufferFlags::DISCONT);
+                }
+                Ok(())
             })
             .map_err(|why| self.bad_output(&why))?;
         Ok(buffer)

@@ -1,7 +1,8 @@
 //! Which frame of another camera belongs to an ultra-wide frame: the nearest in running time.
 //!
-//! Pure logic. A [`Pairing`] sees one camera's frames in order and holds at most two of them: the newest that is not after
-//! the ultra-wide frame, and the one after it (which stays queued on its pad: it may belong to later ultra-wide frames too).
+//! Pure logic. A [`Pairing`] sees one camera's frames in order and holds at most three of them: the newest that is
+//! not after the ultra-wide frame, the last before that if that is a gap, and the one after it, which
+//! stays queued on its pad: it may belong to later ultra-wide frames too.
 
 use gst::ClockTime;
 
@@ -45,6 +46,8 @@ pub enum Pair<'a, T> {
 #[derive(Debug)]
 pub struct Pairing<T> {
     last: Option<Stamped<T>>,
+    /// The last frame where `last` is a gap.
+    before_gap: Option<Stamped<T>>,
     next: Option<Stamped<T>>,
 }
 
@@ -52,6 +55,7 @@ impl<T> Default for Pairing<T> {
     fn default() -> Self {
         Self {
             last: None,
+            before_gap: None,
             next: None,
         }
     }
@@ -82,9 +86,24 @@ impl<T> Pairing<T> {
     pub fn advance(&mut self, time: ClockTime) -> bool {
         let due = self.is_due(time);
         if due {
-            self.last = self.next.take();
+            let passed = std::mem::replace(&mut self.last, self.next.take());
+            let is_gap = |s: &Option<Stamped<T>>| s.as_ref().is_some_and(|s| s.frame.is_none());
+            if !is_gap(&self.last) {
+                self.before_gap = None;
+            } else if !is_gap(&passed) {
+                self.before_gap = passed;
+            }
         }
         due
+    }
+
+    /// The camera's last frame, if it is no older than `limit`.
+    pub fn latest(&self, time: ClockTime, limit: ClockTime) -> Option<&T> {
+        [&self.last, &self.before_gap]
+            .into_iter()
+            .flatten()
+            .filter(|s| time <= s.time.saturating_add(limit))
+            .find_map(|s| s.frame.as_ref())
     }
 
     /// The nearest frame to `time` that is no further than `tolerance` away; of two equally near ones the earlier.
@@ -281,6 +300,23 @@ mod tests {
             Pair::Undecided,
             "but no longer"
         );
+    }
+
+    #[test]
+    fn the_last_frame_is_remembered_over_gaps_up_to_an_age() {
+        let mut pairing = Pairing::default();
+        assert_eq!(pairing.latest(ms(0), ms(100)), None);
+        for (time, frame) in [(0, Some(0)), (40, Some(1)), (80, None), (120, None)] {
+            pairing.show(Stamped {
+                time: ms(time),
+                duration: Some(ms(40)),
+                frame,
+            });
+            assert!(pairing.advance(ms(time)));
+        }
+        assert_eq!(pairing.latest(ms(120), ms(100)), Some(&1));
+        assert_eq!(pairing.latest(ms(140), ms(100)), Some(&1));
+        assert_eq!(pairing.latest(ms(141), ms(100)), None);
     }
 
     #[test]

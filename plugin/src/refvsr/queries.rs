@@ -36,9 +36,22 @@ impl RefVsr {
     /// Answers a query on the source pad; `None`: it is the base class's to answer.
     pub fn answer_source(&self, query: &mut gst::QueryRef) -> Option<bool> {
         match query.view_mut() {
+            gst::QueryViewMut::Position(query) => {
+                let here = self.running(|running| {
+                    let (segment, position) = running.segment.as_ref().zip(running.position)?;
+                    segment.to_stream_time(position)
+                });
+                match here
+                    .flatten()
+                    .filter(|_| query.format() == gst::Format::Time)
+                {
+                    Some(here) => query.set(here),
+                    None => return Some(self.ultrawide.peer_query(query.query_mut())),
+                }
+                Some(true)
+            }
             // The output is as long, and as seekable, as the ultra-wide video is.
-            gst::QueryViewMut::Position(_)
-            | gst::QueryViewMut::Duration(_)
+            gst::QueryViewMut::Duration(_)
             | gst::QueryViewMut::Seeking(_)
             | gst::QueryViewMut::Uri(_) => Some(self.ultrawide.peer_query(query)),
             gst::QueryViewMut::Caps(query) => {

@@ -21,6 +21,8 @@ pub struct Settings {
     /// `ZERO`: see [`super::pairing::automatic_tolerance`].
     pub pts_tolerance: gst::ClockTime,
     pub on_missing_reference: MissingReference,
+    /// How old a repeated frame may be.
+    pub repeat_limit: gst::ClockTime,
     pub wide_zoom: f64,
     pub tele_zoom: f64,
     pub qos: bool,
@@ -37,6 +39,7 @@ impl Default for Settings {
             use_tele: true,
             pts_tolerance: gst::ClockTime::ZERO,
             on_missing_reference: MissingReference::default(),
+            repeat_limit: gst::ClockTime::SECOND,
             wide_zoom: 2.0,
             tele_zoom: 5.0,
             qos: false,
@@ -112,6 +115,12 @@ impl Settings {
                     .blurb("What to do where no reference frame belongs to an ultra-wide frame")
                     .mutable_playing()
                     .build(),
+                glib::ParamSpecUInt64::builder("repeat-limit")
+                    .nick("Repeat limit")
+                    .blurb("on-missing-reference=repeat uses a frame again for as long as it is no older than this, in nanoseconds")
+                    .default_value(default.repeat_limit.nseconds())
+                    .mutable_playing()
+                    .build(),
                 zoom("wide-zoom", "Wide zoom", "Focal length of the wide lens over the ultra-wide's", default.wide_zoom),
                 zoom("tele-zoom", "Tele zoom", "Focal length of the tele lens over the ultra-wide's", default.tele_zoom),
                 glib::ParamSpecBoolean::builder("qos")
@@ -145,14 +154,9 @@ impl Settings {
             "lookahead" => assign(&mut self.look_ahead, value),
             "reset-interval" => assign(&mut self.reset_interval, value),
             "use-tele" => assign(&mut self.use_tele, value),
-            "pts-tolerance" => {
-                let mut nanoseconds = self.pts_tolerance.nseconds();
-                assign(&mut nanoseconds, value);
-                // The largest number of all stands for "no time"; as a limit it means the same as the one before it.
-                self.pts_tolerance =
-                    gst::ClockTime::from_nseconds(nanoseconds.min(gst::ClockTime::MAX.nseconds()));
-            }
+            "pts-tolerance" => assign_time(&mut self.pts_tolerance, value),
             "on-missing-reference" => assign(&mut self.on_missing_reference, value),
+            "repeat-limit" => assign_time(&mut self.repeat_limit, value),
             "wide-zoom" => assign(&mut self.wide_zoom, value),
             "tele-zoom" => assign(&mut self.tele_zoom, value),
             "qos" => assign(&mut self.qos, value),
@@ -175,6 +179,7 @@ impl Settings {
             "use-tele" => self.use_tele.to_value(),
             "pts-tolerance" => self.pts_tolerance.nseconds().to_value(),
             "on-missing-reference" => self.on_missing_reference.to_value(),
+            "repeat-limit" => self.repeat_limit.nseconds().to_value(),
             "wide-zoom" => self.wide_zoom.to_value(),
             "tele-zoom" => self.tele_zoom.to_value(),
             "qos" => self.qos.to_value(),
@@ -195,6 +200,13 @@ impl Settings {
             wide_zoom: self.wide_zoom,
             tele_zoom: self.tele_zoom,
         }
+    }
+}
+
+/// The largest number of all stands for "no time"; as a limit it means the same as the one before it.
+fn assign_time(slot: &mut gst::ClockTime, value: &glib::Value) {
+    if let Ok(nanoseconds) = value.get::<u64>() {
+        *slot = gst::ClockTime::from_nseconds(nanoseconds.min(gst::ClockTime::MAX.nseconds()));
     }
 }
 

@@ -44,6 +44,8 @@ pub struct Running {
     pub segment_in: Option<Segment>,
     /// The segment of the frames that come out at present.
     pub segment: Option<Segment>,
+    /// The timestamp of the frame that came out last.
+    pub position: Option<gst::ClockTime>,
     /// The segment downstream has been told of.
     pub segment_out: Option<gst::Segment>,
     pub qos: Qos,
@@ -64,6 +66,7 @@ impl Running {
             output: None,
             segment_in: None,
             segment: None,
+            position: None,
             segment_out: None,
             qos: Qos::default(),
         }

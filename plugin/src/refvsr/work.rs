@@ -12,7 +12,6 @@ use ::refvsr::Session;
 use gst::ClockTime;
 use gst_base::prelude::*;
 use std::{collections::VecDeque, sync::Arc, time::Instant};
-use tch::Tensor;
 
 /// The segments of pads, and of downstream.
 pub type Segment = gst::FormattedSegment<ClockTime>;
@@ -27,10 +26,12 @@ pub struct Work {
     pub under_way: bool,
     /// What has come in and not gone out yet, in order.
     pub held: VecDeque<Held>,
+    /// Frames are missing before the next one that comes out.
+    pub discont: bool,
     /// Where each pad's next buffer without a timestamp belongs.
     pub clocks: PerCamera<Clock>,
     /// The frames of the wide and tele cameras.
-    pub references: PerCamera<References>,
+    pub references: PerCamera<Pairing<Reference>>,
 }
 
 impl Work {
@@ -40,6 +41,7 @@ impl Work {
             epoch: 0,
             under_way: false,
             held: VecDeque::new(),
+            discont: false,
             clocks: PerCamera::default(),
             references: PerCamera::default(),
         }
@@ -54,7 +56,7 @@ impl Work {
             self.references = PerCamera::default();
         } else {
             self.clocks[camera] = Clock::default();
-            self.references[camera] = References::default();
+            self.references[camera] = Pairing::default();
         }
     }
 
@@ -109,14 +111,6 @@ impl Held {
     }
 }
 
-/// A reference camera's frames.
-#[derive(Debug, Default)]
-pub struct References {
-    pub pairing: Pairing<Reference>,
-    /// The last frame an ultra-wide frame was paired to.
-    pub previous: Option<Tensor>,
-}
-
 /// Running times of a pad's buffers, also where they carry none.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct Clock {
@@ -140,7 +134,7 @@ impl Clock {
 }
 
 /// One turn of the streaming thread.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Turn {
     /// The epoch when it began.
     pub epoch: u64,
