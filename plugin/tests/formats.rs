@@ -202,6 +202,7 @@ fn every_format_gives_the_picture_that_rgb_gives() {
     use VideoFormat::*;
     for format in [
         Bgr, Rgbx, Bgrx, Rgba, Bgra, Gbr, I420, Nv12, Y42b, Y444, P01010le, I42010le, Rgba64Le,
+        I42210le, Yuy2, Uyvy, Nv21, Yv12, Xrgb, Xbgr, Argb, Abgr,
     ] {
         let out = play_as(format);
         for (n, (buffer, rgb)) in out.iter().zip(&rgb).enumerate() {
@@ -456,4 +457,61 @@ fn downstream_sizes_reach_upstream() {
         (s.get::<i32>("width"), s.get::<i32>("height")),
         (Ok(64), Ok(32))
     );
+}
+
+#[test]
+fn stereo_packed_into_one_frame_is_refused() {
+    let rig = Rig::new(element());
+    for pad in ["ultrawide", "wide"] {
+        let pad = rig.element.static_pad(pad).unwrap();
+        let mut caps = caps();
+        for (mode, accepted) in [("left", true), ("mono", true), ("side-by-side", false)] {
+            caps.make_mut().set("multiview-mode", mode);
+            assert_eq!(pad.query_accept_caps(&caps), accepted, "{mode}");
+        }
+    }
+}
+
+#[test]
+fn pixel_aspect_ratios_of_references_are_evened_out() {
+    // A wide camera with pixels half as wide shows the same scene with twice as many columns.
+    let mut rig = Rig::new(element());
+    let (width, height) = SIZE;
+    let narrow = (2 * width, height);
+    let mut caps = caps_of(narrow, FRAME);
+    caps.make_mut()
+        .set("pixel-aspect-ratio", gst::Fraction::new(1, 2));
+    rig.wide().set_src_caps(caps);
+    let doubled = |n| {
+        picture(WIDE, n)
+            .chunks(3)
+            .flat_map(|p| [p, p].concat())
+            .collect::<Vec<_>>()
+    };
+    let wide = (0..3).map(|n| buffer(doubled(n), FRAME * n as u64, FRAME));
+    let out = rig.run(frames(ULTRAWIDE, 0..3), wide.collect(), vec![]);
+    // What the wide camera's picture is like when its pixels are square.
+    let squared = |n| {
+        let wide = to_tensor(&doubled(n), narrow);
+        let (h, w) = (height as i64, width as i64);
+        let wide = refvsr::image::resize::bicubic_antialiased(&wide, h, w).unwrap();
+        to_bytes(&wide.clamp(0.0, 1.0))
+    };
+    let moments: Vec<Moment> = (0..3)
+        .map(|n| (picture(ULTRAWIDE, n), Some(squared(n)), None))
+        .collect();
+    for (n, (out, wanted)) in out.iter().zip(expected(&moments, 1)).enumerate() {
+        // The expected picture's reference was rounded to bytes.
+        let out = bytes(out);
+        let off = out
+            .iter()
+            .zip(&wanted)
+            .filter(|(a, b)| a.abs_diff(**b) > 2)
+            .count();
+        assert!(
+            off * 100 < out.len(),
+            "frame {n}: {off} of {} values differ",
+            out.len()
+        );
+    }
 }

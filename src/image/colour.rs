@@ -25,7 +25,8 @@ pub fn to_tensor(layout: &ImageLayout, planes: &[Plane<'_>], device: Device) -> 
     let description = layout.format.description();
     let sizes = layout.planes()?;
 
-    let mut components = Vec::new();
+    // Of each component the samples of a group of pixels, as they lie in memory.
+    let mut components: [Vec<Tensor>; 3] = Default::default();
     for ((rows, size), order) in rows(layout, planes)?
         .iter()
         .zip(sizes)
@@ -37,13 +38,17 @@ pub fn to_tensor(layout: &ImageLayout, planes: &[Plane<'_>], device: Device) -> 
             size.rows as i64,
             order.len() as i64,
         )?;
-        components.extend(order.iter().copied().zip(codes));
+        for (&component, codes) in order.iter().zip(codes) {
+            // What is beyond the three is alpha.
+            if let Some(samples) = components.get_mut(component) {
+                samples.push(codes);
+            }
+        }
     }
-    components.sort_by_key(|&(component, _)| component);
-    components.truncate(3); // Behind R, G, B comes alpha, if anything.
 
     let mut picture = Vec::new();
-    for (component, codes) in components {
+    for (component, samples) in components.iter().enumerate() {
+        let codes = weave(samples, layout.width as i64)?;
         let (zero, one) = description.coding(component, layout.range);
         let mut values = codes.f_sub_scalar(zero)?.f_div_scalar(one)?;
         for axis in layout.subsampled_axes(component) {
@@ -98,18 +103,39 @@ pub fn from_tensor(rgb: &Tensor, layout: &ImageLayout, planes: &mut [PlaneMut<'_
     }
     let opaque = |like: &Tensor| like.f_full_like(description.max());
     for (rows, order) in rows.iter_mut().zip(description.planes) {
-        let codes = order
-            .iter()
-            .map(|&component| match components.get(component) {
-                Some(codes) => Ok(codes.shallow_clone()),
-                None => opaque(&picture.f_select(0, 0)?),
+        let mut codes = Vec::new();
+        for (place, component) in order.iter().enumerate() {
+            let count = |order: &[usize]| order.iter().filter(|c| *c == component).count() as i64;
+            codes.push(match components.get(*component) {
+                Some(codes) => part(codes, count(&order[..place]), count(order))?,
+                None => opaque(&picture.f_select(0, 0)?)?,
             });
-        rows.fill(&encode(
-            &codes.collect::<std::result::Result<Vec<_>, _>>()?,
-            &description,
-        )?)?;
+        }
+        rows.fill(&encode(&codes, &description)?)?;
     }
     Ok(())
+}
+
+/// A component's samples from those of the first, second ... pixel of each group.
+fn weave(samples: &[Tensor], width: i64) -> Result<Tensor> {
+    match samples {
+        [one] => Ok(one.shallow_clone()),
+        several => Ok(Tensor::f_stack(several, 2)?
+            .f_flatten(1, 2)?
+            .f_narrow(1, 0, width)?),
+    }
+}
+
+/// The samples of the pixel at one place of each group of `count` pixels, the last one repeated.
+fn part(samples: &Tensor, place: i64, count: i64) -> Result<Tensor> {
+    if count == 1 {
+        return Ok(samples.shallow_clone());
+    }
+    let columns = samples.size()[1];
+    let last = samples.f_narrow(1, columns - 1, 1)?;
+    let missing = (count - columns % count) % count;
+    let whole = Tensor::f_cat(&[samples, &last.f_repeat([1, missing])?], 1)?;
+    Ok(whole.f_slice(1, place, None, count)?)
 }
 
 /// Refuses a tensor that is not the layout's picture.

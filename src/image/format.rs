@@ -37,6 +37,24 @@ pub enum PixelFormat {
     I42010Le,
     /// 16-bit little-endian R, G, B, alpha, packed.
     Rgba64Le,
+    /// 8-bit byte without meaning, R, G, B, packed.
+    Xrgb,
+    /// 8-bit byte without meaning, B, G, R, packed.
+    Xbgr,
+    /// 8-bit alpha, R, G, B, packed.
+    Argb,
+    /// 8-bit alpha, B, G, R, packed.
+    Abgr,
+    /// As [`Nv12`](Self::Nv12), with Cr before Cb.
+    Nv21,
+    /// As [`I420`](Self::I420), with Cr before Cb.
+    Yv12,
+    /// 8-bit Y, Cb, Y, Cr, packed, two pixels together, 4:2:2.
+    Yuy2,
+    /// 8-bit Cb, Y, Cr, Y, packed, two pixels together, 4:2:2.
+    Uyvy,
+    /// As [`Y42b`](Self::Y42b), with 10 bits in the low bits of 16-bit little-endian words.
+    I42210Le,
 }
 
 /// Which codes stand for black and white.
@@ -109,7 +127,8 @@ pub(super) struct Description {
     name: &'static str,
     /// Whether the components are Y, Cb, Cr.
     pub(super) is_yuv: bool,
-    /// The components of each plane, in the order of memory.
+    /// The components of each plane, in the order of memory. A component that comes twice is that of two
+    /// neighbouring pixels.
     pub(super) planes: &'static [&'static [usize]],
     /// Pixels (horizontally, vertically) to a chroma sample.
     subsampling: (usize, usize),
@@ -174,7 +193,7 @@ impl Description {
 
 impl PixelFormat {
     /// Every format there is.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 23] = [
         Self::Rgb,
         Self::Bgr,
         Self::Rgbx,
@@ -189,6 +208,15 @@ impl PixelFormat {
         Self::P010Le,
         Self::I42010Le,
         Self::Rgba64Le,
+        Self::Xrgb,
+        Self::Xbgr,
+        Self::Argb,
+        Self::Abgr,
+        Self::Nv21,
+        Self::Yv12,
+        Self::Yuy2,
+        Self::Uyvy,
+        Self::I42210Le,
     ];
 
     /// The table of formats.
@@ -208,6 +236,15 @@ impl PixelFormat {
             Self::P010Le => Description::yuv("P010_10LE", &[&[0], &[1, 2]], (2, 2), (10, 6)),
             Self::I42010Le => Description::yuv("I420_10LE", &[&[0], &[1], &[2]], (2, 2), (10, 0)),
             Self::Rgba64Le => Description::rgb("RGBA64_LE", &[&[0, 1, 2, OPAQUE]], 16),
+            Self::Xrgb => Description::rgb("xRGB", &[&[OPAQUE, 0, 1, 2]], 8),
+            Self::Xbgr => Description::rgb("xBGR", &[&[OPAQUE, 2, 1, 0]], 8),
+            Self::Argb => Description::rgb("ARGB", &[&[OPAQUE, 0, 1, 2]], 8),
+            Self::Abgr => Description::rgb("ABGR", &[&[OPAQUE, 2, 1, 0]], 8),
+            Self::Nv21 => Description::yuv("NV21", &[&[0], &[2, 1]], (2, 2), (8, 0)),
+            Self::Yv12 => Description::yuv("YV12", &[&[0], &[2], &[1]], (2, 2), (8, 0)),
+            Self::Yuy2 => Description::yuv("YUY2", &[&[0, 1, 0, 2]], (2, 1), (8, 0)),
+            Self::Uyvy => Description::yuv("UYVY", &[&[1, 0, 2, 0]], (2, 1), (8, 0)),
+            Self::I42210Le => Description::yuv("I422_10LE", &[&[0], &[1], &[2]], (2, 1), (10, 0)),
         }
     }
 
@@ -244,10 +281,9 @@ impl ImageLayout {
         }
         let description = self.format.description();
         let size = |components: &&[usize]| {
-            let (across, down) = if components.contains(&0) {
-                (1, 1)
-            } else {
-                description.subsampling
+            let (across, down) = match components.iter().filter(|&&c| c == 0).count() {
+                0 => description.subsampling,
+                pixels => (pixels, 1),
             };
             let row_bytes = self
                 .width
@@ -326,6 +362,11 @@ mod tests {
         assert_eq!(sizes(P010Le, 5, 3).unwrap(), [(10, 3), (12, 2)]);
         assert_eq!(sizes(I42010Le, 5, 3).unwrap(), [(10, 3), (6, 2), (6, 2)]);
         assert_eq!(sizes(Rgba64Le, 5, 3).unwrap(), [(40, 3)]);
+        assert_eq!(sizes(Argb, 5, 3).unwrap(), [(20, 3)]);
+        assert_eq!(sizes(Yuy2, 5, 3).unwrap(), [(12, 3)]);
+        assert_eq!(sizes(Nv21, 5, 3).unwrap(), [(5, 3), (6, 2)]);
+        assert_eq!(sizes(Yv12, 5, 3).unwrap(), [(5, 3), (3, 2), (3, 2)]);
+        assert_eq!(sizes(I42210Le, 5, 3).unwrap(), [(10, 3), (6, 3), (6, 3)]);
     }
 
     #[test]
@@ -333,6 +374,7 @@ mod tests {
         for format in PixelFormat::ALL {
             let mut components = format.description().planes.concat();
             components.sort_unstable();
+            components.dedup(); // two pixels' luma
             components.retain(|&component| component != OPAQUE);
             assert_eq!(components, [0, 1, 2], "{}", format.name());
             assert_eq!(sizes(format, 4, 4).unwrap().len(), format.plane_count());

@@ -1,7 +1,10 @@
 //! Buffers to tensors and back.
 
 use super::video::Video;
-use ::refvsr::image::colour::{self, Plane, PlaneMut};
+use ::refvsr::image::{
+    colour::{self, Plane, PlaneMut},
+    resize::bicubic_antialiased,
+};
 use gst_video::prelude::*;
 use once_cell::unsync::OnceCell;
 use std::sync::Arc;
@@ -17,14 +20,17 @@ pub fn is_gap(buffer: &gst::BufferRef) -> bool {
 pub struct Reference {
     buffer: gst::Buffer,
     video: Arc<Video>,
+    /// How much wider than its rows of samples the picture is, in ultra-wide pixels.
+    stretch: f64,
     tensor: OnceCell<Tensor>,
 }
 
 impl Reference {
-    /// A frame with the caps it came under.
-    pub fn new(buffer: gst::Buffer, video: Arc<Video>) -> Self {
+    /// A frame with the caps it came under, for ultra-wide frames of others.
+    pub fn new(buffer: gst::Buffer, video: Arc<Video>, ultrawide: &Video) -> Self {
         Self {
             buffer,
+            stretch: video.pixel_aspect() / ultrawide.pixel_aspect(),
             video,
             tensor: OnceCell::new(),
         }
@@ -38,9 +44,23 @@ impl Reference {
     /// The picture.
     pub fn tensor(&self, device: Device) -> Result<Tensor, String> {
         self.tensor
-            .get_or_try_init(|| read(&self.buffer, &self.video, device))
+            .get_or_try_init(|| stretched(read(&self.buffer, &self.video, device)?, self.stretch))
             .map(Tensor::shallow_clone)
     }
+}
+
+/// Brings a picture's pixels to the shape of the ultra-wide ones.
+fn stretched(picture: Tensor, stretch: f64) -> Result<Tensor, String> {
+    let (height, width) = (picture.size()[2], picture.size()[3]);
+    let wanted = (width as f64 * stretch)
+        .round()
+        .clamp(1.0, f64::from(i32::MAX)) as i64;
+    if wanted == width {
+        return Ok(picture);
+    }
+    bicubic_antialiased(&picture, height, wanted)
+        .and_then(|picture| Ok(picture.f_clamp(0.0, 1.0)?))
+        .map_err(|e| e.to_string())
 }
 
 /// Reads a buffer's picture, wherever its rows lie.

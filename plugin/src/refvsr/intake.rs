@@ -29,6 +29,7 @@ struct Sight {
     camera: Camera,
     pad: AggregatorPad,
     video: Option<Arc<Video>>,
+    ultrawide: Arc<Video>,
     /// How far from the ultra-wide frame a frame may lie.
     tolerance: ClockTime,
     /// Whether its frames are used.
@@ -148,18 +149,19 @@ impl RefVsr {
         let duration = buffer.duration().or_else(|| video.frame_duration());
         let duration = at_rate_of(&self.ultrawide, duration);
         let sights = self.references().map(|(camera, pad)| {
-            let video = if camera == Camera::Tele { &tele } else { &wide };
+            let theirs = if camera == Camera::Tele { &tele } else { &wide };
             let tolerance = match turn.settings.pts_tolerance {
                 ClockTime::ZERO => {
-                    let theirs = video.as_ref().and_then(|video| video.frame_duration());
-                    automatic_tolerance(duration, at_rate_of(&pad, theirs))
+                    let frame = theirs.as_ref().and_then(|video| video.frame_duration());
+                    automatic_tolerance(duration, at_rate_of(&pad, frame))
                 }
                 tolerance => at_rate_of(&self.ultrawide, Some(tolerance)).unwrap_or(tolerance),
             };
             Sight {
                 camera,
                 pad,
-                video: video.clone(),
+                video: theirs.clone(),
+                ultrawide: video.clone(),
                 tolerance,
                 wanted: camera == Camera::Wide || turn.settings.use_tele,
             }
@@ -268,7 +270,11 @@ impl RefVsr {
             if !known {
                 let frame = match video {
                     _ if frames::is_gap(&buffer) => None,
-                    Some(video) => Some(Reference::new(buffer.clone(), video.clone())),
+                    Some(video) => Some(Reference::new(
+                        buffer.clone(),
+                        video.clone(),
+                        &sight.ultrawide,
+                    )),
                     None => return Err(self.no_caps(pad)),
                 };
                 pairing.show(Stamped {

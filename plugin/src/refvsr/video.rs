@@ -4,11 +4,12 @@ use ::refvsr::image::colour::{ChromaSite, ImageLayout, Matrix, PixelFormat, Rang
 use gst::prelude::MulDiv;
 use gst_video::{
     VideoChromaSite, VideoColorMatrix, VideoColorRange, VideoFlags, VideoFormat, VideoInfo,
+    VideoMultiviewMode,
 };
 use std::sync::LazyLock;
 
 /// Formats of video that are read and written, best first.
-pub const FORMATS: [(VideoFormat, PixelFormat); 14] = [
+pub const FORMATS: [(VideoFormat, PixelFormat); 23] = [
     (VideoFormat::Rgb, PixelFormat::Rgb),
     (VideoFormat::Bgr, PixelFormat::Bgr),
     (VideoFormat::Rgbx, PixelFormat::Rgbx),
@@ -23,6 +24,15 @@ pub const FORMATS: [(VideoFormat, PixelFormat); 14] = [
     (VideoFormat::P01010le, PixelFormat::P010Le),
     (VideoFormat::I42010le, PixelFormat::I42010Le),
     (VideoFormat::Rgba64Le, PixelFormat::Rgba64Le),
+    (VideoFormat::I42210le, PixelFormat::I42210Le),
+    (VideoFormat::Yuy2, PixelFormat::Yuy2),
+    (VideoFormat::Uyvy, PixelFormat::Uyvy),
+    (VideoFormat::Nv21, PixelFormat::Nv21),
+    (VideoFormat::Yv12, PixelFormat::Yv12),
+    (VideoFormat::Xrgb, PixelFormat::Xrgb),
+    (VideoFormat::Xbgr, PixelFormat::Xbgr),
+    (VideoFormat::Argb, PixelFormat::Argb),
+    (VideoFormat::Abgr, PixelFormat::Abgr),
 ];
 
 /// Largest width and height of an output; inputs are as much smaller as they have to be.
@@ -59,6 +69,12 @@ impl Video {
                 "interlaced video is not supported, deinterlace it first: {caps}"
             ));
         }
+        if !is_one_picture(info.multiview_mode()) {
+            let mode = info.multiview_mode();
+            return Err(format!(
+                "stereo video packed into one frame is not supported ({mode:?}): {caps}"
+            ));
+        }
         let layout =
             layout(&info).ok_or_else(|| format!("format {} is not supported", info.format()))?;
         Ok(Self {
@@ -66,6 +82,12 @@ impl Video {
             info,
             layout,
         })
+    }
+
+    /// Width of a pixel over its height.
+    pub fn pixel_aspect(&self) -> f64 {
+        let par = self.info.par();
+        f64::from(par.numer()) / f64::from(par.denom())
     }
 
     /// Whether only the frame rates differ.
@@ -103,6 +125,12 @@ impl Video {
             gst::ClockTime::SECOND.mul_div_floor(denom, numer)
         }
     }
+}
+
+/// Whether each frame is one camera's picture.
+fn is_one_picture(mode: VideoMultiviewMode) -> bool {
+    use VideoMultiviewMode::*;
+    matches!(mode, None | Mono | Left | Right)
 }
 
 fn layout(info: &VideoInfo) -> Option<ImageLayout> {

@@ -169,7 +169,7 @@ proptest! {
     /// Strided planes of Y'CbCr read as packed ones do, and are written as packed ones are, sentinels apart.
     #[test]
     fn yuv_strides_are_honoured(
-        format in prop::sample::select(&[I420, Nv12, Y42b, Y444, P010Le, I42010Le][..]),
+        format in prop::sample::select(&[I420, Nv12, Y42b, Y444, P010Le, I42010Le, Nv21, Yv12, Yuy2, Uyvy, I42210Le][..]),
         (width, height) in (1usize..12, 1usize..12),
         padding in 1usize..9,
         seed: u64,
@@ -207,6 +207,10 @@ fn bytes_lie_where_each_format_wants_them() {
     assert_eq!(packed(Bgrx), [30, 20, 10, 255, 60, 50, 40, 255]);
     assert_eq!(packed(Rgba), packed(Rgbx));
     assert_eq!(packed(Bgra), packed(Bgrx));
+    assert_eq!(packed(Xrgb), [255, 10, 20, 30, 255, 40, 50, 60]);
+    assert_eq!(packed(Xbgr), [255, 30, 20, 10, 255, 60, 50, 40]);
+    assert_eq!(packed(Argb), packed(Xrgb));
+    assert_eq!(packed(Abgr), packed(Xbgr));
     assert_eq!(
         write(&rgb, &layout(Gbr, 2, 1)),
         [[20, 50], [30, 60], [10, 40]]
@@ -223,9 +227,15 @@ fn bytes_lie_where_each_format_wants_them() {
     assert_eq!(red(Nv12), [vec![54; 6], vec![99, 255, 99, 255]]);
     assert_eq!(red(Y42b), [vec![54; 6], vec![99; 4], vec![255; 4]]);
     assert_eq!(red(Y444), [vec![54; 6], vec![99; 6], vec![255; 6]]);
+    assert_eq!(red(Yv12), [vec![54; 6], vec![255; 2], vec![99; 2]]);
+    assert_eq!(red(Nv21), [vec![54; 6], vec![255, 99, 255, 99]]);
+    assert_eq!(red(Yuy2), [[54, 99, 54, 255].repeat(4)]);
+    assert_eq!(red(Uyvy), [[99, 54, 255, 54].repeat(4)]);
     // 217, 395, 1023 at 10 bit: low bits of the word, or (times 64) high bits.
     let low: Vec<_> = red(I42010Le).iter().map(|plane| words(plane)).collect();
     assert_eq!(low, [vec![217; 6], vec![395; 2], vec![1023; 2]]);
+    let low: Vec<_> = red(I42210Le).iter().map(|plane| words(plane)).collect();
+    assert_eq!(low, [vec![217; 6], vec![395; 4], vec![1023; 4]]);
     let high: Vec<_> = red(P010Le).iter().map(|plane| words(plane)).collect();
     assert_eq!(
         high,
@@ -593,6 +603,44 @@ fn writing_agrees_with_a_loop_over_samples() {
             );
         }
     }
+}
+
+/// Formats that differ only in where their samples lie.
+#[test]
+fn packed_and_swapped_formats_read_as_planar_ones_do() {
+    for width in [1, 2, 7, 8] {
+        let height = 3;
+        let planar = |format| write(&noisy(width, height), &layout(format, width, height));
+        let read_as = |format, planes: &[Vec<u8>]| read(&layout(format, width, height), planes);
+        let [y, cb, cr] = &planar(Y42b)[..] else {
+            unreachable!()
+        };
+        let pairs = width.div_ceil(2);
+        let (mut yuy2, mut uyvy) = (vec![], vec![]);
+        for (row, pair) in (0..height).flat_map(|row| (0..pairs).map(move |pair| (row, pair))) {
+            let luma = |x: usize| y[row * width + x.min(width - 1)];
+            let (first, second) = (luma(2 * pair), luma(2 * pair + 1));
+            let (cb, cr) = (cb[row * pairs + pair], cr[row * pairs + pair]);
+            yuy2.extend([first, cb, second, cr]);
+            uyvy.extend([cb, first, cr, second]);
+        }
+        assert_eq!(planar(Yuy2), [yuy2.clone()]);
+        assert_eq!(planar(Uyvy), [uyvy.clone()]);
+        let wanted = read_as(Y42b, &planar(Y42b));
+        assert!(read_as(Yuy2, &[yuy2]).equal(&wanted));
+        assert!(read_as(Uyvy, &[uyvy]).equal(&wanted));
+
+        let wanted = read_as(I420, &planar(I420));
+        assert!(read_as(Yv12, &planar(Yv12)).equal(&wanted));
+        assert!(read_as(Nv21, &planar(Nv21)).equal(&wanted));
+    }
+}
+
+fn noisy(width: usize, height: usize) -> Tensor {
+    let codes = noise(width * height * 3, 9);
+    picture(width, height, |c, y, x| {
+        f64::from(codes[(c * height + y) * width + x]) / 255.0
+    })
 }
 
 #[test]
