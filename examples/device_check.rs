@@ -13,7 +13,7 @@
 mod common;
 
 use refvsr::{
-    DeviceChoice, ModelConfig, Network, Result, Session, SessionOptions, Triplet,
+    DeviceChoice, ModelConfig, Network, Precision, Result, Session, SessionOptions, Triplet,
     image::colour::{self, ChromaSite, ImageLayout, Matrix, PixelFormat, Plane, PlaneMut, Range},
     net::{Frame, Run},
 };
@@ -81,7 +81,10 @@ fn parity(device: Device) -> Result<bool> {
     let mut good = true;
     for clip in common::clips() {
         let network = common::network_on(clip.config.clone(), device);
-        let options = Session::options_of(&network);
+        let options = SessionOptions {
+            precision: Precision::Fp32,
+            ..Session::options_of(&network)
+        };
         let mut session = Session::new(network, options)?;
         let mut out = vec![];
         for (u, w) in clip.ultrawide.iter().zip(&clip.wide) {

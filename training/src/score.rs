@@ -40,6 +40,9 @@ pub struct ScoreOptions {
     /// Frames of look-ahead, in place of the model's own.
     #[arg(long)]
     pub look_ahead: Option<usize>,
+    /// Frames that share one run of the backward branch; 1 is exact.
+    #[arg(long, default_value_t = 1, value_name = "FRAMES")]
+    pub backward_group: usize,
     /// auto, cpu, cuda or cuda:N.
     #[arg(long, default_value = "auto")]
     pub device: String,
@@ -108,6 +111,7 @@ pub fn score(options: &ScoreOptions, progress: &ProgressBar) -> Result<String> {
     let basicvsr = basicvsr.transpose()?;
     let mut session_options = Session::options_of(&network);
     session_options.look_ahead = options.look_ahead;
+    session_options.backward_group = Some(options.backward_group);
     let mut session = Session::new(network, session_options)?;
     let ahead = session.look_ahead();
 

@@ -2,7 +2,7 @@
 
 use crate::{batch::ValidationClip, config::Validation, losses::seen_by_pixel_losses};
 use anyhow::{Context, Result, ensure};
-use refvsr::{ModelConfig, Network, Session, Triplet, metrics};
+use refvsr::{ModelConfig, Network, Session, SessionOptions, Triplet, metrics};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use tch::{Device, Tensor};
@@ -72,7 +72,12 @@ pub fn validate(
     clips: &[Box<dyn ValidationClip>],
     options: &Validation,
 ) -> Result<Scores> {
-    let session_options = Session::options_of(&network);
+    // As the network is trained: every window by itself, in exact arithmetic.
+    let session_options = SessionOptions {
+        backward_group: Some(1),
+        precision: refvsr::Precision::Fp32,
+        ..Session::options_of(&network)
+    };
     let mut session = Session::new(network, session_options)?;
     let clips = clips.iter().take(options.clips);
     let clips = clips

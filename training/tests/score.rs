@@ -27,6 +27,7 @@ fn options(folder: &Path, basicvsr: Option<PathBuf>) -> ScoreOptions {
         frames: Some(3),
         basicvsr,
         look_ahead: Some(1),
+        backward_group: 1,
         device: "cpu".into(),
     }
 }

@@ -7,19 +7,25 @@ use gst::glib;
 #[repr(u32)]
 #[enum_type(name = "GstRefVsrPrecision")]
 pub enum Precision {
-    /// The fastest that keeps the picture.
+    /// fp32-fast on a CPU, fp16 on a CUDA device.
     #[default]
-    #[enum_value(name = "The fastest that keeps the picture", nick = "auto")]
+    #[enum_value(name = "fp32-fast on a CPU, fp16 on a CUDA device", nick = "auto")]
     Auto,
-    /// 32-bit floats.
-    #[enum_value(name = "32-bit floats", nick = "fp32")]
+    /// 32-bit floats, as the paper's code computes.
+    #[enum_value(name = "32-bit floats, as the paper's code computes", nick = "fp32")]
     Fp32,
+    /// 32-bit floats, convolutions with fewer multiplications on a CPU.
+    #[enum_value(
+        name = "32-bit floats, convolutions with fewer multiplications on a CPU",
+        nick = "fp32-fast"
+    )]
+    Fp32Fast,
     /// 16-bit floats.
-    #[enum_value(name = "16-bit floats", nick = "fp16")]
+    #[enum_value(name = "16-bit floats (slow on a CPU)", nick = "fp16")]
     Fp16,
     /// 16-bit floats with the exponent range of 32-bit ones.
     #[enum_value(
-        name = "16-bit floats with the exponent range of 32-bit ones",
+        name = "16-bit floats with the exponent range of 32-bit ones (fast on CPUs with AVX512 and bf16)",
         nick = "bf16"
     )]
     Bf16,
@@ -30,6 +36,7 @@ impl From<Precision> for ::refvsr::Precision {
         match precision {
             Precision::Auto => Self::Auto,
             Precision::Fp32 => Self::Fp32,
+            Precision::Fp32Fast => Self::Fp32Fast,
             Precision::Fp16 => Self::Fp16,
             Precision::Bf16 => Self::Bf16,
         }

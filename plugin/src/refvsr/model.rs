@@ -76,7 +76,6 @@ fn open(
     progress: &dyn Fn(gst::ProgressType, &str),
 ) -> Result<(Session, String, Vec<String>), Error> {
     let precision = Precision::from(settings.precision);
-    precision.resolve()?;
     let device = settings.device.parse::<DeviceChoice>()?.resolve()?;
     let checkpoint = match &settings.model_file {
         Some(path) => Checkpoint::read(path)?,
@@ -85,7 +84,7 @@ fn open(
     let network = Network::from_checkpoint(&checkpoint, device)?;
     let unused = checkpoint.unused(&network);
     drop(checkpoint);
-    let model = describe(network.config(), precision, &device_name(device));
+    let model = describe(network.config(), precision.on(device), &device_name(device));
     progress(gst::ProgressType::Continue, &model);
     let options = settings.session_options(&network);
     Ok((Session::new(network, options)?, model, unused))
@@ -98,12 +97,6 @@ fn describe(config: &ModelConfig, precision: Precision, device: &str) -> String 
         Variant::RefVsrIr => "RefVSR-IR",
     };
     let hd = if config.hd { " hd" } else { "" };
-    // What `auto` stands for at present.
-    let precision = if precision == Precision::Auto {
-        Precision::Fp32
-    } else {
-        precision
-    };
     format!(
         "{family}{hd}, {} channels, {} blocks, {precision} on {device}",
         config.mid_channels, config.num_blocks

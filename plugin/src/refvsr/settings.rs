@@ -15,6 +15,8 @@ pub struct Settings {
     pub precision: Precision,
     /// -1: the model's.
     pub look_ahead: i32,
+    /// -1: the model's.
+    pub backward_group: i32,
     /// -1: the model's; 0: never.
     pub reset_interval: i32,
     pub use_tele: bool,
@@ -35,6 +37,7 @@ impl Default for Settings {
             device: DeviceChoice::default().to_string(),
             precision: Precision::default(),
             look_ahead: -1,
+            backward_group: -1,
             reset_interval: -1,
             use_tele: true,
             pts_tolerance: gst::ClockTime::ZERO,
@@ -50,6 +53,7 @@ impl Default for Settings {
 /// The smallest and largest ratio of two lenses' focal lengths that is taken for one.
 const ZOOMS: std::ops::RangeInclusive<f64> = 0.1..=100.0;
 const MAX_LOOK_AHEAD: i32 = 50;
+const MAX_BACKWARD_GROUP: i32 = 50;
 
 impl Settings {
     /// All properties, `stats` too.
@@ -89,6 +93,14 @@ impl Settings {
                     .minimum(-1)
                     .maximum(MAX_LOOK_AHEAD)
                     .default_value(default.look_ahead)
+                    .mutable_ready()
+                    .build(),
+                glib::ParamSpecInt::builder("backward-group")
+                    .nick("Backward group")
+                    .blurb("Frames that share one run of the backward branch: faster, and so many frames less one of latency more (-1 = the model's, 1 = exact)")
+                    .minimum(-1)
+                    .maximum(MAX_BACKWARD_GROUP)
+                    .default_value(default.backward_group)
                     .mutable_ready()
                     .build(),
                 glib::ParamSpecInt::builder("reset-interval")
@@ -152,6 +164,7 @@ impl Settings {
             }
             "precision" => assign(&mut self.precision, value),
             "lookahead" => assign(&mut self.look_ahead, value),
+            "backward-group" => assign(&mut self.backward_group, value),
             "reset-interval" => assign(&mut self.reset_interval, value),
             "use-tele" => assign(&mut self.use_tele, value),
             "pts-tolerance" => assign_time(&mut self.pts_tolerance, value),
@@ -175,6 +188,7 @@ impl Settings {
             "device" => self.device.to_value(),
             "precision" => self.precision.to_value(),
             "lookahead" => self.look_ahead.to_value(),
+            "backward-group" => self.backward_group.to_value(),
             "reset-interval" => self.reset_interval.to_value(),
             "use-tele" => self.use_tele.to_value(),
             "pts-tolerance" => self.pts_tolerance.nseconds().to_value(),
@@ -191,7 +205,9 @@ impl Settings {
     pub fn session_options(&self, network: &Network) -> SessionOptions {
         let models = ::refvsr::Session::options_of(network);
         SessionOptions {
-            look_ahead: usize::try_from(self.look_ahead).ok().or(models.look_ahead),
+            look_ahead: usize::try_from(self.look_ahead).ok(),
+            backward_group: usize::try_from(self.backward_group).ok(),
+            precision: self.precision.into(),
             reset_interval: match usize::try_from(self.reset_interval) {
                 Ok(0) => None,
                 Ok(n) => Some(n),
