@@ -3,6 +3,8 @@
 
 namespace refvsr {
 
+#include "product.h"
+
 #define NAME winograd_tiles
 #include "winograd_kernel.h"
 #undef NAME
@@ -10,6 +12,10 @@ namespace refvsr {
 #include "sample_kernel.h"
 #undef NAME
 
-Kernels SET() { return {winograd_tiles, sample_pixels}; }
+#define NAME match_queries
+#include "match_kernel.h"
+#undef NAME
+
+Kernels SET() { return {winograd_tiles, sample_pixels, match_queries}; }
 
 }  // namespace refvsr

@@ -9,6 +9,7 @@ constexpr int POINTS = 36;  // SIDE * SIDE
 constexpr int LANES = 8;    // channels transformed at once
 constexpr int BLOCK = 16;   // output channels multiplied at once
 constexpr int ROWS = 12;    // tiles multiplied at once
+constexpr int MATCH_ROWS = 96;  // queries that share a pass over the keys
 
 // A picture with channels last in memory.
 struct Source {
@@ -40,10 +41,20 @@ struct Sampling {
   float* out;
 };
 
+// Rows of unit length to match.
+struct Matching {
+  const float* query;  // [queries][depth], with room for MATCH_ROWS more rows
+  const float* key;    // [keys / BLOCK][depth][BLOCK], the last block padded
+  long keys;
+  int depth;
+  long* best;  // [queries]
+};
+
 // The kernels built for one set of instructions.
 struct Kernels {
   void (*winograd)(const Job&, int first, int count, int most, float* scratch);
   void (*sample)(const Sampling&, long first, long count);
+  void (*match)(const Matching&, long first, int count);
 };
 
 Kernels kernels_baseline();

@@ -2,17 +2,22 @@
 #include "kernels.h"
 
 #include <cstdlib>
+#include <string>
 
 namespace refvsr {
 
-// Those of the best set that this processor has.
+// Those of the best set that this processor has, or of a lesser one that REFVSR_CPU names (baseline or
+// avx2), for tests.
 static Kernels chosen() {
 #if defined(__x86_64__)
+  const char* named = std::getenv("REFVSR_CPU");
+  const std::string most = named ? named : "";
   __builtin_cpu_init();
-  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
-      __builtin_cpu_supports("avx512dq"))
+  if (most != "baseline" && most != "avx2" && __builtin_cpu_supports("avx512f") &&
+      __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq"))
     return kernels_avx512();
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return kernels_avx2();
+  if (most != "baseline" && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
+    return kernels_avx2();
 #endif
   return kernels_baseline();
 }
@@ -82,4 +87,22 @@ extern "C" void refvsr_sample(const Sampling* sampling, long samples, int thread
     const long first = p * part, left = samples - first;
     kernels().sample(*sampling, first, left < part ? left : part);
   }
+}
+
+// 0 when done, 1 when *stop was set meanwhile.
+extern "C" int refvsr_match(const Matching* job, long queries, int threads,
+                            const volatile unsigned char* stop) {
+  const long parts = (queries + MATCH_ROWS - 1) / MATCH_ROWS;
+  int status = 0;
+#pragma omp parallel for schedule(dynamic) num_threads(threads) if (parts > 1)
+  for (long p = 0; p < parts; p++) {
+    if (stop && *stop) {
+#pragma omp atomic write
+      status = 1;
+      continue;
+    }
+    const long first = p * MATCH_ROWS, left = queries - first;
+    kernels().match(*job, first, (int)(left < MATCH_ROWS ? left : MATCH_ROWS));
+  }
+  return status;
 }

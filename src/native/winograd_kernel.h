@@ -1,7 +1,6 @@
 // One block of tiles of a 3x3 convolution by Winograd's F(4x4, 3x3) (Lavin and Gray, CVPR 2016).
 //
-// kernels.cpp includes this file once for each set of instructions. It includes no header with inline
-// functions, because the linker could pick one built for AVX-512 on behalf of the whole program.
+// Included once for each set of instructions, behind product.h.
 
 namespace {
 
@@ -74,45 +73,16 @@ static void read_tile(const Job& job, int y0, int x0, float* v, long step) {
   }
 }
 
-// m[R][N] = v[R][depth] * u[depth][N], with N = lanes of V * NV. All in registers.
-template <typename V, int R, int NV>
-static inline void multiply(const float* v, const float* u, int depth, float* m) {
-  typedef V any __attribute__((aligned(4), may_alias));
-  constexpr int L = sizeof(V) / 4, N = L * NV;
-  V sum[R][NV];
-#pragma GCC unroll 16
-  for (int r = 0; r < R; r++)
-#pragma GCC unroll 2
-    for (int n = 0; n < NV; n++) sum[r][n] = V{};
-  for (int k = 0; k < depth; k++) {
-    V w[NV];
-#pragma GCC unroll 2
-    for (int n = 0; n < NV; n++) w[n] = *(const any*)(u + (long)k * N + n * L);
-#pragma GCC unroll 16
-    for (int r = 0; r < R; r++) {
-      const float factor = v[(long)r * depth + k];
-#pragma GCC unroll 2
-      for (int n = 0; n < NV; n++) sum[r][n] += w[n] * factor;
-    }
-  }
-#pragma GCC unroll 16
-  for (int r = 0; r < R; r++)
-#pragma GCC unroll 2
-    for (int n = 0; n < NV; n++) *(any*)(m + r * N + n * L) = sum[r][n];
-}
-
 // One point of `tiles` tiles (a multiple of ROWS) and N output channels.
 template <int N>
 static inline void multiply_point(const float* v, const float* u, int depth, float* m, int tiles) {
 #ifdef __AVX512F__
-  typedef float wide __attribute__((vector_size(4 * N)));
-  constexpr int R = ROWS, NV = 1;
+  constexpr int R = ROWS;
 #else
-  typedef float wide __attribute__((vector_size(32)));
-  constexpr int R = ROWS * 8 / N, NV = N / 8;
+  constexpr int R = ROWS * 8 / N;
 #endif
   for (int t = 0; t < tiles; t += R)
-    multiply<wide, R, NV>(v + (long)t * depth, u, depth, m + (long)t * N);
+    multiply<N, R>(v + (long)t * depth, u, depth, m + (long)t * N);
 }
 
 // Eight output channels from `channel` of group `group` on, of the tile at row ty, column tx of tiles.

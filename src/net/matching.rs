@@ -1,11 +1,12 @@
 //! Reference matching: for every ultra-wide position the most alike position of the reference frames (paper, section 3.2).
 
 use super::{
+    context,
     conv::{Conv, Then},
     ops::{SLOPE, bicubic, clamp01, imagenet_normalised, size},
 };
 use crate::{
-    ModelConfig, Result,
+    ModelConfig, Result, native,
     profile::{self, Stage},
 };
 use tch::{Tensor, nn::Path};
@@ -63,7 +64,7 @@ impl FeatureMatch {
             .iter()
             .map(|r| patches(&self.features(r, true)?))
             .collect::<Result<Vec<_>>>()?;
-        let (score, index) = best(&queries, &Tensor::f_cat(&keys, 1)?, SCORES)?;
+        let (score, index) = best(&queries, &Tensor::f_cat(&keys, 1)?)?;
         let confidence = score.f_view([1, 1, h_f, w_f])?;
         let confidence = if (h, w) == (h_f, w_f) {
             confidence
@@ -107,38 +108,44 @@ fn patches(features: &Tensor) -> Result<Tensor> {
     Ok(columns.f_div(&length)?)
 }
 
-/// For every query `[N, 144]` the key of `[144, M]` with the largest dot product: its score `[N]` and index `[N]`.
+/// For every query `[N, 144]` the key of `[144, M]` with the largest dot product: its score `[N]` and index
+/// `[N]`.
 ///
-/// At most `budget` scores exist at a time. The winner is searched for without gradients; its score is then computed anew from the winning
-/// pair, so that gradients reach both.
-pub(super) fn best(queries: &Tensor, keys: &Tensor, budget: i64) -> Result<(Tensor, Tensor)> {
+/// The winner is searched for without gradients; its score is then computed anew from the winning pair, so
+/// that gradients reach both.
+pub(super) fn best(queries: &Tensor, keys: &Tensor) -> Result<(Tensor, Tensor)> {
+    let index = tch::no_grad(|| {
+        if native::matching::takes(queries, keys) {
+            context::with_stop(|stop| native::matching::best(queries, keys, stop))
+        } else {
+            best_index(queries, keys, SCORES)
+        }
+    })?;
+    profile::add_flops(|| 2 * (queries.numel() as u64) * keys.size()[1] as u64);
+    let winners = keys
+        .f_transpose(0, 1)?
+        .f_contiguous()?
+        .f_index_select(0, &index)?;
+    let score = queries
+        .f_mul(&winners)?
+        .f_sum_dim_intlist([1].as_slice(), false, None)?;
+    Ok((score, index))
+}
+
+/// The best key of each query, by operations of libtorch's alone. At most `budget` scores exist at a time.
+fn best_index(queries: &Tensor, keys: &Tensor, budget: i64) -> Result<Tensor> {
     let (n, m) = (queries.size()[0], keys.size()[1]);
     let columns = m.min(budget);
     let rows = (budget / columns).clamp(1, n);
-    let index = tch::no_grad(|| -> Result<Tensor> {
-        let blocks = (0..n).step_by(rows as usize).map(|row| {
-            let queries = queries.f_narrow(0, row, rows.min(n - row))?;
-            best_index(&queries, keys, columns)
-        });
-        Ok(Tensor::f_cat(&blocks.collect::<Result<Vec<_>>>()?, 0)?)
-    })?;
-    let keys = keys.f_transpose(0, 1)?; // [M, 144]
-    let scores = (0..n).step_by(rows as usize).map(|row| {
-        let len = rows.min(n - row);
-        let winners = keys.f_index_select(0, &index.f_narrow(0, row, len)?)?;
-        Ok(queries
-            .f_narrow(0, row, len)?
-            .f_mul(&winners)?
-            .f_sum_dim_intlist([1].as_slice(), false, None)?)
+    let blocks = (0..n).step_by(rows as usize).map(|row| {
+        context::check()?;
+        best_index_of_rows(&queries.f_narrow(0, row, rows.min(n - row))?, keys, columns)
     });
-    Ok((
-        Tensor::f_cat(&scores.collect::<Result<Vec<_>>>()?, 0)?,
-        index,
-    ))
+    Ok(Tensor::f_cat(&blocks.collect::<Result<Vec<_>>>()?, 0)?)
 }
 
 /// The best key of each query, keys taken `columns` at a time with a running maximum; the first of equals wins.
-fn best_index(queries: &Tensor, keys: &Tensor, columns: i64) -> Result<Tensor> {
+fn best_index_of_rows(queries: &Tensor, keys: &Tensor, columns: i64) -> Result<Tensor> {
     let m = keys.size()[1];
     let part = |column: i64| -> Result<(Tensor, Tensor)> {
         let (score, index) = queries
@@ -176,40 +183,29 @@ mod tests {
 
     #[test]
     fn any_chunking_finds_what_the_whole_matrix_holds() {
-        let (queries, keys) = (
-            unit_rows(211, 1),
-            unit_rows(97, 2).transpose(0, 1).contiguous(),
-        );
+        let queries = unit_rows(211, 1);
+        let keys = unit_rows(97, 2).transpose(0, 1).contiguous();
         let (score, index) = whole(&queries, &keys);
-        let mut scores = vec![];
         for budget in [1, 7, 97, 98, 500, 1 << 24] {
-            let (s, i) = best(&queries, &keys, budget).unwrap();
-            assert!(i.equal(&index), "budget {budget}");
-            assert!(
-                (&s - &score).abs().max().double_value(&[]) < 1e-6,
-                "budget {budget}"
-            );
-            scores.push(s);
+            let found = best_index(&queries, &keys, budget).unwrap();
+            assert!(found.equal(&index), "budget {budget}");
         }
-        assert!(
-            scores.windows(2).all(|s| s[0].equal(&s[1])),
-            "the score does not depend on the chunks"
-        );
+        let (found_score, found) = best(&queries, &keys).unwrap();
+        assert!(found.equal(&index));
+        assert!((found_score - score).abs().max().double_value(&[]) < 1e-6);
     }
 
     #[test]
     fn the_first_of_equals_wins() {
         // One-hot rows, whose dot products have no rounding that could part equals.
         let queries = Tensor::eye_m(5, 144, (Kind::Float, Device::Cpu));
-        let keys = Tensor::cat(&[&queries, &queries], 0);
+        let keys = Tensor::cat(&[&queries, &queries], 0).transpose(0, 1);
+        let numbers = |index: Tensor| Vec::<i64>::try_from(index).unwrap();
         for budget in [3, 40, 1 << 24] {
-            let (_, index) = best(&queries, &keys.transpose(0, 1), budget).unwrap();
-            assert_eq!(
-                Vec::<i64>::try_from(index).unwrap(),
-                [0, 1, 2, 3, 4],
-                "budget {budget}"
-            );
+            let index = best_index(&queries, &keys, budget).unwrap();
+            assert_eq!(numbers(index), [0, 1, 2, 3, 4], "budget {budget}");
         }
+        assert_eq!(numbers(best(&queries, &keys).unwrap().1), [0, 1, 2, 3, 4]);
     }
 
     #[test]
@@ -218,7 +214,7 @@ mod tests {
             unit_rows(6, 4).set_requires_grad(true),
             unit_rows(4, 5).set_requires_grad(true),
         );
-        let (score, index) = best(&queries, &keys.transpose(0, 1), 8).unwrap();
+        let (score, index) = best(&queries, &keys.transpose(0, 1)).unwrap();
         score.sum(Kind::Float).backward();
         assert!(queries.grad().equal(&keys.detach().index_select(0, &index)));
         let uses = index.bincount::<Tensor>(None, 4);
