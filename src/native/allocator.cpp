@@ -2,30 +2,30 @@
 //
 // libtorch takes a tensor's memory from malloc, which gives blocks of this size back to the system when
 // they are freed and takes new ones at the next operation: each page is then cleared by the kernel anew,
-// a third of a frame's time. Here a freed block waits for the next tensor of about its size. Blocks in
-// use and blocks waiting together never take more than blocks in use have taken at their most.
+// a third of a frame's time. Here memory waits for the next tensors in regions that are parted and joined
+// as they need. Regions never take much more than tensors have taken at their most.
 #include <c10/core/Allocator.h>
 #include <c10/core/CPUAllocator.h>
 #include <c10/core/impl/alloc_cpu.h>
 #include <sys/mman.h>
 
 #include <algorithm>
-#include <map>
 #include <mutex>
+#include <set>
 #include <unordered_map>
+#include <utility>
 
 namespace {
 
 constexpr size_t LARGE = 1 << 20;      // smaller tensors are left to malloc
+constexpr size_t UNIT = 256 << 10;     // sizes are rounded up to it
 constexpr size_t HUGE_PAGE = 2 << 20;  // one page fault each, where the system allows it
+constexpr size_t REGION = 64 << 20;    // taken from the system at least
 
-size_t rounded(size_t bytes) {
-  const size_t unit = bytes >= 4 * HUGE_PAGE ? HUGE_PAGE : HUGE_PAGE / 8;
-  return (bytes + unit - 1) / unit * unit;
-}
+size_t rounded(size_t bytes, size_t unit) { return (bytes + unit - 1) / unit * unit; }
 
 // Fresh memory, aligned to huge pages; null where there is none.
-void* mapped(size_t bytes) {
+char* mapped(size_t bytes) {
   void* raw = mmap(nullptr, bytes + HUGE_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
                    -1, 0);
   if (raw == MAP_FAILED) return nullptr;
@@ -33,86 +33,135 @@ void* mapped(size_t bytes) {
   const size_t before = (HUGE_PAGE - reinterpret_cast<size_t>(raw) % HUGE_PAGE) % HUGE_PAGE;
   if (before) munmap(start, before);
   if (HUGE_PAGE - before) munmap(start + before + bytes, HUGE_PAGE - before);
-  if (bytes >= HUGE_PAGE) madvise(start + before, bytes, MADV_HUGEPAGE);
+  madvise(start + before, bytes, MADV_HUGEPAGE);
   return start + before;
 }
 
-class Blocks {
+// A part of a region. Parts lie in a row from the region's start to its end.
+struct Part {
+  char* start;
+  size_t size;
+  bool used;
+  Part *before, *behind;  // in the region; null at its ends
+};
+
+class Regions {
  public:
   void* take(size_t bytes) {
-    bytes = rounded(bytes);
+    bytes = rounded(bytes, UNIT);
     std::lock_guard<std::mutex> guard(lock_);
-    const auto fits = waiting_.lower_bound(bytes);
-    void* block = nullptr;
-    if (fits != waiting_.end() && fits->first <= bytes + bytes / 4) {
-      bytes = fits->first;
-      block = fits->second;
+    // The smallest part that is large enough.
+    const auto fits = waiting_.lower_bound({bytes, nullptr});
+    Part* part = nullptr;
+    if (fits != waiting_.end()) {
+      part = fits->second;
       waiting_.erase(fits);
-      waits_ -= bytes;
     } else {
-      const size_t most = std::max(peak_, used_ + bytes);
-      while (used_ + waits_ + bytes > most && !waiting_.empty()) unmap_largest();
-      block = mapped(bytes);
-      if (!block) {
-        while (!waiting_.empty()) unmap_largest();
-        block = mapped(bytes);
-      }
-      if (!block) return nullptr;
+      part = region_for(bytes);
+      if (!part) return nullptr;
     }
-    sizes_[block] = bytes;
-    used_ += bytes;
+    if (part->size - bytes >= LARGE) {
+      Part* rest = new Part{part->start + bytes, part->size - bytes, false, part, part->behind};
+      if (rest->behind) rest->behind->before = rest;
+      part->behind = rest;
+      part->size = bytes;
+      waiting_.insert({rest->size, rest});
+    }
+    part->used = true;
+    parts_[part->start] = part;
+    used_ += part->size;
     peak_ = std::max(peak_, used_);
-    return block;
+    return part->start;
   }
 
-  // False where the block is not one of these.
-  bool give(void* block) {
+  // False where the memory is not of these regions.
+  bool give(void* memory) {
     std::lock_guard<std::mutex> guard(lock_);
-    const auto found = sizes_.find(block);
-    if (found == sizes_.end()) return false;
-    const size_t bytes = found->second;
-    sizes_.erase(found);
-    used_ -= bytes;
-    waits_ += bytes;
-    waiting_.emplace(bytes, block);
+    const auto found = parts_.find(memory);
+    if (found == parts_.end()) return false;
+    Part* part = found->second;
+    parts_.erase(found);
+    part->used = false;
+    used_ -= part->size;
+    if (part->behind && !part->behind->used) join(part, part->behind);
+    if (part->before && !part->before->used) {
+      part = part->before;
+      waiting_.erase({part->size, part});
+      join(part, part->behind, false);
+    }
+    waiting_.insert({part->size, part});
     return true;
   }
 
   void trim() {
     std::lock_guard<std::mutex> guard(lock_);
-    while (!waiting_.empty()) unmap_largest();
+    while (unmap_one()) {
+    }
     peak_ = used_;
   }
 
   size_t waits() {
     std::lock_guard<std::mutex> guard(lock_);
-    return waits_;
+    return mapped_ - used_;
   }
 
  private:
-  void unmap_largest() {
-    const auto largest = std::prev(waiting_.end());
-    munmap(largest->second, largest->first);
-    waits_ -= largest->first;
-    waiting_.erase(largest);
+  // `behind` becomes a part of `part`.
+  void join(Part* part, Part* behind, bool waits = true) {
+    if (waits) waiting_.erase({behind->size, behind});
+    part->size += behind->size;
+    part->behind = behind->behind;
+    if (part->behind) part->behind->before = part;
+    delete behind;
+  }
+
+  Part* region_for(size_t bytes) {
+    const size_t size = rounded(std::max(bytes, REGION), HUGE_PAGE);
+    // An eighth more than was ever in use, since parts of unequal sizes leave gaps.
+    const size_t most = std::max(peak_, used_ + bytes);
+    while (mapped_ + size > most + std::max(most / 8, REGION) && unmap_one()) {
+    }
+    char* start = mapped(size);
+    if (!start) {
+      while (unmap_one()) {
+      }
+      start = mapped(size);
+    }
+    if (!start) return nullptr;
+    mapped_ += size;
+    return new Part{start, size, false, nullptr, nullptr};
+  }
+
+  // Gives the largest region that nothing uses back to the system.
+  bool unmap_one() {
+    for (auto it = waiting_.rbegin(); it != waiting_.rend(); ++it) {
+      Part* part = it->second;
+      if (part->before || part->behind) continue;
+      waiting_.erase(std::next(it).base());
+      munmap(part->start, part->size);
+      mapped_ -= part->size;
+      delete part;
+      return true;
+    }
+    return false;
   }
 
   std::mutex lock_;
-  std::multimap<size_t, void*> waiting_;
-  std::unordered_map<void*, size_t> sizes_;
-  size_t used_ = 0, waits_ = 0, peak_ = 0;
+  std::set<std::pair<size_t, Part*>> waiting_;
+  std::unordered_map<void*, Part*> parts_;
+  size_t used_ = 0, mapped_ = 0, peak_ = 0;
 };
 
 // Never destroyed: tensors of static objects may outlive every destructor.
-Blocks& blocks() {
-  static Blocks* all = new Blocks;
+Regions& regions() {
+  static Regions* all = new Regions;
   return *all;
 }
 
 void release_small(void* data) { c10::free_cpu(data); }
 
 void release(void* data) {
-  if (data && !blocks().give(data)) c10::free_cpu(data);
+  if (data && !regions().give(data)) c10::free_cpu(data);
 }
 
 class Reusing final : public c10::Allocator {
@@ -122,7 +171,7 @@ class Reusing final : public c10::Allocator {
       void* data = c10::alloc_cpu(bytes);
       return {data, data, &release_small, c10::Device(c10::DeviceType::CPU)};
     }
-    void* data = blocks().take(bytes);
+    void* data = regions().take(bytes);
     // The error that libtorch itself raises, with the amount in it.
     if (!data) data = c10::alloc_cpu(bytes);
     return {data, data, &release, c10::Device(c10::DeviceType::CPU)};
@@ -146,8 +195,8 @@ extern "C" void refvsr_allocator_install() {
   (void)once;
 }
 
-// Gives blocks that wait for a tensor back to the system.
-extern "C" void refvsr_allocator_trim() { blocks().trim(); }
+// Gives regions that no tensor uses back to the system.
+extern "C" void refvsr_allocator_trim() { regions().trim(); }
 
-// Bytes of blocks that wait for a tensor.
-extern "C" size_t refvsr_allocator_waiting() { return blocks().waits(); }
+// Bytes that wait for a tensor.
+extern "C" size_t refvsr_allocator_waiting() { return regions().waits(); }

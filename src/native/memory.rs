@@ -6,11 +6,11 @@ unsafe extern "C" {
     fn refvsr_allocator_waiting() -> usize;
 }
 
-/// Lets libtorch take the memory of its CPU tensors of 1 MiB and more from blocks that are kept, so
+/// Lets libtorch take the memory of its CPU tensors of 1 MiB and more from regions that are kept, so
 /// that the system need not clear their pages at each operation. This changes where libtorch's tensors
 /// lie, in the whole process, and nothing else: the program's own allocator stays as it is.
 ///
-/// Blocks in use and blocks kept together never take more than blocks in use did at their most.
+/// Regions never take much more than such tensors did at their most: an eighth, or 64 MiB.
 pub fn reuse() {
     // SAFETY: the allocator is never destroyed, and tensors allocated before keep their own.
     unsafe { refvsr_allocator_install() }

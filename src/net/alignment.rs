@@ -5,6 +5,7 @@ use super::{
     blocks::ResBlock,
     conv::{Conv, Then},
     ops::{GRID, Outside, SLOPE, activated, bicubic, channels_last, sample, size},
+    strips::in_strips,
 };
 use crate::{
     Result,
@@ -30,6 +31,8 @@ pub struct Places {
     bent: Option<[Tensor; 2]>,
     /// 2H, 2W.
     size: (i64, i64),
+    /// Rows between a pixel and where it comes from, at most.
+    reach: i64,
 }
 
 impl Places {
@@ -40,12 +43,30 @@ impl Places {
     /// Features of the references, `[1, C, h, w]` each, rearranged to follow the ultra-wide frame:
     /// `[1, C, 2H, 2W]`.
     pub fn apply(&self, values: &[&Tensor]) -> Result<Tensor> {
+        self.apply_rows(values, (0, self.size.0))
+    }
+
+    /// Rows `first..first + rows` of what [`apply`](Self::apply) gives.
+    pub fn apply_rows(&self, values: &[&Tensor], (first, rows): (i64, i64)) -> Result<Tensor> {
         let _stage = profile::stage(Stage::Alignment);
-        let gathered = gather(values, &self.pixels, self.size)?;
-        match &self.bent {
-            None => Ok(gathered),
-            Some(positions) => bend(&gathered, positions),
-        }
+        let (h, w) = self.size;
+        let gathered = |first: i64, rows: i64| -> Result<Tensor> {
+            let pixels = self.pixels.f_narrow(0, first * w, rows * w)?;
+            gather(values, &pixels, (rows, w))
+        };
+        let Some([y, x]) = &self.bent else {
+            return gathered(first, rows);
+        };
+        // Pixels come from as far as `reach` rows away.
+        let from = (first - self.reach).max(0);
+        let end = (first + rows + self.reach).min(h);
+        let [y, x] = [y.f_narrow(0, first, rows)?, x.f_narrow(0, first, rows)?];
+        let source = Bent {
+            padded: padded(&gathered(from, end - from)?, from == 0, end == h)?,
+            rows_before: if from == 0 { 0 } else { from + 1 },
+            size: (h + 2, w + 2),
+        };
+        source.at(&[y, x])
     }
 }
 
@@ -109,7 +130,7 @@ impl AlignedAttention {
                     let pixels = self::pixels(&sizes, &counts, index, k, out)?;
                     gather(references, &pixels, out)?
                 };
-                let affine = align.affine(&found, &bicubic(lr, out.0, out.1)?)?;
+                let affine = align.affine(&found, &bicubic(lr, out.0, out.1)?, k)?;
                 Some(positions(out, &affine, k)?)
             }
         };
@@ -117,6 +138,8 @@ impl AlignedAttention {
             pixels,
             bent,
             size: out,
+            // Offsets of half a block, three times as large and turned, from a place within the block.
+            reach: 4 * k,
         })
     }
 }
@@ -192,13 +215,13 @@ impl Align {
         let (conv1, p_conv) = (&vs / "conv1", &vs / "p_conv");
         Ok(Self {
             conv1: (
-                Conv::new(&conv1 / 0, 3, 32, 5)?.exact(),
-                ResBlock::new(&conv1 / 2, 32, SLOPE)?.exact(),
+                Conv::new(&conv1 / 0, 3, 32, 5)?.fp32(),
+                ResBlock::new(&conv1 / 2, 32, SLOPE)?.fp32(),
             ),
             p_conv: (
-                Conv::strided(&p_conv / 0, 64, 32, 5, k)?.exact(),
-                ResBlock::new(&p_conv / 2, 32, SLOPE)?.exact(),
-                Conv::new(&p_conv / 4, 32, 3, 1)?.exact(),
+                Conv::strided(&p_conv / 0, 64, 32, 5, k)?.fp32(),
+                ResBlock::new(&p_conv / 2, 32, SLOPE)?.fp32(),
+                Conv::new(&p_conv / 4, 32, 3, 1)?.fp32(),
             ),
         })
     }
@@ -210,20 +233,23 @@ impl Align {
 
     /// Row scale, column scale and angle of each block, `[1, 3, H/k, W/k]`, 1 where nothing is to be
     /// done, from the gathered frame and the upscaled ultra-wide frame, `[1, 3, H, W]` each.
-    fn affine(&self, reference: &Tensor, query: &Tensor) -> Result<Tensor> {
+    fn affine(&self, reference: &Tensor, query: &Tensor, k: i64) -> Result<Tensor> {
+        let (h, w) = size(query);
         let features = |x: &Tensor| -> Result<Tensor> {
             let y = self.conv1.0.then(&[x], Then::lrelu(SLOPE))?;
             activated(self.conv1.1.forward(&y)?, SLOPE)
         };
-        let parts = [&features(reference)?, &features(query)?];
-        let x = self.p_conv.0.then(&parts, Then::lrelu(SLOPE))?;
+        // A pixel for each block; what it is made of is as large as the picture, in strips of blocks.
+        let x = in_strips((h / k, w / k), 32, k, 1, |strip| {
+            let reference = features(&strip.of(reference, k)?)?;
+            let query = features(&strip.of(query, k)?)?;
+            self.p_conv
+                .0
+                .then(&[&reference, &query], Then::lrelu(SLOPE))
+        })?;
         let x = activated(self.p_conv.1.forward(&x)?, SLOPE)?;
-        Ok(self
-            .p_conv
-            .2
-            .forward(&x)?
-            .f_add_scalar(1.0)?
-            .f_clamp(-3.0, 3.0)?)
+        let affine = self.p_conv.2.forward(&x)?.f_add_scalar(1.0)?;
+        Ok(affine.f_clamp(-3.0, 3.0)?)
     }
 }
 
@@ -232,14 +258,60 @@ impl Align {
 #[allow(clippy::approx_constant)]
 const ANGLE: f64 = 1.0472;
 
-/// Samples `values` `[1, C, H, W]` at `positions`, row and column `[H, W]` each, of [`positions`].
-fn bend(values: &Tensor, positions: &[Tensor; 2]) -> Result<Tensor> {
-    let padded = values.f_reflection_pad2d([1, 1, 1, 1])?;
-    if positions[0].requires_grad() {
-        channels_last(&sample_corners(&padded, positions)?)
-    } else {
-        sample_grid(&padded, positions)
+/// A gathered picture, or some rows of it, to sample from at [`positions`].
+struct Bent {
+    /// Padded by a pixel where the picture ends.
+    padded: Tensor,
+    /// Rows of the padded picture before the first one of `padded`.
+    rows_before: i64,
+    /// Of the whole padded picture.
+    size: (i64, i64),
+}
+
+impl Bent {
+    /// Samples at row and column, `[H, W]` each.
+    fn at(&self, positions: &[Tensor; 2]) -> Result<Tensor> {
+        if positions[0].requires_grad() {
+            // In training pictures are whole.
+            channels_last(&sample_corners(&self.padded, positions)?)
+        } else {
+            self.sample_grid(positions)
+        }
     }
+
+    /// The same by a sampler: faster, and equal but for gradients at whole positions. Where a position is
+    /// at or beyond the border, upstream's two weights along an axis add up to 2, not 1: hence the
+    /// factors.
+    fn sample_grid(&self, [y, x]: &[Tensor; 2]) -> Result<Tensor> {
+        let (h, w) = size(&self.padded);
+        let unit = |p: &Tensor, last: i64| -> Result<Tensor> {
+            Ok(p.f_mul_scalar(2.0 / last as f64)?.f_sub_scalar(1.0)?)
+        };
+        let local = if self.rows_before == 0 {
+            y.shallow_clone()
+        } else {
+            y.f_sub_scalar(self.rows_before)?
+        };
+        let grid = Tensor::f_stack(&[unit(x, w - 1)?, unit(&local, h - 1)?], 2)?;
+        let sampled = sample(&self.padded, &grid.f_unsqueeze(0)?, Outside::Edge, true)?;
+        let doubled = |p: &Tensor, last: i64| -> Result<Tensor> {
+            let beyond = p.f_lt(0.0)?.f_logical_or(&p.f_ge(last)?)?;
+            Ok(beyond.f_to_kind(sampled.kind())?.f_add_scalar(1.0)?)
+        };
+        let (last_y, last_x) = (self.size.0 - 1, self.size.1 - 1);
+        let factor = doubled(y, last_y)?.f_mul(&doubled(x, last_x)?)?;
+        let factor = factor.f_unsqueeze(0)?.f_unsqueeze(0)?;
+        if sampled.requires_grad() {
+            return Ok(sampled.f_mul(&factor)?);
+        }
+        let mut sampled = sampled;
+        Ok(sampled.f_mul_(&factor)?)
+    }
+}
+
+/// A pixel more on the left and right, and above and below where the picture ends there, by reflection.
+fn padded(x: &Tensor, top: bool, bottom: bool) -> Result<Tensor> {
+    Ok(x.f_reflection_pad2d([1, 1, i64::from(top), i64::from(bottom)])?)
 }
 
 /// Where in `values`, padded by 1, each pixel comes from: row and column, `[H, W]` each. Sums are in upstream's order: many positions are whole numbers but for the last bit, and
@@ -310,29 +382,6 @@ fn sample_corners(padded: &Tensor, [y, x]: &[Tensor; 2]) -> Result<Tensor> {
     Ok(sum)
 }
 
-/// The same by a sampler: faster, and equal but for gradients at whole positions. Where a position is at
-/// or beyond the border, upstream's two weights along an axis add up to 2, not 1: hence the factors.
-fn sample_grid(padded: &Tensor, [y, x]: &[Tensor; 2]) -> Result<Tensor> {
-    let (h, w) = size(padded);
-    let (last_y, last_x) = ((h - 1) as f64, (w - 1) as f64);
-    let unit = |p: &Tensor, last: f64| -> Result<Tensor> {
-        Ok(p.f_mul_scalar(2.0 / last)?.f_sub_scalar(1.0)?)
-    };
-    let grid = Tensor::f_stack(&[unit(x, last_x)?, unit(y, last_y)?], 2)?.f_unsqueeze(0)?;
-    let sampled = sample(padded, &grid, Outside::Edge, true)?;
-    let doubled = |p: &Tensor, last: f64| -> Result<Tensor> {
-        let beyond = p.f_lt(0.0)?.f_logical_or(&p.f_ge(last)?)?;
-        Ok(beyond.f_to_kind(padded.kind())?.f_add_scalar(1.0)?)
-    };
-    let mut factor = doubled(y, last_y)?.f_mul(&doubled(x, last_x)?)?;
-    if sampled.requires_grad() {
-        return Ok(sampled.f_mul(&factor)?);
-    }
-    factor = factor.f_view([1, 1, h - 2, w - 2])?;
-    let mut sampled = sampled;
-    Ok(sampled.f_mul_(&factor)?)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -370,6 +419,43 @@ mod tests {
         out
     }
 
+    fn bend(values: &Tensor, places: &[Tensor; 2]) -> Tensor {
+        let (h, w) = size(values);
+        let padded = padded(values, true, true).unwrap();
+        let bent = Bent {
+            padded,
+            rows_before: 0,
+            size: (h + 2, w + 2),
+        };
+        bent.at(places).unwrap()
+    }
+
+    #[test]
+    fn rows_alone_equal_those_of_the_whole() {
+        tch::manual_seed(4);
+        for k in [1, 2, 4, 8] {
+            let (h, w) = (16 * k, 3 * k);
+            let values = Tensor::rand([1, 3, h, w], (Kind::Float, Device::Cpu));
+            let affine = Tensor::rand([1, 3, 16, 3], (Kind::Float, Device::Cpu)) * 6.0 - 3.0;
+            let index = Tensor::randint(48, [48], (Kind::Int64, Device::Cpu));
+            for bent in [None, Some(positions((h, w), &affine, k).unwrap())] {
+                let places = Places {
+                    pixels: pixels(&[(h, w)], &[48], &index, k, (h, w)).unwrap(),
+                    bent,
+                    size: (h, w),
+                    reach: 4 * k,
+                };
+                let whole = places.apply(&[&values]).unwrap();
+                for (first, rows) in [(0, h), (0, 3), (5, 6), (7 * k, 2 * k), (h - 4, 4)] {
+                    let some = places.apply_rows(&[&values], (first, rows)).unwrap();
+                    let off = (some - whole.narrow(2, first, rows)).abs().max();
+                    let off = off.double_value(&[]);
+                    assert!(off < 1e-5, "k = {k}, rows {first} + {rows}: {off:.1e}");
+                }
+            }
+        }
+    }
+
     #[test]
     fn sampling_is_upstreams_kernel() {
         tch::manual_seed(1);
@@ -380,7 +466,7 @@ mod tests {
             for trained in [false, true] {
                 let affine = affine.set_requires_grad(trained);
                 let places = positions(size(&values), &affine, k).unwrap();
-                let sampled = bend(&values, &places).unwrap();
+                let sampled = bend(&values, &places);
                 let off = (sampled.detach() - &plain).abs().max().double_value(&[]);
                 assert!(off < 1e-4, "k = {k}, trained: {trained}: {off}");
             }
@@ -391,7 +477,7 @@ mod tests {
     fn ones_leave_everything_in_place() {
         let values = Tensor::rand([1, 2, 8, 12], (Kind::Float, Device::Cpu));
         let ones = Tensor::ones([1, 3, 4, 6], (Kind::Float, Device::Cpu));
-        let same = bend(&values, &positions(size(&values), &ones, 2).unwrap()).unwrap();
+        let same = bend(&values, &positions(size(&values), &ones, 2).unwrap());
         assert!((same - values).abs().max().double_value(&[]) < 1e-5);
     }
 

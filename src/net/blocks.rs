@@ -25,11 +25,11 @@ impl ResBlock {
         })
     }
 
-    /// The same, always computed in fp32 and in its direct form.
-    pub fn exact(self) -> Self {
+    /// The same, always computed in fp32.
+    pub fn fp32(self) -> Self {
         Self {
-            conv1: self.conv1.exact(),
-            conv2: self.conv2.exact(),
+            conv1: self.conv1.fp32(),
+            conv2: self.conv2.fp32(),
             slope: self.slope,
         }
     }

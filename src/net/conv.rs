@@ -18,12 +18,23 @@ pub struct Conv {
     bias: Tensor,
     stride: i64,
     padding: i64,
-    /// Always fp32 in its direct form: its output decides where something is matched or sampled.
-    exact: bool,
+    /// What it may be computed by, whatever the context asks for.
+    limit: Limit,
     /// The weights as the last call needed them. Made anew when weights or context have changed.
     prepared: RefCell<Option<Prepared>>,
     /// Whether the weights are all zero, as found at a version of them.
     idle: Cell<Option<(i64, bool)>>,
+}
+
+/// Convolutions that decide where something is matched or sampled are computed in fp32.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Limit {
+    /// None.
+    Any,
+    /// In fp32.
+    Fp32,
+    /// In fp32 and in its direct form: rounding could change which match is the best.
+    Exact,
 }
 
 #[derive(Debug)]
@@ -113,7 +124,7 @@ impl Conv {
             bias: vs.f_var("bias", &shape[..1], init)?,
             stride,
             padding: shape[2] / 2,
-            exact: false,
+            limit: Limit::Any,
             prepared: RefCell::new(None),
             idle: Cell::new(None),
         })
@@ -121,10 +132,14 @@ impl Conv {
 
     /// The same, always computed in fp32 and in its direct form.
     pub fn exact(self) -> Self {
-        Self {
-            exact: true,
-            ..self
-        }
+        let limit = Limit::Exact;
+        Self { limit, ..self }
+    }
+
+    /// The same, always computed in fp32.
+    pub fn fp32(self) -> Self {
+        let limit = Limit::Fp32;
+        Self { limit, ..self }
     }
 
     /// Whether it gives zero for every input, and will: its weights are zero and are not being trained.
@@ -198,10 +213,9 @@ impl Conv {
 
     /// How it is computed for these inputs.
     fn arithmetic(&self, parts: &[&Tensor], tracked: bool) -> Arithmetic {
-        let asked = if self.exact {
-            Arithmetic::Exact
-        } else {
-            context::arithmetic()
+        let asked = match (self.limit, context::arithmetic()) {
+            (Limit::Exact, _) | (Limit::Fp32, Arithmetic::Half(_)) => Arithmetic::Exact,
+            (_, asked) => asked,
         };
         let shape = self.weight.size();
         let winograd = shape[2] == 3

@@ -37,7 +37,7 @@ impl DeformPack {
                 },
             )?,
             bias: vs.f_var("bias", &[channels], Init::Const(0.0))?,
-            conv_offset: Conv::zero(&vs / "conv_offset", channels, 3 * GROUPS * TAPS, 3)?.exact(),
+            conv_offset: Conv::zero(&vs / "conv_offset", channels, 3 * GROUPS * TAPS, 3)?.fp32(),
         })
     }
 

@@ -7,6 +7,7 @@ use super::{
     flow::{grid, twice, warp},
     matching::FeatureMatch,
     ops::{bicubic, bicubic_twice01, clamp01, gated, size, zeros},
+    strips::{Strip, in_strips},
 };
 use crate::{
     ModelConfig, Result,
@@ -290,23 +291,38 @@ impl Propagation {
         }
         let feature = self.feat_decoder.forward(&feature)?;
 
-        let upper = self.upsample1.forward(&feature, 1.0)?;
-        let feature2 = self.feat_fusion2_1.forward(&[&state.feature2, &upper])?;
-        drop(upper);
-        let confidences = [&bicubic_twice01(&state.confidence)?, &reference.confidence2];
-        let weight = self.conf_fusion2.forward(&confidences)?;
-        let features: Vec<&Tensor> = reference.features.iter().collect();
-        let aligned2 = reference.places2.apply(&features)?;
-        let fused = self.feat_fusion2.forward(&[&feature2, &aligned2])?;
-        drop(aligned2);
-        let feature2 = self
-            .feat_decoder2
-            .forward(&gated(&feature2, weight, &fused)?)?;
+        let channels = feature.size()[1];
+        let feature2 = in_strips(size(&feature), channels, 2, 2, |strip| {
+            let upper = self.upsample1.forward(&strip.of(&feature, 1)?, 1.0)?;
+            self.level2(state, reference, strip, &upper)
+        })?;
         let confidence = state.confidence.f_maximum(&reference.confidence)?;
         Ok(State {
             feature,
             feature2,
             confidence,
         })
+    }
+
+    /// The level-2 feature of a strip, from the level-1 feature at twice its size.
+    fn level2(
+        &self,
+        state: &State,
+        reference: &Reference,
+        strip: Strip,
+        upper: &Tensor,
+    ) -> Result<Tensor> {
+        let before = strip.of(&state.feature2, 2)?;
+        let feature2 = self.feat_fusion2_1.forward(&[&before, upper])?;
+        let accumulated = bicubic_twice01(&strip.of(&state.confidence, 1)?)?;
+        let confidences = [&accumulated, &strip.of(&reference.confidence2, 2)?];
+        let weight = self.conf_fusion2.forward(&confidences)?;
+        let features: Vec<&Tensor> = reference.features.iter().collect();
+        let aligned2 = reference.places2.apply_rows(&features, strip.span(2))?;
+        let fused = self.feat_fusion2.forward(&[&feature2, &aligned2])?;
+        drop(aligned2);
+        let feature2 = gated(&feature2, weight, &fused)?;
+        drop(fused);
+        self.feat_decoder2.forward(&feature2)
     }
 }

@@ -3,8 +3,9 @@
 use super::{
     blocks::{Head, PixelShuffleUp, ResList},
     conv::{Conv, Then},
-    ops::{bicubic, bicubic_twice01, clamp01, gated, size},
+    ops::{added, bicubic, bicubic_twice01, clamp01, gated, size},
     propagation::Joined,
+    strips::in_strips,
 };
 use crate::{
     ModelConfig, Result,
@@ -51,9 +52,24 @@ impl Reconstruction {
         self.feat_decoder_BWFW.skip_idle();
     }
 
-    /// The output frame `[1, 3, s h, s w]`, fp32, of `lr` `[1, 3, h, w]`, not limited to \[0, 1\].
+    /// The output frame `[1, 3, s h, s w]`, fp32, of `lr` `[1, 3, h, w]`, not limited to \[0, 1\]. Large
+    /// ones are computed in strips.
     pub fn forward(&self, lr: &Tensor, backward: &Joined, forward: &Joined) -> Result<Tensor> {
         let _stage = profile::stage(Stage::Reconstruction);
+        let channels = forward.feature2.size()[1];
+        in_strips(size(lr), channels, self.scale, self.scale, |strip| {
+            let part = |branch: &Joined| -> Result<Joined> {
+                Ok(Joined {
+                    feature2: strip.of(&branch.feature2, 2)?,
+                    confidence: strip.of(&branch.confidence, 1)?,
+                })
+            };
+            self.strip(&strip.of(lr, 1)?, &part(backward)?, &part(forward)?)
+        })
+    }
+
+    /// The output frame of whole frames, or of strips of them.
+    fn strip(&self, lr: &Tensor, backward: &Joined, forward: &Joined) -> Result<Tensor> {
         let both = [&backward.feature2, &forward.feature2];
         let confidences = [
             &bicubic_twice01(&backward.confidence)?,
@@ -63,22 +79,15 @@ impl Reconstruction {
         let fused = self.feat_fusion_BWFW.forward(&both)?;
         let joined = gated(&self.fusion_UP.then(&both, Then::NOTHING)?, weight, &fused)?;
         drop(fused);
-        self.tail(lr, &joined)
-    }
-
-    /// From the joined branches, `[1, C, 2 h, 2 w]`, to the output frame.
-    fn tail(&self, lr: &Tensor, joined: &Tensor) -> Result<Tensor> {
-        let mut out = self.feat_decoder_BWFW.forward(joined)?;
+        let mut out = self.feat_decoder_BWFW.forward(&joined)?;
+        drop(joined);
         if let Some(upsample2) = &self.upsample2 {
             out = upsample2.forward(&out, 0.1)?;
         }
-        let out = self.conv_hr.then(&[&out], Then::lrelu(0.1))?;
+        out = self.conv_hr.then(&[&out], Then::lrelu(0.1))?;
         let (h, w) = size(lr);
         let base = clamp01(&bicubic(lr, self.scale * h, self.scale * w)?)?;
-        Ok(self
-            .conv_last
-            .forward(&out)?
-            .f_to_kind(base.kind())?
-            .f_add(&base)?)
+        let detail = self.conv_last.forward(&out)?;
+        added(detail.f_to_kind(base.kind())?, &base)
     }
 }

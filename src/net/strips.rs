@@ -1,0 +1,212 @@
+//! Large pictures in strips of rows: the layers at two and four times the frame's size take most of the
+//! memory there is, and need only a few rows at a time.
+
+use crate::Result;
+use std::cell::Cell;
+use tch::{Device, Kind, Tensor};
+
+/// Memory that one feature at the output's size may take before strips are cut.
+const MOST_BYTES: i64 = 512 << 20;
+thread_local! {
+    /// [`MOST_BYTES`]; tests cut small pictures too.
+    static LIMIT: Cell<i64> = const { Cell::new(MOST_BYTES) };
+}
+
+/// Rows of the frame above and below a strip that are computed with it, since 3 x 3 convolutions see one
+/// more row each. Sixteen convolutions at twice the size are within reach of it.
+const HALO: i64 = 8;
+/// Strips start at multiples of so many rows of the frame, so that a convolution's tiles lie in a strip as
+/// they do in the whole picture.
+const UNIT: i64 = 4;
+
+/// Rows of a frame, counted at the frame's own size.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Strip {
+    /// First row, of the halo above.
+    first: i64,
+    /// Rows, with both halos.
+    rows: i64,
+    /// Rows of the halo above.
+    above: i64,
+    /// Rows without halos.
+    kept: i64,
+}
+
+impl Strip {
+    /// First row and number of rows, with halos, of a picture `factor` times the frame's size.
+    pub fn span(self, factor: i64) -> (i64, i64) {
+        (factor * self.first, factor * self.rows)
+    }
+
+    /// The strip of a picture `[1, C, factor * h, w]`, with halos.
+    pub fn of(self, x: &Tensor, factor: i64) -> Result<Tensor> {
+        let (first, rows) = self.span(factor);
+        Ok(x.f_narrow(2, first, rows)?)
+    }
+
+    /// What was computed of a strip without its halos.
+    fn kept(self, x: &Tensor, factor: i64) -> Result<Tensor> {
+        Ok(x.f_narrow(2, factor * self.above, factor * self.kept)?)
+    }
+}
+
+/// The strips of a frame of `h` x `w` pixels for features of `channels`, `largest` times its size.
+fn strips(h: i64, w: i64, channels: i64, largest: i64, most_bytes: i64) -> Vec<Strip> {
+    let row = (4 * channels * w * largest * largest).max(1);
+    let most = (most_bytes / row - 2 * HALO).max(2 * HALO) / UNIT * UNIT;
+    if h * row <= most_bytes {
+        return vec![Strip {
+            first: 0,
+            rows: h,
+            above: 0,
+            kept: h,
+        }];
+    }
+    (0..h)
+        .step_by(usize::try_from(most).unwrap_or(usize::MAX))
+        .map(|start| {
+            let kept = most.min(h - start);
+            let first = (start - HALO).max(0);
+            let end = (start + kept + HALO).min(h);
+            Strip {
+                first,
+                rows: end - first,
+                above: start - first,
+                kept,
+            }
+        })
+        .collect()
+}
+
+/// Computes a picture `[1, C, factor * h, factor * w]` strip by strip. `work` gives a strip's picture with
+/// its halos. Features of `channels` at `largest` times the frame's size are the largest it makes.
+pub fn in_strips(
+    (h, w): (i64, i64),
+    channels: i64,
+    largest: i64,
+    factor: i64,
+    mut work: impl FnMut(Strip) -> Result<Tensor>,
+) -> Result<Tensor> {
+    join(
+        &strips(h, w, channels, largest, MOST_BYTES),
+        h,
+        factor,
+        &mut work,
+    )
+}
+
+fn join(
+    strips: &[Strip],
+    h: i64,
+    factor: i64,
+    work: &mut dyn FnMut(Strip) -> Result<Tensor>,
+) -> Result<Tensor> {
+    if let [whole] = strips {
+        return work(*whole);
+    }
+    let mut out: Option<Tensor> = None;
+    for strip in strips {
+        let part = strip.kept(&work(*strip)?, factor)?;
+        let whole = match out.take() {
+            Some(whole) => whole,
+            None => like(&part, factor * h, part.kind(), part.device())?,
+        };
+        let from = factor * (strip.first + strip.above);
+        whole
+            .f_narrow(2, from, factor * strip.kept)?
+            .f_copy_(&part)?;
+        out = Some(whole);
+    }
+    out.ok_or_else(|| crate::Error::Broken("a picture without strips".into()))
+}
+
+/// Room for a picture of `rows` rows, in the layout of `part`.
+fn like(part: &Tensor, rows: i64, kind: Kind, device: Device) -> Result<Tensor> {
+    let size = part.size();
+    let (n, c, w) = (size[0], size[1], size[3]);
+    let last = part.stride()[1] == 1 && c > 1;
+    let order = if last { [0, 2, 3, 1] } else { [0, 1, 2, 3] };
+    Ok(Tensor::f_empty_permuted(
+        [n, c, rows, w],
+        order,
+        (kind, device),
+    )?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strips_cover_every_row_once_and_start_at_whole_units() {
+        for h in [1, 7, 64, 270, 1080] {
+            for most in [1, 1 << 20, 8 << 20, 1 << 40] {
+                let all = strips(h, 96, 8, 4, most);
+                let mut next = 0;
+                for s in &all {
+                    assert_eq!(s.first + s.above, next);
+                    assert_eq!((s.first % UNIT, s.above == HALO || s.first == 0), (0, true));
+                    let below = s.first + s.rows - next - s.kept;
+                    assert!(below == HALO || s.first + s.rows == h, "{s:?} of {h}");
+                    next += s.kept;
+                }
+                assert_eq!(next, h);
+            }
+        }
+    }
+
+    #[test]
+    fn a_network_in_strips_gives_the_picture_of_the_whole() {
+        use crate::{
+            ModelConfig, Network,
+            net::{Frame, Run},
+        };
+        for hd in [false, true] {
+            tch::manual_seed(8);
+            let config = ModelConfig {
+                mid_channels: 8,
+                num_blocks: 1,
+                hd,
+                ..ModelConfig::preset("refvsr-mfid").unwrap()
+            };
+            let network = Network::new(config, Device::Cpu).unwrap();
+            let rand = || Tensor::rand([1, 3, 96, 24], (Kind::Float, Device::Cpu));
+            let (frames, wide) = ([rand(), rand()], [rand(), rand()]);
+            let references: Vec<[&Tensor; 1]> = wide.iter().map(|w| [w]).collect();
+            let window: Vec<Frame<'_>> = (frames.iter().zip(&references))
+                .map(|(lr, references)| Frame { lr, references })
+                .collect();
+            let picture = |limit| {
+                LIMIT.set(limit);
+                let out = tch::no_grad(|| network.forward_about(&window, 0, None, Run::Streaming));
+                LIMIT.set(MOST_BYTES);
+                out.unwrap().0
+            };
+            let (whole, cut) = (picture(MOST_BYTES), picture(1));
+            let off = (whole - cut).abs().max().double_value(&[]);
+            assert!(off <= 1e-6, "hd {hd}: off by {off:.1e}");
+        }
+    }
+
+    #[test]
+    fn a_chain_of_convolutions_in_strips_equals_the_whole() {
+        tch::manual_seed(2);
+        let rand = |shape: &[i64]| Tensor::randn(shape, (Kind::Float, Device::Cpu));
+        let (x, weight) = (rand(&[1, 4, 2 * 91, 30]), rand(&[4, 4, 3, 3]) * 0.2);
+        let convolved = |x: Tensor| {
+            (0..13).fold(x, |x, _| {
+                x.conv2d::<Tensor>(&weight, None, [1, 1], [1, 1], [1, 1], 1)
+            })
+        };
+        let whole = convolved(x.shallow_clone());
+        let all = strips(91, 15, 4, 4, 1 << 17);
+        assert!(all.len() > 2);
+        let joined = join(&all, 91, 2, &mut |s| Ok(convolved(s.of(&x, 2)?))).unwrap();
+        assert_eq!(joined.size(), whole.size());
+        let off = (joined - &whole).abs().max().double_value(&[]);
+        assert!(
+            off <= 1e-5 * whole.abs().max().double_value(&[]),
+            "off by {off:.1e}"
+        );
+    }
+}
