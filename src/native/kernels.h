@@ -43,7 +43,7 @@ struct Sampling {
 
 // Rows of unit length to match.
 struct Matching {
-  const float* query;  // [queries][depth], with room for MATCH_ROWS more rows
+  const float* query;  // [queries][depth], at least MATCH_ROWS queries
   const float* key;    // [keys / BLOCK][depth][BLOCK], the last block padded
   long keys;
   int depth;
@@ -54,7 +54,7 @@ struct Matching {
 struct Kernels {
   void (*winograd)(const Job&, int first, int count, int most, float* scratch);
   void (*sample)(const Sampling&, long first, long count);
-  void (*match)(const Matching&, long first, int count);
+  void (*match)(const Matching&, long first, int skip);
 };
 
 Kernels kernels_baseline();

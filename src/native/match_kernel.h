@@ -14,8 +14,8 @@ constexpr int QUERIES = 12;
 constexpr int QUERIES = 6;
 #endif
 
-// Queries first..first+count; their best keys' numbers go to `best`. `count` is at most MATCH_ROWS.
-static void NAME(const Matching& job, long first, int count) {
+// MATCH_ROWS queries from `first` on. The numbers of their best keys go to `best`, but for the first `skip`.
+static void NAME(const Matching& job, long first, int skip) {
   static_assert(MATCH_ROWS % QUERIES == 0, "whole groups of queries");
   const int depth = job.depth;
   const long blocks = (job.keys + BLOCK - 1) / BLOCK;
@@ -31,8 +31,7 @@ static void NAME(const Matching& job, long first, int count) {
   const long part = 24 * 1024 / (depth * BLOCK) + 1;
   for (long from = 0; from < blocks; from += part) {
     const long end = from + part < blocks ? from + part : blocks;
-    for (int r = 0; r < count; r += QUERIES) {
-      // Rows behind the last query are read too: there is room for them.
+    for (int r = 0; r < MATCH_ROWS; r += QUERIES) {
       const float* q = job.query + (first + r) * depth;
       for (long b = from; b < end; b++) {
         float sums[QUERIES * BLOCK];
@@ -52,7 +51,7 @@ static void NAME(const Matching& job, long first, int count) {
       }
     }
   }
-  for (int r = 0; r < count; r++) {
+  for (int r = skip; r < MATCH_ROWS; r++) {
     long best = at[r][0][0] * (long)BLOCK;
     float score = top[r][0][0];
     for (int lane = 1; lane < BLOCK; lane++) {

@@ -10,7 +10,7 @@ use tch::{Device, Kind, Tensor};
 
 /// Keys that lie together.
 const BLOCK: i64 = 16;
-/// Queries that the kernel reads together; as many rows of room lie behind the last one.
+/// Queries that the kernel takes together.
 const ROWS: i64 = 96;
 
 #[repr(C)]
@@ -59,8 +59,14 @@ pub fn best(queries: &Tensor, keys: &Tensor, stop: Option<&AtomicBool>) -> Resul
         .f_view([depth, blocks, BLOCK])?
         .f_permute([1, 0, 2])?
         .f_contiguous()?;
-    let query = queries.f_constant_pad_nd([0, 0, 0, ROWS])?.f_contiguous()?;
-    let best = Tensor::f_zeros([n], (Kind::Int64, Device::Cpu))?;
+    let rows = n.max(ROWS);
+    let query = match rows - n {
+        0 => queries.f_contiguous()?,
+        missing => queries
+            .f_constant_pad_nd([0, 0, 0, missing])?
+            .f_contiguous()?,
+    };
+    let best = Tensor::f_zeros([rows], (Kind::Int64, Device::Cpu))?;
     let job = Matching {
         query: query.data_ptr().cast::<f32>().cast_const(),
         key: key.data_ptr().cast::<f32>().cast_const(),
@@ -70,10 +76,10 @@ pub fn best(queries: &Tensor, keys: &Tensor, stop: Option<&AtomicBool>) -> Resul
     };
     let stop = stop.map_or(std::ptr::null(), |stop| stop.as_ptr().cast::<c_uchar>());
     let threads = tch::get_num_threads().max(1);
-    // SAFETY: the pointers are of live tensors of these sizes, in the layouts that the kernel reads, with
-    // the room behind the queries that it needs; nothing else sees `best` yet, and `stop` outlives the call.
-    match unsafe { refvsr_match(&job, n, threads, stop) } {
-        0 => Ok(best),
+    // SAFETY: the pointers are of live tensors of these sizes, in the layouts that the kernel reads, and at
+    // least as many queries as it takes together; nothing else sees `best` yet, and `stop` outlives the call.
+    match unsafe { refvsr_match(&job, rows, threads, stop) } {
+        0 => Ok(best.f_narrow(0, 0, n)?),
         _ => Err(Error::Stopped),
     }
 }

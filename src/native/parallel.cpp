@@ -101,8 +101,10 @@ extern "C" int refvsr_match(const Matching* job, long queries, int threads,
       status = 1;
       continue;
     }
-    const long first = p * MATCH_ROWS, left = queries - first;
-    kernels().match(*job, first, (int)(left < MATCH_ROWS ? left : MATCH_ROWS));
+    // The last part starts earlier, so that it is whole too.
+    const long start = p * MATCH_ROWS, last = queries - MATCH_ROWS;
+    const long first = start < last ? start : last;
+    kernels().match(*job, first, (int)(start - first));
   }
   return status;
 }

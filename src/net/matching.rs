@@ -14,6 +14,9 @@ use tch::{Tensor, nn::Path};
 /// Scores held at a time. Bounds the memory of the matching, whatever the frames' sizes: 2^24 fp32 scores are 64 MiB.
 const SCORES: i64 = 1 << 24;
 
+/// Winning pairs whose scores are computed at a time.
+const PAIRS: i64 = 1 << 14;
+
 /// The matching network (`feature_match`): the first layers of VGG19 and a 1 x 1 convolution.
 #[derive(Debug)]
 pub struct FeatureMatch {
@@ -96,16 +99,16 @@ impl FeatureMatch {
 
 /// All 3 x 3 patches of `[1, 16, H, W]` (its edge reflected), each of length 1: `[144, H * W]`.
 fn patches(features: &Tensor) -> Result<Tensor> {
-    let columns = features
+    let mut columns = features
         .f_reflection_pad2d([1, 1, 1, 1])?
         .f_im2col([3, 3], [1, 1], [0, 0], [1, 1])?
         .f_squeeze_dim(0)?;
-    let length = columns
-        .f_square()?
-        .f_sum_dim_intlist([0].as_slice(), true, None)?
-        .f_sqrt()?
-        .f_clamp_min(1e-12)?;
-    Ok(columns.f_div(&length)?)
+    let length = columns.f_norm_scalaropt_dim(2, [0].as_slice(), true)?;
+    let length = length.f_clamp_min(1e-12)?;
+    if columns.requires_grad() {
+        return Ok(columns.f_div(&length)?);
+    }
+    Ok(columns.f_div_(&length)?)
 }
 
 /// For every query `[N, 144]` the key of `[144, M]` with the largest dot product: its score `[N]` and index
@@ -122,14 +125,16 @@ pub(super) fn best(queries: &Tensor, keys: &Tensor) -> Result<(Tensor, Tensor)> 
         }
     })?;
     profile::add_flops(|| 2 * (queries.numel() as u64) * keys.size()[1] as u64);
-    let winners = keys
-        .f_transpose(0, 1)?
-        .f_contiguous()?
-        .f_index_select(0, &index)?;
-    let score = queries
-        .f_mul(&winners)?
-        .f_sum_dim_intlist([1].as_slice(), false, None)?;
-    Ok((score, index))
+    let keys = keys.f_transpose(0, 1)?.f_contiguous()?; // [M, 144]
+    let n = queries.size()[0];
+    let scores = (0..n).step_by(PAIRS as usize).map(|row| {
+        let len = PAIRS.min(n - row);
+        let winners = keys.f_index_select(0, &index.f_narrow(0, row, len)?)?;
+        let products = queries.f_narrow(0, row, len)?.f_mul(&winners)?;
+        Ok(products.f_sum_dim_intlist([1].as_slice(), false, None)?)
+    });
+    let scores = scores.collect::<Result<Vec<_>>>()?;
+    Ok((Tensor::f_cat(&scores, 0)?, index))
 }
 
 /// The best key of each query, by operations of libtorch's alone. At most `budget` scores exist at a time.

@@ -5,11 +5,10 @@ use crate::Result;
 use std::cell::Cell;
 use tch::{Device, Kind, Tensor};
 
-/// Memory that one feature at the output's size may take before strips are cut.
-const MOST_BYTES: i64 = 512 << 20;
 thread_local! {
-    /// [`MOST_BYTES`]; tests cut small pictures too.
-    static LIMIT: Cell<i64> = const { Cell::new(MOST_BYTES) };
+    /// Memory for a strip's largest feature, in place of what the caller allows: tests cut small pictures
+    /// too.
+    static LIMIT: Cell<Option<i64>> = const { Cell::new(None) };
 }
 
 /// Rows of the frame above and below a strip that are computed with it, since 3 x 3 convolutions see one
@@ -79,20 +78,18 @@ fn strips(h: i64, w: i64, channels: i64, largest: i64, most_bytes: i64) -> Vec<S
 }
 
 /// Computes a picture `[1, C, factor * h, factor * w]` strip by strip. `work` gives a strip's picture with
-/// its halos. Features of `channels` at `largest` times the frame's size are the largest it makes.
+/// its halos. The largest features it makes have `channels` at `largest` times the frame's size, of which
+/// a strip's take `mebibytes` at most.
 pub fn in_strips(
     (h, w): (i64, i64),
-    channels: i64,
-    largest: i64,
+    (channels, largest): (i64, i64),
+    mebibytes: i64,
     factor: i64,
     mut work: impl FnMut(Strip) -> Result<Tensor>,
 ) -> Result<Tensor> {
-    join(
-        &strips(h, w, channels, largest, MOST_BYTES),
-        h,
-        factor,
-        &mut work,
-    )
+    let most_bytes = LIMIT.get().unwrap_or(mebibytes << 20);
+    let all = strips(h, w, channels, largest, most_bytes);
+    join(&all, h, factor, &mut work)
 }
 
 fn join(
@@ -179,10 +176,10 @@ mod tests {
             let picture = |limit| {
                 LIMIT.set(limit);
                 let out = tch::no_grad(|| network.forward_about(&window, 0, None, Run::Streaming));
-                LIMIT.set(MOST_BYTES);
+                LIMIT.set(None);
                 out.unwrap().0
             };
-            let (whole, cut) = (picture(MOST_BYTES), picture(1));
+            let (whole, cut) = (picture(None), picture(Some(1)));
             let off = (whole - cut).abs().max().double_value(&[]);
             assert!(off <= 1e-6, "hd {hd}: off by {off:.1e}");
         }
