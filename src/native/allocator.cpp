@@ -20,7 +20,7 @@ namespace {
 constexpr size_t LARGE = 1 << 20;      // smaller tensors are left to malloc
 constexpr size_t UNIT = 256 << 10;     // sizes are rounded up to it
 constexpr size_t HUGE_PAGE = 2 << 20;  // one page fault each, where the system allows it
-constexpr size_t REGION = 64 << 20;    // taken from the system at least
+constexpr size_t REGION = 32 << 20;    // taken from the system at least
 
 size_t rounded(size_t bytes, size_t unit) { return (bytes + unit - 1) / unit * unit; }
 
@@ -117,9 +117,9 @@ class Regions {
 
   Part* region_for(size_t bytes) {
     const size_t size = rounded(std::max(bytes, REGION), HUGE_PAGE);
-    // An eighth more than was ever in use, since parts of unequal sizes leave gaps.
+    // A sixteenth more than was ever in use, since parts of unequal sizes leave gaps.
     const size_t most = std::max(peak_, used_ + bytes);
-    while (mapped_ + size > most + std::max(most / 8, REGION) && unmap_one()) {
+    while (mapped_ + size > most + std::max(most / 16, REGION) && unmap_one()) {
     }
     char* start = mapped(size);
     if (!start) {

@@ -10,7 +10,7 @@ unsafe extern "C" {
 /// that the system need not clear their pages at each operation. This changes where libtorch's tensors
 /// lie, in the whole process, and nothing else: the program's own allocator stays as it is.
 ///
-/// Regions never take much more than such tensors did at their most: an eighth, or 64 MiB.
+/// Regions never take much more than such tensors did at their most: a sixteenth, or 32 MiB.
 pub fn reuse() {
     // SAFETY: the allocator is never destroyed, and tensors allocated before keep their own.
     unsafe { refvsr_allocator_install() }

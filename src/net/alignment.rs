@@ -240,7 +240,7 @@ impl Align {
             activated(self.conv1.1.forward(&y)?, SLOPE)
         };
         // A pixel for each block; what it is made of is as large as the picture, in strips of blocks.
-        let x = in_strips((h / k, w / k), (32, k), 256, 1, |strip| {
+        let x = in_strips((h / k, w / k), (32, k), 1, |strip| {
             let reference = features(&strip.of(reference, k)?)?;
             let query = features(&strip.of(query, k)?)?;
             self.p_conv

@@ -292,7 +292,7 @@ impl Propagation {
         let feature = self.feat_decoder.forward(&feature)?;
 
         let channels = feature.size()[1];
-        let feature2 = in_strips(size(&feature), (channels, 2), 128, 2, |strip| {
+        let feature2 = in_strips(size(&feature), (channels, 2), 2, |strip| {
             let upper = self.upsample1.forward(&strip.of(&feature, 1)?, 1.0)?;
             self.level2(state, reference, strip, &upper)
         })?;

@@ -57,7 +57,7 @@ impl Reconstruction {
     pub fn forward(&self, lr: &Tensor, backward: &Joined, forward: &Joined) -> Result<Tensor> {
         let _stage = profile::stage(Stage::Reconstruction);
         let channels = forward.feature2.size()[1];
-        in_strips(size(lr), (channels, self.scale), 384, self.scale, |strip| {
+        in_strips(size(lr), (channels, self.scale), self.scale, |strip| {
             let part = |branch: &Joined| -> Result<Joined> {
                 Ok(Joined {
                     feature2: strip.of(&branch.feature2, 2)?,

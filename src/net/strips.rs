@@ -5,10 +5,22 @@ use crate::Result;
 use std::cell::Cell;
 use tch::{Device, Kind, Tensor};
 
+/// Memory that a strip's largest feature may take, and rows that a strip has at the least: with fewer, the
+/// rows around it would be a large part of the work.
+const LIMIT: Limit = Limit {
+    bytes: 64 << 20,
+    least_rows: 96,
+};
+
+#[derive(Debug, Clone, Copy)]
+struct Limit {
+    bytes: i64,
+    least_rows: i64,
+}
+
 thread_local! {
-    /// Memory for a strip's largest feature, in place of what the caller allows: tests cut small pictures
-    /// too.
-    static LIMIT: Cell<Option<i64>> = const { Cell::new(None) };
+    /// Tests cut small pictures too.
+    static LIMIT_HERE: Cell<Limit> = const { Cell::new(LIMIT) };
 }
 
 /// Rows of the frame above and below a strip that are computed with it, since 3 x 3 convolutions see one
@@ -50,17 +62,18 @@ impl Strip {
 }
 
 /// The strips of a frame of `h` x `w` pixels for features of `channels`, `largest` times its size.
-fn strips(h: i64, w: i64, channels: i64, largest: i64, most_bytes: i64) -> Vec<Strip> {
+fn strips((h, w): (i64, i64), (channels, largest): (i64, i64), limit: Limit) -> Vec<Strip> {
     let row = (4 * channels * w * largest * largest).max(1);
-    let most = (most_bytes / row - 2 * HALO).max(2 * HALO) / UNIT * UNIT;
-    if h * row <= most_bytes {
-        return vec![Strip {
+    if h * row <= limit.bytes {
+        let whole = Strip {
             first: 0,
             rows: h,
             above: 0,
             kept: h,
-        }];
+        };
+        return vec![whole];
     }
+    let most = (limit.bytes / row - 2 * HALO).max(limit.least_rows) / UNIT * UNIT;
     (0..h)
         .step_by(usize::try_from(most).unwrap_or(usize::MAX))
         .map(|start| {
@@ -78,17 +91,14 @@ fn strips(h: i64, w: i64, channels: i64, largest: i64, most_bytes: i64) -> Vec<S
 }
 
 /// Computes a picture `[1, C, factor * h, factor * w]` strip by strip. `work` gives a strip's picture with
-/// its halos. The largest features it makes have `channels` at `largest` times the frame's size, of which
-/// a strip's take `mebibytes` at most.
+/// its halos. The largest features it makes have `channels` at `largest` times the frame's size.
 pub fn in_strips(
     (h, w): (i64, i64),
     (channels, largest): (i64, i64),
-    mebibytes: i64,
     factor: i64,
     mut work: impl FnMut(Strip) -> Result<Tensor>,
 ) -> Result<Tensor> {
-    let most_bytes = LIMIT.get().unwrap_or(mebibytes << 20);
-    let all = strips(h, w, channels, largest, most_bytes);
+    let all = strips((h, w), (channels, largest), LIMIT_HERE.get());
     join(&all, h, factor, &mut work)
 }
 
@@ -137,8 +147,12 @@ mod tests {
     #[test]
     fn strips_cover_every_row_once_and_start_at_whole_units() {
         for h in [1, 7, 64, 270, 1080] {
-            for most in [1, 1 << 20, 8 << 20, 1 << 40] {
-                let all = strips(h, 96, 8, 4, most);
+            for bytes in [1, 1 << 20, 8 << 20, 1 << 40] {
+                let limit = Limit {
+                    bytes,
+                    least_rows: 16,
+                };
+                let all = strips((h, 96), (8, 4), limit);
                 let mut next = 0;
                 for s in &all {
                     assert_eq!(s.first + s.above, next);
@@ -173,13 +187,17 @@ mod tests {
             let window: Vec<Frame<'_>> = (frames.iter().zip(&references))
                 .map(|(lr, references)| Frame { lr, references })
                 .collect();
+            let cut = Limit {
+                bytes: 1,
+                least_rows: 16,
+            };
             let picture = |limit| {
-                LIMIT.set(limit);
+                LIMIT_HERE.set(limit);
                 let out = tch::no_grad(|| network.forward_about(&window, 0, None, Run::Streaming));
-                LIMIT.set(None);
+                LIMIT_HERE.set(LIMIT);
                 out.unwrap().0
             };
-            let (whole, cut) = (picture(None), picture(Some(1)));
+            let (whole, cut) = (picture(LIMIT), picture(cut));
             let off = (whole - cut).abs().max().double_value(&[]);
             assert!(off <= 1e-6, "hd {hd}: off by {off:.1e}");
         }
@@ -196,7 +214,11 @@ mod tests {
             })
         };
         let whole = convolved(x.shallow_clone());
-        let all = strips(91, 15, 4, 4, 1 << 17);
+        let limit = Limit {
+            bytes: 1 << 17,
+            least_rows: 16,
+        };
+        let all = strips((91, 15), (4, 4), limit);
         assert!(all.len() > 2);
         let joined = join(&all, 91, 2, &mut |s| Ok(convolved(s.of(&x, 2)?))).unwrap();
         assert_eq!(joined.size(), whole.size());
