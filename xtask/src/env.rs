@@ -1,4 +1,4 @@
-//! `cargo xtask env`: the export lines that put a shell in the project's environment.
+//! `cargo xtask env`: prints the export lines that put a shell in the project's environment.
 
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
@@ -6,8 +6,9 @@ use std::path::Path;
 use anyhow::{Result, bail};
 
 use crate::project::{Libtorch, Project};
+use crate::run::quote;
 
-/// The lines, one `export` each. Asking twice in one shell changes nothing the second time.
+/// The lines, one `export` each. A shell that reads them twice is no different from one that did once.
 pub fn lines(project: &Project) -> Result<String> {
     let mut lines = String::new();
     let mut export = |name: &str, value: &OsStr| match value.to_str() {
@@ -51,51 +52,9 @@ pub fn with_front(folder: &Path, path: Option<OsString>) -> Result<OsString> {
     }
 }
 
-/// The word as a POSIX shell reads it back unchanged.
-pub fn quote(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+=:,@%".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', r"'\''"))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn words_are_quoted_only_where_needed() {
-        assert_eq!(
-            quote("/home/me/refvsr/target-2/release"),
-            "/home/me/refvsr/target-2/release"
-        );
-        assert_eq!(quote("a b"), "'a b'");
-        assert_eq!(quote("$HOME;`rm`"), "'$HOME;`rm`'");
-        assert_eq!(quote("it's"), r"'it'\''s'");
-        assert_eq!(quote(""), "''");
-        assert_eq!(quote("~"), "'~'");
-    }
-
-    #[test]
-    fn a_shell_reads_the_quoted_word_back() {
-        for word in [
-            "plain",
-            "two words",
-            "it's",
-            "\"$x\" `y` \\ *",
-            "line\nbreak",
-            "",
-        ] {
-            let script = format!("printf %s {}", quote(word));
-            let output = std::process::Command::new("sh")
-                .args(["-c", &script])
-                .output()
-                .unwrap();
-            assert_eq!(String::from_utf8(output.stdout).unwrap(), word);
-        }
-    }
 
     #[test]
     fn a_folder_comes_first_and_once() {
