@@ -1,11 +1,14 @@
-//! The project's own tool: `cargo xtask setup`, `build`, `test`, `lint`, `demo`, `env`, `device-check`.
+//! The project's own tool: `cargo xtask setup`, `build`, `test`, `lint`, `demo`, `bench`, `env`,
+//! `device-check`.
 //!
-//! It is what makes a bare machine ready, so it depends on neither libtorch nor GStreamer. Everything it says goes to
-//! stderr; stdout carries what a caller reads: the lines of `env` and the output of the tests.
+//! It is what makes a bare machine ready, so it depends on neither libtorch nor GStreamer. It speaks on
+//! stderr. stdout carries what a caller reads: the lines of `env`, the output of the tests, and the
+//! table of `bench`.
 
 // A command-line tool talks through stdout and stderr; the lint guards the library and the plugin.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+mod bench;
 mod build;
 mod device_check;
 mod env;
@@ -66,6 +69,10 @@ enum Task {
         #[arg(last = true)]
         args: Vec<String>,
     },
+    /// Set up, then measure what a frame takes: time, memory, and what each stage has of it
+    ///
+    /// Prints a table and writes it as JSON to benches/results. A quiet machine gives better figures.
+    Bench(bench::Options),
     /// The check on a machine with a CUDA device
     #[command(subcommand)]
     DeviceCheck(DeviceCheck),
@@ -130,6 +137,7 @@ fn perform(task: Task) -> anyhow::Result<ExitCode> {
             )?;
             build::demo(&project, &args)?;
         }
+        Task::Bench(options) => bench::bench(&project, &options)?,
         Task::DeviceCheck(DeviceCheck::Pack) => {
             setup::setup(&project, Wants::default())?;
             device_check::pack(&project)?;

@@ -1,0 +1,120 @@
+//! What is measured: models and frame sizes.
+
+use crate::{Result, common};
+use refvsr::{ModelConfig, Network};
+use std::path::Path;
+use tch::Device;
+
+/// Where a case's weights come from.
+#[derive(Clone, Copy)]
+pub enum Model {
+    /// A published model's shape with generated weights: its preset, channels, blocks, window and
+    /// whether it takes full-resolution input.
+    Generated(&'static str, usize),
+    /// The bundled model.
+    Bundled,
+}
+
+/// A model on frames of one size.
+pub struct Case {
+    pub name: &'static str,
+    pub what: &'static str,
+    /// Height and width of the frames that go in.
+    pub size: (i64, i64),
+    pub model: Model,
+    /// Frames of look-ahead in place of the model's own.
+    pub look_ahead: Option<usize>,
+    /// How many frames are measured.
+    pub frames: usize,
+    /// Whether it is measured where no case is named.
+    pub usual: bool,
+}
+
+const USUAL: Case = Case {
+    name: "",
+    what: "",
+    size: (120, 160),
+    model: Model::Bundled,
+    look_ahead: None,
+    frames: 6,
+    usual: true,
+};
+
+/// All cases.
+pub const CASES: [Case; 7] = [
+    Case {
+        name: "small-t3",
+        what: "upstream's small model, window of 3",
+        model: Model::Generated("refvsr-small-mfid", 3),
+        frames: 10,
+        ..USUAL
+    },
+    Case {
+        name: "small-t7",
+        what: "upstream's small model, window of 7",
+        model: Model::Generated("refvsr-small-mfid", 7),
+        frames: 8,
+        ..USUAL
+    },
+    Case {
+        name: "bundled-256",
+        what: "the bundled model",
+        size: (144, 256),
+        frames: 4,
+        ..USUAL
+    },
+    Case {
+        name: "bundled-480",
+        what: "the bundled model",
+        size: (270, 480),
+        frames: 2,
+        ..USUAL
+    },
+    Case {
+        name: "ir",
+        what: "RefVSR-IR, window of 9",
+        model: Model::Generated("refvsr-ir-mfid", 9),
+        frames: 4,
+        ..USUAL
+    },
+    Case {
+        name: "hd-24",
+        what: "hd, 24 channels, no look-ahead",
+        size: (1080, 1920),
+        model: Model::Generated("refvsr-small-mfid-8k", 3),
+        look_ahead: Some(0),
+        frames: 1,
+        usual: false,
+    },
+    Case {
+        name: "hd-48",
+        what: "hd, 48 channels, no look-ahead",
+        size: (1080, 1920),
+        model: Model::Generated("refvsr-mfid-8k", 7),
+        look_ahead: Some(0),
+        frames: 1,
+        usual: false,
+    },
+];
+
+impl Case {
+    /// The network.
+    pub fn network(&self) -> Result<Network> {
+        match self.model {
+            Model::Generated(preset, frame_num) => Ok(common::network(ModelConfig {
+                frame_num,
+                ..ModelConfig::preset(preset)?
+            })),
+            Model::Bundled => {
+                let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/default.safetensors");
+                Ok(Network::load(&file, Device::Cpu)?)
+            }
+        }
+    }
+
+    /// Frames on each side of a window's centre.
+    pub fn look_ahead_of(&self, network: &Network) -> usize {
+        self.look_ahead
+            .unwrap_or_else(|| network.config().look_ahead())
+    }
+}
