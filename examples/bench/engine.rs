@@ -2,15 +2,16 @@
 
 use crate::{
     Result,
-    cases::Case,
+    cases::{Case, Model},
     footage::{Footage, Moment},
-    process::Cpu,
+    process::{Cpu, computes_bf16},
 };
 use refvsr::{
-    Session, SessionOptions, Triplet,
+    Precision, Session, SessionOptions, Triplet,
     net::{Frame, Run},
+    profile::{Profile, Stage, record},
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::time::Instant;
 use tch::Tensor;
 
@@ -24,17 +25,50 @@ pub struct Steady {
     pub stages: Vec<Value>,
 }
 
-/// The names of the forms, the plain one first.
-pub fn forms(_case: &Case) -> Vec<String> {
-    vec!["plain".into(), "session fp32".into()]
+/// A way to stream.
+struct Form {
+    name: &'static str,
+    precision: Precision,
+    /// Whether outputs share runs of the backward branch, in the model's own groups.
+    shared: bool,
+}
+
+const FORMS: [Form; 6] = [
+    form("session fp32", Precision::Fp32, false),
+    form("session fp32, shared", Precision::Fp32, true),
+    form("session fp32-fast", Precision::Fp32Fast, false),
+    form("session fp32-fast, shared", Precision::Fp32Fast, true),
+    form("session bf16", Precision::Bf16, false),
+    form("session bf16, shared", Precision::Bf16, true),
+];
+
+const fn form(name: &'static str, precision: Precision, shared: bool) -> Form {
+    Form {
+        name,
+        precision,
+        shared,
+    }
+}
+
+/// The names of the forms that the case has on this machine, the plain one first.
+pub fn forms(case: &Case) -> Vec<&'static str> {
+    let shares = matches!(case.model, Model::Bundled);
+    let has = |form: &&Form| {
+        (!form.shared || shares) && (form.precision != Precision::Bf16 || computes_bf16())
+    };
+    let streams = FORMS.iter().filter(has).map(|form| form.name);
+    std::iter::once("plain").chain(streams).collect()
 }
 
 /// Runs a case in a form and measures `frames` frames of it.
-pub fn run(case: &Case, form: &str, footage: &mut Footage, frames: usize) -> Result<Steady> {
-    match form {
-        "plain" => plain(case, footage, frames),
-        "session fp32" => session(case, footage, frames),
-        _ => Err(format!("case '{}' has no form '{form}'", case.name).into()),
+pub fn run(case: &Case, name: &str, footage: &mut Footage, frames: usize) -> Result<Steady> {
+    if name == "plain" {
+        return plain(case, footage, frames);
+    }
+    // A form that the machine is slow in can still be asked for.
+    match FORMS.iter().find(|form| form.name == name) {
+        Some(form) => session(case, form, footage, frames),
+        None => Err(format!("there is no form '{name}'").into()),
     }
 }
 
@@ -62,17 +96,25 @@ fn plain(case: &Case, footage: &mut Footage, frames: usize) -> Result<Steady> {
     })
 }
 
-/// A stream, from its first output on.
-fn session(case: &Case, footage: &mut Footage, frames: usize) -> Result<Steady> {
+/// A stream, from its first outputs on, with the commands' own use of memory.
+fn session(case: &Case, form: &Form, footage: &mut Footage, frames: usize) -> Result<Steady> {
+    refvsr::memory::reuse();
     let network = case.network()?;
+    let group = if form.shared {
+        network.config().backward_group()
+    } else {
+        1
+    };
     let options = SessionOptions {
         look_ahead: case.look_ahead,
+        backward_group: Some(group),
+        precision: form.precision,
         reset_interval: None,
         ..Session::options_of(&network)
     };
     let mut session = Session::new(network, options)?;
-    let moments = footage.moments(session.look_ahead() + 1 + frames)?;
-    steadily(frames, 1, |k| {
+    let moments = footage.moments(session.look_ahead() + 1 + frames + group)?;
+    steadily(frames, group, |k| {
         let (ultrawide, wide) = &moments[k];
         session.send(Triplet {
             ultrawide: ultrawide.shallow_clone(),
@@ -102,18 +144,36 @@ fn steadily(
     }
     let before = Cpu::now()?;
     let mut seconds = vec![];
-    for _ in 0..frames.div_ceil(group) {
-        let start = Instant::now();
-        for _ in 0..group {
-            step(k)?;
-            k += 1;
+    let (done, profile) = record(|| -> Result<()> {
+        for _ in 0..frames.div_ceil(group) {
+            let start = Instant::now();
+            for _ in 0..group {
+                step(k)?;
+                k += 1;
+            }
+            seconds.push(start.elapsed().as_secs_f64() / group as f64);
         }
-        seconds.push(start.elapsed().as_secs_f64() / group as f64);
-    }
+        Ok(())
+    });
+    done?;
+    let frames = seconds.len() * group;
     Ok(Steady {
-        frames: seconds.len() * group,
+        frames,
         seconds,
         cpu: Cpu::now()? - before,
-        stages: vec![],
+        stages: stages(&profile, frames as f64),
     })
+}
+
+/// The stages' seconds and GFLOP a frame.
+fn stages(profile: &Profile, frames: f64) -> Vec<Value> {
+    let of = |stage: Stage| {
+        let share = profile.of(stage);
+        json!({
+            "name": stage.name(),
+            "seconds": share.time.as_secs_f64() / frames,
+            "gflop": share.flops as f64 / frames / 1e9,
+        })
+    };
+    Stage::ALL.into_iter().map(of).collect()
 }
