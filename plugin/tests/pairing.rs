@@ -632,28 +632,3 @@ fn a_tele_pad_requested_again_starts_anew() {
         .collect();
     assert_pictures(&out, &expected(&moments, 1));
 }
-
-#[test]
-fn live_streams_go_on_without_what_is_late() {
-    // The harness's clock stands still until it is cranked: time is up when the test says so.
-    let element = with_lookahead(0);
-    let mut ultrawide = gst_check::Harness::with_element(&element, Some("ultrawide"), Some("src"));
-    ultrawide.set_src_caps(caps());
-    let mut wide = gst_check::Harness::with_element(&element, Some("wide"), None);
-    wide.set_src_caps(caps());
-    wide.push(frame(WIDE, 0)).unwrap();
-    ultrawide.push(frame(ULTRAWIDE, 0)).unwrap();
-    let first = ultrawide.pull().unwrap();
-    ultrawide.push(frame(ULTRAWIDE, 1)).unwrap();
-    std::thread::sleep(std::time::Duration::from_millis(100));
-    assert_eq!(ultrawide.buffers_in_queue(), 0, "there is time yet");
-    let clock = element
-        .clock()
-        .and_downcast::<gst_check::TestClock>()
-        .unwrap();
-    assert!(clock.crank(), "the element waits for its time to be up");
-    let second = ultrawide.pull().unwrap();
-    let moments = [0, 1].map(|n| (picture(ULTRAWIDE, n), Some(picture(WIDE, 0)), None));
-    assert_pictures(&[first, second], &expected(&moments, 0));
-    assert_eq!(stat(&element, "missing-references"), 1);
-}

@@ -65,13 +65,20 @@ fn an_absent_device_and_nonsense_are_clear_errors() {
 }
 
 #[test]
-fn the_latency_is_the_look_ahead() {
+fn the_latency_is_the_look_ahead_and_the_processing_deadline() {
     for (look_ahead, live) in [(0, true), (3, true), (3, false)] {
-        let mut rig = Rig::new(with_lookahead(look_ahead));
+        let element = with_lookahead(look_ahead);
+        element.set_property("processing-deadline", 7_000_000_u64);
+        let mut rig = Rig::new(element);
         rig.ultrawide.set_live(live);
         rig.ultrawide.push(frame(ULTRAWIDE, 0)).unwrap();
         rig.wide().push(frame(WIDE, 0)).unwrap();
         eventually("the first frame", || rig.stat("frames-in") == 1);
+        assert_eq!(
+            rig.ultrawide.query_latency(),
+            Some(FRAME * look_ahead as u64 + gst::ClockTime::from_mseconds(7))
+        );
+        rig.element.set_property("processing-deadline", 0_u64);
         assert_eq!(
             rig.ultrawide.query_latency(),
             Some(FRAME * look_ahead as u64)
@@ -87,7 +94,9 @@ fn the_latency_of_a_varying_frame_rate_follows_from_its_limit_or_the_first_frame
         if let Some(limit) = limit {
             caps.make_mut().set("max-framerate", limit);
         }
-        let mut rig = Rig::new(with_lookahead(3));
+        let element = with_lookahead(3);
+        element.set_property("processing-deadline", 0_u64);
+        let mut rig = Rig::new(element);
         rig.ultrawide.set_src_caps(caps);
         rig.ultrawide.push(frame(ULTRAWIDE, 0)).unwrap();
         rig.wide().push(frame(WIDE, 0)).unwrap();
@@ -98,6 +107,36 @@ fn the_latency_of_a_varying_frame_rate_follows_from_its_limit_or_the_first_frame
             "limit {limit:?}"
         );
     }
+}
+
+#[test]
+fn a_frame_counts_for_a_frame_of_latency_until_measured() {
+    let mut rig = Rig::new(with_lookahead(3));
+    rig.ultrawide.push(frame(ULTRAWIDE, 0)).unwrap();
+    rig.wide().push(frame(WIDE, 0)).unwrap();
+    eventually("the first frame", || rig.stat("frames-in") == 1);
+    assert_eq!(rig.ultrawide.query_latency(), Some(FRAME * 4));
+}
+
+#[test]
+fn frames_without_rate_and_duration_tell_the_latency_by_their_distance() {
+    let element = with_lookahead(3);
+    element.set_property("processing-deadline", 0_u64);
+    let mut rig = Rig::new(element);
+    let mut caps = caps();
+    caps.make_mut().set("framerate", gst::Fraction::new(0, 1));
+    rig.ultrawide.set_src_caps(caps);
+    for n in 0..2 {
+        let mut untimed = frame(ULTRAWIDE, n);
+        untimed
+            .get_mut()
+            .unwrap()
+            .set_duration(gst::ClockTime::NONE);
+        rig.ultrawide.push(untimed).unwrap();
+        rig.wide().push(frame(WIDE, n)).unwrap();
+    }
+    eventually("two frames", || rig.stat("frames-in") == 2);
+    assert_eq!(rig.ultrawide.query_latency(), Some(FRAME * 3));
 }
 
 #[test]

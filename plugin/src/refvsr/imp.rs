@@ -48,6 +48,9 @@ impl ObjectImpl for RefVsr {
 
     fn set_property(&self, _id: usize, value: &glib::Value, pspec: &glib::ParamSpec) {
         self.settings.lock().unwrap().set(pspec.name(), value);
+        if pspec.name() == "processing-deadline" {
+            self.update_latency();
+        }
         gst::debug!(CAT, imp = self, "{} = {value:?}", pspec.name());
     }
 

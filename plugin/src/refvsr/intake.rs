@@ -78,17 +78,27 @@ impl RefVsr {
         result
     }
 
-    /// Until when the frame at hand may wait for its references, in running time before the latency.
+    /// Until when the frame at hand may wait for its references, in running time before the latency: for
+    /// half a frame longer than it took to come here.
     pub fn deadline(&self) -> Option<ClockTime> {
         // Without an ultra-wide frame there is nothing to give up waiting for; a time in the past
         // would make the base class ask again and again.
         if self.ultrawide.is_eos() {
-            Some(ClockTime::ZERO)
-        } else if self.ultrawide.has_buffer() {
-            self.obj().simple_get_next_time()
-        } else {
-            None
+            return Some(ClockTime::ZERO);
         }
+        let head = self.ultrawide.peek_buffer()?;
+        let segment = self.ultrawide.segment().downcast::<ClockTime>().ok();
+        let Some(time) = segment.and_then(|segment| segment.to_running_time(head.pts()?)) else {
+            return self.obj().simple_get_next_time();
+        };
+        // The base class adds all latency to it; but a frame has the latency of the branches before
+        // the element to wait in, not that of the element itself, which is for the work.
+        let deadline = self.settings().processing_deadline;
+        let (own, grace) = self.running(|running| {
+            let (own, _) = running.latency.range(deadline);
+            (own, running.latency.frame() / 2)
+        })?;
+        Some(time.saturating_add(grace).saturating_sub(own))
     }
 
     fn step(&self, work: &mut Work, turn: Turn) -> Result<gst::FlowSuccess, gst::FlowError> {
@@ -184,7 +194,8 @@ impl RefVsr {
     ) -> Result<(), gst::FlowError> {
         let buffer = self.take(&self.ultrawide, buffer, turn)?;
         work.clocks[Camera::UltraWide].advance(moment.time, moment.duration);
-        self.learn_latency(moment.duration);
+        self.running(|running| running.latency.came_in(moment.time, moment.duration));
+        self.update_latency();
         self.obj()
             .selected_samples(buffer.pts(), buffer.dts(), buffer.duration(), None);
         let device = work.session.network().device();

@@ -28,8 +28,11 @@
  *
  * ## Time
  *
- * A frame comes out after as many more have come in as the model's look-ahead says (`lookahead` overrides it); that is the element's
- * latency. The frames held come out at the end of the stream, before new ultra-wide caps or a new segment take effect; a flush
+ * A frame comes out after as many more have come in as the model's look-ahead says (`lookahead` overrides it). The element's
+ * latency is that, plus the time a frame takes, which is measured and counted in whole frames, at least one
+ * (`processing-deadline` fixes it): with a look-ahead of 3 at 25 frames a second and 90 ms a frame, 3 x 40 ms + 3 x 40 ms = 240 ms.
+ * In a live pipeline an ultra-wide frame waits for its references no longer than the latency of the cameras' branches (and the
+ * property `latency` of the base class) allows, and half a frame more. The frames held come out at the end of the stream, before new ultra-wide caps or a new segment take effect; a flush
  * forgets them. A flush, and new ultra-wide caps or segments, start a new clip. New caps on the other pads apply from their
  * first frame on and start nothing anew.
  *
@@ -68,6 +71,7 @@ mod events;
 mod frames;
 mod imp;
 mod intake;
+mod latency;
 mod links;
 mod log;
 mod model;

@@ -55,24 +55,18 @@ impl RefVsr {
             );
             return false;
         }
-        let frame = video.shortest_duration();
         let before = self.running(|running| {
-            running.latency_known = frame.is_some();
-            (
-                running.look_ahead,
-                running.videos[Camera::UltraWide].replace(video.clone()),
-            )
+            running.latency.set_frame(video.shortest_duration());
+            running.videos[Camera::UltraWide].replace(video.clone())
         });
-        let Some((look_ahead, before)) = before else {
-            return false;
-        };
+        let before = before.flatten();
         if before.as_ref() != Some(&video) {
             self.hold(Held::Caps {
                 same_picture: before.is_some_and(|before| before.is_same_picture(&video)),
                 video,
             });
         }
-        self.set_latency_for(look_ahead, frame.unwrap_or_default());
+        self.update_latency();
         if self.references().any(|(_, pad)| !pad.is_linked()) {
             self.watch_unlinked();
         }
@@ -141,24 +135,11 @@ impl RefVsr {
         }
     }
 
-    pub fn set_latency_for(&self, look_ahead: usize, frame: ClockTime) {
-        let latency = frame
-            .nseconds()
-            .saturating_mul(look_ahead as u64)
-            .min(ClockTime::MAX.nseconds());
-        self.obj()
-            .set_latency(ClockTime::from_nseconds(latency), ClockTime::NONE);
-    }
-
-    /// Where the caps do not say how long frames last, the first one does.
-    pub fn learn_latency(&self, frame: Option<ClockTime>) {
-        let Some(frame) = frame else { return };
-        let news = self.running(|running| {
-            let known = std::mem::replace(&mut running.latency_known, true);
-            (!known).then_some(running.look_ahead)
-        });
-        if let Some(look_ahead) = news.flatten() {
-            self.set_latency_for(look_ahead, frame);
+    /// Tells the base class of the latency; it tells the pipeline of a new one.
+    pub fn update_latency(&self) {
+        let deadline = self.settings().processing_deadline;
+        if let Some((least, most)) = self.running(|running| running.latency.range(deadline)) {
+            self.obj().set_latency(least, most);
         }
     }
 

@@ -76,9 +76,10 @@ impl RefVsr {
                 return Err(AGGREGATOR_FLOW_NEED_DATA);
             }
             work.discont = late.is_some();
-            self.state()
-                .stats
-                .finished(started.elapsed(), late.is_some());
+            let took = started.elapsed();
+            self.state().stats.finished(took, late.is_some());
+            self.running(|running| running.latency.took(took));
+            self.update_latency();
             self.finish(buffer, late, &going_out)?;
             started = Instant::now();
         }

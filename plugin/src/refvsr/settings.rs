@@ -28,6 +28,8 @@ pub struct Settings {
     pub wide_zoom: f64,
     pub tele_zoom: f64,
     pub qos: bool,
+    /// How long a frame takes; `None`: it is measured.
+    pub processing_deadline: Option<gst::ClockTime>,
 }
 
 impl Default for Settings {
@@ -46,6 +48,7 @@ impl Default for Settings {
             wide_zoom: 2.0,
             tele_zoom: 5.0,
             qos: false,
+            processing_deadline: None,
         }
     }
 }
@@ -141,6 +144,12 @@ impl Settings {
                     .default_value(default.qos)
                     .mutable_playing()
                     .build(),
+                glib::ParamSpecUInt64::builder("processing-deadline")
+                    .nick("Processing deadline")
+                    .blurb("The time a frame takes, which the latency counts beside the look-ahead, in nanoseconds (18446744073709551615 = measured, in whole frames)")
+                    .default_value(u64::MAX)
+                    .mutable_playing()
+                    .build(),
                 glib::ParamSpecBoxed::builder::<gst::Structure>("stats")
                     .nick("Statistics")
                     .blurb("Frames in, out and dropped, missing references, mean and last latency (time to process a frame), device memory, model")
@@ -173,6 +182,7 @@ impl Settings {
             "wide-zoom" => assign(&mut self.wide_zoom, value),
             "tele-zoom" => assign(&mut self.tele_zoom, value),
             "qos" => assign(&mut self.qos, value),
+            "processing-deadline" => self.processing_deadline = value.get().ok().flatten(),
             _ => (),
         }
     }
@@ -197,6 +207,7 @@ impl Settings {
             "wide-zoom" => self.wide_zoom.to_value(),
             "tele-zoom" => self.tele_zoom.to_value(),
             "qos" => self.qos.to_value(),
+            "processing-deadline" => self.processing_deadline.to_value(),
             _ => return None,
         })
     }

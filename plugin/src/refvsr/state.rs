@@ -3,6 +3,7 @@
 use super::{
     camera::PerCamera,
     epochs::Epochs,
+    latency::Latency,
     qos::Qos,
     stats::Stats,
     video::Video,
@@ -31,9 +32,7 @@ pub struct Running {
     pub last_turn: u64,
     /// Output size over input size.
     pub scale: i32,
-    pub look_ahead: usize,
-    /// The latency follows from the ultra-wide caps, or from a frame since them.
-    pub latency_known: bool,
+    pub latency: Latency,
     /// The video that each pad takes in at present.
     pub videos: PerCamera<Option<Arc<Video>>>,
     /// The ultra-wide video whose frames come out at present.
@@ -54,13 +53,12 @@ pub struct Running {
 impl Running {
     pub fn new(work: Work, scale: i32) -> Self {
         Self {
-            look_ahead: work.session.look_ahead(),
+            latency: Latency::new(work.session.look_ahead()),
             work: Some(work),
             arrived: Vec::new(),
             epochs: Epochs::default(),
             last_turn: 0,
             scale,
-            latency_known: false,
             videos: PerCamera::default(),
             source: None,
             output: None,
