@@ -426,21 +426,27 @@ pub fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
+const PLUGIN: &str = "libgstrefvsr.so";
+
+/// The plugin's shared library, as it was built for this test.
+pub fn plugin_file() -> PathBuf {
+    let binary = std::env::current_exe().unwrap();
+    let built = binary
+        .ancestors()
+        .skip(1)
+        .map(|folder| folder.join(PLUGIN))
+        .find(|path| path.exists());
+    built.expect("the plugin was not built")
+}
+
 /// A folder with the plugin's shared library and nothing else (beside this test's binary lie libraries that are no plugins).
 pub fn plugin_folder() -> PathBuf {
     static FOLDER: LazyLock<PathBuf> = LazyLock::new(|| {
-        const NAME: &str = "libgstrefvsr.so";
-        let binary = std::env::current_exe().unwrap();
-        let built = binary
-            .ancestors()
-            .skip(1)
-            .map(|folder| folder.join(NAME))
-            .find(|path| path.exists());
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("plugin");
         std::fs::create_dir_all(&folder).unwrap();
         let link = folder.join(format!("new-{}", std::process::id()));
-        std::os::unix::fs::symlink(built.expect("the plugin was not built"), &link).unwrap();
-        std::fs::rename(link, folder.join(NAME)).unwrap();
+        std::os::unix::fs::symlink(plugin_file(), &link).unwrap();
+        std::fs::rename(link, folder.join(PLUGIN)).unwrap();
         folder
     });
     FOLDER.clone()

@@ -9,7 +9,7 @@ use anyhow::{Result, bail};
 use crate::run::{ask, command, run, shown};
 
 /// What the build, the tests and the demo need. C++ builds torch-sys; the element plug-ins read, scale and write video.
-const PACKAGES: [&str; 8] = [
+const PACKAGES: [&str; 9] = [
     "g++",
     "pkg-config",
     "libgstreamer1.0-dev",
@@ -17,6 +17,8 @@ const PACKAGES: [&str; 8] = [
     "gstreamer1.0-plugins-base",
     "gstreamer1.0-plugins-good",
     "gstreamer1.0-tools",
+    // The test of the installed plugin.
+    "meson",
     // libav decodes what cameras record.
     "gstreamer1.0-libav",
 ];
