@@ -351,3 +351,54 @@ fn the_element_describes_itself() {
         assert!(text.contains(name), "{name} is not in\n{text}");
     }
 }
+
+#[test]
+fn what_downstream_says_of_late_frames_stays_in_the_element() {
+    for qos in [false, true] {
+        let element = element();
+        element.set_property("qos", qos);
+        let mut rig = Rig::new(element);
+        rig.ultrawide.push(frame(ULTRAWIDE, 0)).unwrap();
+        rig.wide().push(frame(WIDE, 0)).unwrap();
+        eventually("the first frame", || rig.stat("frames-in") == 1);
+        let late = gst::event::Qos::new(gst::QOSType::Underflow, 2.0, 1, gst::ClockTime::ZERO);
+        assert!(rig.ultrawide.push_upstream_event(late));
+        let events = std::iter::from_fn(|| rig.ultrawide.try_pull_upstream_event());
+        assert!(
+            events
+                .into_iter()
+                .all(|event| event.type_() != gst::EventType::Qos)
+        );
+    }
+}
+
+#[test]
+fn frames_can_be_left_out_from_the_first_to_the_last() {
+    for late in [false, true] {
+        let element = with_lookahead(3);
+        element.set_property("qos", true);
+        let mut rig = Rig::new(element);
+        push_and_wait(&mut rig, 0);
+        if late {
+            let by = gst::ClockTime::from_seconds(100).nseconds() as i64;
+            let event =
+                gst::event::Qos::new(gst::QOSType::Underflow, 2.0, by, gst::ClockTime::ZERO);
+            rig.ultrawide.push_upstream_event(event);
+        }
+        for n in 1..6 {
+            push_and_wait(&mut rig, n);
+        }
+        rig.wide().push_event(gst::event::Eos::new());
+        rig.ultrawide.push_event(gst::event::Eos::new());
+        assert_eq!(rig.until_eos().len(), if late { 0 } else { 6 });
+        assert_eq!(rig.stat("frames-dropped"), if late { 6 } else { 0 });
+    }
+}
+
+fn push_and_wait(rig: &mut Rig, n: usize) {
+    rig.ultrawide.push(frame(ULTRAWIDE, n)).unwrap();
+    rig.wide().push(frame(WIDE, n)).unwrap();
+    eventually("the frame is taken", || {
+        rig.stat("frames-in") == n as u64 + 1
+    });
+}

@@ -2,7 +2,7 @@
 
 use super::element::RefVsr;
 use gst::{prelude::*, subclass::prelude::*};
-use gst_base::{AggregatorPad, prelude::*};
+use gst_base::{AGGREGATOR_FLOW_NEED_DATA, AggregatorPad, prelude::*};
 
 impl RefVsr {
     pub fn no_caps(&self, pad: &AggregatorPad) -> gst::FlowError {
@@ -46,7 +46,11 @@ impl RefVsr {
         gst::FlowError::Error
     }
 
+    /// The session gave up, because it was told to or because something is wrong.
     pub fn failed(&self, error: &::refvsr::Error) -> gst::FlowError {
+        if let ::refvsr::Error::Stopped = error {
+            return AGGREGATOR_FLOW_NEED_DATA;
+        }
         gst::element_imp_error!(
             self,
             gst::LibraryError::Failed,

@@ -52,7 +52,7 @@ impl RefVsr {
     fn flush(&self, pad: &AggregatorPad, camera: Camera, event: gst::Event) -> bool {
         let (start, seqnum) = (event.type_() == gst::EventType::FlushStart, event.seqnum());
         if start {
-            self.running(|running| running.epochs.flush_start(camera, seqnum));
+            self.running(|running| running.flush_start(camera, seqnum));
         }
         self.forget_flushed();
         if camera == Camera::UltraWide {
@@ -91,6 +91,9 @@ impl RefVsr {
                     let duration = video.and_then(|video| video.frame_duration());
                     running.qos.update(proportion, late, timestamp, duration);
                 });
+                // Upstream must not drop frames for it: the recurrence needs them all, and which are
+                // left out is decided here.
+                return true;
             }
             gst::EventView::Seek(seek) if seek.get().1.contains(gst::SeekFlags::FLUSH) => {
                 self.running(|running| running.epochs.seek());

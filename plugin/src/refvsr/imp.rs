@@ -117,8 +117,8 @@ impl ElementImpl for RefVsr {
     ) -> Result<gst::StateChangeSuccess, gst::StateChangeError> {
         if transition == gst::StateChange::PausedToReady {
             self.unlinked.clear();
-            // The streaming thread gives up after the frame it is at.
-            self.running(|running| running.epochs.replace_pad(Camera::UltraWide));
+            // The base class waits for the streaming thread.
+            self.running(Running::stop);
         }
         self.parent_change_state(transition)
     }

@@ -58,17 +58,17 @@ impl RefVsr {
             let last = std::mem::replace(&mut running.last_turn, epoch);
             // Buffers that the base class has peeked at since the last turn may be from before a
             // flush; it lets go of them at the end of this one.
-            (open, last == epoch)
+            (open, last == epoch, running.stopping)
         });
         match ready {
-            None => return Err(gst::FlowError::Flushing),
-            Some((true, _)) => {
+            None | Some((_, _, true)) => return Err(gst::FlowError::Flushing),
+            Some((true, ..)) => {
                 // Briefly: the base class may be about to stop this thread.
                 std::thread::sleep(std::time::Duration::from_millis(1));
                 return Err(AGGREGATOR_FLOW_NEED_DATA);
             }
-            Some((false, false)) => return Err(AGGREGATOR_FLOW_NEED_DATA),
-            Some((false, true)) => (),
+            Some((false, false, _)) => return Err(AGGREGATOR_FLOW_NEED_DATA),
+            Some((false, true, _)) => (),
         }
         let Some((mut work, turn)) = self.take_work(timeout) else {
             return Err(AGGREGATOR_FLOW_NEED_DATA);

@@ -59,18 +59,24 @@ impl RefVsr {
             if self.is_over(turn) {
                 return Err(AGGREGATOR_FLOW_NEED_DATA);
             }
-            let Some(picture) = work.session.receive().map_err(|e| self.failed(&e))? else {
+            let Some(Held::Frame(shell)) = work.held.front() else {
                 return Ok(());
             };
-            let Some(Held::Frame(shell)) = work.held.pop_front() else {
-                return Err(self.bad_output("more frames were finished than sent"));
-            };
-            self.state().stats.device_memory = work.session.memory() as u64;
-            let going_out = self.going_out(shell)?;
+            let going_out = self.going_out(shell.clone())?;
+            // Judged before the work, most of which a frame that is not shown saves.
             let late = going_out.late.as_ref().filter(|_| turn.settings.qos);
-            let buffer = match late {
-                Some(_) => None,
-                None => Some(self.output_buffer(&picture, &going_out, work.discont)?),
+            let picture = match late {
+                Some(_) => work.session.skip().map(|skipped| skipped.then_some(None)),
+                None => work.session.receive().map(|picture| picture.map(Some)),
+            };
+            let Some(picture) = picture.map_err(|e| self.failed(&e))? else {
+                return Ok(());
+            };
+            work.held.pop_front();
+            self.state().stats.device_memory = work.session.memory() as u64;
+            let buffer = match picture {
+                Some(picture) => Some(self.output_buffer(&picture, &going_out, work.discont)?),
+                None => None,
             };
             if self.is_over(turn) {
                 return Err(AGGREGATOR_FLOW_NEED_DATA);

@@ -1,7 +1,7 @@
 //! What changes while the element lives.
 
 use super::{
-    camera::PerCamera,
+    camera::{Camera, PerCamera},
     epochs::Epochs,
     latency::Latency,
     qos::Qos,
@@ -9,6 +9,7 @@ use super::{
     video::Video,
     work::{Held, Segment, Work},
 };
+use ::refvsr::Stopper;
 use std::sync::Arc;
 
 /// Everything behind the element's state lock.
@@ -28,6 +29,10 @@ pub struct Running {
     /// What has come in since the work was last taken.
     arrived: Vec<Held>,
     pub epochs: Epochs,
+    /// Stops the session's work, whoever has it.
+    pub stopper: Stopper,
+    /// The element is about to stop.
+    pub stopping: bool,
     /// The epoch of the streaming thread's last turn.
     pub last_turn: u64,
     /// Output size over input size.
@@ -54,10 +59,12 @@ impl Running {
     pub fn new(work: Work, scale: i32) -> Self {
         Self {
             latency: Latency::new(work.session.look_ahead()),
-            work: Some(work),
             arrived: Vec::new(),
             epochs: Epochs::default(),
+            stopper: work.session.stopper(),
+            stopping: false,
             last_turn: 0,
+            work: Some(work),
             scale,
             videos: PerCamera::default(),
             source: None,
@@ -76,9 +83,27 @@ impl Running {
         Some(work)
     }
 
-    /// Puts the work back.
+    /// Puts the work back. What was flushed is forgotten by now, so that work may go on.
     pub fn put_back(&mut self, work: Work) {
         self.work = Some(work);
+        if !self.stopping {
+            self.stopper.rearm();
+        }
+    }
+
+    /// A pad's flush starts. What is computed at present is of no use if it is the ultra-wide one's.
+    pub fn flush_start(&mut self, camera: Camera, seqnum: gst::Seqnum) {
+        self.epochs.flush_start(camera, seqnum);
+        if camera == Camera::UltraWide {
+            self.stopper.stop();
+        }
+    }
+
+    /// The element is about to stop: nothing is computed any more.
+    pub fn stop(&mut self) {
+        self.stopping = true;
+        self.epochs.replace_pad(Camera::UltraWide);
+        self.stopper.stop();
     }
 
     /// Puts something of the ultra-wide stream behind all that came before it.
