@@ -632,3 +632,27 @@ fn a_tele_pad_requested_again_starts_anew() {
         .collect();
     assert_pictures(&out, &expected(&moments, 1));
 }
+
+#[test]
+fn where_references_go_missing_and_come_again_is_told() {
+    let element = element();
+    let bus = gst::Bus::new();
+    element.set_bus(Some(&bus));
+    let wide = [0, 1, 4, 5].map(|n| frame(WIDE, n)).to_vec();
+    let mut rig = Rig::new(element);
+    rig.run(frames(ULTRAWIDE, 0..6), wide, vec![]);
+    let told: Vec<_> = std::iter::from_fn(|| bus.pop_filtered(&[gst::MessageType::Element]))
+        .filter_map(|message| {
+            let told = message.structure()?;
+            assert_eq!(told.name(), "refvsr-missing-references");
+            assert_eq!(told.get::<&str>("pad"), Ok("wide"));
+            let time = told.get::<gst::ClockTime>("running-time").unwrap();
+            Some((
+                told.get("missing").unwrap(),
+                time,
+                told.get("frames").unwrap(),
+            ))
+        })
+        .collect();
+    assert_eq!(told, [(true, FRAME * 2, 0_u64), (false, FRAME * 4, 2)]);
+}

@@ -308,6 +308,30 @@ impl RefVsr {
         ))
     }
 
+    /// Says on the bus where reference frames begin to be missing, and where they come again.
+    fn tell_missing(&self, missing: &mut u64, sight: &Sight, time: ClockTime, found: bool) {
+        let (starts, ends) = (!found && *missing == 0, found && *missing > 0);
+        *missing += u64::from(!found);
+        if !starts && !ends {
+            return;
+        }
+        let frames = if ends { std::mem::take(missing) } else { 0 };
+        let told = gst::Structure::builder("refvsr-missing-references")
+            .field("pad", sight.camera.name())
+            .field("missing", starts)
+            .field("running-time", time)
+            .field("frames", frames)
+            .build();
+        let message = gst::message::Element::builder(told).src(&*self.obj());
+        if self.obj().post_message(message.build()).is_err() {
+            gst::debug!(
+                CAT,
+                imp = self,
+                "No bus takes the message of missing references"
+            );
+        }
+    }
+
     /// The reference picture for the frame at `time`, after [`Self::look`] has said that it is known.
     fn reference(
         &self,
@@ -317,6 +341,9 @@ impl RefVsr {
         turn: &Turn,
     ) -> Result<Option<Tensor>, gst::FlowError> {
         let device = work.session.network().device();
+        let choice = work.references[sight.camera].choose(time, sight.tolerance, true);
+        let found = matches!(choice, Pair::Found(_));
+        self.tell_missing(&mut work.missing[sight.camera], sight, time, found);
         let pairing = &work.references[sight.camera];
         if let Pair::Found(frame) = pairing.choose(time, sight.tolerance, true) {
             let picture = frame.tensor(device);

@@ -18,6 +18,9 @@
  * * `self`: the ultra-wide frame stands in for the wide one (and tele is left out);
  * * `error`: the pipeline ends with an error.
  *
+ * An element message `refvsr-missing-references` tells where a camera's frames begin to be missing and where they come again:
+ * `pad` (its name), `missing` (whether they begin to be), `running-time`, and `frames`, how many were missing when they come again.
+ *
  * If nothing is linked to `wide` a second after the ultra-wide caps came, all its frames count as missing (a warning says so).
  * It may still be linked later. Pairing is by running time, so that at half speed frames may lie twice as far apart. If nothing is linked to `ultrawide` ten seconds after another camera's caps came, that is an error.
  *
@@ -36,8 +39,9 @@
  * forgets them. A flush, and new ultra-wide caps or segments, start a new clip. New caps on the other pads apply from their
  * first frame on and start nothing anew.
  *
- * With `qos` on, frames that downstream would drop as too late are not put out: the network still runs on them, since the
- * frames after them build on it, but converting and copying is saved, and a QOS message is posted. It is off by default.
+ * With `qos` on, frames that downstream would drop as too late are left out before most of the work is done: of the network only the
+ * step that later frames build on runs, and a QOS message is posted. It is off by default. Upstream is never told to drop frames.
+ * A flush of the ultra-wide pad, and a stop, end the work on the frame at hand.
  *
  * While the model loads, PROGRESS messages are posted. A model file that cannot be used, or a device that is not there, is an error
  * that says so when the element goes to PAUSED.

@@ -26,6 +26,8 @@ pub struct Work {
     pub under_way: bool,
     /// What has come in and not gone out yet, in order.
     pub held: VecDeque<Held>,
+    /// How many reference frames have been missing in a row.
+    pub missing: PerCamera<u64>,
     /// Frames are missing before the next one that comes out.
     pub discont: bool,
     /// Where each pad's next buffer without a timestamp belongs.
@@ -41,6 +43,7 @@ impl Work {
             epoch: 0,
             under_way: false,
             held: VecDeque::new(),
+            missing: PerCamera::default(),
             discont: false,
             clocks: PerCamera::default(),
             references: PerCamera::default(),
