@@ -1,6 +1,7 @@
-//! The `refvsr` command: what a model file is, and a demonstration of the GStreamer element on real footage.
+//! The `refvsr` command: what a model file is, whole recordings enlarged, and a demonstration of the GStreamer element on real
+//! footage.
 //!
-//! It reaches the element only by name, through `gst-launch-1.0`, as any application would.
+//! It reaches the element only by name, through GStreamer, as any application would.
 #![allow(
     clippy::print_stdout,
     clippy::print_stderr,
@@ -9,10 +10,14 @@
 
 mod canvas;
 mod demo;
+mod element;
 mod frames;
 mod gst;
 mod info;
+mod media;
 mod progress;
+mod stop;
+mod transcode;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -29,6 +34,7 @@ const AFTER_HELP: &str = "\
 Examples:
   refvsr demo                               films, enlarges and scores a short clip; see target/demo/
   refvsr demo --model my.safetensors        the same with a model of yours
+  refvsr transcode -u uw.mp4 -w w.mp4 -o out.mp4      enlarges a recording
   refvsr info refvsr-small-mfid.pytorch     what is in a model file
 
 The element itself is used from GStreamer: gst-inspect-1.0 refvsr lists its pads and properties,
@@ -38,17 +44,20 @@ and pipelines/scripts/ holds ready gst-launch-1.0 lines for files, PNG sequences
 enum Command {
     /// Print what a model file is: its variant, size, window, scale and recurrence
     Info(info::Args),
+    /// Enlarge recordings: two or three video files, or folders of PNG files, to one
+    Transcode(Box<transcode::Args>),
     /// Make a two-camera clip from real footage, enlarge it 4x through GStreamer and compare with the truth
     Demo(demo::Args),
 }
 
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
-        Command::Info(args) => info::run(&args),
-        Command::Demo(args) => demo::run(&args),
+        Command::Info(args) => info::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Transcode(args) => transcode::run(&args),
+        Command::Demo(args) => demo::run(&args).map(|()| ExitCode::SUCCESS),
     };
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("refvsr: {error:#}");
             ExitCode::FAILURE

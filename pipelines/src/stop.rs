@@ -1,0 +1,51 @@
+//! Ctrl-C and SIGTERM: the first one stops the work in an orderly way, a second one ends the program at once.
+
+use anyhow::{Context, Result, bail};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Exit code after Ctrl-C, as shells have it.
+pub const EXIT_CODE: u8 = 130;
+
+/// Whether the work was asked to stop.
+#[derive(Debug, Clone, Default)]
+pub struct Stop(Arc<AtomicBool>);
+
+/// The error of work that was stopped.
+#[derive(Debug, Clone, Copy)]
+pub struct Stopped;
+
+impl std::fmt::Display for Stopped {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("stopped")
+    }
+}
+
+impl std::error::Error for Stopped {}
+
+impl Stop {
+    /// Listens to the signals from now on.
+    pub fn on_signals() -> Result<Self> {
+        let stop = Self::default();
+        for signal in [SIGINT, SIGTERM] {
+            signal_hook::flag::register_conditional_default(signal, stop.0.clone())
+                .and_then(|_| signal_hook::flag::register(signal, stop.0.clone()))
+                .context("cannot listen to signals")?;
+        }
+        Ok(stop)
+    }
+
+    /// Whether a signal came.
+    pub fn asked(&self) -> bool {
+        self.0.load(Ordering::SeqCst)
+    }
+
+    /// Fails with [`Stopped`] once a signal came.
+    pub fn check(&self) -> Result<()> {
+        if self.asked() {
+            bail!(Stopped)
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,163 @@
+//! `refvsr transcode`: recordings in, enlarged recordings out.
+
+mod collection;
+mod container;
+mod encoder;
+mod format;
+mod graph;
+mod job;
+mod options;
+mod partial;
+mod report;
+mod sound;
+mod sync;
+
+use crate::element;
+use crate::media::open;
+use crate::stop::{Stop, Stopped};
+use anyhow::{Context, Result, ensure};
+use collection::CollectionOptions;
+use job::{Clip, Target};
+use options::Lens;
+use report::Reporter;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// Arguments of `refvsr transcode`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  refvsr transcode -u ultrawide.mp4 -w wide.mp4 -o out.mp4
+  refvsr transcode -u UW.mov -w W.mov -t T.mov -o out.mkv --codec h265 --crf 16 --sync audio --from 0:10 --to 0:20
+  refvsr transcode -u test/LRx4/UW/0010 -w test/LRx4/W/0010 -o out/0010/
+  refvsr transcode --tree RealMCVSR --split test -o out
+  refvsr transcode --folder recordings --pattern '{clip}_{lens}.mp4' -o out --shard 1/4 --steal
+
+Sound is copied as it is from the ultra-wide recording, with its tags; frames keep their times, depth and colorimetry. The output
+is written under a temporary name and renamed at the end.")]
+pub struct Args {
+    /// The ultra-wide camera's recording, or a folder of numbered PNG files
+    #[arg(short, long, value_name = "FILE", requires = "wide", required_unless_present_any = ["tree", "folder"])]
+    ultrawide: Option<PathBuf>,
+    /// The wide camera's
+    #[arg(short, long, value_name = "FILE", requires = "ultrawide")]
+    wide: Option<PathBuf>,
+    /// The tele camera's
+    #[arg(short, long, value_name = "FILE", requires = "ultrawide")]
+    tele: Option<PathBuf>,
+    /// Video file to write (.mkv, .mp4, .mov, .webm, .ts), or a folder for PNG files (ends in /); for a collection, its folder
+    #[arg(short, long, value_name = "FILE")]
+    output: PathBuf,
+    /// Write over an output that is there
+    #[arg(long)]
+    overwrite: bool,
+    /// Start here in the ultra-wide recording: seconds, M:SS or H:MM:SS
+    #[arg(long, value_name = "TIME", value_parser = options::time)]
+    from: Option<gst::ClockTime>,
+    /// End before this moment
+    #[arg(long, value_name = "TIME", value_parser = options::time)]
+    to: Option<gst::ClockTime>,
+    /// How many seconds later than the ultra-wide camera another one started (wide=0.4); may be repeated
+    #[arg(long, value_name = "LENS=SECONDS", value_parser = options::offset)]
+    offset: Vec<(Lens, i64)>,
+    /// Find out when the other cameras started, where --offset does not say
+    #[arg(long, value_name = "HOW")]
+    sync: Option<sync::Sync>,
+    /// Frames a second of PNG files
+    #[arg(long, default_value = "30", value_name = "N|N/D", value_parser = options::framerate)]
+    framerate: gst::Fraction,
+    /// Events as JSON, one a line, in place of messages
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    collection: CollectionOptions,
+    #[command(flatten)]
+    network: graph::NetworkOptions,
+    #[command(flatten)]
+    encoder: encoder::EncoderOptions,
+}
+
+/// Transcodes.
+pub fn run(args: &Args) -> Result<ExitCode> {
+    element::init()?;
+    let stop = Stop::on_signals()?;
+    let options = options(args)?;
+    if args.collection.given() {
+        let (collection, output) = (&args.collection, &args.output);
+        return collection::run(
+            collection,
+            output,
+            &options,
+            args.framerate,
+            args.json,
+            &stop,
+        );
+    }
+    let mut reporter = Reporter::new(args.json, 1);
+    let outcome =
+        clip(args, &stop).and_then(|clip| job::run(&clip, &options, &mut reporter, &stop));
+    let failed = usize::from(outcome.is_err());
+    if let Err(error) = &outcome {
+        reporter.failed(&args.output.display().to_string(), error);
+    }
+    reporter.end(1 - failed, 0, failed);
+    Ok(match outcome {
+        Ok(_) => ExitCode::SUCCESS,
+        Err(error) if error.is::<Stopped>() => ExitCode::from(crate::stop::EXIT_CODE),
+        Err(_) => ExitCode::FAILURE,
+    })
+}
+
+fn options(args: &Args) -> Result<job::Options> {
+    ensure!(
+        args.to.is_none_or(|to| to > args.from.unwrap_or_default()),
+        "--to has to lie after --from"
+    );
+    Ok(job::Options {
+        network: args.network.clone(),
+        encoder: args.encoder.clone(),
+        offsets: args.offset.clone(),
+        sync: args.sync,
+        from: args.from,
+        to: args.to,
+    })
+}
+
+/// Opens the files.
+fn clip(args: &Args, stop: &Stop) -> Result<Clip> {
+    let output = Target::of(&args.output)?;
+    ensure!(
+        args.overwrite || !output.path().exists(),
+        "{} is there already; --overwrite writes over it",
+        output.path().display()
+    );
+    let (ultrawide, wide) = args
+        .ultrawide
+        .as_ref()
+        .zip(args.wide.as_ref())
+        .context("no files are named")?;
+    let footage = |path: &Path, sound: bool| {
+        ensure!(
+            !same(path, output.path()),
+            "{} is both read and written",
+            path.display()
+        );
+        open(path, args.framerate, sound, stop)
+    };
+    let sound = matches!(output, Target::Video(..));
+    let mut references = vec![(Lens::Wide, wide)];
+    references.extend(args.tele.as_ref().map(|tele| (Lens::Tele, tele)));
+    Ok(Clip {
+        name: ultrawide.display().to_string(),
+        ultrawide: footage(ultrawide, sound)?,
+        references: references
+            .into_iter()
+            .map(|(lens, path)| Ok((lens, footage(path, false)?)))
+            .collect::<Result<_>>()?,
+        output,
+    })
+}
+
+fn same(a: &Path, b: &Path) -> bool {
+    matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
+}

@@ -1,0 +1,211 @@
+//! Tiny models and clips for the tests of the command, and what is in the files that it writes.
+#![allow(dead_code, reason = "each test binary uses a part of it")]
+
+use gst::prelude::*;
+use refvsr::{
+    ModelConfig, Network, checkpoint,
+    config::{Recurrence, Variant},
+};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use tch::{Device, Kind};
+
+/// What the command said and how it ended.
+#[derive(Debug)]
+pub struct Said {
+    pub code: Option<i32>,
+    pub out: String,
+    pub err: String,
+}
+
+pub fn command(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_refvsr"));
+    command.args(arguments).env("OMP_NUM_THREADS", "1");
+    command
+}
+
+pub fn refvsr(arguments: &[&str]) -> Said {
+    said(command(arguments).output().unwrap())
+}
+
+pub fn said(output: Output) -> Said {
+    Said {
+        code: output.status.code(),
+        out: String::from_utf8_lossy(&output.stdout).into_owned(),
+        err: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}
+
+/// The command, which must succeed.
+#[track_caller]
+pub fn refvsr_well(arguments: &[&str]) -> Said {
+    let said = refvsr(arguments);
+    assert_eq!(
+        said.code,
+        Some(0),
+        "{arguments:?}\n{}\n{}",
+        said.out,
+        said.err
+    );
+    said
+}
+
+/// A folder of a test's own.
+pub struct Place(pub tempfile::TempDir);
+
+impl Place {
+    pub fn new() -> Self {
+        gst::init().unwrap();
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    pub fn text(&self, name: &str) -> String {
+        self.path(name).to_str().unwrap().to_owned()
+    }
+
+    /// A model that is done in milliseconds.
+    pub fn model(&self) -> String {
+        let path = self.path("tiny.safetensors");
+        if !path.exists() {
+            tch::manual_seed(1);
+            let config = ModelConfig {
+                variant: Variant::RefVsr,
+                mid_channels: 2,
+                num_blocks: 1,
+                frame_num: 3,
+                scale: 4,
+                hd: false,
+                reset_interval: None,
+                recurrence: Recurrence::Clean,
+            };
+            checkpoint::save(
+                &Network::new(config, Device::Cpu).unwrap(),
+                &path,
+                Kind::Float,
+            )
+            .unwrap();
+        }
+        path.to_str().unwrap().to_owned()
+    }
+
+    /// Everything in the folder, hidden files too, but for the model.
+    pub fn files(&self, folder: &str) -> Vec<String> {
+        let mut names: Vec<_> = std::fs::read_dir(self.path(folder))
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    }
+
+    /// Writes a file with a pipeline; `{}` stands for its path.
+    #[track_caller]
+    pub fn make(&self, name: &str, description: &str) -> String {
+        let path = self.text(name);
+        play(&description.replace("{}", &path));
+        path
+    }
+
+    /// A recording of moving test pictures, 64x48 at 10 frames a second, without loss.
+    pub fn film(&self, name: &str, frames: u32) -> String {
+        self.make(
+            name,
+            &format!(
+                "videotestsrc pattern=ball num-buffers={frames} ! video/x-raw,width=64,height=48,framerate=10/1,format=I420 \
+                 ! x264enc ! matroskamux ! filesink location={{}}"
+            ),
+        )
+    }
+}
+
+/// Plays a pipeline to its end.
+#[track_caller]
+pub fn play(description: &str) {
+    let pipeline = gst::parse::launch(description).unwrap();
+    let bus = pipeline.bus().unwrap();
+    pipeline.set_state(gst::State::Playing).unwrap();
+    let message = bus
+        .timed_pop_filtered(
+            gst::ClockTime::NONE,
+            &[gst::MessageType::Eos, gst::MessageType::Error],
+        )
+        .unwrap();
+    pipeline.set_state(gst::State::Null).unwrap();
+    if let gst::MessageView::Error(error) = message.view() {
+        panic!("{description}: {} {:?}", error.error(), error.debug());
+    }
+}
+
+/// All buffers that come out of a description that ends in `appsink name=out`, and their format.
+#[track_caller]
+pub fn pull(description: &str) -> (Vec<gst::Buffer>, gst::Caps) {
+    let pipeline = gst::parse::launch(description).unwrap();
+    let bin = pipeline.downcast_ref::<gst::Bin>().unwrap();
+    let sink = bin
+        .by_name("out")
+        .unwrap()
+        .downcast::<gst_app::AppSink>()
+        .unwrap();
+    sink.set_property("sync", false);
+    pipeline.set_state(gst::State::Playing).unwrap();
+    let mut buffers = vec![];
+    let mut caps = gst::Caps::new_empty();
+    while let Ok(sample) = sink.pull_sample() {
+        caps = sample.caps_owned().unwrap();
+        let segment = sample
+            .segment()
+            .unwrap()
+            .downcast_ref::<gst::ClockTime>()
+            .unwrap()
+            .clone();
+        let mut buffer = sample.buffer_owned().unwrap();
+        let pts = buffer.pts().and_then(|pts| segment.to_running_time(pts));
+        buffer.make_mut().set_pts(pts);
+        buffers.push(buffer);
+    }
+    pipeline.set_state(gst::State::Null).unwrap();
+    (buffers, caps)
+}
+
+/// The frames of a file, decoded.
+pub fn frames(file: impl AsRef<Path>) -> (Vec<gst::Buffer>, gst_video::VideoInfo) {
+    let file = file.as_ref().display();
+    let (frames, caps) = pull(&format!(
+        "filesrc location={file} ! decodebin ! video/x-raw ! appsink name=out"
+    ));
+    let info = gst_video::VideoInfo::from_caps(&caps).expect("no video came out");
+    (frames, info)
+}
+
+/// The times of frames in milliseconds.
+pub fn times(frames: &[gst::Buffer]) -> Vec<u64> {
+    frames
+        .iter()
+        .map(|frame| frame.pts().unwrap().mseconds())
+        .collect()
+}
+
+/// The sound of a file as it lies in it: all bytes, and the time of the first piece.
+pub fn sound(file: impl AsRef<Path>) -> (Vec<u8>, gst::ClockTime) {
+    let file = file.as_ref();
+    let demuxer = match file.extension().unwrap().to_str().unwrap() {
+        "mkv" | "webm" => "matroskademux",
+        _ => "qtdemux",
+    };
+    let (packets, _) = pull(&format!(
+        "filesrc location={} ! {demuxer} name=d d.audio_0 ! appsink name=out",
+        file.display()
+    ));
+    let first = packets[0].pts().unwrap();
+    (
+        packets
+            .iter()
+            .flat_map(|packet| packet.map_readable().unwrap().to_vec())
+            .collect(),
+        first,
+    )
+}
