@@ -11,6 +11,7 @@
 mod canvas;
 mod demo;
 mod element;
+mod evaluate;
 mod frames;
 mod gst;
 mod info;
@@ -35,6 +36,7 @@ Examples:
   refvsr demo                               films, enlarges and scores a short clip; see target/demo/
   refvsr demo --model my.safetensors        the same with a model of yours
   refvsr transcode -u uw.mp4 -w w.mp4 -o out.mp4      enlarges a recording
+  refvsr evaluate RealMCVSR                 scores the bundled model on the test set
   refvsr info refvsr-small-mfid.pytorch     what is in a model file
 
 The element itself is used from GStreamer: gst-inspect-1.0 refvsr lists its pads and properties,
@@ -46,6 +48,8 @@ enum Command {
     Info(info::Args),
     /// Enlarge recordings: two or three video files, or folders of PNG files, to one
     Transcode(Box<transcode::Args>),
+    /// Score models on RealMCVSR, or data in its layout: PSNR, SSIM, fields of view, time and memory
+    Evaluate(evaluate::Args),
     /// Make a two-camera clip from real footage, enlarge it 4x through GStreamer and compare with the truth
     Demo(demo::Args),
 }
@@ -54,6 +58,7 @@ fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Info(args) => info::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Transcode(args) => transcode::run(&args),
+        Command::Evaluate(args) => evaluate::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Demo(args) => demo::run(&args).map(|()| ExitCode::SUCCESS),
     };
     match result {

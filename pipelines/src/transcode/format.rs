@@ -107,7 +107,7 @@ mod tests {
             chosen(&[F::I420], F::P01010le, false),
             (vec![F::I420], true)
         );
-        assert_eq!(chosen(&[F::Rgb, F::Rgba], F::Rgba64Le, true).1, true);
+        assert!(chosen(&[F::Rgb, F::Rgba], F::Rgba64Le, true).1);
         assert_eq!(chosen(&X264, F::Rgba64Le, false), (vec![F::I42010le], true));
     }
 }

@@ -1,0 +1,88 @@
+//! Figures of frames, and their means.
+
+use anyhow::Result;
+use refvsr::metrics::{self, FieldOfView, Quality};
+use serde::Serialize;
+use tch::Tensor;
+
+/// PSNR in dB and SSIM; JSON has no infinity, so that equal pictures have a PSNR of `null`.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Pair {
+    pub psnr: f64,
+    pub ssim: f64,
+}
+
+/// Inside and outside a share of the field of view.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Field {
+    pub share: f64,
+    pub inside: Pair,
+    pub outside: Pair,
+    /// Inside, but outside what the wide camera sees.
+    pub ring: Option<Pair>,
+}
+
+/// Everything about a frame, or the mean of many.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Figures {
+    pub whole: Pair,
+    pub fields: Vec<Field>,
+}
+
+/// Compares a frame with the truth.
+pub fn measure(picture: &Tensor, truth: &Tensor) -> Result<Figures> {
+    Ok(Figures {
+        whole: Pair {
+            psnr: metrics::psnr(picture, truth)?,
+            ssim: metrics::ssim(picture, truth)?,
+        },
+        fields: metrics::fields_of_view(picture, truth)?
+            .iter()
+            .map(field)
+            .collect(),
+    })
+}
+
+fn field(field: &FieldOfView) -> Field {
+    let pair = |quality: Quality| Pair {
+        psnr: quality.psnr,
+        ssim: quality.ssim,
+    };
+    Field {
+        share: field.share,
+        inside: pair(field.inside),
+        outside: pair(field.outside),
+        ring: field.ring.map(pair),
+    }
+}
+
+/// The mean of several; none of none.
+pub fn mean<'a>(all: impl Iterator<Item = &'a Figures> + Clone) -> Option<Figures> {
+    let first = all.clone().next()?;
+    let over = |pick: &dyn Fn(&Figures) -> Option<Pair>| -> Option<Pair> {
+        let (mut psnr, mut ssim, mut count) = (0.0, 0.0, 0usize);
+        for pair in all.clone().filter_map(pick) {
+            psnr += pair.psnr;
+            ssim += pair.ssim;
+            count += 1;
+        }
+        let n = count as f64;
+        (count > 0).then(|| Pair {
+            psnr: psnr / n,
+            ssim: ssim / n,
+        })
+    };
+    let mut fields = Vec::new();
+    for (n, field) in first.fields.iter().enumerate() {
+        fields.push(Field {
+            share: field.share,
+            inside: over(&|f| Some(f.fields.get(n)?.inside))?,
+            outside: over(&|f| Some(f.fields.get(n)?.outside))?,
+            ring: over(&|f| f.fields.get(n)?.ring),
+        });
+    }
+    Some(Figures {
+        whole: over(&|f| Some(f.whole))?,
+        fields,
+    })
+}

@@ -1,0 +1,243 @@
+//! What is evaluated: bicubic enlargement, and models with and without the other cameras.
+
+use super::data::{Clip, Lens, density, read};
+use anyhow::{Context, Result, ensure};
+use refvsr::{Network, Session, Triplet};
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+use tch::{Device, Tensor};
+
+/// The model that ships with the element.
+const BUNDLED: &[u8] = include_bytes!("../../../models/default.safetensors");
+
+/// Which cameras a model sees beside the ultra-wide one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum References {
+    None,
+    Wide,
+    WideAndTele,
+}
+
+impl References {
+    fn words(self) -> &'static str {
+        match self {
+            Self::None => "no reference",
+            Self::Wide => "wide",
+            Self::WideAndTele => "wide + tele",
+        }
+    }
+}
+
+/// A way to enlarge.
+#[derive(Debug)]
+pub enum Method {
+    Bicubic {
+        scale: i64,
+        waiting: Option<Tensor>,
+    },
+    Model {
+        name: String,
+        session: Box<Session>,
+        references: References,
+    },
+}
+
+/// One frame, enlarged.
+#[derive(Debug)]
+pub struct Enlarged {
+    pub index: usize,
+    /// RGB `[1, 3, H, W]` in \[0, 1\], on the CPU.
+    pub picture: Tensor,
+    /// Seconds since the last one.
+    pub seconds: f64,
+}
+
+impl Method {
+    /// A model from a file; the bundled one for `None`.
+    pub fn model(
+        path: Option<&PathBuf>,
+        references: References,
+        look_ahead: Option<usize>,
+        device: Device,
+    ) -> Result<Self> {
+        let (network, name) = match path {
+            Some(path) => (Network::load(path, device)?, stem(path)),
+            None => (
+                Network::from_bytes(BUNDLED, "the bundled model", device)?,
+                "bundled".to_owned(),
+            ),
+        };
+        let mut options = Session::options_of(&network);
+        options.look_ahead = look_ahead.or(options.look_ahead);
+        Ok(Self::Model {
+            name,
+            session: Box::new(Session::new(network, options)?),
+            references,
+        })
+    }
+
+    /// Gives a model another name.
+    pub fn rename(&mut self, new: &str) {
+        if let Self::Model { name, .. } = self {
+            *name = new.to_owned();
+        }
+    }
+
+    /// Name of its column.
+    pub fn name(&self) -> String {
+        match self {
+            Self::Bicubic { .. } => "bicubic".to_owned(),
+            Self::Model {
+                name, references, ..
+            } => format!("{name}, {}", references.words()),
+        }
+    }
+
+    /// How many times larger its output is.
+    pub fn scale(&self) -> i64 {
+        match self {
+            Self::Bicubic { scale, .. } => *scale,
+            Self::Model { session, .. } => session.network().config().scale,
+        }
+    }
+
+    /// The frames it takes: those that give the truth's size; models for full-resolution input take the truth itself.
+    pub fn density(&self) -> String {
+        match self {
+            Self::Model { session, .. } if session.network().config().hd => density(1),
+            _ => density(self.scale()),
+        }
+    }
+
+    /// Whether its output can be compared with the truth.
+    pub fn has_truth(&self) -> bool {
+        self.density() != density(1)
+    }
+
+    /// Bytes that its weights and the frames it remembers take now; 0 where nothing is remembered.
+    pub fn memory(&self) -> usize {
+        match self {
+            Self::Bicubic { .. } => 0,
+            Self::Model { session, .. } => session.memory(),
+        }
+    }
+
+    /// Enlarges the first `frames` frames of a clip, in their order, and hands each to `take`.
+    ///
+    /// # Errors
+    /// Names the file that does not fit.
+    pub fn run(
+        &mut self,
+        clip: &Clip,
+        frames: usize,
+        device: Device,
+        mut take: impl FnMut(&Self, Enlarged) -> Result<()>,
+    ) -> Result<()> {
+        let density = self.density();
+        let small = clip.files(&density, Lens::Ultrawide)?;
+        let others = match self.references() {
+            References::None => (None, None),
+            References::Wide => (Some(clip.files(&density, Lens::Wide)?), None),
+            References::WideAndTele => (
+                Some(clip.files(&density, Lens::Wide)?),
+                Some(clip.files(&density, Lens::Tele)?),
+            ),
+        };
+        let other = |files: &Option<Vec<PathBuf>>, index: usize| {
+            files
+                .as_ref()
+                .map(|files| read(&files[index], device))
+                .transpose()
+        };
+        let (mut next, mut busy) = (0, 0.0);
+        for (index, file) in small.iter().enumerate().take(frames) {
+            let triplet = Triplet {
+                ultrawide: read(file, device)?,
+                wide: other(&others.0, index)?,
+                tele: other(&others.1, index)?,
+            };
+            let start = Instant::now();
+            self.send(triplet)
+                .with_context(|| format!("cannot enlarge {}", file.display()))?;
+            busy += start.elapsed().as_secs_f64();
+            self.receive(&mut next, &mut busy, &mut take)?;
+        }
+        if let Self::Model { session, .. } = self {
+            session.drain();
+        }
+        self.receive(&mut next, &mut busy, &mut take)?;
+        if let Self::Model { session, .. } = self {
+            session.reset();
+        }
+        ensure!(
+            next == frames,
+            "{} put out {next} frames for {frames}",
+            self.name()
+        );
+        Ok(())
+    }
+
+    fn references(&self) -> References {
+        match self {
+            Self::Bicubic { .. } => References::None,
+            Self::Model { references, .. } => *references,
+        }
+    }
+
+    fn send(&mut self, triplet: Triplet) -> Result<()> {
+        match self {
+            Self::Bicubic { scale, waiting } => {
+                *waiting = Some(bicubic(&triplet.ultrawide, *scale)?);
+                Ok(())
+            }
+            Self::Model { session, .. } => Ok(session.send(triplet)?),
+        }
+    }
+
+    /// Hands on all that is finished.
+    fn receive(
+        &mut self,
+        next: &mut usize,
+        busy: &mut f64,
+        take: &mut impl FnMut(&Self, Enlarged) -> Result<()>,
+    ) -> Result<()> {
+        loop {
+            let start = Instant::now();
+            let finished = match self {
+                Self::Bicubic { waiting, .. } => waiting.take(),
+                Self::Model { session, .. } => session.receive()?,
+            };
+            let Some(picture) = finished else {
+                return Ok(());
+            };
+            // A GPU's work is done when its result is here.
+            let picture = picture.f_to_device(Device::Cpu)?;
+            let seconds = std::mem::take(busy) + start.elapsed().as_secs_f64();
+            let index = *next;
+            *next += 1;
+            take(
+                self,
+                Enlarged {
+                    index,
+                    picture,
+                    seconds,
+                },
+            )?;
+        }
+    }
+}
+
+/// Bicubic enlargement (a = -0.75), which the networks add their detail to.
+pub fn bicubic(frame: &Tensor, scale: i64) -> Result<Tensor> {
+    let (height, width) = (frame.size()[2] * scale, frame.size()[3] * scale);
+    Ok(frame
+        .f_upsample_bicubic2d([height, width], false, None::<f64>, None::<f64>)?
+        .f_clamp(0.0, 1.0)?)
+}
+
+fn stem(path: &Path) -> String {
+    path.file_stem()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned()
+}

@@ -1,0 +1,264 @@
+//! `refvsr evaluate`: how near models come to the truth of RealMCVSR.
+
+mod data;
+mod figures;
+mod method;
+mod tables;
+
+use crate::stop::Stop;
+use anyhow::{Context, Result, ensure};
+use data::{Clip, Lens};
+use indicatif::{ProgressBar, ProgressStyle};
+use method::{Method, References};
+use refvsr::DeviceChoice;
+use std::path::{Path, PathBuf};
+use tables::{MethodSummary, Record, Results};
+use tch::Device;
+
+/// Arguments of `refvsr evaluate`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Every clip runs as a stream, as in the element, in 32-bit floats. Figures are taken over RGB values in 0 to 1, not rounded to codes;
+all means are over frames. Models for full-resolution input (8K) have no truth: they run on the HR frames, as the authors of RefVSR
+run them, and only time and memory are told (refvsr transcode --tree DATA --density HR writes their pictures).
+
+Examples:
+  refvsr evaluate RealMCVSR
+  refvsr evaluate RealMCVSR --model a.safetensors --model b.pytorch --json scores.json --csv scores.csv")]
+pub struct Args {
+    /// Folder with SPLIT/{HR,LRx2,LRx4}/{UW,W,T}/CLIP/0000.png
+    data: PathBuf,
+    /// Part of the data set
+    #[arg(long, default_value = "test")]
+    split: String,
+    /// Model file; may be repeated [default: the bundled model]
+    #[arg(long, value_name = "FILE")]
+    model: Vec<PathBuf>,
+    /// Which references the models get
+    #[arg(long, default_value = "both", value_enum)]
+    references: Which,
+    /// Let models see the tele camera too
+    #[arg(long)]
+    with_tele: bool,
+    /// At most so many clips
+    #[arg(long, value_name = "N")]
+    clips: Option<usize>,
+    /// At most so many frames of each clip, from the first
+    #[arg(long, value_name = "N")]
+    frames: Option<usize>,
+    /// Frames of look-ahead, in place of the models' own
+    #[arg(long, value_name = "N")]
+    look_ahead: Option<usize>,
+    /// Where to compute: auto, cpu, cuda or cuda:N
+    #[arg(long, default_value = "auto")]
+    device: String,
+    /// Write all figures as JSON
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Write the figures of each frame as CSV
+    #[arg(long, value_name = "FILE")]
+    csv: Option<PathBuf>,
+    /// Write the tables as Markdown; they are printed in any case
+    #[arg(long, value_name = "FILE")]
+    markdown: Option<PathBuf>,
+}
+
+/// Which references models get.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Which {
+    /// With and without
+    Both,
+    With,
+    Without,
+}
+
+/// Evaluates.
+pub fn run(args: &Args) -> Result<()> {
+    let stop = Stop::on_signals()?;
+    let device = args.device.parse::<DeviceChoice>()?.resolve()?;
+    let mut clips = data::clips(&args.data, &args.split)?;
+    clips.truncate(args.clips.unwrap_or(usize::MAX));
+    ensure!(
+        !clips.is_empty() && args.frames != Some(0),
+        "no frames were asked for"
+    );
+    // Mistakes in files that are written at the end should not cost the work.
+    for path in [&args.json, &args.csv, &args.markdown]
+        .into_iter()
+        .flatten()
+    {
+        std::fs::write(path, "").with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    let mut results = Results {
+        data: args.data.join(&args.split).display().to_string(),
+        device: format!("{device:?}"),
+        ..Results::default()
+    };
+    let frames: usize = clips.iter().map(|clip| frames_of(clip, args)).sum();
+    let columns = columns(args, &clips)?;
+    let progress = ProgressBar::new((columns.len() * frames) as u64);
+    progress.set_style(ProgressStyle::with_template(
+        "{msg} {wide_bar} {pos}/{len} frames, {eta} left",
+    )?);
+    for column in columns {
+        let mut method = column.open(device, args)?;
+        progress.set_message(method.name());
+        evaluate(&mut method, &clips, args, device, &mut results, || {
+            progress.inc(1);
+            stop.check()
+        })?;
+    }
+    progress.finish_and_clear();
+    let text = results.markdown();
+    print!("{text}");
+    write(args.markdown.as_deref(), &text)?;
+    write(args.csv.as_deref(), &results.csv())?;
+    if args.json.is_some() {
+        write(
+            args.json.as_deref(),
+            &(serde_json::to_string_pretty(&results)? + "\n"),
+        )?;
+    }
+    Ok(())
+}
+
+fn write(path: Option<&Path>, text: &str) -> Result<()> {
+    match path {
+        Some(path) => {
+            std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
+        }
+        None => Ok(()),
+    }
+}
+
+fn frames_of(clip: &Clip, args: &Args) -> usize {
+    clip.len.min(args.frames.unwrap_or(usize::MAX))
+}
+
+/// A method before it is loaded: models do not lie in memory side by side.
+enum Column<'a> {
+    Bicubic(i64),
+    Model(Option<&'a PathBuf>, References),
+}
+
+impl Column<'_> {
+    fn open(&self, device: Device, args: &Args) -> Result<Method> {
+        match self {
+            Self::Bicubic(scale) => Ok(Method::Bicubic {
+                scale: *scale,
+                waiting: None,
+            }),
+            Self::Model(path, references) => {
+                let mut method = Method::model(*path, *references, args.look_ahead, device)?;
+                let alike =
+                    |other: &&PathBuf| other.file_stem() == path.and_then(|p| p.file_stem());
+                if let (Some(path), 2..) = (path, args.model.iter().filter(alike).count()) {
+                    // Two files of one name are told apart by their folders.
+                    method.rename(&path.display().to_string());
+                }
+                Ok(method)
+            }
+        }
+    }
+}
+
+/// The columns of the tables: bicubic enlargement at each scale of the models, then the models.
+fn columns<'a>(args: &'a Args, clips: &[Clip]) -> Result<Vec<Column<'a>>> {
+    let models: Vec<Option<&PathBuf>> = match args.model.is_empty() {
+        true => vec![None],
+        false => args.model.iter().map(Some).collect(),
+    };
+    let (mut scales, mut columns) = (vec![], vec![]);
+    for path in models {
+        let method = Method::model(path, References::None, args.look_ahead, Device::Cpu)?;
+        if method.has_truth() && !scales.contains(&method.scale()) {
+            scales.push(method.scale());
+        }
+        let density = method.density();
+        let with = match args.with_tele && clips.iter().all(|clip| clip.has_tele(&density)) {
+            true => References::WideAndTele,
+            false => References::Wide,
+        };
+        if args.references != Which::With {
+            columns.push(Column::Model(path, References::None));
+        }
+        if args.references != Which::Without {
+            columns.push(Column::Model(path, with));
+        }
+    }
+    Ok(scales
+        .into_iter()
+        .map(Column::Bicubic)
+        .chain(columns)
+        .collect())
+}
+
+fn evaluate(
+    method: &mut Method,
+    clips: &[Clip],
+    args: &Args,
+    device: Device,
+    results: &mut Results,
+    tick: impl Fn() -> Result<()>,
+) -> Result<()> {
+    let name = method.name();
+    let (mut state_bytes, first) = (method.memory(), results.frames.len());
+    reset_peak();
+    for clip in clips {
+        let truth = match method.has_truth() {
+            true => Some(clip.files("HR", Lens::Ultrawide)?),
+            false => None,
+        };
+        method.run(clip, frames_of(clip, args), device, |method, enlarged| {
+            state_bytes = state_bytes.max(method.memory());
+            let figures = match &truth {
+                Some(files) => {
+                    let truth = data::read(&files[enlarged.index], Device::Cpu)?;
+                    let figures = figures::measure(&enlarged.picture, &truth);
+                    Some(figures.with_context(|| {
+                        format!(
+                            "{} does not fit what {name} makes of frame {}",
+                            files[enlarged.index].display(),
+                            enlarged.index
+                        )
+                    })?)
+                }
+                None => None,
+            };
+            results.frames.push(Record {
+                clip: clip.name.clone(),
+                frame: enlarged.index,
+                method: name.clone(),
+                seconds: enlarged.seconds,
+                figures,
+            });
+            tick()
+        })?;
+    }
+    let own = &results.frames[first..];
+    let seconds: f64 = own.iter().map(|record| record.seconds).sum();
+    let summary = MethodSummary {
+        seconds_per_frame: seconds / own.len().max(1) as f64,
+        scale: method.scale(),
+        state_bytes,
+        peak_bytes: peak(),
+        mean: results.mean(None, &name),
+        name,
+    };
+    results.methods.push(summary);
+    Ok(())
+}
+
+/// Lets the kernel count the peak anew, where it can.
+fn reset_peak() {
+    _ = std::fs::write("/proc/self/clear_refs", "5");
+}
+
+/// The most memory this process has held since, in bytes.
+fn peak() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))?;
+    Some(line.split_whitespace().next()?.parse::<u64>().ok()? * 1024)
+}

@@ -1,0 +1,201 @@
+//! The figures as JSON, CSV and Markdown.
+
+use super::figures::{Figures, Pair, mean};
+use serde::Serialize;
+use std::fmt::Write;
+
+/// One frame, enlarged one way.
+#[derive(Debug, Clone, Serialize)]
+pub struct Record {
+    pub clip: String,
+    pub frame: usize,
+    pub method: String,
+    pub seconds: f64,
+    /// None where there is no truth to compare with.
+    pub figures: Option<Figures>,
+}
+
+/// All that was found out.
+#[derive(Debug, Default, Serialize)]
+pub struct Results {
+    /// The folder and split.
+    pub data: String,
+    /// In words.
+    pub device: String,
+    /// By name, in the order of the columns.
+    pub methods: Vec<MethodSummary>,
+    pub frames: Vec<Record>,
+}
+
+/// What a method came to over all frames.
+#[derive(Debug, Clone, Serialize)]
+pub struct MethodSummary {
+    pub name: String,
+    pub scale: i64,
+    pub seconds_per_frame: f64,
+    /// Bytes of weights and remembered frames, at most.
+    pub state_bytes: usize,
+    /// Bytes that the whole process held, at most, while it ran; none where the system does not say.
+    pub peak_bytes: Option<u64>,
+    pub mean: Option<Figures>,
+}
+
+impl Results {
+    /// Names of the clips, in their order.
+    pub fn clips(&self) -> Vec<&str> {
+        let mut names: Vec<&str> = Vec::new();
+        for record in &self.frames {
+            if !names.contains(&record.clip.as_str()) {
+                names.push(&record.clip);
+            }
+        }
+        names
+    }
+
+    /// The mean over a clip; over everything for none.
+    pub fn mean(&self, clip: Option<&str>, method: &str) -> Option<Figures> {
+        let chosen = self
+            .frames
+            .iter()
+            .filter(|record| record.method == method && clip.is_none_or(|clip| record.clip == clip))
+            .filter_map(|record| record.figures.as_ref());
+        mean(chosen)
+    }
+
+    /// One line a frame and method.
+    pub fn csv(&self) -> String {
+        let mut text = "clip,frame,method,seconds,psnr,ssim".to_owned();
+        let shares: Vec<f64> = self
+            .frames
+            .iter()
+            .find_map(|record| {
+                Some(
+                    record
+                        .figures
+                        .as_ref()?
+                        .fields
+                        .iter()
+                        .map(|f| f.share)
+                        .collect(),
+                )
+            })
+            .unwrap_or_default();
+        for share in &shares {
+            _ = write!(
+                text,
+                ",psnr_in_{share},ssim_in_{share},psnr_out_{share},ssim_out_{share}"
+            );
+        }
+        text.push('\n');
+        for record in &self.frames {
+            let method = record.method.replace('"', "\"\"");
+            _ = write!(
+                text,
+                "{},{},\"{method}\",{:.6}",
+                record.clip, record.frame, record.seconds
+            );
+            match &record.figures {
+                Some(figures) => {
+                    _ = write!(text, ",{:.6},{:.6}", figures.whole.psnr, figures.whole.ssim);
+                    for field in &figures.fields {
+                        let (i, o) = (field.inside, field.outside);
+                        _ = write!(
+                            text,
+                            ",{:.6},{:.6},{:.6},{:.6}",
+                            i.psnr, i.ssim, o.psnr, o.ssim
+                        );
+                    }
+                }
+                None => text.push_str(&",".repeat(2 + 4 * shares.len())),
+            }
+            text.push('\n');
+        }
+        text
+    }
+
+    /// Tables: the clips, the paper's fields of view, time and memory.
+    pub fn markdown(&self) -> String {
+        let names: Vec<&str> = self
+            .methods
+            .iter()
+            .map(|method| method.name.as_str())
+            .collect();
+        let head = |title: &str| {
+            format!(
+                "| {title} | {} |\n|---{}|\n",
+                names.join(" | "),
+                "|---".repeat(names.len())
+            )
+        };
+        let row = |title: &str, pick: &dyn Fn(&str) -> Option<Pair>| {
+            let cells: Vec<String> = names
+                .iter()
+                .map(|name| {
+                    pick(name).map_or("no truth".to_owned(), |p| {
+                        format!("{:.2} / {:.4}", p.psnr, p.ssim)
+                    })
+                })
+                .collect();
+            format!("| {title} | {} |\n", cells.join(" | "))
+        };
+        let mut text = format!(
+            "{}, {}; PSNR in dB / SSIM, mean over frames\n\n",
+            self.data, self.device
+        );
+        text += &head("clip");
+        for clip in self.clips() {
+            text += &row(clip, &|name| Some(self.mean(Some(clip), name)?.whole));
+        }
+        text += &row("all frames", &|name| Some(self.mean(None, name)?.whole));
+        text += "\n";
+        text += &head("field of view");
+        let shares = self
+            .methods
+            .iter()
+            .find_map(|method| Some(method.mean.as_ref()?.fields.len()))
+            .unwrap_or(0);
+        let part = |name: &str, n: usize| Some(self.mean(None, name)?.fields[n]);
+        for n in 0..shares {
+            let share = names
+                .iter()
+                .find_map(|name| part(name, n))
+                .map_or(0.0, |field| field.share);
+            let percent = (share * 100.0).round();
+            text += &row(&format!("inner {percent} %"), &|name| {
+                Some(part(name, n)?.inside)
+            });
+            text += &row(&format!("outside the inner {percent} %"), &|name| {
+                Some(part(name, n)?.outside)
+            });
+            if share > 0.5 {
+                text += &row(
+                    &format!("inner {percent} % without the inner 50 %"),
+                    &|name| part(name, n)?.ring,
+                );
+            }
+        }
+        text += "\n";
+        text += &head("cost");
+        let cells = |pick: &dyn Fn(&MethodSummary) -> String| {
+            self.methods
+                .iter()
+                .map(pick)
+                .collect::<Vec<_>>()
+                .join(" | ")
+        };
+        let mib = |bytes: u64| format!("{:.0} MiB", bytes as f64 / f64::from(1 << 20));
+        text += &format!(
+            "| seconds a frame | {} |\n",
+            cells(&|m| format!("{:.3}", m.seconds_per_frame))
+        );
+        text += &format!(
+            "| weights and remembered frames | {} |\n",
+            cells(&|m| mib(m.state_bytes as u64))
+        );
+        text += &format!(
+            "| peak of the process | {} |\n",
+            cells(&|m| m.peak_bytes.map_or("unknown".into(), mib))
+        );
+        text
+    }
+}

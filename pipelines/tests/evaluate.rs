@@ -1,0 +1,275 @@
+//! `refvsr evaluate` on a synthesised tree.
+
+mod common;
+
+use common::{Place, refvsr, refvsr_well};
+use refvsr::metrics;
+use serde_json::Value;
+use std::path::Path;
+use tch::{Device, Kind, Tensor};
+
+/// Size of the truth.
+const SIZE: (i64, i64) = (48, 32);
+const CLIPS: [(&str, &str, i64); 4] = [
+    ("test", "a", 2),
+    ("test", "b", 3),
+    ("test", "c", 2),
+    ("valid", "d", 2),
+];
+
+/// A value of the truth's frame `n`. The script that made [`SCIKIT_IMAGE`] has the same formula.
+fn value(x: i64, y: i64, c: i64, n: i64) -> i64 {
+    (128 + ((x - 24) * (y - 16) * (c + 1)).div_euclid(8) + (x * 7 + y * 13 + n * 29) % 23)
+        .clamp(0, 255)
+}
+
+/// PSNR and SSIM of the bicubic enlargements (a = -0.75, in f64, by NumPy) of the frames 0 and 1, by scikit-image 0.26 with
+/// `data_range=1, channel_axis=2` and its other defaults.
+const SCIKIT_IMAGE: [(f64, f64); 2] = [
+    (31.524_970_130_908_642, 0.745_566_445_756_574_5),
+    (31.523_527_676_843_845, 0.746_114_174_378_421_9),
+];
+
+fn write(path: &Path, (width, height): (i64, i64), value: impl Fn(i64, i64, i64) -> i64) {
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    let picture = image::RgbImage::from_fn(width as u32, height as u32, |x, y| {
+        image::Rgb([0, 1, 2].map(|c| value(x.into(), y.into(), c) as u8))
+    });
+    picture.save(path).unwrap();
+}
+
+fn tree(place: &Place) -> String {
+    for (split, clip, frames) in CLIPS {
+        for n in 0..frames {
+            let file = |density: &str, lens: &str| {
+                place.path(&format!("tree/{split}/{density}/{lens}/{clip}/{n:04}.png"))
+            };
+            let small = (SIZE.0 / 4, SIZE.1 / 4);
+            write(&file("HR", "UW"), SIZE, |x, y, c| value(x, y, c, n));
+            write(&file("LRx4", "UW"), small, |x, y, c| {
+                let block = (0..16).map(|k| value(4 * x + k % 4, 4 * y + k / 4, c, n));
+                block.sum::<i64>() / 16
+            });
+            write(&file("LRx4", "W"), small, |x, y, c| {
+                value(2 * x + 12, 2 * y + 8, c, n)
+            });
+            write(&file("HR", "W"), SIZE, |x, y, c| {
+                value(x / 2 + 12, y / 2 + 8, c, n)
+            });
+        }
+    }
+    place.text("tree")
+}
+
+fn read(path: &str) -> Tensor {
+    let picture = image::open(path).unwrap().to_rgb8();
+    let (width, height) = (i64::from(picture.width()), i64::from(picture.height()));
+    Tensor::from_slice(&picture.into_raw())
+        .view([1, height, width, 3])
+        .permute([0, 3, 1, 2])
+        .to_kind(Kind::Float)
+        / 255.0
+}
+
+fn close(actual: &Value, expected: f64, within: f64) -> bool {
+    (actual.as_f64().unwrap() - expected).abs() < within
+}
+
+#[test]
+fn figures_are_the_librarys_and_for_bicubic_scikit_images() {
+    let place = Place::new();
+    let data = tree(&place);
+    let [json, csv, markdown] = ["a.json", "a.csv", "a.md"].map(|name| place.text(name));
+    let said = refvsr_well(&[
+        "evaluate",
+        &data,
+        "--model",
+        &place.model(),
+        "--device",
+        "cpu",
+        "--json",
+        &json,
+        "--csv",
+        &csv,
+        "--markdown",
+        &markdown,
+    ]);
+    let results: Value = serde_json::from_slice(&std::fs::read(&json).unwrap()).unwrap();
+    let records = results["frames"].as_array().unwrap();
+    assert_eq!(records.len(), 3 * 7);
+    let methods: Vec<_> = results["methods"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|m| m["name"].as_str().unwrap())
+        .collect();
+    assert_eq!(methods, ["bicubic", "tiny, no reference", "tiny, wide"]);
+
+    for (n, (psnr, ssim)) in SCIKIT_IMAGE.into_iter().enumerate() {
+        let whole = &records[n]["figures"]["whole"];
+        assert!(
+            close(&whole["psnr"], psnr, 1e-4) && close(&whole["ssim"], ssim, 1e-6),
+            "{whole}"
+        );
+    }
+    // The element's own output for the same frames, through transcode, is the model's picture rounded to 8 bits.
+    refvsr_well(&[
+        "transcode",
+        "--model",
+        &place.model(),
+        "--device",
+        "cpu",
+        "--tree",
+        &data,
+        "-o",
+        &place.text("out"),
+    ]);
+    let psnr = |clip: &str, n: usize| {
+        let ours = read(&place.text(&format!("out/test/HR/UW/{clip}/{n:04}.png")));
+        let truth = read(&place.text(&format!("tree/test/HR/UW/{clip}/{n:04}.png")));
+        metrics::psnr(&ours, &truth).unwrap()
+    };
+    let ours: Vec<_> = records
+        .iter()
+        .filter(|record| record["method"] == "tiny, wide")
+        .collect();
+    let mut sum = 0.0;
+    for record in &ours {
+        let expected = psnr(
+            record["clip"].as_str().unwrap(),
+            record["frame"].as_u64().unwrap() as usize,
+        );
+        let whole = &record["figures"]["whole"]["psnr"];
+        assert!(close(whole, expected, 0.02), "{record} {expected}");
+        sum += whole.as_f64().unwrap();
+    }
+    assert!(close(
+        &results["methods"][2]["mean"]["whole"]["psnr"],
+        sum / 7.0,
+        1e-9
+    ));
+
+    let text = std::fs::read_to_string(&markdown).unwrap();
+    assert_eq!(text, said.out);
+    for row in [
+        "| a |",
+        "| all frames |",
+        "| inner 50 % |",
+        "| inner 60 % without the inner 50 % |",
+        "| seconds a frame |",
+    ] {
+        assert!(text.contains(row), "{row}\n{text}");
+    }
+    let table = std::fs::read_to_string(&csv).unwrap();
+    let columns = |line: &str| line.replace("\"tiny, ", "\"tiny ").split(',').count();
+    assert_eq!(table.lines().count(), 22);
+    assert!(table.lines().all(|line| columns(line) == 26), "{table}");
+}
+
+#[test]
+fn splits_clips_and_frames_are_chosen() {
+    let place = Place::new();
+    let data = tree(&place);
+    let model = place.model();
+    let base = [
+        "evaluate",
+        &data,
+        "--model",
+        &model,
+        "--device",
+        "cpu",
+        "--references",
+        "with",
+    ];
+    let said = refvsr_well(&[&base[..], &["--split", "valid"]].concat());
+    assert!(
+        said.out.contains("| d |") && !said.out.contains("| a |"),
+        "{}",
+        said.out
+    );
+    let json = place.text("few.json");
+    refvsr_well(
+        &[
+            &base[..],
+            &["--clips", "2", "--frames", "1", "--json", &json],
+        ]
+        .concat(),
+    );
+    let results: Value = serde_json::from_slice(&std::fs::read(&json).unwrap()).unwrap();
+    assert_eq!(results["frames"].as_array().unwrap().len(), 4);
+}
+
+#[test]
+fn models_for_full_resolution_have_no_truth() {
+    let place = Place::new();
+    let data = tree(&place);
+    let path = place.path("hd.safetensors");
+    let config = refvsr::ModelConfig {
+        mid_channels: 4,
+        num_blocks: 1,
+        frame_num: 1,
+        ..refvsr::ModelConfig::preset("refvsr-mfid-8k").unwrap()
+    };
+    refvsr::checkpoint::save(
+        &refvsr::Network::new(config, Device::Cpu).unwrap(),
+        &path,
+        Kind::Float,
+    )
+    .unwrap();
+    let said = refvsr_well(&[
+        "evaluate",
+        &data,
+        "--model",
+        path.to_str().unwrap(),
+        "--device",
+        "cpu",
+        "--clips",
+        "1",
+        "--frames",
+        "1",
+        "--references",
+        "with",
+    ]);
+    assert!(
+        said.out.contains("no truth") && said.out.contains("| hd, wide |"),
+        "{}",
+        said.out
+    );
+}
+
+#[test]
+fn mistakes_name_the_file() {
+    let place = Place::new();
+    let data = tree(&place);
+    let evaluate = |more: &[&str]| {
+        let said = refvsr(
+            &[
+                &[
+                    "evaluate",
+                    &data,
+                    "--model",
+                    &place.model(),
+                    "--device",
+                    "cpu",
+                ],
+                more,
+            ]
+            .concat(),
+        );
+        assert!(
+            said.code == Some(1) && said.err.lines().count() == 1,
+            "{said:?}"
+        );
+        said.err
+    };
+    let text = evaluate(&["--split", "none"]);
+    assert!(text.contains("none/HR/UW"), "{text}");
+    let text = evaluate(&["--json", "/proc/no/a.json"]);
+    assert!(text.contains("/proc/no/a.json"), "{text}");
+    std::fs::write(place.path("tree/test/LRx4/W/b/0001.png"), "rubbish").unwrap();
+    let text = evaluate(&["--references", "with"]);
+    assert!(text.contains("W/b/0001.png"), "{text}");
+    std::fs::remove_file(place.path("tree/test/LRx4/W/b/0002.png")).unwrap();
+    let text = evaluate(&["--references", "with"]);
+    assert!(text.contains("LRx4/W/b has 2 frames"), "{text}");
+}
