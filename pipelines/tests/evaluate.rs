@@ -2,26 +2,11 @@
 
 mod common;
 
+use common::scored::tree;
 use common::{Place, refvsr, refvsr_well};
 use refvsr::metrics;
 use serde_json::Value;
-use std::path::Path;
 use tch::{Device, Kind, Tensor};
-
-/// Size of the truth.
-const SIZE: (i64, i64) = (48, 32);
-const CLIPS: [(&str, &str, i64); 4] = [
-    ("test", "a", 2),
-    ("test", "b", 3),
-    ("test", "c", 2),
-    ("valid", "d", 2),
-];
-
-/// A value of the truth's frame `n`. The script that made [`SCIKIT_IMAGE`] has the same formula.
-fn value(x: i64, y: i64, c: i64, n: i64) -> i64 {
-    (128 + ((x - 24) * (y - 16) * (c + 1)).div_euclid(8) + (x * 7 + y * 13 + n * 29) % 23)
-        .clamp(0, 255)
-}
 
 /// PSNR and SSIM of the bicubic enlargements (a = -0.75, in f64, by NumPy) of the frames 0 and 1, by scikit-image 0.26 with
 /// `data_range=1, channel_axis=2` and its other defaults.
@@ -29,37 +14,6 @@ const SCIKIT_IMAGE: [(f64, f64); 2] = [
     (31.524_970_130_908_642, 0.745_566_445_756_574_5),
     (31.523_527_676_843_845, 0.746_114_174_378_421_9),
 ];
-
-fn write(path: &Path, (width, height): (i64, i64), value: impl Fn(i64, i64, i64) -> i64) {
-    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-    let picture = image::RgbImage::from_fn(width as u32, height as u32, |x, y| {
-        image::Rgb([0, 1, 2].map(|c| value(x.into(), y.into(), c) as u8))
-    });
-    picture.save(path).unwrap();
-}
-
-fn tree(place: &Place) -> String {
-    for (split, clip, frames) in CLIPS {
-        for n in 0..frames {
-            let file = |density: &str, lens: &str| {
-                place.path(&format!("tree/{split}/{density}/{lens}/{clip}/{n:04}.png"))
-            };
-            let small = (SIZE.0 / 4, SIZE.1 / 4);
-            write(&file("HR", "UW"), SIZE, |x, y, c| value(x, y, c, n));
-            write(&file("LRx4", "UW"), small, |x, y, c| {
-                let block = (0..16).map(|k| value(4 * x + k % 4, 4 * y + k / 4, c, n));
-                block.sum::<i64>() / 16
-            });
-            write(&file("LRx4", "W"), small, |x, y, c| {
-                value(2 * x + 12, 2 * y + 8, c, n)
-            });
-            write(&file("HR", "W"), SIZE, |x, y, c| {
-                value(x / 2 + 12, y / 2 + 8, c, n)
-            });
-        }
-    }
-    place.text("tree")
-}
 
 fn read(path: &str) -> Tensor {
     let picture = image::open(path).unwrap().to_rgb8();

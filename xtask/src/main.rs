@@ -107,6 +107,7 @@ fn perform(task: Task) -> anyhow::Result<ExitCode> {
             &project,
             Wants {
                 demo,
+                browser: true,
                 mpi: true,
                 libtorch,
             },
@@ -120,6 +121,7 @@ fn perform(task: Task) -> anyhow::Result<ExitCode> {
             setup::setup(
                 &project,
                 Wants {
+                    browser: true,
                     mpi: true,
                     ..Wants::default()
                 },

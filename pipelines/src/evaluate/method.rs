@@ -2,6 +2,7 @@
 
 use super::data::{Clip, Lens, density, read};
 use anyhow::{Context, Result, ensure};
+use refvsr::net::Frame;
 use refvsr::{Network, Session, Triplet};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -175,6 +176,38 @@ impl Method {
             self.name()
         );
         Ok(())
+    }
+
+    /// How well each pixel of a frame is matched in the wide camera's, `[1, 1, H, W]`; none for methods that do not look there.
+    pub fn confidence(&self, clip: &Clip, index: usize, device: Device) -> Result<Option<Tensor>> {
+        let Self::Model {
+            session,
+            references: References::Wide | References::WideAndTele,
+            ..
+        } = self
+        else {
+            return Ok(None);
+        };
+        let (network, density) = (session.network(), self.density());
+        let frame = |lens| read(&clip.files(&density, lens)?[index], device);
+        let (ultrawide, wide) = (frame(Lens::Ultrawide)?, frame(Lens::Wide)?);
+        if wide.size() != ultrawide.size() {
+            // The session brings frames of other sizes to scale; the map is for looking only.
+            return Ok(None);
+        }
+        let map = tch::no_grad(|| -> Result<Tensor> {
+            let (lr, reference) = (network.pad(&ultrawide)?, network.pad(&wide)?);
+            Ok(network.confidence(Frame {
+                lr: &lr,
+                references: &[&reference],
+            })?)
+        })?;
+        let (height, width) = (ultrawide.size()[2], ultrawide.size()[3]);
+        Ok(Some(
+            map.f_narrow(2, 0, height)?
+                .f_narrow(3, 0, width)?
+                .f_to_device(Device::Cpu)?,
+        ))
     }
 
     fn references(&self) -> References {

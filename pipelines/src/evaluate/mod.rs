@@ -3,6 +3,7 @@
 mod data;
 mod figures;
 mod method;
+mod report;
 mod tables;
 
 use crate::stop::Stop;
@@ -11,6 +12,7 @@ use data::{Clip, Lens};
 use indicatif::{ProgressBar, ProgressStyle};
 use method::{Method, References};
 use refvsr::DeviceChoice;
+use report::Gallery;
 use std::path::{Path, PathBuf};
 use tables::{MethodSummary, Record, Results};
 use tch::Device;
@@ -61,6 +63,12 @@ pub struct Args {
     /// Write the tables as Markdown; they are printed in any case
     #[arg(long, value_name = "FILE")]
     markdown: Option<PathBuf>,
+    /// Write a page (HTML) with the tables, plots, and pictures to compare; it needs no network
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
+    /// Frames of each clip whose pictures are in the report
+    #[arg(long, value_name = "N", default_value_t = 8)]
+    report_frames: usize,
 }
 
 /// Which references models get.
@@ -83,7 +91,7 @@ pub fn run(args: &Args) -> Result<()> {
         "no frames were asked for"
     );
     // Mistakes in files that are written at the end should not cost the work.
-    for path in [&args.json, &args.csv, &args.markdown]
+    for path in [&args.json, &args.csv, &args.markdown, &args.report]
         .into_iter()
         .flatten()
     {
@@ -94,6 +102,11 @@ pub fn run(args: &Args) -> Result<()> {
         device: format!("{device:?}"),
         ..Results::default()
     };
+    let mut gallery = Gallery::new(if args.report.is_some() {
+        args.report_frames
+    } else {
+        0
+    });
     let frames: usize = clips.iter().map(|clip| frames_of(clip, args)).sum();
     let columns = columns(args, &clips)?;
     let progress = ProgressBar::new((columns.len() * frames) as u64);
@@ -103,16 +116,30 @@ pub fn run(args: &Args) -> Result<()> {
     for column in columns {
         let mut method = column.open(device, args)?;
         progress.set_message(method.name());
-        evaluate(&mut method, &clips, args, device, &mut results, || {
-            progress.inc(1);
-            stop.check()
-        })?;
+        evaluate(
+            &mut method,
+            &clips,
+            args,
+            device,
+            &mut results,
+            &mut gallery,
+            || {
+                progress.inc(1);
+                stop.check()
+            },
+        )?;
     }
     progress.finish_and_clear();
     let text = results.markdown();
     print!("{text}");
     write(args.markdown.as_deref(), &text)?;
     write(args.csv.as_deref(), &results.csv())?;
+    if args.report.is_some() {
+        write(
+            args.report.as_deref(),
+            &gallery.page(&results, args.with_tele)?,
+        )?;
+    }
     if args.json.is_some() {
         write(
             args.json.as_deref(),
@@ -199,6 +226,7 @@ fn evaluate(
     args: &Args,
     device: Device,
     results: &mut Results,
+    gallery: &mut Gallery,
     tick: impl Fn() -> Result<()>,
 ) -> Result<()> {
     let name = method.name();
@@ -211,17 +239,25 @@ fn evaluate(
         };
         method.run(clip, frames_of(clip, args), device, |method, enlarged| {
             state_bytes = state_bytes.max(method.memory());
+            let index = enlarged.index;
             let figures = match &truth {
                 Some(files) => {
-                    let truth = data::read(&files[enlarged.index], Device::Cpu)?;
-                    let figures = figures::measure(&enlarged.picture, &truth);
-                    Some(figures.with_context(|| {
-                        format!(
-                            "{} does not fit what {name} makes of frame {}",
-                            files[enlarged.index].display(),
-                            enlarged.index
-                        )
-                    })?)
+                    let truth = data::read(&files[index], Device::Cpu)?;
+                    let figures =
+                        figures::measure(&enlarged.picture, &truth).with_context(|| {
+                            format!(
+                                "{} does not fit what {name} makes of frame {index}",
+                                files[index].display()
+                            )
+                        })?;
+                    if gallery.wants(index, frames_of(clip, args)) {
+                        gallery.add(&clip.name, index, "truth", &truth)?;
+                        gallery.add(&clip.name, index, &name, &enlarged.picture)?;
+                        if let Some(map) = method.confidence(clip, index, device)? {
+                            gallery.add_confidence(&clip.name, index, &name, &map)?;
+                        }
+                    }
+                    Some(figures)
                 }
                 None => None,
             };

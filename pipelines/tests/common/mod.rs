@@ -1,6 +1,8 @@
 //! Tiny models and clips for the tests of the command, and what is in the files that it writes.
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
+pub mod scored;
+
 use gst::prelude::*;
 use refvsr::{
     ModelConfig, Network, checkpoint,

@@ -6,6 +6,7 @@ use std::process::Command;
 
 use anyhow::{Result, bail};
 
+use super::Wants;
 use crate::run::{ask, command, run, shown};
 
 /// What the build, the tests and the demo need. C++ builds torch-sys; the element plug-ins read, scale and write video.
@@ -32,6 +33,9 @@ const PIP_PACKAGES: [&str; 2] = ["python3", "python3-pip"];
 /// Training in several processes; its bindings are made from the MPI library's headers by libclang.
 const MPI_PACKAGES: [&str; 3] = ["libopenmpi-dev", "openmpi-bin", "libclang-dev"];
 
+/// The browser in which the tests open the page that `refvsr evaluate --report` writes.
+const BROWSER_PACKAGES: [&str; 1] = ["chromium"];
+
 /// The footage that `refvsr demo` takes its clip from.
 const DEMO_PACKAGES: [&str; 1] = ["forensics-samples-files"];
 
@@ -48,16 +52,19 @@ const LIBRARIES: [&str; 5] = [
 ];
 
 /// Installs what is missing of the packages, with apt.
-pub fn install(demo: bool, mpi: bool) -> Result<()> {
+pub fn install(wants: &Wants) -> Result<()> {
     let mut wanted = [&PACKAGES[..], &CODEC_PACKAGES].concat();
     if ask(&mut command(&["python3", "-m", "pip", "--version"]))?.is_none() {
         wanted.extend(PIP_PACKAGES);
     }
-    if demo {
+    if wants.demo {
         wanted.extend(DEMO_PACKAGES);
     }
-    if mpi {
+    if wants.mpi {
         wanted.extend(MPI_PACKAGES);
+    }
+    if wants.browser {
+        wanted.extend(BROWSER_PACKAGES);
     }
     let Some(installed) = ask(&mut command(&[
         "dpkg-query",

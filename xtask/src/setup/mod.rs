@@ -16,6 +16,8 @@ use crate::project::Project;
 pub struct Wants {
     /// The package with the demo's footage.
     pub demo: bool,
+    /// A browser, in which the tests open the report.
+    pub browser: bool,
     /// MPI, for training in several processes.
     pub mpi: bool,
     /// Which libtorch; None chooses by the machine.
@@ -32,6 +34,6 @@ pub enum Flavour {
 }
 
 pub fn setup(project: &Project, wants: Wants) -> Result<()> {
-    apt::install(wants.demo, wants.mpi)?;
+    apt::install(&wants)?;
     libtorch::install(project, wants.libtorch)
 }

@@ -1,0 +1,178 @@
+//! The report: one page that needs nothing beside it, with the figures, and pictures to compare.
+
+use super::tables::Results;
+use crate::frames::to_bytes;
+use anyhow::{Context, Result};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use image::codecs::jpeg::JpegEncoder;
+use serde::Serialize;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use tch::Tensor;
+
+/// The page, with a place for the data.
+const PAGE: &str = include_str!("report.html");
+const PLACE: &str = "/*DATA*/";
+/// High enough that what JPEG adds does not look like what a method does.
+const QUALITY: u8 = 93;
+
+/// The pictures of the frames that are shown.
+#[derive(Debug, Default)]
+pub struct Gallery {
+    /// At most so many frames of a clip.
+    frames: usize,
+    clips: BTreeMap<String, Album>,
+}
+
+/// Of a clip: its size and its frames.
+#[derive(Debug, Default)]
+struct Album {
+    width: i64,
+    height: i64,
+    frames: BTreeMap<usize, Shown>,
+}
+
+/// One frame: JPEG files in base64, by what made them.
+#[derive(Debug, Default, Serialize)]
+struct Shown {
+    of: BTreeMap<String, String>,
+    confidence: BTreeMap<String, String>,
+}
+
+impl Gallery {
+    /// For at most `frames` frames of each clip.
+    pub fn new(frames: usize) -> Self {
+        Self {
+            frames,
+            clips: BTreeMap::new(),
+        }
+    }
+
+    /// Whether frame `index` of `len` is shown: they lie evenly over the clip.
+    pub fn wants(&self, index: usize, len: usize) -> bool {
+        let shown = self.frames.min(len);
+        // The frames are those where a count of `shown` over the clip steps.
+        shown > 0 && (index * shown).div_ceil(len) * len / shown == index
+    }
+
+    /// Keeps a picture, RGB `[1, 3, H, W]` in \[0, 1\].
+    pub fn add(&mut self, clip: &str, index: usize, what: &str, picture: &Tensor) -> Result<()> {
+        let album = self.clips.entry(clip.to_owned()).or_default();
+        (album.height, album.width) = (picture.size()[2], picture.size()[3]);
+        let shown = album.frames.entry(index).or_default();
+        if !shown.of.contains_key(what) {
+            shown.of.insert(what.to_owned(), jpeg(picture)?);
+        }
+        Ok(())
+    }
+
+    /// Keeps a confidence map, `[1, 1, H, W]`, as black over red and yellow to white.
+    pub fn add_confidence(
+        &mut self,
+        clip: &str,
+        index: usize,
+        method: &str,
+        map: &Tensor,
+    ) -> Result<()> {
+        let channel = |offset: f64| {
+            map.f_mul_scalar(3.0)?
+                .f_sub_scalar(offset)?
+                .f_clamp(0.0, 1.0)
+        };
+        let heat = Tensor::f_cat(&[channel(0.0)?, channel(1.0)?, channel(2.0)?], 1)?;
+        let album = self.clips.entry(clip.to_owned()).or_default();
+        let shown = album.frames.entry(index).or_default();
+        shown.confidence.insert(method.to_owned(), jpeg(&heat)?);
+        Ok(())
+    }
+
+    /// The page.
+    pub fn page(&self, results: &Results, tele: bool) -> Result<String> {
+        let clips: Vec<Value> = results
+            .clips()
+            .into_iter()
+            .filter_map(|name| Some(self.clip(results, name, self.clips.get(name)?)))
+            .collect();
+        let data = json!({
+            "data": results.data, "device": results.device, "methods": results.methods, "clips": clips, "tele": tele,
+        });
+        // Nothing in a name may end the script.
+        let text = serde_json::to_string(&data)?.replace('<', "\\u003c");
+        Ok(PAGE.replacen(PLACE, &text, 1))
+    }
+
+    fn clip(&self, results: &Results, name: &str, album: &Album) -> Value {
+        let methods = results.methods.iter().map(|method| method.name.as_str());
+        let (mut means, mut frames) = (BTreeMap::new(), BTreeMap::new());
+        for method in methods {
+            let own = results
+                .frames
+                .iter()
+                .filter(|record| record.clip == name && record.method == method);
+            let whole: Vec<_> = own
+                .map(|record| record.figures.as_ref().map(|figures| figures.whole))
+                .collect();
+            means.insert(
+                method,
+                results.mean(Some(name), method).map(|mean| mean.whole),
+            );
+            frames.insert(method, whole);
+        }
+        let length = frames.values().map(Vec::len).max().unwrap_or(0);
+        let pictures: Vec<Value> = album
+            .frames
+            .iter()
+            .map(|(frame, shown)| json!({"frame": frame, "of": shown.of, "confidence": shown.confidence}))
+            .collect();
+        json!({
+            "name": name, "length": length, "width": album.width, "height": album.height, "means": means, "frames": frames,
+            "pictures": pictures,
+        })
+    }
+}
+
+fn jpeg(picture: &Tensor) -> Result<String> {
+    let (height, width) = (picture.size()[2], picture.size()[3]);
+    let mut file = Vec::new();
+    JpegEncoder::new_with_quality(&mut file, QUALITY)
+        .encode(
+            &to_bytes(picture)?,
+            u32::try_from(width)?,
+            u32::try_from(height)?,
+            image::ExtendedColorType::Rgb8,
+        )
+        .context("a picture is too large for the report")?;
+    Ok(STANDARD.encode(file))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_frames_shown_lie_evenly() {
+        let shown = |frames, len| -> Vec<usize> {
+            let gallery = Gallery::new(frames);
+            (0..len).filter(|n| gallery.wants(*n, len)).collect()
+        };
+        assert_eq!(shown(3, 3), [0, 1, 2]);
+        assert_eq!(shown(9, 3), [0, 1, 2]);
+        assert_eq!(shown(3, 30), [0, 10, 20]);
+        assert_eq!(shown(4, 10).len(), 4);
+        assert_eq!(shown(0, 10).len(), 0);
+        for (frames, len) in [(7, 30), (30, 31), (29, 30), (1, 5)] {
+            assert_eq!(shown(frames, len).len(), frames, "{frames} of {len}");
+        }
+    }
+
+    #[test]
+    fn names_cannot_end_the_script() {
+        let results = Results {
+            data: "</script><b>".into(),
+            ..Results::default()
+        };
+        let page = Gallery::new(1).page(&results, false).unwrap();
+        assert!(page.contains("\\u003c/script>\\u003cb>") && !page.contains(PLACE));
+    }
+}
