@@ -19,10 +19,15 @@ const PACKAGES: [(&str, &str); 12] = [
     ("avenc_prores_ks", "gstreamer1.0-libav"),
 ];
 
+/// Starts GStreamer.
+pub fn init_gstreamer() -> Result<()> {
+    gst::init().context("GStreamer does not start")
+}
+
 /// Starts GStreamer and sees to it that the element `refvsr` is there: the installed one, one on `GST_PLUGIN_PATH`, or the plugin
 /// that cargo has put beside this command.
 pub fn init() -> Result<()> {
-    gst::init().context("GStreamer does not start")?;
+    init_gstreamer()?;
     if gst::ElementFactory::find("refvsr").is_some() {
         return Ok(());
     }

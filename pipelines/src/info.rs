@@ -1,10 +1,12 @@
 //! `refvsr info`: what a model file is.
 
+use crate::speed;
 use anyhow::Result;
-use refvsr::Network;
 use refvsr::checkpoint::Checkpoint;
-use refvsr::config::{Recurrence, Variant};
+use refvsr::config::{PRESETS, Recurrence, Variant};
+use refvsr::{DeviceChoice, Network};
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// Arguments of `refvsr info`.
 #[derive(Debug, clap::Args)]
@@ -14,7 +16,26 @@ description of themselves: theirs is read off the shapes of the weights. Our own
 pub struct Args {
     /// A model file: .safetensors, or .pytorch/.pth/.pt as the authors of RefVSR publish
     model: PathBuf,
+    /// Measure time and memory on frames of this size (of the ultra-wide camera)
+    #[arg(long, value_name = "WxH", value_parser = size)]
+    size: Option<(i64, i64)>,
+    /// Where to measure: auto, cpu, cuda or cuda:N
+    #[arg(long, default_value = "auto", requires = "size")]
+    device: String,
 }
+
+/// `WxH`.
+fn size(text: &str) -> Result<(i64, i64), String> {
+    let sides = text
+        .split_once('x')
+        .and_then(|(w, h)| Some((w.parse().ok()?, h.parse().ok()?)));
+    sides
+        .filter(|(w, h)| (8..=16384).contains(w) && (8..=16384).contains(h))
+        .ok_or_else(|| format!("expected WxH, 480x270 for instance, not {text}"))
+}
+
+/// How long to measure; at least one frame is.
+const MEASURED: Duration = Duration::from_secs(3);
 
 /// Prints what the model is.
 pub fn run(args: &Args) -> Result<()> {
@@ -67,9 +88,41 @@ pub fn run(args: &Args) -> Result<()> {
         "parameters",
         format!("{parameters} ({:.1} M)", parameters as f64 / 1e6),
     );
+    let alike: Vec<_> = PRESETS
+        .iter()
+        .filter(|preset| preset.config() == *config)
+        .map(|preset| preset.name)
+        .collect();
+    row(
+        "preset",
+        if alike.is_empty() {
+            "none of the published ones".to_owned()
+        } else {
+            alike.join(", ")
+        },
+    );
     let unused = checkpoint.unused(&network);
     if !unused.is_empty() {
         row("unused tensors", unused.join(", "));
+    }
+    if let Some((width, height)) = args.size {
+        let device = args.device.parse::<DeviceChoice>()?.resolve()?;
+        let network = Network::from_checkpoint(&checkpoint, device)?;
+        let speed = speed::measure(network, (width, height), MEASURED)?;
+        row(
+            "time",
+            format!(
+                "{:.3} s a frame of {width}x{height} on {device:?} ({} frames measured)",
+                speed.seconds_per_frame, speed.frames
+            ),
+        );
+        row(
+            "memory",
+            format!(
+                "{:.0} MiB of weights and remembered frames",
+                speed.bytes as f64 / f64::from(1 << 20)
+            ),
+        );
     }
     Ok(())
 }

@@ -9,7 +9,9 @@
 )]
 
 mod canvas;
+mod compare;
 mod demo;
+mod doctor;
 mod element;
 mod evaluate;
 mod frames;
@@ -17,6 +19,7 @@ mod gst;
 mod info;
 mod media;
 mod progress;
+mod speed;
 mod stop;
 mod transcode;
 
@@ -37,6 +40,8 @@ Examples:
   refvsr demo --model my.safetensors        the same with a model of yours
   refvsr transcode -u uw.mp4 -w w.mp4 -o out.mp4      enlarges a recording
   refvsr evaluate RealMCVSR                 scores the bundled model on the test set
+  refvsr compare out.mkv truth.mkv          PSNR, SSIM and the worst frames
+  refvsr doctor                             what is installed, and what is missing
   refvsr info refvsr-small-mfid.pytorch     what is in a model file
 
 The element itself is used from GStreamer: gst-inspect-1.0 refvsr lists its pads and properties,
@@ -50,6 +55,10 @@ enum Command {
     Transcode(Box<transcode::Args>),
     /// Score models on RealMCVSR, or data in its layout: PSNR, SSIM, fields of view, time and memory
     Evaluate(evaluate::Args),
+    /// Compare two videos, folders of pictures, or trees of them: PSNR, SSIM, the worst frames
+    Compare(compare::Args),
+    /// Say what is installed, what is missing, and what to do about it
+    Doctor(doctor::Args),
     /// Make a two-camera clip from real footage, enlarge it 4x through GStreamer and compare with the truth
     Demo(demo::Args),
 }
@@ -59,6 +68,8 @@ fn main() -> ExitCode {
         Command::Info(args) => info::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Transcode(args) => transcode::run(&args),
         Command::Evaluate(args) => evaluate::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Compare(args) => compare::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
         Command::Demo(args) => demo::run(&args).map(|()| ExitCode::SUCCESS),
     };
     match result {

@@ -1,15 +1,13 @@
 //! What is evaluated: bicubic enlargement, and models with and without the other cameras.
 
 use super::data::{Clip, Lens, density, read};
+use crate::speed;
 use anyhow::{Context, Result, ensure};
 use refvsr::net::Frame;
-use refvsr::{Network, Session, Triplet};
+use refvsr::{Network, Precision, Session, Triplet};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 use tch::{Device, Tensor};
-
-/// The model that ships with the element.
-const BUNDLED: &[u8] = include_bytes!("../../../models/default.safetensors");
 
 /// Which cameras a model sees beside the ultra-wide one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,17 +57,21 @@ impl Method {
         path: Option<&PathBuf>,
         references: References,
         look_ahead: Option<usize>,
+        precision: Precision,
         device: Device,
     ) -> Result<Self> {
         let (network, name) = match path {
             Some(path) => (Network::load(path, device)?, stem(path)),
             None => (
-                Network::from_bytes(BUNDLED, "the bundled model", device)?,
+                Network::from_bytes(speed::BUNDLED, "the bundled model", device)?,
                 "bundled".to_owned(),
             ),
         };
         let mut options = Session::options_of(&network);
         options.look_ahead = look_ahead.or(options.look_ahead);
+        options.precision = precision;
+        // Exact: frames that share a run of the backward branch are a little worse.
+        options.backward_group = Some(1);
         Ok(Self::Model {
             name,
             session: Box::new(Session::new(network, options)?),

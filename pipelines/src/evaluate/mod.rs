@@ -1,6 +1,6 @@
 //! `refvsr evaluate`: how near models come to the truth of RealMCVSR.
 
-mod data;
+pub mod data;
 mod figures;
 mod method;
 mod report;
@@ -11,7 +11,7 @@ use anyhow::{Context, Result, ensure};
 use data::{Clip, Lens};
 use indicatif::{ProgressBar, ProgressStyle};
 use method::{Method, References};
-use refvsr::DeviceChoice;
+use refvsr::{DeviceChoice, Precision};
 use report::Gallery;
 use std::path::{Path, PathBuf};
 use tables::{MethodSummary, Record, Results};
@@ -20,7 +20,7 @@ use tch::Device;
 /// Arguments of `refvsr evaluate`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Every clip runs as a stream, as in the element, in 32-bit floats. Figures are taken over RGB values in 0 to 1, not rounded to codes;
+Every clip runs as a stream, as in the element, in 32-bit floats unless --precision says otherwise. Figures are taken over RGB values in 0 to 1, not rounded to codes;
 all means are over frames. Models for full-resolution input (8K) have no truth: they run on the HR frames, as the authors of RefVSR
 run them, and only time and memory are told (refvsr transcode --tree DATA --density HR writes their pictures).
 
@@ -51,6 +51,9 @@ pub struct Args {
     /// Frames of look-ahead, in place of the models' own
     #[arg(long, value_name = "N")]
     look_ahead: Option<usize>,
+    /// Number format to compute in: fp32, or what the device is fastest with (auto)
+    #[arg(long, default_value = "fp32", value_name = "auto|fp32|...")]
+    precision: Precision,
     /// Where to compute: auto, cpu, cuda or cuda:N
     #[arg(long, default_value = "auto")]
     device: String,
@@ -176,7 +179,8 @@ impl Column<'_> {
                 waiting: None,
             }),
             Self::Model(path, references) => {
-                let mut method = Method::model(*path, *references, args.look_ahead, device)?;
+                let mut method =
+                    Method::model(*path, *references, args.look_ahead, args.precision, device)?;
                 let alike =
                     |other: &&PathBuf| other.file_stem() == path.and_then(|p| p.file_stem());
                 if let (Some(path), 2..) = (path, args.model.iter().filter(alike).count()) {
@@ -197,7 +201,13 @@ fn columns<'a>(args: &'a Args, clips: &[Clip]) -> Result<Vec<Column<'a>>> {
     };
     let (mut scales, mut columns) = (vec![], vec![]);
     for path in models {
-        let method = Method::model(path, References::None, args.look_ahead, Device::Cpu)?;
+        let method = Method::model(
+            path,
+            References::None,
+            args.look_ahead,
+            Precision::Fp32,
+            Device::Cpu,
+        )?;
         if method.has_truth() && !scales.contains(&method.scale()) {
             scales.push(method.scale());
         }

@@ -1,0 +1,137 @@
+//! The frames of a video or a folder of pictures, one after the other.
+
+use crate::element::make;
+use crate::media::pictures;
+use crate::media::reader::error_text;
+use anyhow::{Context, Result, bail};
+use gst::prelude::*;
+use gst_app::AppSink;
+use gst_video::prelude::*;
+use std::path::{Path, PathBuf};
+use tch::{Device, Kind, Tensor};
+
+/// A source of frames.
+#[derive(Debug)]
+pub enum Frames {
+    Video(Video),
+    Pictures(std::vec::IntoIter<PathBuf>),
+}
+
+/// A video that is being decoded.
+#[derive(Debug)]
+pub struct Video {
+    path: PathBuf,
+    pipeline: gst::Pipeline,
+    sink: AppSink,
+}
+
+impl Frames {
+    /// Opens a video file, or a folder of numbered PNG files.
+    pub fn open(path: &Path) -> Result<Self> {
+        if path.is_dir() {
+            return Ok(Self::Pictures(pictures::list(path)?.into_iter()));
+        }
+        std::fs::File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
+        Ok(Self::Video(Video::open(path)?))
+    }
+
+    /// The next frame, RGB `[1, 3, H, W]`, f32 in \[0, 1\]; none at the end.
+    pub fn next(&mut self) -> Result<Option<Tensor>> {
+        match self {
+            Self::Video(video) => video.next(),
+            Self::Pictures(files) => files.next().map(|file| picture(&file)).transpose(),
+        }
+    }
+}
+
+fn picture(file: &Path) -> Result<Tensor> {
+    crate::evaluate::data::read(file, Device::Cpu)
+}
+
+impl Video {
+    fn open(path: &Path) -> Result<Self> {
+        let pipeline = gst::Pipeline::new();
+        let source = make("filesrc")?;
+        source.set_property("location", path);
+        let decoder = make("decodebin")?;
+        let caps = gst::Caps::builder("video/x-raw")
+            .field("format", "RGBA64_LE")
+            .build();
+        let sink = AppSink::builder()
+            .caps(&caps)
+            .sync(false)
+            .max_buffers(2)
+            .build();
+        let convert = make("videoconvert")?;
+        pipeline.add_many([&source, &decoder, &convert, sink.upcast_ref()])?;
+        source.link(&decoder)?;
+        convert.link(&sink)?;
+        let target = convert
+            .static_pad("sink")
+            .context("an element without input")?;
+        decoder.connect_pad_added(move |_, pad| {
+            if !target.is_linked() {
+                // Sound does not fit.
+                _ = pad.link(&target);
+            }
+        });
+        // Where this fails there is a message that says why.
+        _ = pipeline.set_state(gst::State::Playing);
+        Ok(Self {
+            path: path.to_owned(),
+            pipeline,
+            sink,
+        })
+    }
+
+    fn next(&mut self) -> Result<Option<Tensor>> {
+        let bus = self.pipeline.bus().context("a pipeline without a bus")?;
+        loop {
+            if let Some(sample) = self
+                .sink
+                .try_pull_sample(gst::ClockTime::from_mseconds(100))
+            {
+                return tensor(&sample).map(Some);
+            }
+            if self.sink.is_eos() {
+                return Ok(None);
+            }
+            if let Some(message) = bus.pop_filtered(&[gst::MessageType::Error])
+                && let gst::MessageView::Error(error) = message.view()
+            {
+                bail!("cannot read {}: {}", self.path.display(), error_text(error))
+            }
+        }
+    }
+}
+
+impl Drop for Video {
+    fn drop(&mut self) {
+        _ = self.pipeline.set_state(gst::State::Null);
+    }
+}
+
+fn tensor(sample: &gst::Sample) -> Result<Tensor> {
+    let (buffer, caps) = sample
+        .buffer()
+        .zip(sample.caps())
+        .context("a frame without content")?;
+    let info = gst_video::VideoInfo::from_caps(caps)?;
+    let frame = gst_video::VideoFrameRef::from_buffer_ref_readable(buffer, &info)
+        .map_err(|_| anyhow::anyhow!("a frame that cannot be mapped"))?;
+    let (width, height) = (info.width() as usize, info.height() as usize);
+    let rows = frame
+        .plane_data(0)?
+        .chunks(frame.plane_stride()[0] as usize)
+        .take(height);
+    let samples: Vec<i32> = rows
+        .flat_map(|row| row[..width * 8].chunks_exact(2))
+        .map(|bytes| i32::from(u16::from_le_bytes([bytes[0], bytes[1]])))
+        .collect();
+    Ok(Tensor::f_from_slice(&samples)?
+        .f_view([1, height as i64, width as i64, 4])?
+        .f_narrow(3, 0, 3)?
+        .f_permute([0, 3, 1, 2])?
+        .f_to_kind(Kind::Float)?
+        .f_div_scalar(65535.0)?)
+}
