@@ -29,4 +29,4 @@ png=image/png,framerate=30/1
 exec gst-launch-1.0 -e \
     multifilesrc location="$ultrawide/%04d.png" caps="$png" ! pngdec ! videoconvert ! video/x-raw,format=RGB ! queue ! sr.ultrawide \
     multifilesrc location="$wide/%04d.png" caps="$png" ! pngdec ! videoconvert ! video/x-raw,format=RGB ! queue ! sr.wide \
-    refvsr name=sr "$@" ! video/x-raw,format=RGB ! pngenc ! multifilesink location="$output/%04d.png"
+    refvsr name=sr "$@" ! queue max-size-buffers=4 max-size-bytes=0 max-size-time=0 ! video/x-raw,format=RGB ! pngenc ! multifilesink location="$output/%04d.png"
