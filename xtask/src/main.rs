@@ -107,7 +107,7 @@ fn perform(task: Task) -> anyhow::Result<ExitCode> {
             &project,
             Wants {
                 demo,
-                browser: true,
+                tests: true,
                 mpi: true,
                 libtorch,
             },
@@ -121,7 +121,7 @@ fn perform(task: Task) -> anyhow::Result<ExitCode> {
             setup::setup(
                 &project,
                 Wants {
-                    browser: true,
+                    tests: true,
                     mpi: true,
                     ..Wants::default()
                 },

@@ -33,8 +33,9 @@ const PIP_PACKAGES: [&str; 2] = ["python3", "python3-pip"];
 /// Training in several processes; its bindings are made from the MPI library's headers by libclang.
 const MPI_PACKAGES: [&str; 3] = ["libopenmpi-dev", "openmpi-bin", "libclang-dev"];
 
-/// The browser in which the tests open the page that `refvsr evaluate --report` writes.
-const BROWSER_PACKAGES: [&str; 1] = ["chromium"];
+/// What the tests use besides: the browser in which they open the page that `refvsr evaluate --report` writes, and GStreamer's
+/// bindings for the Python app of docs/embedding.md.
+const TEST_PACKAGES: [&str; 3] = ["chromium", "python3-gi", "gir1.2-gstreamer-1.0"];
 
 /// The footage that `refvsr demo` takes its clip from.
 const DEMO_PACKAGES: [&str; 1] = ["forensics-samples-files"];
@@ -63,8 +64,8 @@ pub fn install(wants: &Wants) -> Result<()> {
     if wants.mpi {
         wanted.extend(MPI_PACKAGES);
     }
-    if wants.browser {
-        wanted.extend(BROWSER_PACKAGES);
+    if wants.tests {
+        wanted.extend(TEST_PACKAGES);
     }
     let Some(installed) = ask(&mut command(&[
         "dpkg-query",

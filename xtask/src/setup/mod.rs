@@ -16,8 +16,8 @@ use crate::project::Project;
 pub struct Wants {
     /// The package with the demo's footage.
     pub demo: bool,
-    /// A browser, in which the tests open the report.
-    pub browser: bool,
+    /// What only the tests use.
+    pub tests: bool,
     /// MPI, for training in several processes.
     pub mpi: bool,
     /// Which libtorch; None chooses by the machine.
