@@ -1,8 +1,8 @@
 //! The frames of a video or a folder of pictures, one after the other.
 
 use crate::element::make;
+use crate::media::messages::error_text;
 use crate::media::pictures;
-use crate::media::reader::error_text;
 use anyhow::{Context, Result, bail};
 use gst::prelude::*;
 use gst_app::AppSink;

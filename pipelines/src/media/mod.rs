@@ -1,5 +1,6 @@
 //! Reading what cameras recorded.
 
+pub mod messages;
 pub mod orientation;
 pub mod pictures;
 pub mod reader;

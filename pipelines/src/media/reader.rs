@@ -1,9 +1,10 @@
 //! One recording: a pipeline of its own that decodes the picture and hands the sound over as it lies in the file.
 
+use super::messages::{preroll, wait};
 use super::orientation::Orientation;
 use crate::element::make;
 use crate::stop::Stop;
-use anyhow::{Context, Result, anyhow, bail, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use gst::prelude::*;
 use gst_app::{AppSink, AppSrc};
 use std::path::{Path, PathBuf};
@@ -305,57 +306,6 @@ fn link(
     let target = sink.static_pad("sink").context("a sink without a pad")?;
     pad.link(&target)?;
     Ok(())
-}
-
-/// Brings the pipeline to its first frame.
-fn preroll(pipeline: &gst::Pipeline, stop: &Stop) -> Result<()> {
-    // Where this fails there is a message that says why.
-    _ = pipeline.set_state(gst::State::Paused);
-    wait(pipeline, stop)
-}
-
-/// Waits until all streams stand at a frame.
-fn wait(pipeline: &gst::Pipeline, stop: &Stop) -> Result<()> {
-    let bus = pipeline.bus().context("a pipeline without a bus")?;
-    let mut lacks = None;
-    loop {
-        stop.check()?;
-        let Some(message) = bus.timed_pop(gst::ClockTime::from_mseconds(100)) else {
-            continue;
-        };
-        match message.view() {
-            gst::MessageView::AsyncDone(_) => return Ok(()),
-            gst::MessageView::Error(error) => bail!(lacks.unwrap_or_else(|| error_text(error))),
-            gst::MessageView::Element(element) => {
-                lacks = element.structure().and_then(missing_plugin).or(lacks);
-            }
-            _ => (),
-        }
-    }
-}
-
-/// What a message of a missing decoder says.
-fn missing_plugin(structure: &gst::StructureRef) -> Option<String> {
-    if structure.name() != "missing-plugin" {
-        return None;
-    }
-    let name = structure.get::<String>("name").ok()?;
-    Some(format!("no GStreamer plugin is installed for: {name}"))
-}
-
-/// An error message in one line: what happened, and the details where they say more.
-pub fn error_text(error: &gst::message::Error) -> String {
-    let text = error.error().to_string();
-    let text = text.trim_end_matches('.').to_owned();
-    // The debug text is "file(line): function (): /path/of/element:\nreason".
-    let debug = error.debug().unwrap_or_default();
-    let reason = debug.lines().skip(1).find(|line| !line.trim().is_empty());
-    match reason.map(|reason| reason.trim().trim_end_matches('.')) {
-        Some(reason) if !text.contains(reason) && !reason.starts_with("streaming stopped") => {
-            format!("{text} ({reason})")
-        }
-        _ => text,
-    }
 }
 
 fn stream(sink: AppSink) -> Result<Stream> {

@@ -1,15 +1,15 @@
 //! One clip: its cameras are read, enlarged and written under a temporary name, which becomes the output's at the end.
 
 use super::container::Container;
-use super::encoder::EncoderOptions;
-use super::graph::{self, Camera, Graph, NetworkOptions};
+use super::graph::{self, Camera, Graph};
 use super::options::Lens;
 use super::partial::{Kind, Partial};
 use super::report::Reporter;
-use super::sync::Sync;
+use super::wishes::Options;
 use crate::media::Footage;
+use crate::media::messages::error_text;
 use crate::media::orientation::Orientation;
-use crate::media::reader::{self, error_text};
+use crate::media::reader;
 use crate::stop::Stop;
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use gst::prelude::*;
@@ -17,48 +17,6 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Duration;
-
-/// What is asked for besides the files.
-#[derive(Debug, Clone, Default)]
-pub struct Options {
-    pub network: NetworkOptions,
-    pub encoder: EncoderOptions,
-    /// How much later than the ultra-wide camera the others started, in nanoseconds.
-    pub offsets: Vec<(Lens, i64)>,
-    pub sync: Option<Sync>,
-    pub from: Option<gst::ClockTime>,
-    pub to: Option<gst::ClockTime>,
-}
-
-impl Options {
-    /// Everything that decides what comes out, in words.
-    pub fn words(&self) -> Vec<String> {
-        let network = &self.network.properties;
-        let encoder = &self.encoder;
-        let mut words: Vec<String> = network
-            .iter()
-            .map(|(name, value)| format!("set {name}={value}"))
-            .collect();
-        let mut add = |name: &str, value: Option<String>| {
-            words.extend(value.map(|value| format!("{name} {value}")));
-        };
-        add("codec", encoder.codec.map(|codec| codec.name().to_owned()));
-        add("encoder", encoder.encoder.clone());
-        add("crf", encoder.crf.map(|crf| crf.to_string()));
-        add("bitrate", encoder.bitrate.map(|rate| rate.to_string()));
-        add("preset", encoder.preset.clone());
-        for (name, value) in &encoder.encoder_option {
-            add("encoder-option", Some(format!("{name}={value}")));
-        }
-        for (lens, offset) in &self.offsets {
-            add("offset", Some(format!("{}={offset}", lens.name())));
-        }
-        add("sync", self.sync.map(|sync| format!("{sync:?}")));
-        add("from", self.from.map(|from| from.nseconds().to_string()));
-        add("to", self.to.map(|to| to.nseconds().to_string()));
-        words
-    }
-}
 
 /// The error of an output for which there is no room.
 #[derive(Debug, Clone)]

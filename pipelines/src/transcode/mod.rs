@@ -6,11 +6,13 @@ mod encoder;
 mod format;
 mod graph;
 mod job;
+mod knobs;
 mod options;
 mod partial;
 mod report;
 mod sound;
 mod sync;
+mod wishes;
 
 use crate::element;
 use crate::media::open;
@@ -108,12 +110,12 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     })
 }
 
-fn options(args: &Args) -> Result<job::Options> {
+fn options(args: &Args) -> Result<wishes::Options> {
     ensure!(
         args.to.is_none_or(|to| to > args.from.unwrap_or_default()),
         "--to has to lie after --from"
     );
-    Ok(job::Options {
+    Ok(wishes::Options {
         network: args.network.clone(),
         encoder: args.encoder.clone(),
         offsets: args.offset.clone(),

@@ -1,7 +1,8 @@
 //! When the cameras started: by their sound, timecodes or dates.
 
 use crate::element::make;
-use crate::media::reader::{Reader, error_text};
+use crate::media::messages::error_text;
+use crate::media::reader::Reader;
 use crate::stop::Stop;
 use anyhow::{Context, Result, bail, ensure};
 use gst::prelude::*;

@@ -5,9 +5,10 @@ pub mod list;
 mod manifest;
 pub mod shard;
 
-use super::job::{self, Clip, DiskFull, Options, Target};
+use super::job::{self, Clip, DiskFull, Target};
 use super::options::Lens;
 use super::report::Reporter;
+use super::wishes::Options;
 use crate::media::open;
 use crate::stop::{Stop, Stopped};
 use anyhow::{Context, Result, bail, ensure};
