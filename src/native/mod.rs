@@ -1,5 +1,6 @@
 //! Bindings of the C++ kernels beside this file: what libtorch has no fast form of on a CPU.
 
+pub mod cuda;
 pub mod matching;
 pub mod memory;
 pub mod sample;

@@ -13,7 +13,7 @@ use crate::{
     checkpoint::Checkpoint,
     config::Variant,
     image::pad::pad_to,
-    native::memory,
+    native::{cuda, memory},
     profile::{self, Stage},
 };
 use std::path::Path;
@@ -49,8 +49,10 @@ impl Network {
     /// [`Error::Config`] for a config outside its range.
     pub fn new(config: ModelConfig, device: Device) -> Result<Self> {
         config.validate()?;
-        if device == Device::Cpu {
-            memory::reuse();
+        match device {
+            Device::Cpu => memory::reuse(),
+            Device::Cuda(_) => cuda::set_up()?,
+            _ => (),
         }
         let weights = VarStore::new(device);
         let root = weights.root();
