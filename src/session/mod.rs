@@ -163,6 +163,21 @@ impl Session {
         self.window_look_ahead() + self.group() - 1
     }
 
+    /// Another number of outputs that share a run of the backward branch, from the next run on; `None` = the
+    /// model's own. [`look_ahead`](Self::look_ahead) follows it.
+    ///
+    /// # Errors
+    /// [`Error::Config`] outside the range of [`SessionOptions::backward_group`]; nothing changes then.
+    pub fn set_backward_group(&mut self, group: Option<usize>) -> Result<()> {
+        let options = SessionOptions {
+            backward_group: group,
+            ..self.options.clone()
+        };
+        options.validate(self.network.config())?;
+        self.options = options;
+        Ok(())
+    }
+
     /// A handle that stops the session's work from another thread.
     pub fn stopper(&self) -> Stopper {
         self.stopper.clone()

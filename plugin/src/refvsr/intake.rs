@@ -193,6 +193,9 @@ impl RefVsr {
         turn: &Turn,
     ) -> Result<(), gst::FlowError> {
         let buffer = self.take(&self.ultrawide, buffer, turn)?;
+        if !work.under_way {
+            self.choose_backward_group(work, turn)?;
+        }
         work.clocks[Camera::UltraWide].advance(moment.time, moment.duration);
         self.running(|running| running.latency.came_in(moment.time, moment.duration));
         self.update_latency();
@@ -227,6 +230,21 @@ impl RefVsr {
         work.session.send(triplet).map_err(|e| self.failed(&e))?;
         work.under_way = true;
         work.held.push_back(Held::Frame(shell));
+        Ok(())
+    }
+
+    /// At a clip's start: sharing backward runs between frames makes them come later, so that it is not
+    /// done unasked where the pipeline is live.
+    fn choose_backward_group(&self, work: &mut Work, turn: &Turn) -> Result<(), gst::FlowError> {
+        let asked = usize::try_from(turn.settings.backward_group).ok();
+        let live = self.obj().latency().is_some();
+        let group = asked.or(live.then_some(1));
+        let session = &mut work.session;
+        session
+            .set_backward_group(group)
+            .map_err(|e| self.failed(&e))?;
+        let look_ahead = session.look_ahead();
+        self.running(|running| running.latency.set_look_ahead(look_ahead));
         Ok(())
     }
 

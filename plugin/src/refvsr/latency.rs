@@ -40,6 +40,11 @@ impl Latency {
         }
     }
 
+    /// Another number of frames has to follow a frame.
+    pub fn set_look_ahead(&mut self, look_ahead: usize) {
+        self.look_ahead = look_ahead as u64;
+    }
+
     /// How long a frame lasts.
     pub fn frame(&self) -> ClockTime {
         self.frame.unwrap_or_default()

@@ -100,7 +100,7 @@ impl Settings {
                     .build(),
                 glib::ParamSpecInt::builder("backward-group")
                     .nick("Backward group")
-                    .blurb("Frames that share one run of the backward branch: faster, and so many frames less one of latency more (-1 = the model's, 1 = exact)")
+                    .blurb("Frames that share one run of the backward branch: faster, and so many frames less one of latency more (-1 = the model's, in live pipelines 1; 1 = exact)")
                     .minimum(-1)
                     .maximum(MAX_BACKWARD_GROUP)
                     .default_value(default.backward_group)
