@@ -165,13 +165,13 @@ fn loading_the_model_is_reported() {
     assert!(
         texts[2]
             .1
-            .contains("RefVSR, 8 channels, 2 blocks, fp32 on cpu"),
+            .contains("RefVSR, 8 channels, 2 blocks, fp32-fast on cpu"),
         "{texts:?}"
     );
     let stats = element.property::<gst::Structure>("stats");
     assert_eq!(
         stats.get::<&str>("model"),
-        Ok("RefVSR, 8 channels, 2 blocks, fp32 on cpu")
+        Ok("RefVSR, 8 channels, 2 blocks, fp32-fast on cpu")
     );
     element.set_state(gst::State::Null).unwrap();
 }

@@ -127,7 +127,7 @@ mod tests {
     fn description_names_family_size_precision_and_device() {
         let config = ModelConfig::preset("refvsr-mfid").unwrap();
         assert_eq!(
-            describe(&config, Precision::Auto, "cpu"),
+            describe(&config, Precision::Fp32, "cpu"),
             "RefVSR, 48 channels, 30 blocks, fp32 on cpu"
         );
         let config = ModelConfig::preset("refvsr-small-mfid-8k").unwrap();
