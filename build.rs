@@ -34,6 +34,7 @@ fn main() {
     torch
         .file("src/native/allocator.cpp")
         .file("src/native/cuda.cpp")
+        .file("src/native/trace.cpp")
         .compile("refvsr_torch");
     // The OpenMP library that libtorch brings: both then share one pool of threads.
     println!("cargo::rustc-link-lib=gomp");

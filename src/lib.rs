@@ -24,7 +24,7 @@ mod stop;
 pub use config::ModelConfig;
 pub use device::DeviceChoice;
 pub use error::{Error, Result};
-pub use native::memory;
+pub use native::{memory, trace};
 pub use net::Network;
 pub use precision::Precision;
 pub use session::{Session, SessionOptions, Triplet};

@@ -4,4 +4,5 @@ pub mod cuda;
 pub mod matching;
 pub mod memory;
 pub mod sample;
+pub mod trace;
 pub mod winograd;
