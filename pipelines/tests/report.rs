@@ -15,9 +15,9 @@ addEventListener('unhandledrejection', e => problems.push(String(e.reason)));
 for (const kind of ['error', 'warn']) console[kind] = (...words) => problems.push(words.join(' '));
 </script>";
 
-/// Uses the page as a person does, and tells what it saw.
+/// Uses the page as a person does once all is loaded, and leaves what it saw in the document.
 const USE: &str = "<script>
-addEventListener('load', async () => {
+addEventListener('load', () => {
   const seen = {};
   const all = what => [...document.querySelectorAll(what)];
   const views = all('.view'), handles = all('.handle');
@@ -29,9 +29,8 @@ addEventListener('load', async () => {
   };
   const lines = () => handles.map(h => Number(h.getAttribute('aria-valuenow')));
   const moved = () => all('.moved').map(m => m.style.transform);
-  const images = async () => { await Promise.all(all('img.picture').map(i => i.decode())); return all('img.picture').map(i => i.naturalWidth); };
   seen.views = views.length;
-  seen.images = await images();
+  seen.images = all('img.picture').map(i => i.naturalWidth);
   seen.first = lines();
   key(handles[0], 'ArrowRight');
   seen.key = lines();
@@ -56,41 +55,33 @@ addEventListener('load', async () => {
   key(document.body, ']');
   seen.frame = document.getElementById('number').textContent;
   all('#choose button')[2].click();
-  await images();
   seen.caption = document.querySelector('figcaption').textContent;
   seen.plot = all('#plot polyline').length;
-  seen.overflow = document.documentElement.scrollWidth - innerWidth;
-  seen.width = innerWidth;
+  seen.overflow = document.body.scrollWidth - document.body.clientWidth;
+  seen.width = document.body.clientWidth;
   seen.loaded = Math.round(performance.getEntriesByType('navigation')[0].loadEventStart);
   seen.requests = performance.getEntriesByType('resource').filter(r => !r.name.startsWith('data:')).map(r => r.name);
   seen.problems = problems;
-  parent.postMessage(JSON.stringify(seen), '*');
+  const result = document.createElement('pre');
+  result.id = 'seen';
+  result.textContent = JSON.stringify(seen);
+  document.body.append(result);
 });
 </script>";
 
-/// What the page shows a person at this width. It lies in a frame, since a browser's window has a least width.
+/// What the page shows a person at this width. A browser's window has a least width, so the page is told its own.
 fn open(page: &str, width: u32, place: &Place) -> Value {
-    let around = place.text("around.html");
-    let frame = format!(
-        "<!doctype html><body style='margin:0'><pre id=\"seen\"></pre><script>addEventListener('message', e => {{
-            document.getElementById('seen').textContent = e.data;
-        }});</script><iframe src='file://{page}' style='border:0;width:{width}px;height:900px'></iframe></body>"
-    );
-    std::fs::write(&around, frame).unwrap();
+    let narrowed = place.text("narrowed.html");
+    let style = format!("<style>html {{ width: {width}px; }}</style></head>");
+    std::fs::write(&narrowed, page.replacen("</head>", &style, 1)).unwrap();
     let output = Command::new("chromium")
-        .args([
-            "--headless",
-            "--no-sandbox",
-            "--disable-gpu",
-            "--virtual-time-budget=20000",
-            "--dump-dom",
-        ])
+        .args(["--headless", "--no-sandbox", "--disable-gpu", "--dump-dom"])
         .arg(format!(
             "--user-data-dir={}",
             place.text(&format!("profile-{width}"))
         ))
         .arg(format!("--window-size={},900", width.max(600)))
-        .arg(format!("file://{around}"))
+        .arg(format!("file://{narrowed}"))
         .output()
         .expect("chromium (Debian: chromium) is needed");
     let text = String::from_utf8_lossy(&output.stdout);
@@ -136,13 +127,9 @@ fn the_report_works_from_a_file_with_mouse_and_keyboard() {
         // To look at.
         std::fs::copy(&report, copy).unwrap();
     }
-    let used = place.text("used.html");
-    std::fs::write(
-        &used,
-        page.replacen("<head>", &format!("<head>{LISTEN}"), 1)
-            .replacen("</body>", &format!("{USE}</body>"), 1),
-    )
-    .unwrap();
+    let used = page
+        .replacen("<head>", &format!("<head>{LISTEN}"), 1)
+        .replacen("</body>", &format!("{USE}</body>"), 1);
 
     for width in [390, 1440] {
         let seen = open(&used, width, &place);
