@@ -36,14 +36,23 @@ impl Pyramid {
 impl SpyNet {
     /// `vs` is `FlowNet`, or the root of a file that holds SPyNet alone.
     pub fn new(vs: Path<'_>) -> Result<Self> {
+        Self::with_layers(&vs, |convs, j| convs / j / "conv")
+    }
+
+    /// Under BasicSR's names, which count the activations between the convolutions. `vs` is `spynet`.
+    pub fn basicsr(vs: Path<'_>) -> Result<Self> {
+        Self::with_layers(&vs, |convs, j| convs / (2 * j))
+    }
+
+    fn with_layers(vs: &Path<'_>, path: for<'a> fn(&Path<'a>, usize) -> Path<'a>) -> Result<Self> {
         const CHANNELS: [i64; 6] = [8, 32, 64, 32, 16, 2];
-        let levels = &vs / "basic_module";
+        let levels = vs / "basic_module";
         let level = |l: usize| -> Result<Vec<Conv>> {
             let convs = &levels / l / "basic_module";
             CHANNELS
                 .windows(2)
                 .enumerate()
-                .map(|(j, c)| Ok(Conv::new(&convs / j / "conv", c[0], c[1], 7)?.exact()))
+                .map(|(j, c)| Ok(Conv::new(path(&convs, j), c[0], c[1], 7)?.exact()))
                 .collect()
         };
         Ok(Self {

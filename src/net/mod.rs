@@ -16,6 +16,7 @@ pub(crate) mod ops;
 pub mod propagation;
 pub mod reconstruction;
 pub mod refill;
+pub mod registration;
 mod strips;
 mod window;
 

@@ -1,0 +1,106 @@
+//! Whether a reference that has been laid on a frame shows what the frame shows.
+
+use super::{
+    sampling::{Interpolation, gaussian, inside, sample},
+    tone::Tone,
+};
+use crate::{
+    Result,
+    net::ops::{bilinear, size},
+};
+use tch::{Kind, Tensor};
+
+/// Sigma of the window in which frame and reference are compared.
+const COMPARED: f64 = 4.0;
+/// Sigma of the blur under which differences of sharpness and noise vanish.
+const BLUR: f64 = 1.5;
+/// Variance of local detail under which noise is all that could be compared.
+const PLAIN: f64 = 2e-5;
+/// Local correlation from which on a place counts as the same, and under which as another thing.
+const SAME: (f64, f64) = (0.6, 0.3);
+
+/// Mean absolute difference of a part of a frame `[1, 3, h, w]` and a reference laid on it at
+/// `density` times its size, brought to the frame's density and slightly blurred: `[1, 1, h, w]`
+/// enlarged to the reference's size.
+///
+/// # Errors
+/// [`Error::Torch`](crate::Error::Torch) where sizes do not fit.
+pub fn residual(part: &Tensor, picture: &Tensor, density: i64) -> Result<Tensor> {
+    let side = [density, density];
+    let small = picture.f_avg_pool2d(side, side, [0, 0], false, true, None)?;
+    let off = small
+        .f_sub(part)?
+        .f_abs()?
+        .f_mean_dim([1i64].as_slice(), true, None::<Kind>)?;
+    let (h, w) = size(picture);
+    bilinear(&gaussian(&off, BLUR)?, h, w, false)
+}
+
+/// Frame and reference laid on one another.
+pub struct Comparison {
+    /// What is still to be done about the reference's colours.
+    pub tone: Tone,
+    /// 1 where they show the same, 0 where the reference sees nothing or something else: `[1, 1, h,
+    /// w]`.
+    pub mask: Tensor,
+    /// A correlation over all that both see: 1 is equal, 0 unrelated.
+    pub agreement: f64,
+}
+
+impl Comparison {
+    /// `part` `[1, 3, h, w]` of a frame, and a reference of `extent` (height, width) at its
+    /// density, in which the part's pixels are seen at `positions` `[1, 2, h, w]`.
+    pub fn new(
+        part: &Tensor,
+        small: &Tensor,
+        positions: &Tensor,
+        extent: (f64, f64),
+    ) -> Result<Self> {
+        let seen = inside(positions, extent)?;
+        let warped = sample(small, positions, Interpolation::Bicubic)?;
+        let detail = |x: &Tensor| x.f_sub(&gaussian(x, COMPARED)?).map_err(crate::Error::from);
+        let (own, other) = (detail(part)?, detail(&warped)?);
+        let compared = |a: &Tensor, b: &Tensor| -> Result<Tensor> {
+            let product = a
+                .f_mul(b)?
+                .f_mean_dim([1i64].as_slice(), true, None::<Kind>)?;
+            gaussian(&product.f_mul(&seen)?, COMPARED)
+        };
+        let (both, energy) = (
+            compared(&own, &other)?,
+            compared(&own, &own)?
+                .f_mul(&compared(&other, &other)?)?
+                .f_sqrt()?,
+        );
+        // Where there is no detail there is nothing to contradict.
+        let correlation = both
+            .f_add_scalar(PLAIN)?
+            .f_div(&energy.f_add_scalar(PLAIN)?)?;
+        let (same, different) = SAME;
+        let mask = correlation
+            .f_sub_scalar(different)?
+            .f_div_scalar(same - different)?
+            .f_clamp(0.0, 1.0)?
+            .f_mul(&seen)?;
+        let total = |x: &Tensor| -> Result<f64> {
+            Ok(x.f_mul(&seen)?.f_sum(Kind::Double)?.f_double_value(&[])?)
+        };
+        let (both, energy, area) = (
+            total(&both)?,
+            total(&energy)?,
+            seen.f_sum(Kind::Double)?.f_double_value(&[])?,
+        );
+        let agreement = if energy > area * PLAIN {
+            both / energy
+        } else {
+            0.0
+        };
+        let blurred = |x: &Tensor| gaussian(x, BLUR);
+        let tone = Tone::of_pixels(&blurred(part)?, &blurred(&warped)?, &mask)?;
+        Ok(Self {
+            tone,
+            mask,
+            agreement,
+        })
+    }
+}

@@ -1,0 +1,164 @@
+//! One reference camera through a clip: found in its first frames, followed from frame to frame,
+//! looked for anew where it is lost.
+
+use super::{Placement, Registered, Track, Zooms, at_density, register, search};
+use crate::{
+    Result,
+    net::{flow::SpyNet, ops::size},
+};
+use tch::Tensor;
+
+/// What is known of a reference camera at a point of a clip.
+#[derive(Debug)]
+pub struct Follower {
+    density: i64,
+    zooms: Zooms,
+    last: Option<Last>,
+    /// Frames in a row in which the camera's picture was there but did not hold.
+    misses: u32,
+}
+
+/// Where the camera was seen last.
+#[derive(Debug)]
+struct Last {
+    /// References are brought to the density at this zoom.
+    zoom: f64,
+    track: Track,
+}
+
+/// The zoom may drift by this much before references are brought to the density at another one:
+/// their size would else change from frame to frame.
+const DRIFT: f64 = 1.02;
+/// So many frames are tried at the old place before the camera is looked for anew.
+const PATIENCE: u32 = 3;
+/// At least every so many frames a lost camera is looked for.
+const RETRY: u32 = 32;
+
+impl Follower {
+    /// A camera of which only its range of zooms is known. `density` is that of its references: 2
+    /// or 4 pixels an ultra-wide pixel.
+    pub fn new(zooms: Zooms, density: i64) -> Self {
+        Self {
+            density,
+            zooms,
+            last: None,
+            misses: 0,
+        }
+    }
+
+    /// Where the camera was seen last; `None` before it has been found.
+    pub fn placement(&self) -> Option<Placement> {
+        self.last.as_ref().map(|last| last.track.placement)
+    }
+
+    /// The tensors it holds.
+    pub fn tensors(&self) -> impl Iterator<Item = &Tensor> {
+        self.last.iter().flat_map(|last| &last.track.flow)
+    }
+
+    /// The same once more.
+    pub fn shallow_clone(&self) -> Self {
+        Self {
+            last: self.last.as_ref().map(|last| Last {
+                zoom: last.zoom,
+                track: last.track.shallow_clone(),
+            }),
+            ..*self
+        }
+    }
+
+    /// Registers the next frame's reference, `[1, 3, H, W]` of any size, RGB in \[0, 1\], on
+    /// `frame` `[1, 3, h, w]`, and gives what is known then. `None` where there is none, or where
+    /// it does not hold.
+    ///
+    /// # Errors
+    /// [`Error::Torch`](crate::Error::Torch) where memory runs out.
+    pub fn next(
+        &self,
+        flow_net: &SpyNet,
+        frame: &Tensor,
+        reference: Option<&Tensor>,
+    ) -> Result<(Option<Registered>, Self)> {
+        let Some(reference) = reference else {
+            return Ok((None, self.shallow_clone()));
+        };
+        let register_at = |zoom: f64, start: &Track| -> Result<Option<Registered>> {
+            let brought = at_density(reference, size(frame), zoom, self.density)?;
+            register(flow_net, frame, &brought, self.density, start)
+        };
+        if let Some(Last { zoom, track }) = &self.last {
+            let drift = track.placement.zoom / zoom;
+            let zoom = if (1.0 / DRIFT..DRIFT).contains(&drift) {
+                *zoom
+            } else {
+                track.placement.zoom
+            };
+            if let Some(found) = register_at(zoom, track)? {
+                return Ok(self.found(zoom, found));
+            }
+        }
+        if self.is_search_due()
+            && let Some((placement, _)) = search(frame, reference, self.zooms)?
+            && let Some(first) = register_at(placement.zoom, &placement.into())?
+        {
+            // Once more from there: the search is right to a pixel or two and a few per cent of
+            // zoom.
+            let zoom = first.track.placement.zoom;
+            let second = register_at(zoom, &first.track)?;
+            return Ok(match second {
+                Some(second) => self.found(zoom, second),
+                None => self.found(placement.zoom, first),
+            });
+        }
+        let lost = Self {
+            last: self.last.as_ref().map(|last| Last {
+                zoom: last.zoom,
+                track: last.track.placement.into(),
+            }),
+            misses: self.misses.saturating_add(1),
+            ..*self
+        };
+        Ok((None, lost))
+    }
+
+    fn found(&self, zoom: f64, found: Registered) -> (Option<Registered>, Self) {
+        let track = found.track.shallow_clone();
+        let next = Self {
+            last: Some(Last { zoom, track }),
+            misses: 0,
+            ..*self
+        };
+        (Some(found), next)
+    }
+
+    /// At first in every frame, then ever more rarely.
+    fn is_search_due(&self) -> bool {
+        let patient = self.last.is_some() && self.misses < PATIENCE;
+        let n = self.misses.saturating_add(1);
+        !patient && (n.is_power_of_two() || n.is_multiple_of(RETRY))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_camera_that_is_not_found_is_looked_for_ever_more_rarely() {
+        let at = |misses: u32, last: bool| {
+            let last = last.then(|| Last {
+                zoom: 2.0,
+                track: Placement::centred(2.0).into(),
+            });
+            Follower {
+                misses,
+                last,
+                ..Follower::new(Zooms::about(2.0), 2)
+            }
+            .is_search_due()
+        };
+        let due = |last| (0..100).filter(|&n| at(n, last)).collect::<Vec<_>>();
+        assert_eq!(due(false), [0, 1, 3, 7, 15, 31, 63, 95]);
+        assert_eq!(due(true), [3, 7, 15, 31, 63, 95]);
+    }
+}

@@ -1,0 +1,319 @@
+//! Registration: a reference camera's picture laid on the ultra-wide frame to a fraction of a
+//! pixel.
+//!
+//! A [`Placement`] (zoom, rotation, shift) says where the other camera looks, found by [`search`]
+//! in a clip's first frames. [`register`] finds what remains, parallax for the most part: optical
+//! flow, then Lucas-Kanade steps. Nothing here is learnt but the flow network, and nothing is kept
+//! between calls: what the next frame starts from is a value, [`Track`].
+//!
+//! The pixel at p of the ultra-wide frame is seen at `similarity(p + flow)` in the reference
+//! brought to the ultra-wide frame's density. Flows are in ultra-wide pixels, positions of pixel
+//! centres whole numbers.
+
+mod comparison;
+mod follower;
+mod lucas_kanade;
+mod placement;
+mod sampling;
+mod tone;
+mod zoom;
+
+pub use comparison::residual;
+pub use follower::Follower;
+pub use placement::{Placement, Rectangle};
+pub(super) use sampling::gaussian;
+pub use zoom::{TELE_ZOOMS, WIDE_ZOOMS, Zooms, search};
+
+use super::{
+    flow::SpyNet,
+    ops::{bilinear, size},
+};
+use crate::{Result, image::resize::bicubic_antialiased};
+use comparison::Comparison;
+use lucas_kanade::{Pair, Pass};
+use placement::Similarity;
+use sampling::{Interpolation, inside, pixels, sample};
+use tch::Tensor;
+use tone::Tone;
+
+/// What a frame's registration starts from: the last frame's.
+#[derive(Debug)]
+pub struct Track {
+    /// Where the reference camera looks.
+    pub placement: Placement,
+    /// What the placement leaves, `[1, 2, h, w]` in ultra-wide pixels over the whole frame; `None`:
+    /// nothing is known of it.
+    pub flow: Option<Tensor>,
+}
+
+impl Track {
+    /// The same tensor once more.
+    pub fn shallow_clone(&self) -> Self {
+        Self {
+            placement: self.placement,
+            flow: self.flow.as_ref().map(Tensor::shallow_clone),
+        }
+    }
+}
+
+impl From<Placement> for Track {
+    fn from(placement: Placement) -> Self {
+        Self {
+            placement,
+            flow: None,
+        }
+    }
+}
+
+/// A reference laid on a part of the ultra-wide frame.
+#[derive(Debug)]
+pub struct Registered {
+    /// The part of the frame.
+    pub field: Rectangle,
+    /// Pixels that cover an ultra-wide pixel in each direction: 2 for the wide camera, 4 for the
+    /// tele camera.
+    pub density: i64,
+    /// The reference in the frame's colours, `[1, 3, d height, d width]` with d the density and the
+    /// field's sides.
+    pub picture: Tensor,
+    /// 1 where the reference shows what the frame shows, 0 where it sees nothing or something else:
+    /// `[1, 1, d height, d width]`.
+    pub mask: Tensor,
+    /// Local difference of frame and reference, see [`residual`]; of the same shape.
+    pub residual: Tensor,
+    /// How alike both are over the field, a correlation of local detail: 1 is equal, 0 unrelated.
+    pub agreement: f64,
+    /// What the next frame starts from.
+    pub track: Track,
+}
+
+/// Pixels about the field in which the flow network looks for what the field shows.
+const MARGIN: i64 = 16;
+/// The flow network takes sides of multiples of this as they are.
+const FLOW_MULTIPLE: i64 = 32;
+/// Pixels that the field has about the reference, for its mask to fade out in.
+const EDGE: i64 = 2;
+/// The field's sides are multiples of this, so that its size rarely changes while the placement
+/// drifts.
+const FIELD_MULTIPLE: i64 = 8;
+/// Wide windows first, for things that the flow network missed, then the fine ones.
+const PASSES: [Pass; 2] = [
+    Pass {
+        window: 6.0,
+        steps: 2,
+        smoothing: 6.0,
+    },
+    Pass {
+        window: 3.0,
+        steps: 4,
+        smoothing: 4.0,
+    },
+];
+/// Agreement under which the whole reference counts as missing. Unrelated pictures reach 0.1 once
+/// registered, related ones 0.7.
+const LEAST_AGREEMENT: f64 = 0.5;
+
+/// The density of reference pictures, in pixels an ultra-wide pixel in each direction, and a
+/// picture at it.
+///
+/// `picture` `[1, 3, H, W]` is resized so that `density` of its pixels cover an ultra-wide pixel at
+/// this zoom; it is never enlarged by more than that needs and not touched where the size is right
+/// already.
+///
+/// # Errors
+/// [`Error::Torch`](crate::Error::Torch) where memory runs out.
+pub fn at_density(
+    picture: &Tensor,
+    ultrawide: (i64, i64),
+    zoom: f64,
+    density: i64,
+) -> Result<Tensor> {
+    let (h, w) = size(picture);
+    let factor = (ultrawide.1 * density) as f64 / zoom / w as f64;
+    let scaled = |n: i64| ((n as f64 * factor).round() as i64).max(1);
+    let wanted = (scaled(h), scaled(w));
+    if wanted == (h, w) {
+        return Ok(picture.shallow_clone());
+    }
+    Ok(bicubic_antialiased(picture, wanted.0, wanted.1)?.f_clamp(0.0, 1.0)?)
+}
+
+/// Lays `reference` on `frame`, starting from `start`. `frame` is `[1, 3, h, w]`, `reference`
+/// `[1, 3, H, W]` from [`at_density`], both RGB in \[0, 1\] and f32.
+///
+/// `None` where it does not hold: the reference shows something else, lies outside the frame, or
+/// has no detail to go by. It is then to be treated as missing.
+///
+/// # Errors
+/// [`Error::Torch`](crate::Error::Torch) where memory runs out.
+pub fn register(
+    flow_net: &SpyNet,
+    frame: &Tensor,
+    reference: &Tensor,
+    density: i64,
+    start: &Track,
+) -> Result<Option<Registered>> {
+    let (ultrawide, (h, w)) = (size(frame), size(reference));
+    if h < density || w < density {
+        return Ok(None);
+    }
+    let small = reference.f_avg_pool2d(
+        [density, density],
+        [density, density],
+        [0, 0],
+        false,
+        true,
+        None,
+    )?;
+    // Rows and columns that do not fill a pixel are not in the small picture, but in its size.
+    let d = density as f64;
+    let sizes = (ultrawide, (h as f64 / d, w as f64 / d));
+    let Some(around) = start
+        .placement
+        .field(sizes.0, sizes.1, MARGIN, FLOW_MULTIPLE)
+    else {
+        return Ok(None);
+    };
+    let part = crop(frame, around)?;
+    let grid = pixels(
+        around.top,
+        around.left,
+        around.height,
+        around.width,
+        frame.device(),
+    )?;
+    let similarity = start.placement.similarity(sizes.0, sizes.1);
+
+    // The reference as it would lie if nothing had changed, in the frame's tone.
+    let before = match &start.flow {
+        Some(flow) => crop(flow, around)?,
+        None => grid.f_zeros_like()?,
+    };
+    let positions = similarity.apply(&grid.f_add(&before)?)?;
+    let seen = inside(&positions, sizes.1)?;
+    let warped = sample(&small, &positions, Interpolation::Bicubic)?;
+    let tone = Tone::of_statistics(&part, &warped, &seen)?;
+    let small = tone.apply(&small)?;
+
+    let moved = flow_net.flow(
+        &SpyNet::pyramid(&part)?,
+        &SpyNet::pyramid(&tone.apply(&warped)?)?,
+    )?;
+    let pair = Pair::new(&part, &grid, &small, sizes.1)?;
+    // After each pass what all pixels have in common goes to the placement, the flow keeps the
+    // rest.
+    let (mut placement, mut similarity) = (start.placement, similarity);
+    let mut flow = before.f_add(&moved)?;
+    for pass in PASSES {
+        let (refined, confidence) = pair.refine(&flow, &similarity, pass)?;
+        let targets = similarity.apply(&grid.f_add(&refined)?)?;
+        match Placement::fit(&grid, &targets, &confidence, sizes.0, sizes.1)? {
+            Some(fitted) => placement = fitted,
+            None => return Ok(None),
+        }
+        similarity = placement.similarity(sizes.0, sizes.1);
+        flow = similarity.undo_all(&targets)?.f_sub(&grid)?;
+    }
+
+    let Some(field) = placement
+        .field(sizes.0, sizes.1, EDGE, FIELD_MULTIPLE)
+        .and_then(|field| field.within(around))
+    else {
+        return Ok(None);
+    };
+    let positions = similarity.apply(&grid.f_add(&flow)?)?;
+    let comparison = Comparison::new(&part, &small, &positions, sizes.1)?;
+    if comparison.agreement < LEAST_AGREEMENT {
+        return Ok(None);
+    }
+    let own = field.relative_to(around);
+    let picture = full_density(reference, &crop(&flow, own)?, field, density, &similarity)?;
+    let picture = comparison.tone.apply(&tone.apply(&picture)?)?;
+    let mask = bilinear(
+        &crop(&comparison.mask, own)?,
+        density * field.height,
+        density * field.width,
+        false,
+    )?;
+    Ok(Some(Registered {
+        residual: residual(&crop(frame, field)?, &picture, density)?,
+        picture,
+        mask,
+        agreement: comparison.agreement,
+        track: Track {
+            placement,
+            flow: Some(uncrop(&flow, around, ultrawide)?),
+        },
+        field,
+        density,
+    }))
+}
+
+/// The reference on the field's pixel grid of `density` times the frame's, `[1, 3, d height, d
+/// width]`.
+fn full_density(
+    reference: &Tensor,
+    flow: &Tensor,
+    field: Rectangle,
+    density: i64,
+    similarity: &Similarity,
+) -> Result<Tensor> {
+    let d = density as f64;
+    let (rows, columns) = (density * field.height, density * field.width);
+    let fine = pixels(
+        density * field.top,
+        density * field.left,
+        rows,
+        columns,
+        flow.device(),
+    )?;
+    // Pixel k of the finer grid has its centre at (k + 1/2) / d - 1/2 of the coarser one.
+    let coarse = fine.f_add_scalar(0.5)?.f_div_scalar(d)?.f_sub_scalar(0.5)?;
+    let flow = bilinear(flow, rows, columns, false)?;
+    let positions = similarity
+        .apply(&coarse.f_add(&flow)?)?
+        .f_add_scalar(0.5)?
+        .f_mul_scalar(d)?
+        .f_sub_scalar(0.5)?;
+    sample(reference, &positions, Interpolation::Bicubic)
+}
+
+impl Rectangle {
+    /// The part of it that lies in `outer`.
+    fn within(self, outer: Self) -> Option<Self> {
+        let cut = |first: i64, n: i64, outer_first: i64, outer_n: i64| {
+            let start = first.max(outer_first);
+            let end = (first + n).min(outer_first + outer_n);
+            (end - start >= FIELD_MULTIPLE).then_some((start, end - start))
+        };
+        let (top, height) = cut(self.top, self.height, outer.top, outer.height)?;
+        let (left, width) = cut(self.left, self.width, outer.left, outer.width)?;
+        Some(Self {
+            top,
+            left,
+            height,
+            width,
+        })
+    }
+
+    fn relative_to(self, outer: Self) -> Self {
+        Self {
+            top: self.top - outer.top,
+            left: self.left - outer.left,
+            ..self
+        }
+    }
+}
+
+/// A part of `[1, C, h, w]`.
+pub(super) fn crop(x: &Tensor, part: Rectangle) -> Result<Tensor> {
+    Ok(x.f_narrow(2, part.top, part.height)?
+        .f_narrow(3, part.left, part.width)?)
+}
+
+/// The opposite of [`crop`]: zero around it.
+fn uncrop(x: &Tensor, part: Rectangle, (height, width): (i64, i64)) -> Result<Tensor> {
+    let right = width - part.left - part.width;
+    let bottom = height - part.top - part.height;
+    Ok(x.f_constant_pad_nd([part.left, right, part.top, bottom])?)
+}

@@ -1,0 +1,238 @@
+//! The coarse search for zoom, rotation and shift, where nothing is known yet.
+
+use super::{
+    placement::{Placement, whole},
+    sampling::{Interpolation, gaussian, pixels, sample},
+};
+use crate::{Result, net::ops::size};
+use tch::{Kind, Tensor};
+
+/// A range of zooms that is looked through.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Zooms {
+    /// The smallest.
+    pub from: f64,
+    /// The largest.
+    pub to: f64,
+}
+
+/// What phones' wide lenses have over their ultra-wide ones, and some more.
+pub const WIDE_ZOOMS: Zooms = Zooms { from: 1.3, to: 3.4 };
+/// What phones' tele lenses have over their ultra-wide ones.
+pub const TELE_ZOOMS: Zooms = Zooms {
+    from: 3.2,
+    to: 11.0,
+};
+
+impl Zooms {
+    /// About a zoom that is nearly known.
+    pub fn about(zoom: f64) -> Self {
+        Self {
+            from: zoom / 1.12,
+            to: zoom * 1.12,
+        }
+    }
+
+    /// Zooms at a constant ratio of at most [`STEP`], both ends included.
+    fn steps(self) -> Vec<f64> {
+        let range = (self.to / self.from).max(1.0);
+        let n = (range.ln() / STEP.ln()).ceil().max(0.0);
+        (0..=n as i64)
+            .map(|k| self.from * range.powf(k as f64 / n.max(1.0)))
+            .collect()
+    }
+}
+
+/// From one zoom to the next: half a pixel at the edge of a reference of [`WIDTH`] pixels.
+const STEP: f64 = 1.035;
+/// Degrees of rotation that are looked at.
+const ROTATIONS: [f64; 5] = [-4.0, -2.0, 0.0, 2.0, 4.0];
+/// The width in pixels that references are compared at, where the ultra-wide frame has that many of
+/// it.
+const WIDTH: f64 = 64.0;
+/// The inner part of the reference that is compared: rotated, it must not reach over the edge.
+const INNER: f64 = 0.8;
+/// The least side of that part.
+const LEAST: i64 = 12;
+/// Correlation from which on a place is believed. True places reach 0.9, the best of all wrong ones
+/// 0.4.
+const BELIEVED: f64 = 0.6;
+
+/// Where `reference` `[1, 3, H, W]` lies in `frame` `[1, 3, h, w]`, to a pixel or two, with the
+/// correlation found there: the best of all zooms of the range, rotations of up to 4 degrees and
+/// shifts. `None` where nothing is alike enough to be believed.
+///
+/// # Errors
+/// [`Error::Torch`](crate::Error::Torch) where memory runs out.
+pub fn search(
+    frame: &Tensor,
+    reference: &Tensor,
+    zooms: Zooms,
+) -> Result<Option<(Placement, f64)>> {
+    let (h, w) = size(frame);
+    let middle = (zooms.from * zooms.to).sqrt();
+    let factor = (WIDTH * middle / w as f64).min(1.0);
+    let scaled = |n: i64| ((n as f64 * factor).round() as i64).max(1);
+    let image = Image::new(&detail(&reduced(frame, scaled(h), scaled(w))?)?)?;
+    // What is finer than the largest template shows is taken off once, not at every zoom.
+    let most = (2.0 * image.width as f64 / zooms.from).ceil() as i64;
+    let (rows, columns) = size(reference);
+    let reference = if columns > most {
+        reduced(reference, (rows * most / columns).max(1), most)?
+    } else {
+        reference.shallow_clone()
+    };
+    let mut best: Option<(Placement, f64)> = None;
+    for zoom in zooms.steps() {
+        let Some(found) = image.find(&reference, zoom)? else {
+            continue;
+        };
+        if best.is_none_or(|(_, score)| found.1 > score) {
+            best = Some(found);
+        }
+    }
+    let to_frame = w as f64 / image.width as f64;
+    Ok(best
+        .filter(|(_, score)| *score >= BELIEVED)
+        .map(|(placement, score)| {
+            let (x, y) = placement.shift;
+            let shift = (x * to_frame, y * to_frame);
+            (Placement { shift, ..placement }, score)
+        }))
+}
+
+/// The ultra-wide frame's detail, as correlation needs it.
+struct Image {
+    height: i64,
+    width: i64,
+    /// Its Fourier transform, and that of its square.
+    spectrum: Tensor,
+    spectrum_of_square: Tensor,
+}
+
+impl Image {
+    fn new(detail: &Tensor) -> Result<Self> {
+        let (height, width) = size(detail);
+        let plane = detail.f_reshape([height, width])?;
+        Ok(Self {
+            height,
+            width,
+            spectrum: transform(&plane)?,
+            spectrum_of_square: transform(&plane.f_square()?)?,
+        })
+    }
+
+    /// The best place of the reference at this zoom, in this image's pixels; `None` where it does
+    /// not fit in.
+    fn find(&self, reference: &Tensor, zoom: f64) -> Result<Option<(Placement, f64)>> {
+        let (h, w) = size(reference);
+        let columns = (self.width as f64 / zoom).round() as i64;
+        let rows = (h as f64 * columns as f64 / w as f64).round() as i64;
+        if columns.min(rows) < LEAST {
+            return Ok(None);
+        }
+        let detail = detail(&reduced(reference, rows, columns)?)?;
+        let inner = |n: i64, most: i64| (n.min(most) as f64 * INNER) as i64;
+        let (height, width) = (inner(rows, self.height), inner(columns, self.width));
+        if height.min(width) < LEAST {
+            return Ok(None);
+        }
+        let ones = Tensor::f_ones([height, width], (Kind::Float, detail.device()))?;
+        // Not less than a twentieth of the detail that is everywhere else: else plain places win.
+        let energy = self
+            .correlate(&self.spectrum_of_square, &ones)?
+            .f_clamp_min((height * width) as f64 * 0.05)?
+            .f_sqrt()?;
+        let mut best: Option<(Placement, f64)> = None;
+        for degrees in ROTATIONS {
+            let rotation = degrees.to_radians();
+            let template = turned(&detail, rotation, height, width)?;
+            let scores = self.correlate(&self.spectrum, &template)?.f_div(&energy)?;
+            // Places at which the template reaches over the edge wrap around in the transform.
+            let (down, across) = (self.height - height + 1, self.width - width + 1);
+            let scores = scores.f_narrow(0, 0, down)?.f_narrow(1, 0, across)?;
+            let (score, at) = scores.f_reshape([-1])?.f_max_dim(0, false)?;
+            let (score, at) = (score.f_double_value(&[])?, at.f_int64_value(&[])?);
+            if best.is_none_or(|(_, b)| score > b) {
+                let offset = |first: i64, n: i64, of: i64| first as f64 + (n - of) as f64 / 2.0;
+                let placement = Placement {
+                    zoom,
+                    rotation,
+                    shift: (
+                        offset(at % across, width, self.width),
+                        offset(at / across, height, self.height),
+                    ),
+                };
+                best = Some((placement, score));
+            }
+        }
+        Ok(best)
+    }
+
+    /// Correlation with a template at every place of its first pixel.
+    fn correlate(&self, spectrum: &Tensor, template: &Tensor) -> Result<Tensor> {
+        let (h, w) = (template.size()[0], template.size()[1]);
+        let padded = template.f_constant_pad_nd([0, self.width - w, 0, self.height - h])?;
+        let product = spectrum.f_mul(&transform(&padded)?.f_conj()?)?;
+        Ok(product.f_fft_irfft2([self.height, self.width].as_slice(), [0i64, 1], "backward")?)
+    }
+}
+
+fn transform(plane: &Tensor) -> Result<Tensor> {
+    Ok(plane.f_fft_rfft2(None::<i64>, [0i64, 1], "backward")?)
+}
+
+/// The inner `height` x `width` of a reference's detail, turned; its mean is 0, its norm 1.
+fn turned(detail: &Tensor, rotation: f64, height: i64, width: i64) -> Result<Tensor> {
+    let inner = pixels(0, 0, height, width, detail.device())?;
+    // At equal densities a placement is a rotation about the centres.
+    let turn = Placement {
+        zoom: width as f64 / size(detail).1 as f64,
+        rotation,
+        shift: (0.0, 0.0),
+    }
+    .similarity((height, width), whole(size(detail)));
+    let template = sample(detail, &turn.apply(&inner)?, Interpolation::Bilinear)?
+        .f_reshape([height, width])?;
+    let template = template.f_sub(&template.f_mean(Kind::Float)?)?;
+    let norm = template.f_square()?.f_sum(Kind::Float)?.f_sqrt()?;
+    Ok(template.f_div(&norm.f_add_scalar(1e-6)?)?)
+}
+
+/// `[1, C, H, W]` at another size, antialiased where that is smaller.
+fn reduced(picture: &Tensor, height: i64, width: i64) -> Result<Tensor> {
+    if size(picture) == (height, width) {
+        return Ok(picture.shallow_clone());
+    }
+    Ok(picture.f_internal_upsample_bilinear2d_aa([height, width], false, None, None)?)
+}
+
+/// Brightness in a band of fine detail, at equal contrast everywhere: `[1, 1, H, W]`. Tone, shading
+/// and colour of different cameras are not in it.
+fn detail(picture: &Tensor) -> Result<Tensor> {
+    let grey = picture.f_mean_dim([1i64].as_slice(), true, None::<Kind>)?;
+    let band = gaussian(&grey, 0.5)?.f_sub(&gaussian(&grey, 3.0)?)?;
+    let contrast = gaussian(&band.f_square()?, 6.0)?
+        .f_add_scalar(1e-5)?
+        .f_sqrt()?;
+    Ok(band.f_div(&contrast)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn zooms_are_dense_and_reach_both_ends() {
+        let steps = WIDE_ZOOMS.steps();
+        assert_eq!(steps.first(), Some(&1.3));
+        assert!((steps.last().unwrap() - 3.4).abs() < 1e-9);
+        assert!(
+            steps
+                .windows(2)
+                .all(|pair| pair[1] / pair[0] <= STEP + 1e-9)
+        );
+        let one = Zooms { from: 2.0, to: 2.0 };
+        assert_eq!(one.steps(), [2.0]);
+    }
+}
