@@ -1,0 +1,335 @@
+//! The registered variant: BasicVSR (Chan et al., CVPR 2021), and references registered to a
+//! fraction of a pixel whose detail is fused in while it enlarges. Fields are named as the keys of
+//! BasicVSR's published files; without trained fusions it is BasicVSR.
+
+use super::{
+    blocks::Trunk,
+    conv::{Conv, Then},
+    flow::{Pyramid, SpyNet, grid, warp},
+    fusion::{Detail, Fusion},
+    ops::{bilinear, size, zeros},
+    registration::{Follower, Zooms},
+};
+use crate::{Error, Result, config::Recurrence};
+use tch::{Tensor, nn::Path};
+
+/// Slope of all its leaky ReLUs.
+const SLOPE: f64 = 0.1;
+/// Pixels of references an ultra-wide pixel, in each direction: the wide camera's are fused after
+/// the first enlargement, the tele camera's after the second.
+const WIDE_DENSITY: i64 = 2;
+/// See [`WIDE_DENSITY`].
+const TELE_DENSITY: i64 = 4;
+
+/// The network's layers.
+#[derive(Debug)]
+pub struct RegisteredVsr {
+    channels: i64,
+    spynet: SpyNet,
+    backward_trunk: Trunk,
+    forward_trunk: Trunk,
+    fusion: Conv,
+    upconv1: Conv,
+    wide_fusion: Fusion,
+    upconv2: Conv,
+    tele_fusion: Fusion,
+    conv_hr: Conv,
+    conv_last: Conv,
+}
+
+/// What the three cameras saw at one moment of a window. Frames are RGB in \[0, 1\].
+#[derive(Debug, Clone, Copy)]
+pub struct Moment<'a> {
+    /// The frame to enlarge, `[1, 3, h, w]`.
+    pub ultrawide: &'a Tensor,
+    /// The wide camera's frame, `[1, 3, H, W]` of any size.
+    pub wide: Option<&'a Tensor>,
+    /// The tele camera's frame, the same.
+    pub tele: Option<&'a Tensor>,
+}
+
+/// What is known of both reference cameras at a point of a clip.
+#[derive(Debug)]
+pub struct Followers {
+    /// Of the wide camera.
+    pub wide: Follower,
+    /// Of the tele camera.
+    pub tele: Follower,
+}
+
+impl Followers {
+    /// At a clip's start.
+    pub fn new(wide: Zooms, tele: Zooms) -> Self {
+        Self {
+            wide: Follower::new(wide, WIDE_DENSITY),
+            tele: Follower::new(tele, TELE_DENSITY),
+        }
+    }
+
+    /// The same once more.
+    pub fn shallow_clone(&self) -> Self {
+        Self {
+            wide: self.wide.shallow_clone(),
+            tele: self.tele.shallow_clone(),
+        }
+    }
+}
+
+/// What a frame's references add to it. A function of that frame, its references and what was known
+/// of the cameras before.
+#[derive(Debug, Default)]
+pub struct Details {
+    /// Of the wide camera, where it was found.
+    pub wide: Option<Detail>,
+    /// Of the tele camera.
+    pub tele: Option<Detail>,
+}
+
+/// What one output hands to the next.
+#[derive(Debug)]
+pub struct KeptFeature {
+    /// The forward branch's feature, `[1, C, h, w]`.
+    pub feature: Tensor,
+    /// The frame it belongs to.
+    pub ultrawide: Tensor,
+}
+
+impl RegisteredVsr {
+    /// `vs` is the network's root; `channels` those of the features, `blocks` the residual blocks
+    /// of each trunk.
+    ///
+    /// # Errors
+    /// [`Error::Torch`] where memory runs out.
+    pub fn new(vs: &Path<'_>, channels: i64, blocks: i64) -> Result<Self> {
+        let c = channels;
+        Ok(Self {
+            channels,
+            spynet: SpyNet::basicsr(vs / "spynet")?,
+            backward_trunk: Trunk::new(vs / "backward_trunk", 3 + c, c, blocks)?,
+            forward_trunk: Trunk::new(vs / "forward_trunk", 3 + c, c, blocks)?,
+            fusion: Conv::new(vs / "fusion", 2 * c, c, 1)?,
+            upconv1: Conv::new(vs / "upconv1", c, 4 * c, 3)?,
+            wide_fusion: Fusion::new(vs / "wide_fusion", c)?,
+            upconv2: Conv::new(vs / "upconv2", c, 4 * c, 3)?,
+            tele_fusion: Fusion::new(vs / "tele_fusion", c)?,
+            conv_hr: Conv::new(vs / "conv_hr", c, c, 3)?,
+            conv_last: Conv::new(vs / "conv_last", c, 3, 3)?,
+        })
+    }
+
+    /// The frame at position `centre` of a window of consecutive moments at 4 times its size, `[1,
+    /// 3, 4 h, 4 w]`, not limited to \[0, 1\]. With it comes what the next output needs. The window
+    /// ends where the clip does. Without a feature kept the forward branch starts at the window's
+    /// first frame.
+    ///
+    /// This is the plain form: everything is computed anew for every window.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] for a window without that position or frames of different sizes.
+    pub fn forward(
+        &self,
+        window: &[Moment<'_>],
+        centre: usize,
+        kept: Option<&KeptFeature>,
+        followers: &Followers,
+    ) -> Result<(Tensor, KeptFeature, Followers)> {
+        let frames: Vec<&Tensor> = window.iter().map(|moment| moment.ultrawide).collect();
+        let moment = *check(window, centre)?;
+        let backward = self.branch(&self.backward_trunk, frames[centre..].iter().rev(), None)?;
+        let forward = match kept {
+            Some(kept) => self.branch(
+                &self.forward_trunk,
+                std::iter::once(&moment.ultrawide),
+                Some(kept),
+            )?,
+            None => self.branch(&self.forward_trunk, frames[..=centre].iter(), None)?,
+        };
+        let (details, followers) = self.details(moment, followers)?;
+        let joined = self.joined(&backward, &forward)?;
+        let out = self.enlarged(&joined, moment.ultrawide, &details)?;
+        let kept = KeptFeature {
+            feature: forward,
+            ultrawide: moment.ultrawide.shallow_clone(),
+        };
+        Ok((out, kept, followers))
+    }
+
+    /// A branch through frames in the order it sees them, on from what was kept: its feature at the
+    /// last of them.
+    fn branch<'a>(
+        &self,
+        trunk: &Trunk,
+        frames: impl Iterator<Item = &'a &'a Tensor>,
+        kept: Option<&KeptFeature>,
+    ) -> Result<Tensor> {
+        let mut last: Option<(Tensor, Pyramid)> = match kept {
+            Some(kept) => Some((
+                kept.feature.shallow_clone(),
+                SpyNet::pyramid(&kept.ultrawide)?,
+            )),
+            None => None,
+        };
+        for frame in frames {
+            let pyramid = SpyNet::pyramid(frame)?;
+            let state = match &last {
+                Some((feature, neighbour)) => {
+                    let motion = self.motion(&pyramid, neighbour)?;
+                    Some(warped(feature, &motion)?)
+                }
+                None => None,
+            };
+            last = Some((self.step(trunk, frame, state.as_ref())?, pyramid));
+        }
+        match last {
+            Some((feature, _)) => Ok(feature),
+            None => Err(wrong("branch", "no frames", "at least one")),
+        }
+    }
+
+    /// One step of a branch. `state` `[1, C, h, w]` has been warped to this frame; without one the
+    /// branch starts here.
+    fn step(&self, trunk: &Trunk, frame: &Tensor, state: Option<&Tensor>) -> Result<Tensor> {
+        let (h, w) = size(frame);
+        match state {
+            Some(state) => trunk.forward(&[frame, state]),
+            None => trunk.forward(&[frame, &zeros(frame, [1, self.channels, h, w])?]),
+        }
+    }
+
+    /// One step of the backward branch: [`step`](Self::forward_step)'s mirror image.
+    ///
+    /// # Errors
+    /// [`Error::Torch`] where memory runs out.
+    pub fn backward_step(&self, frame: &Tensor, state: Option<&Tensor>) -> Result<Tensor> {
+        self.step(&self.backward_trunk, frame, state)
+    }
+
+    /// One step of the forward branch, `[1, C, h, w]`. `state` has been [`warped`] to this frame;
+    /// without one the branch starts here.
+    ///
+    /// # Errors
+    /// [`Error::Torch`] where memory runs out.
+    pub fn forward_step(&self, frame: &Tensor, state: Option<&Tensor>) -> Result<Tensor> {
+        self.step(&self.forward_trunk, frame, state)
+    }
+
+    /// Where each pixel of `frame` lies in `neighbour`: sampling positions for [`warped`].
+    ///
+    /// # Errors
+    /// [`Error::Torch`] where memory runs out.
+    pub fn motion(&self, frame: &Pyramid, neighbour: &Pyramid) -> Result<Tensor> {
+        let flow = self.spynet.flow(frame, neighbour)?;
+        grid(&flow, size(&flow))
+    }
+
+    /// Registers a moment's references on its ultra-wide frame. Cameras whose fusion adds nothing
+    /// are not looked at.
+    ///
+    /// # Errors
+    /// [`Error::Torch`] where memory runs out.
+    pub fn details(
+        &self,
+        moment: Moment<'_>,
+        followers: &Followers,
+    ) -> Result<(Details, Followers)> {
+        let frame = moment.ultrawide;
+        let register = |fusion: &Fusion, follower: &Follower, reference: Option<&Tensor>| {
+            if fusion.is_idle()? {
+                return Ok((None, follower.shallow_clone()));
+            }
+            // Nothing in it is learnt from what comes out.
+            let (registered, next) =
+                tch::no_grad(|| follower.next(&self.spynet, frame, reference))?;
+            let detail = registered
+                .map(|registered| Detail::new(frame, &registered))
+                .transpose()?;
+            Ok::<_, Error>((detail, next))
+        };
+        let (wide, wide_follower) = register(&self.wide_fusion, &followers.wide, moment.wide)?;
+        let (tele, tele_follower) = register(&self.tele_fusion, &followers.tele, moment.tele)?;
+        let followers = Followers {
+            wide: wide_follower,
+            tele: tele_follower,
+        };
+        Ok((Details { wide, tele }, followers))
+    }
+
+    /// Both branches' features at a frame joined, `[1, C, h, w]`.
+    ///
+    /// # Errors
+    /// [`Error::Torch`] where sizes do not fit.
+    pub fn joined(&self, backward: &Tensor, forward: &Tensor) -> Result<Tensor> {
+        self.fusion.then(&[backward, forward], Then::lrelu(SLOPE))
+    }
+
+    /// The output `[1, 3, 4 h, 4 w]` from the joined features `[1, C, h, w]` of `frame` `[1, 3, h,
+    /// w]` and what its references add.
+    ///
+    /// # Errors
+    /// [`Error::Torch`] where sizes do not fit.
+    pub fn enlarged(&self, joined: &Tensor, frame: &Tensor, details: &Details) -> Result<Tensor> {
+        let twice = Then::shuffle(SLOPE);
+        let mut x = self.upconv1.then(&[joined], twice)?; // [1, C, 2h, 2w]
+        if let Some(detail) = &details.wide {
+            x = self.wide_fusion.forward(&x, detail)?;
+        }
+        let mut x = self.upconv2.then(&[&x], twice)?; // [1, C, 4h, 4w]
+        if let Some(detail) = &details.tele {
+            x = self.tele_fusion.forward(&x, detail)?;
+        }
+        let x = self.conv_hr.then(&[&x], Then::lrelu(SLOPE))?;
+        let (h, w) = size(frame);
+        let base = bilinear(frame, 4 * h, 4 * w, false)?;
+        Ok(self
+            .conv_last
+            .forward(&x)?
+            .f_to_kind(base.kind())?
+            .f_add(&base)?)
+    }
+}
+
+/// A feature `[1, C, h, w]` moved along with the picture, by positions of
+/// [`RegisteredVsr::motion`].
+///
+/// # Errors
+/// [`Error::Torch`] where sizes do not fit.
+pub fn warped(feature: &Tensor, motion: &Tensor) -> Result<Tensor> {
+    warp(feature, motion, Recurrence::Clean)
+}
+
+fn check<'a, 'b>(window: &'b [Moment<'a>], centre: usize) -> Result<&'b Moment<'a>> {
+    let Some(moment) = window.get(centre) else {
+        let found = format!("position {centre} of {}", window.len());
+        return Err(wrong("window", &found, "a position in the window"));
+    };
+    let of = moment.ultrawide.size();
+    if !matches!(of[..], [1, 3, h, w] if h > 0 && w > 0) {
+        return Err(wrong(
+            "ultra-wide frame",
+            &format!("{of:?}"),
+            "[1, 3, H, W]",
+        ));
+    }
+    for other in window {
+        if other.ultrawide.size() != of {
+            let found = format!("{:?} beside {of:?}", other.ultrawide.size());
+            return Err(wrong("window", &found, "frames of one size"));
+        }
+        for (what, picture) in [("wide frame", other.wide), ("tele frame", other.tele)] {
+            match picture.map(Tensor::size).as_deref() {
+                None => (),
+                Some([1, 3, h, w]) if *h > 0 && *w > 0 => (),
+                Some(found) => return Err(wrong(what, &format!("{found:?}"), "[1, 3, H, W]")),
+            }
+        }
+    }
+    Ok(moment)
+}
+
+fn wrong(what: &str, actual: &str, expected: &str) -> Error {
+    Error::Shape {
+        what: what.into(),
+        actual: actual.into(),
+        expected: expected.into(),
+    }
+}
