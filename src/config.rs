@@ -12,6 +12,9 @@ pub enum Variant {
     /// RefVSR-IR, with information refill from key frames.
     #[serde(rename = "RefVSR-IR")]
     RefVsrIr,
+    /// A network of our own: BasicVSR, and references registered to a fraction of a pixel.
+    #[serde(rename = "registered")]
+    Registered,
 }
 
 /// How features travel from frame to frame.
@@ -159,7 +162,11 @@ impl ModelConfig {
 
     /// Frame heights and widths are padded to a multiple of this many pixels.
     pub fn size_multiple(&self) -> i64 {
-        self.matching_kernel()
+        if self.variant == Variant::Registered {
+            1
+        } else {
+            self.matching_kernel()
+        }
     }
 
     /// Checks every field.
@@ -202,6 +209,18 @@ impl ModelConfig {
             self.scale.to_string(),
             "2 or 4",
         )?;
+        if self.variant == Variant::Registered {
+            let plain = self.scale == 4 && !self.hd && self.recurrence == Recurrence::Clean;
+            check(
+                plain,
+                "variant",
+                format!(
+                    "registered with scale {}, hd {}, recurrence {:?}",
+                    self.scale, self.hd, self.recurrence
+                ),
+                "registered with scale 4, hd false, recurrence clean",
+            )?;
+        }
         check(
             self.reset_interval != Some(0),
             "reset_interval",
@@ -294,6 +313,13 @@ mod tests {
                     ..good.clone()
                 },
                 "scale is 3, allowed is 2 or 4",
+            ),
+            (
+                ModelConfig {
+                    variant: Variant::Registered,
+                    ..good.clone()
+                },
+                "registered with scale 4, hd false, recurrence Upstream, allowed is",
             ),
             (
                 ModelConfig {

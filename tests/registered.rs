@@ -8,7 +8,7 @@ use refvsr::net::{
     registered::{Followers, KeptFeature, Moment, RegisteredVsr},
     registration::{Follower, TELE_ZOOMS, WIDE_ZOOMS, Zooms},
 };
-use rig::{Rig, flow_net, leaves};
+use rig::{Rig, flow_net, give_flow, leaves};
 use tch::{Device, Kind, Tensor, nn::VarStore};
 
 fn alone(ultrawide: &Tensor) -> Moment<'_> {
@@ -28,28 +28,13 @@ fn network(channels: i64, blocks: i64, trained: bool) -> (RegisteredVsr, VarStor
     let mut store = VarStore::new(Device::Cpu);
     let network = RegisteredVsr::new(&store.root(), channels, blocks).unwrap();
     fill(&store);
-    let mut known = flow_net().1.variables();
     for (name, mut variable) in store.variables() {
         if !trained && name.contains("_fusion.conv3") {
             let _ = tch::no_grad(|| variable.zero_());
         }
-        // The generated SPyNet sees motion everywhere; registration needs one that knows its trade.
-        let parts: Vec<&str> = name.split('.').collect();
-        if let [
-            "spynet",
-            "basic_module",
-            level,
-            "basic_module",
-            counted,
-            rest,
-        ] = parts[..]
-            && trained
-        {
-            let j = counted.parse::<usize>().unwrap() / 2;
-            let name = format!("FlowNet.basic_module.{level}.basic_module.{j}.conv.{rest}");
-            let weights = known.remove(&name).unwrap();
-            tch::no_grad(|| variable.copy_(&weights));
-        }
+    }
+    if trained {
+        give_flow(&store);
     }
     store.freeze();
     (network, store)

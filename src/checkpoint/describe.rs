@@ -24,6 +24,9 @@ pub fn config_of(tensors: &Tensors, path: &Path) -> Problem<ModelConfig> {
         )));
     };
     let any = |start: &str| tensors.keys().any(|name| name.starts_with(start));
+    if any("forward_trunk.") {
+        return Ok(registered(tensors));
+    }
     let variant = if any("edvr.") {
         Variant::RefVsrIr
     } else {
@@ -32,7 +35,7 @@ pub fn config_of(tensors: &Tensors, path: &Path) -> Problem<ModelConfig> {
     let scale = if any("upsample2.") { 4 } else { 2 };
     let hd = scale == 4 && any("feature_match.feature_extract.map128.");
     let mid_channels = conv_hr.size().first().copied().unwrap_or(0);
-    let num_blocks = blocks(tensors);
+    let num_blocks = blocks(tensors, "forward_resblocks");
 
     let stem = path
         .file_stem()
@@ -68,10 +71,27 @@ pub fn config_of(tensors: &Tensors, path: &Path) -> Problem<ModelConfig> {
     })
 }
 
-/// Residual blocks of the forward trunk: one more than the highest number.
-fn blocks(tensors: &Tensors) -> i64 {
+/// BasicVSR's own file, which is the registered variant before its fusions are trained. Its branches see
+/// the whole clip; the window is a choice of ours.
+fn registered(tensors: &Tensors) -> ModelConfig {
+    let head = tensors.get("forward_trunk.main.0.weight");
+    ModelConfig {
+        variant: Variant::Registered,
+        mid_channels: head.and_then(|t| t.size().first().copied()).unwrap_or(0),
+        num_blocks: blocks(tensors, "forward_trunk"),
+        frame_num: 7,
+        scale: 4,
+        hd: false,
+        reset_interval: None,
+        recurrence: Recurrence::Clean,
+    }
+}
+
+/// Residual blocks of a trunk: one more than the highest number.
+fn blocks(tensors: &Tensors, trunk: &str) -> i64 {
     let number = |name: &str| {
-        name.strip_prefix("forward_resblocks.main.2.")?
+        name.strip_prefix(trunk)?
+            .strip_prefix(".main.2.")?
             .split('.')
             .next()?
             .parse::<i64>()

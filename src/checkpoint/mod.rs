@@ -7,7 +7,7 @@ mod describe;
 mod pickle;
 mod safetensors;
 
-use crate::{Error, ModelConfig, Result, error::CheckpointProblem};
+use crate::{Error, ModelConfig, Result, config::Variant, error::CheckpointProblem};
 use std::{
     collections::BTreeMap,
     fs,
@@ -78,7 +78,7 @@ impl Checkpoint {
             let variables: BTreeMap<_, _> = weights.variables().into_iter().collect();
             let names: Vec<String> = variables
                 .keys()
-                .filter(|name| !self.tensors.contains_key(*name))
+                .filter(|name| !self.tensors.contains_key(*name) && !self.may_lack(name))
                 .cloned()
                 .collect();
             if !names.is_empty() {
@@ -88,7 +88,9 @@ impl Checkpoint {
                 });
             }
             for (name, mut variable) in variables {
-                let tensor = &self.tensors[&name];
+                let Some(tensor) = self.tensors.get(&name) else {
+                    continue;
+                };
                 if tensor.size() != variable.size() {
                     return Err(CheckpointProblem::WrongShape {
                         name,
@@ -112,6 +114,15 @@ impl Checkpoint {
             Ok(())
         };
         copy().map_err(|problem| at(&self.path, problem))
+    }
+
+    /// Whether a tensor may be missing: BasicVSR's own file has nothing of a camera's fusion, which then
+    /// stays as it starts, and adds nothing.
+    fn may_lack(&self, name: &str) -> bool {
+        let fusion = name.split_inclusive('.').next().unwrap_or(name);
+        ["wide_fusion.", "tele_fusion."].contains(&fusion)
+            && self.config.variant == Variant::Registered
+            && !self.tensors.keys().any(|known| known.starts_with(fusion))
     }
 
     /// Names of tensors in the file that a network does not have. They do no harm, but tell of a file for something else.
@@ -269,8 +280,13 @@ fn without_prefix(tensors: Tensors) -> Problem<Tensors> {
             )));
         }
     }
-    // Constants of upstream's, not weights: the mean and standard deviation the matching takes out of its input.
-    stripped.retain(|name, _| !name.starts_with("feature_match.sub_mean."));
+    // Constants of upstream's, not weights: the mean and standard deviation that the matching, and
+    // BasicVSR's flow network, take out of their input.
+    stripped.retain(|name, _| {
+        let constant = name.starts_with("feature_match.sub_mean.")
+            || ["spynet.mean", "spynet.std"].contains(&name.as_str());
+        !constant
+    });
     Ok(stripped)
 }
 

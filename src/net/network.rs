@@ -3,9 +3,10 @@
 use super::{
     blocks::Trunk,
     flow::{Pyramid, SpyNet},
-    propagation::{Motion, Propagation, Reference, State},
+    propagation::{Joined, Motion, Propagation, Reference, State},
     reconstruction::Reconstruction,
     refill::Refill,
+    registered::{Details, RegisteredVsr},
     window::Frame,
 };
 use crate::{
@@ -17,20 +18,54 @@ use crate::{
     profile::{self, Stage},
 };
 use std::path::Path;
-use tch::{Device, Tensor, nn::VarStore};
+use tch::{
+    Device, Tensor,
+    nn::{self, VarStore},
+};
 
-/// A RefVSR network with its weights on a device.
+/// A network with its weights on a device.
 #[derive(Debug)]
 pub struct Network {
     config: ModelConfig,
     weights: VarStore,
-    pub(crate) flow_net: SpyNet,
-    pub(crate) propagation: Propagation,
+    body: Body,
+}
+
+/// The layers of one of the families.
+#[derive(Debug)]
+enum Body {
+    RefVsr(Box<RefVsr>),
+    Registered(Box<RegisteredVsr>),
+}
+
+/// RefVSR's and RefVSR-IR's layers.
+#[derive(Debug)]
+struct RefVsr {
+    flow_net: SpyNet,
+    propagation: Propagation,
     backward_resblocks: Trunk,
     forward_resblocks: Trunk,
-    pub(crate) reconstruction: Reconstruction,
+    reconstruction: Reconstruction,
     /// Of RefVSR-IR only.
-    pub(crate) refill: Option<Refill>,
+    refill: Option<Refill>,
+}
+
+/// What the references have to say about one frame.
+#[derive(Debug)]
+pub(crate) enum Found {
+    /// Matched and aligned: RefVSR.
+    Matched(Reference),
+    /// Registered: the registered variant.
+    Registered(Details),
+}
+
+impl Found {
+    pub(crate) fn tensors(&self) -> Vec<&Tensor> {
+        match self {
+            Self::Matched(reference) => reference.tensors().collect(),
+            Self::Registered(details) => details.tensors().collect(),
+        }
+    }
 }
 
 /// The two directions that features travel in.
@@ -56,19 +91,17 @@ impl Network {
         }
         let weights = VarStore::new(device);
         let root = weights.root();
-        let (c, blocks) = (config.mid_channels, config.num_blocks);
-        // RefVSR-IR's forward trunk also sees the backward branch's feature.
-        let (refill, forward_input) = match config.variant {
-            Variant::RefVsr => (None, 3 + c),
-            Variant::RefVsrIr => (Some(Refill::new(&root, c)?), 3 + 2 * c),
+        let body = match config.variant {
+            Variant::RefVsr | Variant::RefVsrIr => {
+                Body::RefVsr(Box::new(RefVsr::new(&root, &config)?))
+            }
+            Variant::Registered => {
+                let (c, blocks) = (config.mid_channels, config.num_blocks);
+                Body::Registered(Box::new(RegisteredVsr::new(&root, c, blocks)?))
+            }
         };
         Ok(Self {
-            flow_net: SpyNet::new(&root / "FlowNet")?,
-            propagation: Propagation::new(&root, &config)?,
-            backward_resblocks: Trunk::new(&root / "backward_resblocks", 3 + c, c, blocks)?,
-            forward_resblocks: Trunk::new(&root / "forward_resblocks", forward_input, c, blocks)?,
-            reconstruction: Reconstruction::new(&root, &config)?,
-            refill,
+            body,
             config,
             weights,
         })
@@ -134,8 +167,76 @@ impl Network {
     /// something, and their blocks stay; so do those of weights that are changed later. The output is the
     /// same, but for the rounding (1e-6) of sampling at whole positions where an alignment is left out.
     pub fn skip_idle(&mut self) {
-        self.propagation.skip_idle();
-        self.reconstruction.skip_idle();
+        if let Body::RefVsr(net) = &mut self.body {
+            net.propagation.skip_idle();
+            net.reconstruction.skip_idle();
+        }
+    }
+
+    /// The network itself where it is of the registered variant, whose plain form is its own.
+    pub fn registered(&self) -> Option<&RegisteredVsr> {
+        match &self.body {
+            Body::Registered(net) => Some(net),
+            Body::RefVsr(_) => None,
+        }
+    }
+
+    /// RefVSR's layers, for what no other network does.
+    fn refvsr(&self) -> Result<&RefVsr> {
+        match &self.body {
+            Body::RefVsr(net) => Ok(net),
+            Body::Registered(_) => Err(Error::Unsupported {
+                what: "a window of matched references for a registered network".into(),
+                why: "it does not match; use a Session, or Network::registered for its plain form"
+                    .into(),
+            }),
+        }
+    }
+
+    pub(crate) fn refill(&self) -> Option<&Refill> {
+        match &self.body {
+            Body::RefVsr(net) => net.refill.as_ref(),
+            Body::Registered(_) => None,
+        }
+    }
+
+    pub(crate) fn flow_net(&self) -> &SpyNet {
+        match &self.body {
+            Body::RefVsr(net) => &net.flow_net,
+            Body::Registered(net) => net.flow_net(),
+        }
+    }
+
+    fn has_level2(&self) -> bool {
+        matches!(self.body, Body::RefVsr(_))
+    }
+
+    /// Matches and aligns a frame's references: RefVSR.
+    pub(crate) fn matched(&self, lr: &Tensor, references: &[&Tensor]) -> Result<Found> {
+        let reference = self.refvsr()?.propagation.reference(lr, references)?;
+        Ok(Found::Matched(reference))
+    }
+
+    /// Both branches at the frame `lr` joined into the output, fp32.
+    pub(crate) fn reconstruct(
+        &self,
+        lr: &Tensor,
+        found: &Found,
+        backward: &Joined,
+        forward: &Joined,
+    ) -> Result<Tensor> {
+        match (&self.body, found, backward, forward) {
+            (Body::RefVsr(net), _, Joined::Level2(backward), Joined::Level2(forward)) => {
+                net.reconstruction.forward(lr, backward, forward)
+            }
+            (
+                Body::Registered(net),
+                Found::Registered(details),
+                Joined::Feature(backward),
+                Joined::Feature(forward),
+            ) => net.enlarged(&net.joined(backward, forward)?, lr, details),
+            _ => Err(broken()),
+        }
     }
 
     /// Pads a frame `[1, 3, H, W]` on the right and bottom, by reflection, to a size the network takes: sides that are multiples of the
@@ -159,9 +260,12 @@ impl Network {
     }
 
     fn min_size(&self) -> i64 {
+        if self.config.variant == Variant::Registered {
+            return 1;
+        }
         // The ultra-wide frame has a matched position every K/2 pixels, the references every K: two of those.
         let matching = 2 * self.config.size_multiple();
-        if self.refill.is_some() {
+        if self.refill().is_some() {
             matching.max(Refill::MIN_SIZE)
         } else {
             matching
@@ -175,17 +279,24 @@ impl Network {
     /// [`Error::Shape`] for frames of sizes that [`pad`](Self::pad) would change.
     pub fn confidence(&self, frame: Frame<'_>) -> Result<Tensor> {
         self.check(&[frame])?;
-        self.propagation.confidence(frame.lr, frame.references)
+        self.refvsr()?
+            .propagation
+            .confidence(frame.lr, frame.references)
     }
 
     /// The motion from `frame` to where its pixels lie in `neighbour`.
     pub(crate) fn motion(&self, frame: &Pyramid, neighbour: &Pyramid) -> Result<Motion> {
-        Motion::new(self.flow_net.flow(frame, neighbour)?)
+        self.motion_of(self.flow_net().flow(frame, neighbour)?)
+    }
+
+    /// A flow in the forms that this network's states are warped by.
+    pub(crate) fn motion_of(&self, flow: Tensor) -> Result<Motion> {
+        Motion::new(flow, self.has_level2())
     }
 
     /// A branch that has seen nothing, at the size of `lr` `[1, 3, h, w]`.
     pub(crate) fn fresh_state(&self, lr: &Tensor) -> Result<State> {
-        State::zero(lr, self.config.mid_channels)
+        State::zero(lr, self.config.mid_channels, self.has_level2())
     }
 
     /// One step of a branch. `state` has been warped to the frame; `inputs` are what the branch's trunk
@@ -196,18 +307,25 @@ impl Network {
         branch: Branch,
         inputs: &[&Tensor],
         state: &State,
-        reference: &Reference,
+        found: &Found,
     ) -> Result<State> {
-        let trunk = match branch {
-            Branch::Backward => &self.backward_resblocks,
-            Branch::Forward => &self.forward_resblocks,
+        let trunk = match (&self.body, branch) {
+            (Body::RefVsr(net), Branch::Backward) => &net.backward_resblocks,
+            (Body::RefVsr(net), Branch::Forward) => &net.forward_resblocks,
+            (Body::Registered(net), branch) => net.trunk(branch),
         };
         let feature = {
             let _stage = profile::stage(Stage::Trunks);
             trunk.forward(inputs)?
         };
-        self.propagation
-            .forward(&state.with_feature(feature), reference)
+        let state = state.with_feature(feature);
+        match (&self.body, found) {
+            (Body::RefVsr(net), Found::Matched(reference)) => {
+                net.propagation.forward(&state, reference)
+            }
+            (Body::Registered(_), Found::Registered(_)) => Ok(state),
+            _ => Err(broken()),
+        }
     }
 
     pub(super) fn check(&self, window: &[Frame<'_>]) -> Result<()> {
@@ -250,6 +368,29 @@ impl Network {
         }
         Ok(())
     }
+}
+
+impl RefVsr {
+    fn new(root: &nn::Path<'_>, config: &ModelConfig) -> Result<Self> {
+        let (c, blocks) = (config.mid_channels, config.num_blocks);
+        // RefVSR-IR's forward trunk also sees the backward branch's feature.
+        let (refill, forward_input) = match config.variant {
+            Variant::RefVsrIr => (Some(Refill::new(root, c)?), 3 + 2 * c),
+            _ => (None, 3 + c),
+        };
+        Ok(Self {
+            flow_net: SpyNet::new(root / "FlowNet")?,
+            propagation: Propagation::new(root, config)?,
+            backward_resblocks: Trunk::new(root / "backward_resblocks", 3 + c, c, blocks)?,
+            forward_resblocks: Trunk::new(root / "forward_resblocks", forward_input, c, blocks)?,
+            reconstruction: Reconstruction::new(root, config)?,
+            refill,
+        })
+    }
+}
+
+fn broken() -> Error {
+    Error::Broken("parts of two networks".into())
 }
 
 pub(super) fn wrong(what: &str, actual: String, expected: &str) -> Error {

@@ -10,7 +10,7 @@ use super::{
     strips::{Strip, in_strips},
 };
 use crate::{
-    ModelConfig, Result,
+    Error, ModelConfig, Result,
     config::Recurrence,
     profile::{self, Stage},
 };
@@ -21,8 +21,15 @@ use tch::{Tensor, nn::Path};
 pub struct State {
     /// Level-1 feature, `[1, C, h, w]`.
     pub feature: Tensor,
+    /// The rest; the registered variant has none.
+    pub level2: Option<Level2>,
+}
+
+/// The part of a state that matching and level 2 have.
+#[derive(Debug)]
+pub struct Level2 {
     /// Level-2 feature, `[1, C, 2h, 2w]`.
-    pub feature2: Tensor,
+    pub feature: Tensor,
     /// Accumulated matching confidence, `[1, 1, h, w]`.
     pub confidence: Tensor,
 }
@@ -32,15 +39,20 @@ pub struct State {
 pub struct Motion {
     /// `[1, 2, h, w]`, in pixels.
     pub flow: Tensor,
-    grid: Tensor,
-    grid2: Tensor,
+    pub(crate) grid: Tensor,
+    /// Of features of twice the size, where the state has any.
+    grid2: Option<Tensor>,
 }
 
 impl Motion {
-    /// From a flow of [`SpyNet`](super::flow::SpyNet).
-    pub fn new(flow: Tensor) -> Result<Self> {
+    /// From a flow of [`SpyNet`](super::flow::SpyNet), for states with a level 2 or without.
+    pub fn new(flow: Tensor, level2: bool) -> Result<Self> {
         let (h, w) = size(&flow);
-        let grid2 = grid(&twice(&flow)?, (2 * h, 2 * w))?;
+        let grid2 = if level2 {
+            Some(grid(&twice(&flow)?, (2 * h, 2 * w))?)
+        } else {
+            None
+        };
         Ok(Self {
             grid: grid(&flow, (h, w))?,
             grid2,
@@ -48,71 +60,101 @@ impl Motion {
         })
     }
 
-    pub(crate) fn tensors(&self) -> [&Tensor; 3] {
-        [&self.flow, &self.grid, &self.grid2]
+    fn grid2(&self) -> Result<&Tensor> {
+        self.grid2
+            .as_ref()
+            .ok_or_else(|| Error::Broken("a motion without its level 2".into()))
+    }
+
+    pub(crate) fn tensors(&self) -> impl Iterator<Item = &Tensor> {
+        [&self.flow, &self.grid].into_iter().chain(&self.grid2)
     }
 }
 
-/// What a branch gives to the output frame: its state at that frame without the level-1 feature.
+/// What a branch gives to the output frame.
 #[derive(Debug)]
-pub struct Joined {
-    /// Level-2 feature, `[1, C, 2h, 2w]`.
-    pub feature2: Tensor,
-    /// Accumulated matching confidence, `[1, 1, h, w]`.
-    pub confidence: Tensor,
+pub enum Joined {
+    /// Of the registered variant: its feature, `[1, C, h, w]`.
+    Feature(Tensor),
+    /// Of RefVSR: its state without the level-1 feature.
+    Level2(Level2),
 }
 
 impl Joined {
-    pub(crate) fn tensors(&self) -> [&Tensor; 2] {
-        [&self.feature2, &self.confidence]
+    pub(crate) fn tensors(&self) -> impl Iterator<Item = &Tensor> {
+        match self {
+            Self::Feature(feature) => [Some(feature), None],
+            Self::Level2(level2) => level2.tensors().map(Some),
+        }
+        .into_iter()
+        .flatten()
+    }
+}
+
+impl Level2 {
+    fn tensors(&self) -> [&Tensor; 2] {
+        [&self.feature, &self.confidence]
+    }
+
+    /// The same tensors once more.
+    pub fn shallow_clone(&self) -> Self {
+        Self {
+            feature: self.feature.shallow_clone(),
+            confidence: self.confidence.shallow_clone(),
+        }
     }
 }
 
 impl State {
     /// Its share of the output frame.
     pub fn joined(&self) -> Joined {
-        Joined {
-            feature2: self.feature2.shallow_clone(),
-            confidence: self.confidence.shallow_clone(),
+        match &self.level2 {
+            Some(level2) => Joined::Level2(level2.shallow_clone()),
+            None => Joined::Feature(self.feature.shallow_clone()),
         }
     }
 
-    /// Nothing seen yet. `lr` is `[1, 3, h, w]`.
-    pub fn zero(lr: &Tensor, channels: i64) -> Result<Self> {
+    /// Nothing seen yet, with a level 2 or without. `lr` is `[1, 3, h, w]`.
+    pub fn zero(lr: &Tensor, channels: i64, level2: bool) -> Result<Self> {
         let (h, w) = size(lr);
         let kind = context::arithmetic().kind();
+        let level2 = if level2 {
+            Some(Level2 {
+                feature: zeros(lr, [1, channels, 2 * h, 2 * w])?.f_to_kind(kind)?,
+                confidence: zeros(lr, [1, 1, h, w])?,
+            })
+        } else {
+            None
+        };
         Ok(Self {
             feature: zeros(lr, [1, channels, h, w])?.f_to_kind(kind)?,
-            feature2: zeros(lr, [1, channels, 2 * h, 2 * w])?.f_to_kind(kind)?,
-            confidence: zeros(lr, [1, 1, h, w])?,
+            level2,
         })
     }
 
-    pub(crate) fn tensors(&self) -> [&Tensor; 3] {
-        [&self.feature, &self.feature2, &self.confidence]
+    pub(crate) fn tensors(&self) -> impl Iterator<Item = &Tensor> {
+        let level2 = self.level2.iter().flat_map(Level2::tensors);
+        std::iter::once(&self.feature).chain(level2)
     }
 
     /// The same tensors once more.
     pub fn shallow_clone(&self) -> Self {
-        let Self {
-            feature,
-            feature2,
-            confidence,
-        } = self;
-        Self {
-            feature: feature.shallow_clone(),
-            feature2: feature2.shallow_clone(),
-            confidence: confidence.shallow_clone(),
-        }
+        self.with_feature(self.feature.shallow_clone())
     }
 
     /// The state moved along with the picture.
     pub fn warp(&self, motion: &Motion, recurrence: Recurrence) -> Result<Self> {
         let _stage = profile::stage(Stage::Warping);
+        let level2 = match &self.level2 {
+            Some(level2) => Some(Level2 {
+                feature: warp(&level2.feature, motion.grid2()?, recurrence)?,
+                confidence: warp(&level2.confidence, &motion.grid, recurrence)?,
+            }),
+            None => None,
+        };
         Ok(Self {
             feature: warp(&self.feature, &motion.grid, recurrence)?,
-            feature2: warp(&self.feature2, &motion.grid2, recurrence)?,
-            confidence: warp(&self.confidence, &motion.grid, recurrence)?,
+            level2,
         })
     }
 
@@ -125,17 +167,17 @@ impl State {
         stale: Option<&Motion>,
         recurrence: Recurrence,
     ) -> Result<Self> {
-        match recurrence {
-            Recurrence::Clean => self.warp(motion, recurrence),
-            Recurrence::Upstream => {
+        match (recurrence, &self.level2) {
+            (Recurrence::Clean, _) | (_, None) => self.warp(motion, recurrence),
+            (Recurrence::Upstream, Some(level2)) => {
                 let feature = warp(&self.feature, &motion.grid, recurrence)?;
                 let motion = stale.unwrap_or(motion);
                 let grid2 = grid(&twice(&motion.flow)?, size(&feature))?;
-                Ok(Self {
-                    feature2: warp(&feature, &grid2, recurrence)?,
-                    confidence: warp(&self.confidence, &motion.grid, recurrence)?,
-                    feature,
-                })
+                let level2 = Some(Level2 {
+                    feature: warp(&feature, &grid2, recurrence)?,
+                    confidence: warp(&level2.confidence, &motion.grid, recurrence)?,
+                });
+                Ok(Self { feature, level2 })
             }
         }
     }
@@ -144,7 +186,7 @@ impl State {
     pub(crate) fn with_feature(&self, feature: Tensor) -> Self {
         Self {
             feature,
-            ..self.shallow_clone()
+            level2: self.level2.as_ref().map(Level2::shallow_clone),
         }
     }
 }
@@ -282,9 +324,12 @@ impl Propagation {
     /// Fuses a frame's reference into the branch. `state.feature` has been through the branch's trunk.
     pub fn forward(&self, state: &State, reference: &Reference) -> Result<State> {
         let _stage = profile::stage(Stage::Fusion);
+        let Some(before) = &state.level2 else {
+            return Err(Error::Broken("a state without its level 2".into()));
+        };
         let mut feature = state.feature.shallow_clone();
         if let Some(aligned) = &reference.aligned {
-            let confidences = [&state.confidence, &reference.confidence];
+            let confidences = [&before.confidence, &reference.confidence];
             let weight = self.conf_fusion.forward(&confidences)?;
             let fused = self.feat_fusion.forward(&[&feature, aligned])?;
             feature = gated(&feature, weight, &fused)?;
@@ -292,27 +337,29 @@ impl Propagation {
         let feature = self.feat_decoder.forward(&feature)?;
 
         let channels = feature.size()[1];
-        let feature2 = in_strips(size(&feature), (channels, 2), 2, |strip| {
+        let upper = in_strips(size(&feature), (channels, 2), 2, |strip| {
             let upper = self.upsample1.forward(&strip.of(&feature, 1)?, 1.0)?;
-            self.level2(state, reference, strip, &upper)
+            self.level2(before, reference, strip, &upper)
         })?;
-        let confidence = state.confidence.f_maximum(&reference.confidence)?;
+        let confidence = before.confidence.f_maximum(&reference.confidence)?;
         Ok(State {
             feature,
-            feature2,
-            confidence,
+            level2: Some(Level2 {
+                feature: upper,
+                confidence,
+            }),
         })
     }
 
     /// The level-2 feature of a strip, from the level-1 feature at twice its size.
     fn level2(
         &self,
-        state: &State,
+        state: &Level2,
         reference: &Reference,
         strip: Strip,
         upper: &Tensor,
     ) -> Result<Tensor> {
-        let before = strip.of(&state.feature2, 2)?;
+        let before = strip.of(&state.feature, 2)?;
         let feature2 = self.feat_fusion2_1.forward(&[&before, upper])?;
         let accumulated = bicubic_twice01(&strip.of(&state.confidence, 1)?)?;
         let confidences = [&accumulated, &strip.of(&reference.confidence2, 2)?];

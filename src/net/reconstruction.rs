@@ -4,7 +4,7 @@ use super::{
     blocks::{Head, PixelShuffleUp, ResList},
     conv::{Conv, Then},
     ops::{added, bicubic, bicubic_twice01, clamp01, gated, size},
-    propagation::Joined,
+    propagation::Level2,
     strips::in_strips,
 };
 use crate::{
@@ -54,13 +54,13 @@ impl Reconstruction {
 
     /// The output frame `[1, 3, s h, s w]`, fp32, of `lr` `[1, 3, h, w]`, not limited to \[0, 1\]. Large
     /// ones are computed in strips.
-    pub fn forward(&self, lr: &Tensor, backward: &Joined, forward: &Joined) -> Result<Tensor> {
+    pub fn forward(&self, lr: &Tensor, backward: &Level2, forward: &Level2) -> Result<Tensor> {
         let _stage = profile::stage(Stage::Reconstruction);
-        let channels = forward.feature2.size()[1];
+        let channels = forward.feature.size()[1];
         in_strips(size(lr), (channels, self.scale), self.scale, |strip| {
-            let part = |branch: &Joined| -> Result<Joined> {
-                Ok(Joined {
-                    feature2: strip.of(&branch.feature2, 2)?,
+            let part = |branch: &Level2| -> Result<Level2> {
+                Ok(Level2 {
+                    feature: strip.of(&branch.feature, 2)?,
                     confidence: strip.of(&branch.confidence, 1)?,
                 })
             };
@@ -69,8 +69,8 @@ impl Reconstruction {
     }
 
     /// The output frame of whole frames, or of strips of them.
-    fn strip(&self, lr: &Tensor, backward: &Joined, forward: &Joined) -> Result<Tensor> {
-        let both = [&backward.feature2, &forward.feature2];
+    fn strip(&self, lr: &Tensor, backward: &Level2, forward: &Level2) -> Result<Tensor> {
+        let both = [&backward.feature, &forward.feature];
         let confidences = [
             &bicubic_twice01(&backward.confidence)?,
             &bicubic_twice01(&forward.confidence)?,

@@ -7,7 +7,8 @@ use super::{
     conv::{Conv, Then},
     flow::{Pyramid, SpyNet, grid, warp},
     fusion::{Detail, Fusion},
-    ops::{bilinear, size, zeros},
+    network::Branch,
+    ops::{bilinear, channels_last, size, zeros},
     registration::{Follower, Zooms},
 };
 use crate::{Error, Result, config::Recurrence};
@@ -66,6 +67,10 @@ impl Followers {
         }
     }
 
+    pub(crate) fn tensors(&self) -> impl Iterator<Item = &Tensor> {
+        self.wide.tensors().chain(self.tele.tensors())
+    }
+
     /// The same once more.
     pub fn shallow_clone(&self) -> Self {
         Self {
@@ -83,6 +88,15 @@ pub struct Details {
     pub wide: Option<Detail>,
     /// Of the tele camera.
     pub tele: Option<Detail>,
+}
+
+impl Details {
+    pub(crate) fn tensors(&self) -> impl Iterator<Item = &Tensor> {
+        self.wide
+            .iter()
+            .chain(&self.tele)
+            .map(|detail| &detail.input)
+    }
 }
 
 /// What one output hands to the next.
@@ -133,13 +147,26 @@ impl RegisteredVsr {
         kept: Option<&KeptFeature>,
         followers: &Followers,
     ) -> Result<(Tensor, KeptFeature, Followers)> {
-        let frames: Vec<&Tensor> = window.iter().map(|moment| moment.ultrawide).collect();
-        let moment = *check(window, centre)?;
+        check(window, centre)?;
+        // As a session lays them: samplers round differently in another layout.
+        let frames = window
+            .iter()
+            .map(|moment| channels_last(moment.ultrawide))
+            .collect::<Result<Vec<_>>>()?;
+        let (wide, tele) = (
+            window[centre].wide.map(channels_last).transpose()?,
+            window[centre].tele.map(channels_last).transpose()?,
+        );
+        let moment = Moment {
+            ultrawide: &frames[centre],
+            wide: wide.as_ref(),
+            tele: tele.as_ref(),
+        };
         let backward = self.branch(&self.backward_trunk, frames[centre..].iter().rev(), None)?;
         let forward = match kept {
             Some(kept) => self.branch(
                 &self.forward_trunk,
-                std::iter::once(&moment.ultrawide),
+                std::iter::once(moment.ultrawide),
                 Some(kept),
             )?,
             None => self.branch(&self.forward_trunk, frames[..=centre].iter(), None)?,
@@ -159,7 +186,7 @@ impl RegisteredVsr {
     fn branch<'a>(
         &self,
         trunk: &Trunk,
-        frames: impl Iterator<Item = &'a &'a Tensor>,
+        frames: impl Iterator<Item = &'a Tensor>,
         kept: Option<&KeptFeature>,
     ) -> Result<Tensor> {
         let mut last: Option<(Tensor, Pyramid)> = match kept {
@@ -193,6 +220,17 @@ impl RegisteredVsr {
         match state {
             Some(state) => trunk.forward(&[frame, state]),
             None => trunk.forward(&[frame, &zeros(frame, [1, self.channels, h, w])?]),
+        }
+    }
+
+    pub(crate) fn flow_net(&self) -> &SpyNet {
+        &self.spynet
+    }
+
+    pub(crate) fn trunk(&self, branch: Branch) -> &Trunk {
+        match branch {
+            Branch::Backward => &self.backward_trunk,
+            Branch::Forward => &self.forward_trunk,
         }
     }
 
@@ -297,7 +335,7 @@ pub fn warped(feature: &Tensor, motion: &Tensor) -> Result<Tensor> {
     warp(feature, motion, Recurrence::Clean)
 }
 
-fn check<'a, 'b>(window: &'b [Moment<'a>], centre: usize) -> Result<&'b Moment<'a>> {
+fn check(window: &[Moment<'_>], centre: usize) -> Result<()> {
     let Some(moment) = window.get(centre) else {
         let found = format!("position {centre} of {}", window.len());
         return Err(wrong("window", &found, "a position in the window"));
@@ -323,7 +361,7 @@ fn check<'a, 'b>(window: &'b [Moment<'a>], centre: usize) -> Result<&'b Moment<'
             }
         }
     }
-    Ok(moment)
+    Ok(())
 }
 
 fn wrong(what: &str, actual: &str, expected: &str) -> Error {

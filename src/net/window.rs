@@ -3,8 +3,8 @@
 
 use super::{
     flow::SpyNet,
-    network::{Branch, Network, wrong},
-    propagation::{Reference, State},
+    network::{Branch, Found, Network, wrong},
+    propagation::{Level2, State},
     refill::{Refill, Schedule, neighbours},
 };
 use crate::{Error, Result};
@@ -42,15 +42,13 @@ pub struct Kept {
 impl Kept {
     /// The same values without their gradient history.
     pub fn detach(&self) -> Self {
-        let State {
-            feature,
-            feature2,
-            confidence,
-        } = &self.state;
+        let level2 = self.state.level2.as_ref().map(|level2| Level2 {
+            feature: level2.feature.detach(),
+            confidence: level2.confidence.detach(),
+        });
         let state = State {
-            feature: feature.detach(),
-            feature2: feature2.detach(),
-            confidence: confidence.detach(),
+            feature: self.state.feature.detach(),
+            level2,
         };
         Self {
             state,
@@ -97,7 +95,7 @@ impl Network {
         run: Run,
     ) -> Result<(Tensor, Kept)> {
         let (t, m) = (window.len(), centre);
-        if m >= t || (self.refill.is_some() && t != 2 * m + 1) {
+        if m >= t || (self.refill().is_some() && t != 2 * m + 1) {
             return Err(wrong(
                 "window",
                 format!("position {m} of {t}"),
@@ -105,7 +103,7 @@ impl Network {
             ));
         }
         self.check(window)?;
-        match &self.refill {
+        match self.refill() {
             None => self.window(window, m, kept, run),
             Some(refill) => self.window_with_refill(refill, window, m, kept),
         }
@@ -157,9 +155,8 @@ impl Network {
 
         let backward = backward.ok_or_else(out_of_order)?;
         let lr = window[centre].lr;
-        let out = self
-            .reconstruction
-            .forward(lr, &backward.joined(), &forward.joined())?;
+        let found = &references[centre - start];
+        let out = self.reconstruct(lr, found, &backward.joined(), &forward.joined())?;
         let kept = Kept {
             state: state_to_keep.unwrap_or(forward),
             lr: window[keep_at].lr.shallow_clone(),
@@ -217,7 +214,7 @@ impl Network {
 
         let lr = window[centre].lr;
         let joined = (backward[centre].joined(), forward.joined());
-        let out = self.reconstruction.forward(lr, &joined.0, &joined.1)?;
+        let out = self.reconstruct(lr, &references[centre], &joined.0, &joined.1)?;
         let kept = Kept {
             state: state_to_keep.unwrap_or(forward),
             lr: window[0].lr.shallow_clone(),
@@ -226,8 +223,8 @@ impl Network {
         Ok((out, kept))
     }
 
-    fn references(&self, frames: &[Frame<'_>]) -> Result<Vec<Reference>> {
-        let reference = |f: &Frame<'_>| self.propagation.reference(f.lr, f.references);
+    fn references(&self, frames: &[Frame<'_>]) -> Result<Vec<Found>> {
+        let reference = |f: &Frame<'_>| self.matched(f.lr, f.references);
         frames.iter().map(reference).collect()
     }
 

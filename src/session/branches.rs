@@ -24,11 +24,10 @@ impl Session {
         let forward = self.forward_run(n)?;
         let backward = self.clip.backward.front();
         let backward = backward.ok_or_else(|| crate::Error::Broken("an empty run".into()))?;
-        let lr = &self.clip.frame(n).lr;
+        let Held { lr, reference, .. } = self.clip.frame(n);
         let out = self
             .network
-            .reconstruction
-            .forward(lr, backward, &forward.joined())?;
+            .reconstruct(lr, reference, backward, &forward.joined())?;
         self.leave(n, forward);
         Ok(out)
     }

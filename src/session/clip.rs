@@ -5,8 +5,10 @@ use crate::{
     net::{
         edvr::{FRAMES, Levels},
         flow::Pyramid,
-        propagation::{Joined, Motion, Reference, State},
+        network::Found,
+        propagation::{Joined, Motion, State},
         refill::Schedule,
+        registered::Followers,
     },
 };
 use std::collections::VecDeque;
@@ -37,6 +39,8 @@ pub struct Clip {
     pub schedule: Schedule,
     /// The last window's key frames' features.
     pub refills: Vec<Refill>,
+    /// The reference cameras of the registered variant, as the newest frame left them.
+    pub followers: Option<Followers>,
     /// Height and width of the frames as they were sent.
     pub size: Option<(i64, i64)>,
 }
@@ -46,7 +50,7 @@ pub struct Clip {
 pub struct Held {
     /// Padded.
     pub lr: Tensor,
-    pub reference: Reference,
+    pub reference: Found,
     /// EDVR pyramid of this frame; only RefVSR-IR has one.
     pub levels: Option<Levels>,
     /// From this frame to the one before.
@@ -98,10 +102,12 @@ impl Clip {
             .flat_map(Pyramid::tensors)
             .chain(self.forward.iter().flat_map(State::tensors))
             .chain(self.backward.iter().flat_map(Joined::tensors));
+        let followers = self.followers.iter().flat_map(Followers::tensors);
         let refills = self.refills.iter().map(|(_, features)| features);
         frames
             .chain(branches)
             .chain(refills)
+            .chain(followers)
             .map(|t| t.numel() * t.kind().elt_size_in_bytes())
             .sum()
     }

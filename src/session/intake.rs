@@ -5,7 +5,12 @@ use super::{Session, Triplet, clip::Held};
 use crate::{
     Error, Result,
     image::resize::{bicubic_antialiased, reference_size},
-    net::{flow::SpyNet, ops::channels_last, propagation::Motion},
+    net::{
+        flow::SpyNet,
+        network::Found,
+        ops::channels_last,
+        registered::{Followers, Moment, RegisteredVsr},
+    },
 };
 use tch::{Kind, Tensor};
 
@@ -21,19 +26,11 @@ impl Session {
             });
         }
         let lr = self.padded(&triplet.ultrawide)?;
-        let at_scale =
-            |what, frame: &Tensor, zoom| self.padded(&at_reference_scale(what, frame, size, zoom)?);
-        let wide = match &triplet.wide {
-            Some(wide) => at_scale("wide frame", wide, self.options.wide_zoom)?,
-            None => lr.shallow_clone(),
+        let (reference, followers) = match self.network.registered() {
+            Some(net) => self.registered(net, &lr, triplet)?,
+            None => (self.matched(&lr, triplet, size)?, None),
         };
-        let tele = match &triplet.tele {
-            Some(tele) => Some(at_scale("tele frame", tele, self.options.tele_zoom)?),
-            None => None,
-        };
-        let references: Vec<&Tensor> = std::iter::once(&wide).chain(&tele).collect();
-        let reference = self.network.propagation.reference(&lr, &references)?;
-        let refill = self.network.refill.as_ref();
+        let refill = self.network.refill();
         let levels = refill.map(|refill| refill.edvr.levels(&lr)).transpose()?;
 
         let pyramid = SpyNet::pyramid(&lr)?;
@@ -47,8 +44,11 @@ impl Session {
         let (to_previous, to_next) = match &self.clip.pyramid {
             None => (None, None),
             Some(previous) if looks_ahead => {
-                let [back, on] = self.network.flow_net.flows(&pyramid, previous)?;
-                (Some(Motion::new(back)?), Some(Motion::new(on)?))
+                let [back, on] = self.network.flow_net().flows(&pyramid, previous)?;
+                (
+                    Some(self.network.motion_of(back)?),
+                    Some(self.network.motion_of(on)?),
+                )
             }
             Some(previous) => (Some(self.network.motion(&pyramid, previous)?), None),
         };
@@ -65,10 +65,58 @@ impl Session {
             to_itself,
         };
         self.clip.frames.push_back(held);
+        self.clip.followers = followers;
         self.clip.pyramid = Some(pyramid);
         self.clip.size = Some(size);
         self.clip.sent += 1;
         Ok(())
+    }
+
+    /// RefVSR's view of a moment's references; the ultra-wide frame stands in for a wide one.
+    fn matched(&self, lr: &Tensor, triplet: &Triplet, size: (i64, i64)) -> Result<Found> {
+        let at_scale =
+            |what, frame: &Tensor, zoom| self.padded(&at_reference_scale(what, frame, size, zoom)?);
+        let wide = match &triplet.wide {
+            Some(wide) => at_scale("wide frame", wide, self.options.wide_zoom)?,
+            None => lr.shallow_clone(),
+        };
+        let tele = match &triplet.tele {
+            Some(tele) => Some(at_scale("tele frame", tele, self.options.tele_zoom)?),
+            None => None,
+        };
+        let references: Vec<&Tensor> = std::iter::once(&wide).chain(&tele).collect();
+        self.network.matched(lr, &references)
+    }
+
+    /// The registered variant's, and what is known of the cameras from here on.
+    fn registered(
+        &self,
+        net: &RegisteredVsr,
+        lr: &Tensor,
+        triplet: &Triplet,
+    ) -> Result<(Found, Option<Followers>)> {
+        let clean = |what, frame: &Option<Tensor>| -> Result<Option<Tensor>> {
+            let Some(frame) = frame else { return Ok(None) };
+            picture_size(what, frame)?;
+            self.padded(frame).map(Some)
+        };
+        let wide = clean("wide frame", &triplet.wide)?;
+        let tele = clean("tele frame", &triplet.tele)?;
+        let moment = Moment {
+            ultrawide: lr,
+            wide: wide.as_ref(),
+            tele: tele.as_ref(),
+        };
+        let fresh;
+        let followers = match &self.clip.followers {
+            Some(followers) => followers,
+            None => {
+                fresh = self.options.followers();
+                &fresh
+            }
+        };
+        let (details, followers) = net.details(moment, followers)?;
+        Ok((Found::Registered(details), Some(followers)))
     }
 
     /// Frames repeat at a clip's end: the motion of the last one to itself.

@@ -77,12 +77,14 @@ impl Session {
     /// The options a model was made for: its own look-ahead, reset interval and backward group;
     /// RealMCVSR's zooms of 2 and 5; the device's best precision.
     pub fn options_of(network: &Network) -> SessionOptions {
+        // A registered network finds zooms itself.
+        let find = network.registered().is_some();
         SessionOptions {
             look_ahead: None,
             backward_group: None,
             reset_interval: network.config().reset_interval,
-            wide_zoom: 2.0,
-            tele_zoom: 5.0,
+            wide_zoom: if find { 0.0 } else { 2.0 },
+            tele_zoom: if find { 0.0 } else { 5.0 },
             precision: crate::Precision::Auto,
         }
     }
@@ -243,7 +245,7 @@ impl Session {
         if last && self.network.config().repeats_clip_ends() {
             self.find_motion_of_last_to_itself()?;
         }
-        if self.network.refill.is_some() {
+        if self.network.refill().is_some() {
             self.refilled_output(n, wanted)
         } else if wanted {
             self.output(n).map(Some)
@@ -267,7 +269,7 @@ impl Session {
     fn advance(&mut self, next: usize) {
         self.clip.received = next;
         let run = match self.options.reset_interval {
-            _ if self.network.refill.is_some() => Some(next),
+            _ if self.network.refill().is_some() => Some(next),
             reset => reset.map(|r| next.next_multiple_of(r)),
         };
         let m = self.window_look_ahead();

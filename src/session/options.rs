@@ -1,6 +1,13 @@
 //! How a session runs.
 
-use crate::{Error, ModelConfig, Precision, Result, config::Variant};
+use crate::{
+    Error, ModelConfig, Precision, Result,
+    config::Variant,
+    net::{
+        registered::Followers,
+        registration::{TELE_ZOOMS, WIDE_ZOOMS, Zooms},
+    },
+};
 
 /// How a session runs. [`Session::options_of`] gives a model's own.
 #[derive(Debug, Clone, PartialEq)]
@@ -17,9 +24,10 @@ pub struct SessionOptions {
     pub precision: Precision,
     /// The forward recurrence starts anew every so many outputs, at least 1; `None` = never.
     pub reset_interval: Option<usize>,
-    /// The wide lens's focal length over the ultra-wide's, 0.1 to 100.
+    /// The wide lens's focal length over the ultra-wide's, 0.1 to 100. The registered variant starts
+    /// its search there; 0 has it search everywhere.
     pub wide_zoom: f64,
-    /// The tele lens's focal length over the ultra-wide's, 0.1 to 100.
+    /// The tele lens's, the same.
     pub tele_zoom: f64,
 }
 
@@ -46,10 +54,26 @@ impl SessionOptions {
         check(shares, "backward group", text(g), "1 for RefVSR-IR")?;
         let allowed = "at least 1, or none (never)";
         check(reset != Some(0), "reset interval", text(reset), allowed)?;
+        let least = if config.variant == Variant::Registered {
+            "0 (find it), or 0.1 to 100"
+        } else {
+            "0.1 to 100"
+        };
+        let may_find = config.variant == Variant::Registered;
         for (field, zoom) in [("wide zoom", self.wide_zoom), ("tele zoom", self.tele_zoom)] {
-            let in_range = (0.1..=100.0).contains(&zoom);
-            check(in_range, field, zoom.to_string(), "0.1 to 100")?;
+            let in_range = (0.1..=100.0).contains(&zoom) || (zoom == 0.0 && may_find);
+            check(in_range, field, zoom.to_string(), least)?;
         }
         Ok(())
+    }
+
+    /// The reference cameras at a clip's start: their zooms are looked for near to those given, or
+    /// everywhere where none is.
+    pub(super) fn followers(&self) -> Followers {
+        let zooms = |zoom: f64, all: Zooms| if zoom > 0.0 { Zooms::about(zoom) } else { all };
+        Followers::new(
+            zooms(self.wide_zoom, WIDE_ZOOMS),
+            zooms(self.tele_zoom, TELE_ZOOMS),
+        )
     }
 }

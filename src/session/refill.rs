@@ -27,13 +27,14 @@ impl Session {
         };
         self.clip.refills = self.refills(self.clip.window(n, m), schedule)?;
         let window = self.clip.window(n, m);
-        let refill = found(&self.network.refill)?;
+        let refill = *found(&self.network.refill())?;
         let (backward, features) = self.whole_backward_run(window, schedule, refill)?;
         let (forward, first) = self.whole_forward_run(window, schedule, refill, &features)?;
-        let lr = &window.frame(m).lr;
+        let frame = window.frame(m);
         let out = if wanted {
-            let reconstruction = &self.network.reconstruction;
-            Some(reconstruction.forward(lr, &backward, &forward.joined())?)
+            let forward = forward.joined();
+            let network = &self.network;
+            Some(network.reconstruct(&frame.lr, &frame.reference, &backward, &forward)?)
         } else {
             None
         };
@@ -119,7 +120,7 @@ impl Session {
     /// The features of a window's key frames, by the five frames they are made of. Most are those of the
     /// window before.
     fn refills(&self, window: Window<'_>, schedule: Schedule) -> Result<Vec<clip::Refill>> {
-        let edvr = &found(&self.network.refill)?.edvr;
+        let edvr = &(*found(&self.network.refill())?).edvr;
         let mut refills = vec![];
         for position in schedule.positions(window.frames()) {
             let frames = neighbours(position, window.frames()).map(|i| window.number(i));

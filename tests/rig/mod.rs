@@ -19,6 +19,28 @@ pub fn flow_net() -> (SpyNet, VarStore) {
     (net, store)
 }
 
+/// Gives a registered network the bundled model's flow network: a generated one sees motion everywhere.
+pub fn give_flow(store: &VarStore) {
+    let mut known = flow_net().1.variables();
+    for (name, mut variable) in store.variables() {
+        let parts: Vec<&str> = name.split('.').collect();
+        if let [
+            "spynet",
+            "basic_module",
+            level,
+            "basic_module",
+            counted,
+            rest,
+        ] = parts[..]
+        {
+            let j = counted.parse::<usize>().unwrap() / 2;
+            let name = format!("FlowNet.basic_module.{level}.basic_module.{j}.conv.{rest}");
+            let weights = known.remove(&name).unwrap();
+            tch::no_grad(|| variable.copy_(&weights));
+        }
+    }
+}
+
 /// Numbers of a stream, one after the other.
 pub struct Stream(std::vec::IntoIter<f64>);
 

@@ -118,6 +118,7 @@ fn card(
         match model.variant {
             refvsr::config::Variant::RefVsr => "RefVSR",
             refvsr::config::Variant::RefVsrIr => "RefVSR-IR",
+            refvsr::config::Variant::Registered => "registered",
         },
         model.scale,
         model.mid_channels,

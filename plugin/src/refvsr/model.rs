@@ -95,6 +95,7 @@ fn describe(config: &ModelConfig, precision: Precision, device: &str) -> String 
     let family = match config.variant {
         Variant::RefVsr => "RefVSR",
         Variant::RefVsrIr => "RefVSR-IR",
+        Variant::Registered => "registered",
     };
     let hd = if config.hd { " hd" } else { "" };
     format!(

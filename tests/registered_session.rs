@@ -1,0 +1,257 @@
+//! The registered variant in a session, and as a model file.
+
+mod common;
+mod rig;
+
+use common::{assert_close, fill, frames, tensors};
+use refvsr::{
+    ModelConfig, Network, Precision, Session, SessionOptions, Triplet,
+    checkpoint::{Checkpoint, save},
+    config::{Recurrence, Variant},
+    net::{
+        registered::{Followers, KeptFeature, Moment},
+        registration::{TELE_ZOOMS, WIDE_ZOOMS},
+    },
+};
+use rig::{Rig, give_flow, leaves};
+use std::path::Path;
+use tch::{Device, Kind, Tensor};
+
+fn config(channels: i64, blocks: i64) -> ModelConfig {
+    ModelConfig {
+        variant: Variant::Registered,
+        mid_channels: channels,
+        num_blocks: blocks,
+        frame_num: 3,
+        scale: 4,
+        hd: false,
+        reset_interval: None,
+        recurrence: Recurrence::Clean,
+    }
+}
+
+/// Generated weights, of which the fusions add something, and a flow network that knows its trade.
+fn network() -> Network {
+    let network = Network::new(config(8, 1), Device::Cpu).unwrap();
+    fill(network.weights());
+    give_flow(network.weights());
+    network
+}
+
+fn exact(network: &Network) -> SessionOptions {
+    SessionOptions {
+        precision: Precision::Fp32,
+        backward_group: Some(1),
+        ..Session::options_of(network)
+    }
+}
+
+/// Four moments: a camera that pans, a wide one that is missing once, a tele one that comes late.
+fn clip() -> Vec<(Tensor, Option<Tensor>, Option<Tensor>)> {
+    let picture = leaves("panning", 420, 720);
+    let rig = |zoom: f64| Rig {
+        zoom,
+        degrees: 0.8,
+        shift: (2.0, -1.5),
+        parallax: 1.0,
+        another_look: true,
+    };
+    (0..4)
+        .map(|t| {
+            let seen = picture.narrow(2, 3 * t, 400).narrow(3, 7 * t, 640);
+            let wide = rig(2.05).film("panning", &seen);
+            let tele = rig(4.0).film("panning, tele", &seen);
+            (
+                wide.frame,
+                (t != 1).then_some(wide.reference),
+                (t > 1).then_some(tele.reference),
+            )
+        })
+        .collect()
+}
+
+fn streamed(
+    session: &mut Session,
+    clip: &[(Tensor, Option<Tensor>, Option<Tensor>)],
+) -> Vec<Tensor> {
+    let mut out = vec![];
+    for (ultrawide, wide, tele) in clip {
+        let copy = |t: &Option<Tensor>| t.as_ref().map(Tensor::shallow_clone);
+        session
+            .send(Triplet {
+                ultrawide: ultrawide.shallow_clone(),
+                wide: copy(wide),
+                tele: copy(tele),
+            })
+            .unwrap();
+        while let Some(frame) = session.receive().unwrap() {
+            out.push(frame);
+        }
+    }
+    session.drain();
+    while let Some(frame) = session.receive().unwrap() {
+        out.push(frame);
+    }
+    out
+}
+
+#[test]
+fn a_session_is_the_plain_form_bit_for_bit() {
+    let clip = clip();
+    let moments: Vec<Moment<'_>> = clip
+        .iter()
+        .map(|(ultrawide, wide, tele)| Moment {
+            ultrawide,
+            wide: wide.as_ref(),
+            tele: tele.as_ref(),
+        })
+        .collect();
+    let mut plain = network();
+    plain.freeze();
+    let net = plain.registered().unwrap();
+    // Windows of three, and whole clips from one shared backward run.
+    for (m, group) in [(1usize, 1usize), (3, 4)] {
+        let mut followers = Followers::new(WIDE_ZOOMS, TELE_ZOOMS);
+        let mut kept: Option<KeptFeature> = None;
+        let mut expected = vec![];
+        for n in 0..clip.len() {
+            let (start, end) = (n.saturating_sub(m), (n + m + 1).min(clip.len()));
+            let out;
+            let next;
+            (out, next, followers) = net
+                .forward(&moments[start..end], n - start, kept.as_ref(), &followers)
+                .unwrap();
+            kept = Some(next);
+            expected.push(out.clamp(0.0, 1.0));
+        }
+        let (wide, tele) = (followers.wide.placement(), followers.tele.placement());
+        assert!(wide.is_some() && tele.is_some(), "{wide:?} {tele:?}");
+
+        let network = network();
+        let options = SessionOptions {
+            look_ahead: Some(m),
+            backward_group: Some(group),
+            ..exact(&network)
+        };
+        let mut session = Session::new(network, options).unwrap();
+        // A second clip knows nothing of the first.
+        for round in 0..2 {
+            let out = streamed(&mut session, &clip);
+            assert_eq!(out.len(), clip.len());
+            for (n, (out, expected)) in out.iter().zip(&expected).enumerate() {
+                let (off, _) = common::difference(out, expected);
+                assert!(
+                    out.equal(expected),
+                    "m {m}, clip {round}, frame {n}: off by {off:e}"
+                );
+            }
+            assert!(session.memory() > session.network().weight_bytes());
+            session.reset();
+        }
+    }
+}
+
+/// The golden network under BasicVSR's names, as its own file would hold it.
+fn basicvsr_file(folder: &Path) -> std::path::PathBuf {
+    let network = Network::new(config(64, 2), Device::Cpu).unwrap();
+    fill(network.weights());
+    let mut tensors: Vec<(String, Tensor)> = network
+        .weights()
+        .variables()
+        .into_iter()
+        .filter(|(name, _)| !name.contains("_fusion."))
+        .map(|(name, t)| {
+            let gain = if name == "conv_last.weight" {
+                50.0
+            } else {
+                1.0
+            };
+            (name, t.detach() * gain)
+        })
+        .collect();
+    for constant in ["spynet.mean", "spynet.std"] {
+        let three = Tensor::ones([1, 3, 1, 1], (Kind::Float, Device::Cpu));
+        tensors.push((constant.into(), three));
+    }
+    let file = folder.join("basicvsr.safetensors");
+    Tensor::write_safetensors(&tensors, &file).unwrap();
+    file
+}
+
+#[test]
+fn basicvsrs_own_file_is_known_and_played_as_basicvsr() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = basicvsr_file(folder.path());
+    let checkpoint = Checkpoint::read(&file).unwrap();
+    let expected = ModelConfig {
+        frame_num: 7,
+        ..config(64, 2)
+    };
+    assert_eq!(checkpoint.config, expected);
+    let network = Network::from_checkpoint(&checkpoint, Device::Cpu).unwrap();
+    assert!(checkpoint.unused(&network).is_empty());
+
+    let data = tensors("basicvsr.safetensors");
+    let clip: Vec<_> = frames(&data["in"])
+        .into_iter()
+        .map(|frame| (frame.shallow_clone(), Some(frame), None))
+        .collect();
+    let options = exact(&network);
+    let mut session = Session::new(network, options).unwrap();
+    for (n, out) in streamed(&mut session, &clip).iter().enumerate() {
+        let expected = data["out"].narrow(0, n as i64, 1).clamp(0.0, 1.0);
+        assert_close(&format!("frame {n}"), out, &expected, 1e-5);
+    }
+}
+
+#[test]
+fn a_saved_model_comes_back_and_half_a_fusion_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("model.safetensors");
+    let network = network();
+    save(&network, &file, Kind::Float).unwrap();
+    let again = Network::load(&file, Device::Cpu).unwrap();
+    assert_eq!(again.config(), network.config());
+    for (name, t) in network.weights().variables() {
+        assert!(again.weights().variables()[&name].equal(&t), "{name}");
+    }
+
+    let mut some: Vec<(String, Tensor)> = network
+        .weights()
+        .variables()
+        .into_iter()
+        .map(|(name, t)| (name, t.detach()))
+        .collect();
+    some.retain(|(name, _)| name != "wide_fusion.conv2.weight");
+    let half = folder.path().join("half.safetensors");
+    Tensor::write_safetensors(&some, &half).unwrap();
+    let error = Network::load(&half, Device::Cpu).unwrap_err().to_string();
+    assert!(
+        error.contains("half.safetensors") && error.contains("wide_fusion.conv2.weight"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_zoom_of_zero_is_for_networks_that_find_it() {
+    let registered = network();
+    let options = Session::options_of(&registered);
+    assert_eq!((options.wide_zoom, options.tele_zoom), (0.0, 0.0));
+    Session::new(registered, options).unwrap();
+    let matching = Network::new(common::config(4, false), Device::Cpu).unwrap();
+    let options = SessionOptions {
+        wide_zoom: 0.0,
+        ..Session::options_of(&matching)
+    };
+    let error = Session::new(matching, options).unwrap_err().to_string();
+    assert!(error.contains("wide zoom is 0"), "{error}");
+
+    // A registered network does not match, and says so.
+    let frame = Tensor::rand([1, 3, 16, 16], (Kind::Float, Device::Cpu));
+    let confidence = network().confidence(refvsr::net::Frame {
+        lr: &frame,
+        references: &[&frame],
+    });
+    let error = confidence.unwrap_err().to_string();
+    assert!(error.contains("registered"), "{error}");
+}
