@@ -120,7 +120,7 @@ impl Session {
     /// The features of a window's key frames, by the five frames they are made of. Most are those of the
     /// window before.
     fn refills(&self, window: Window<'_>, schedule: Schedule) -> Result<Vec<clip::Refill>> {
-        let edvr = &(*found(&self.network.refill())?).edvr;
+        let edvr = &found(&self.network.refill())?.edvr;
         let mut refills = vec![];
         for position in schedule.positions(window.frames()) {
             let frames = neighbours(position, window.frames()).map(|i| window.number(i));
