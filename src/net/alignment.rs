@@ -2,9 +2,10 @@
 //! section 3.2).
 
 use super::{
+    bend::{Bent, padded, positions},
     blocks::ResBlock,
     conv::{Conv, Then},
-    ops::{GRID, Outside, SLOPE, activated, bicubic, channels_last, sample, size},
+    ops::{SLOPE, activated, bicubic, channels_last, size},
     strips::in_strips,
 };
 use crate::{
@@ -253,182 +254,10 @@ impl Align {
     }
 }
 
-/// Radians that one unit of the predicted angle stands for. A sixth of a turn, cut to the digits the
-/// published weights were trained with.
-#[allow(clippy::approx_constant)]
-const ANGLE: f64 = 1.0472;
-
-/// A gathered picture, or some rows of it, to sample from at [`positions`].
-struct Bent {
-    /// Padded by a pixel where the picture ends.
-    padded: Tensor,
-    /// Rows of the padded picture before the first one of `padded`.
-    rows_before: i64,
-    /// Of the whole padded picture.
-    size: (i64, i64),
-}
-
-impl Bent {
-    /// Samples at row and column, `[H, W]` each.
-    fn at(&self, positions: &[Tensor; 2]) -> Result<Tensor> {
-        if positions[0].requires_grad() {
-            // In training pictures are whole.
-            channels_last(&sample_corners(&self.padded, positions)?)
-        } else {
-            self.sample_grid(positions)
-        }
-    }
-
-    /// The same by a sampler: faster, and equal but for gradients at whole positions. Where a position is
-    /// at or beyond the border, upstream's two weights along an axis add up to 2, not 1: hence the
-    /// factors.
-    fn sample_grid(&self, [y, x]: &[Tensor; 2]) -> Result<Tensor> {
-        let (h, w) = size(&self.padded);
-        let unit = |p: &Tensor, last: i64| -> Result<Tensor> {
-            Ok(p.f_mul_scalar(2.0 / last as f64)?.f_sub_scalar(1.0)?)
-        };
-        let local = if self.rows_before == 0 {
-            y.shallow_clone()
-        } else {
-            y.f_sub_scalar(self.rows_before)?
-        };
-        let grid = Tensor::f_stack(&[unit(x, w - 1)?, unit(&local, h - 1)?], 2)?;
-        let sampled = sample(&self.padded, &grid.f_unsqueeze(0)?, Outside::Edge, true)?;
-        let doubled = |p: &Tensor, last: i64| -> Result<Tensor> {
-            let beyond = p.f_lt(0.0)?.f_logical_or(&p.f_ge(last)?)?;
-            Ok(beyond.f_to_kind(sampled.kind())?.f_add_scalar(1.0)?)
-        };
-        let (last_y, last_x) = (self.size.0 - 1, self.size.1 - 1);
-        let factor = doubled(y, last_y)?.f_mul(&doubled(x, last_x)?)?;
-        let factor = factor.f_unsqueeze(0)?.f_unsqueeze(0)?;
-        if sampled.requires_grad() {
-            return Ok(sampled.f_mul(&factor)?);
-        }
-        let mut sampled = sampled;
-        Ok(sampled.f_mul_(&factor)?)
-    }
-}
-
-/// A pixel more on the left and right, and above and below where the picture ends there, by reflection.
-fn padded(x: &Tensor, top: bool, bottom: bool) -> Result<Tensor> {
-    Ok(x.f_reflection_pad2d([1, 1, i64::from(top), i64::from(bottom)])?)
-}
-
-/// Where in `values`, padded by 1, each pixel comes from: row and column, `[H, W]` each. Sums are in upstream's order: many positions are whole numbers but for the last bit, and
-/// which side they lie on decides the gradient.
-fn positions((h, w): (i64, i64), affine: &Tensor, k: i64) -> Result<[Tensor; 2]> {
-    let affine = affine.f_to_kind(GRID)?;
-    let options = (GRID, affine.device());
-    let (rows, columns) = (h / k, w / k);
-    let r = ((k - 1) / 2) as f64;
-    let part =
-        |i: i64| -> Result<Tensor> { Ok(affine.f_select(1, i)?.f_view([rows, 1, columns, 1])?) };
-    let taps = Tensor::f_arange(k, options)?.f_sub_scalar(r + 0.5)?; // offsets from the block's middle
-    let offset_y = part(0)?.f_mul(&taps.f_view([1, k, 1, 1])?)?; // [rows, k, columns, 1]
-    let offset_x = part(1)?.f_mul(&taps.f_view([1, 1, 1, k])?)?; // [rows, 1, columns, k]
-    let angle = part(2)?.f_sub_scalar(1.0)?.f_mul_scalar(ANGLE)?;
-    let (sin, cos) = (angle.f_sin()?, angle.f_cos()?);
-    let start = |n: i64| -> Result<Tensor> {
-        Ok(Tensor::f_arange(n, options)?
-            .f_mul_scalar(k as f64)?
-            .f_add_scalar(1.0)?)
-    };
-    let y = offset_y.f_mul(&cos)?.f_sub(&offset_x.f_mul(&sin)?)?;
-    let x = offset_y.f_mul(&sin)?.f_add(&offset_x.f_mul(&cos)?)?;
-    let y = y
-        .f_add_scalar(r + 0.5)?
-        .f_add(&start(rows)?.f_view([rows, 1, 1, 1])?)?;
-    let x = x
-        .f_add_scalar(r + 0.5)?
-        .f_add(&start(columns)?.f_view([1, 1, columns, 1])?)?;
-    Ok([y.f_reshape([h, w])?, x.f_reshape([h, w])?])
-}
-
-/// Upstream's own bilinear kernel as it is: the corners before and behind a position are clamped to the picture and the position is too, each for itself. `padded` `[1, C, H + 2, W + 2]`.
-fn sample_corners(padded: &Tensor, [y, x]: &[Tensor; 2]) -> Result<Tensor> {
-    let (channels, (h, w), out) = (size_channels(Some(padded)), size(padded), y.size());
-    let corners = |p: &Tensor, last: f64| -> Result<[(Tensor, Tensor); 2]> {
-        let floor = p.detach().f_floor()?;
-        let (before, behind) = (
-            floor.f_clamp(0.0, last)?,
-            floor.f_add_scalar(1.0)?.f_clamp(0.0, last)?,
-        );
-        let p = p.f_clamp(0.0, last)?;
-        let weights = (
-            before.f_sub(&p)?.f_add_scalar(1.0)?,
-            p.f_sub(&behind)?.f_add_scalar(1.0)?,
-        );
-        Ok([
-            (before.f_to_kind(Kind::Int64)?, weights.0),
-            (behind.f_to_kind(Kind::Int64)?, weights.1),
-        ])
-    };
-    let (rows, columns) = (corners(y, (h - 1) as f64)?, corners(x, (w - 1) as f64)?);
-    let pixels = padded.f_reshape([channels, h * w])?;
-    let mut sum = Tensor::f_zeros(
-        [1, channels, out[0], out[1]],
-        (padded.kind(), padded.device()),
-    )?;
-    for (row, weight_y) in &rows {
-        for (column, weight_x) in &columns {
-            let number = row.f_mul_scalar(w)?.f_add(column)?;
-            let corner = pixels
-                .f_index_select(1, &number.f_reshape([-1])?)?
-                .f_view_as(&sum)?;
-            sum =
-                sum.f_add(&corner.f_mul(&weight_y.f_mul(weight_x)?.f_to_kind(padded.kind())?)?)?;
-        }
-    }
-    Ok(sum)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use tch::Device;
-
-    /// Upstream's kernel as the facts state it, a pixel at a time.
-    fn sample_plainly(values: &Tensor, affine: &Tensor, k: i64) -> Tensor {
-        let (h, w) = size(values);
-        let padded = values.reflection_pad2d([1, 1, 1, 1]);
-        let (last_y, last_x) = ((h + 1) as f64, (w + 1) as f64);
-        let out = values.zeros_like();
-        let r = ((k - 1) / 2) as f64;
-        for (row, column) in (0..h).flat_map(|y| (0..w).map(move |x| (y, x))) {
-            let (by, bx, i, j) = (row / k, column / k, (row % k) as f64, (column % k) as f64);
-            let a = |n: i64| affine.double_value(&[0, n, by, bx]);
-            let (oy, ox) = ((i - r - 0.5) * a(0), (j - r - 0.5) * a(1));
-            let (sin, cos) = ((a(2) - 1.0) * ANGLE).sin_cos();
-            let y = oy * cos - ox * sin + r + 0.5 + 1.0 + (k * by) as f64;
-            let x = oy * sin + ox * cos + r + 0.5 + 1.0 + (k * bx) as f64;
-            let axis = |p: f64, last: f64| {
-                let (lt, rb) = (
-                    p.floor().clamp(0.0, last),
-                    (p.floor() + 1.0).clamp(0.0, last),
-                );
-                let p = p.clamp(0.0, last);
-                [(lt as i64, 1.0 + (lt - p)), (rb as i64, 1.0 - (rb - p))]
-            };
-            for (sy, wy) in axis(y, last_y) {
-                for (sx, wx) in axis(x, last_x) {
-                    let mut pixel = out.select(2, row).select(2, column);
-                    let _ = pixel.g_add_(&(padded.select(2, sy).select(2, sx) * (wy * wx)));
-                }
-            }
-        }
-        out
-    }
-
-    fn bend(values: &Tensor, places: &[Tensor; 2]) -> Tensor {
-        let (h, w) = size(values);
-        let padded = padded(values, true, true).unwrap();
-        let bent = Bent {
-            padded,
-            rows_before: 0,
-            size: (h + 2, w + 2),
-        };
-        bent.at(places).unwrap()
-    }
 
     #[test]
     fn rows_alone_equal_those_of_the_whole() {
@@ -450,35 +279,12 @@ mod tests {
                     let some = places.apply_rows(&[&values], (first, rows)).unwrap();
                     let off = (some - whole.narrow(2, first, rows)).abs().max();
                     let off = off.double_value(&[]);
-                    assert!(off < 1e-5, "k = {k}, rows {first} + {rows}: {off:.1e}");
+                    // Positions of up to 130 rows have a last bit of 1e-5 pixels, and values up to 1 a
+                    // pixel of slope, twice that at the border.
+                    assert!(off < 5e-5, "k = {k}, rows {first} + {rows}: {off:.1e}");
                 }
             }
         }
-    }
-
-    #[test]
-    fn sampling_is_upstreams_kernel() {
-        tch::manual_seed(1);
-        for k in [2, 4, 8] {
-            let values = Tensor::rand([1, 3, 2 * k, 3 * k], (Kind::Double, Device::Cpu));
-            let affine = Tensor::rand([1, 3, 2, 3], (Kind::Double, Device::Cpu)) * 6.0 - 3.0; // far beyond the borders, too
-            let plain = sample_plainly(&values, &affine, k);
-            for trained in [false, true] {
-                let affine = affine.set_requires_grad(trained);
-                let places = positions(size(&values), &affine, k).unwrap();
-                let sampled = bend(&values, &places);
-                let off = (sampled.detach() - &plain).abs().max().double_value(&[]);
-                assert!(off < 1e-4, "k = {k}, trained: {trained}: {off}");
-            }
-        }
-    }
-
-    #[test]
-    fn ones_leave_everything_in_place() {
-        let values = Tensor::rand([1, 2, 8, 12], (Kind::Float, Device::Cpu));
-        let ones = Tensor::ones([1, 3, 4, 6], (Kind::Float, Device::Cpu));
-        let same = bend(&values, &positions(size(&values), &ones, 2).unwrap());
-        assert!((same - values).abs().max().double_value(&[]) < 1e-5);
     }
 
     /// Blocks of 2 x 2 pixels by number.

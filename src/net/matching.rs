@@ -103,8 +103,11 @@ fn patches(features: &Tensor) -> Result<Tensor> {
         .f_reflection_pad2d([1, 1, 1, 1])?
         .f_im2col([3, 3], [1, 1], [0, 0], [1, 1])?
         .f_squeeze_dim(0)?;
-    let length = columns.f_norm_scalaropt_dim(2, [0].as_slice(), true)?;
-    let length = length.f_clamp_min(1e-12)?;
+    let length = columns
+        .f_square()?
+        .f_sum_dim_intlist([0].as_slice(), true, None)?
+        .f_sqrt()?
+        .f_clamp_min(1e-12)?;
     if columns.requires_grad() {
         return Ok(columns.f_div(&length)?);
     }

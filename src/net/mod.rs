@@ -4,6 +4,7 @@
 //! [`Session`](crate::Session) is made of the same steps and computes each of them only once.
 
 pub mod alignment;
+mod bend;
 mod blocks;
 pub(crate) mod context;
 mod conv;
