@@ -7,7 +7,13 @@ use crate::stop::Stop;
 use anyhow::{Context, Result, bail, ensure};
 use gst::prelude::*;
 use gst_app::AppSink;
-use std::path::Path;
+use std::{
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 use tch::{Kind, Tensor};
 
 /// How cameras that started at different moments are lined up.
@@ -111,13 +117,19 @@ fn samples(path: &Path, stop: &Stop) -> Result<Vec<f32>> {
     let target = chain[0]
         .static_pad("sink")
         .context("an element without input")?;
+    let input = target.clone();
     decoder.connect_pad_added(move |_, pad| {
         if !target.is_linked() {
             // Anything but sound does not fit.
             _ = pad.link(&target);
         }
     });
-    let found = collect(&pipeline, &sink, stop);
+    // A short file without sound can end without a word: nothing then reaches the sink, not even the end.
+    let streams_known = Arc::new(AtomicBool::new(false));
+    let known = streams_known.clone();
+    decoder.connect_no_more_pads(move |_| known.store(true, Ordering::Release));
+    let silent = || streams_known.load(Ordering::Acquire) && !input.is_linked();
+    let found = collect(&pipeline, &sink, silent, stop);
     _ = pipeline.set_state(gst::State::Null);
     let found = found.with_context(read)?;
     ensure!(
@@ -128,13 +140,21 @@ fn samples(path: &Path, stop: &Stop) -> Result<Vec<f32>> {
     Ok(found)
 }
 
-fn collect(pipeline: &gst::Pipeline, sink: &AppSink, stop: &Stop) -> Result<Vec<f32>> {
+fn collect(
+    pipeline: &gst::Pipeline,
+    sink: &AppSink,
+    silent: impl Fn() -> bool,
+    stop: &Stop,
+) -> Result<Vec<f32>> {
     let bus = pipeline.bus().context("a pipeline without a bus")?;
     _ = pipeline.set_state(gst::State::Playing);
     let mut all: Vec<f32> = Vec::new();
     let longest = LONGEST * RATE as usize;
     while all.len() < longest && !sink.is_eos() {
         stop.check()?;
+        if silent() {
+            return Ok(vec![]);
+        }
         if let Some(message) = bus.pop_filtered(&[gst::MessageType::Error])
             && let gst::MessageView::Error(error) = message.view()
         {
