@@ -37,12 +37,11 @@ impl Precision {
 
     /// How convolutions are computed on a device.
     pub(crate) fn arithmetic(self, device: Device) -> Arithmetic {
-        match (self, device) {
-            (Self::Auto | Self::Fp32Fast, Device::Cpu) => Arithmetic::Winograd,
-            (Self::Auto, _) => Arithmetic::Half(Kind::Half),
-            (Self::Fp32 | Self::Fp32Fast, _) => Arithmetic::Exact,
-            (Self::Fp16, _) => Arithmetic::Half(Kind::Half),
-            (Self::Bf16, _) => Arithmetic::Half(Kind::BFloat16),
+        match self.on(device) {
+            Self::Fp32Fast if device == Device::Cpu => Arithmetic::Winograd,
+            Self::Bf16 => Arithmetic::Half(Kind::BFloat16),
+            Self::Fp16 => Arithmetic::Half(Kind::Half),
+            Self::Auto | Self::Fp32 | Self::Fp32Fast => Arithmetic::Exact,
         }
     }
 

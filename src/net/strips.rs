@@ -3,7 +3,7 @@
 
 use crate::Result;
 use std::cell::Cell;
-use tch::{Device, Kind, Tensor};
+use tch::Tensor;
 
 /// Memory that a strip's largest feature may take, and rows that a strip has at the least: with fewer, the
 /// rows around it would be a large part of the work.
@@ -116,7 +116,7 @@ fn join(
         let part = strip.kept(&work(*strip)?, factor)?;
         let whole = match out.take() {
             Some(whole) => whole,
-            None => like(&part, factor * h, part.kind(), part.device())?,
+            None => like(&part, factor * h)?,
         };
         let from = factor * (strip.first + strip.above);
         whole
@@ -128,7 +128,7 @@ fn join(
 }
 
 /// Room for a picture of `rows` rows, in the layout of `part`.
-fn like(part: &Tensor, rows: i64, kind: Kind, device: Device) -> Result<Tensor> {
+fn like(part: &Tensor, rows: i64) -> Result<Tensor> {
     let size = part.size();
     let (n, c, w) = (size[0], size[1], size[3]);
     let last = part.stride()[1] == 1 && c > 1;
@@ -136,13 +136,14 @@ fn like(part: &Tensor, rows: i64, kind: Kind, device: Device) -> Result<Tensor> 
     Ok(Tensor::f_empty_permuted(
         [n, c, rows, w],
         order,
-        (kind, device),
+        (part.kind(), part.device()),
     )?)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tch::{Device, Kind};
 
     #[test]
     fn strips_cover_every_row_once_and_start_at_whole_units() {

@@ -2,7 +2,7 @@
 //! [`Session`](crate::Session) is made of the same steps and is tested against this.
 
 use super::{
-    flow::SpyNet,
+    flow::{Pyramid, SpyNet},
     network::{Branch, Found, Network, wrong},
     propagation::{Level2, State},
     refill::{Refill, Schedule, neighbours},
@@ -140,7 +140,7 @@ impl Network {
         }
 
         // From the first frame of a run, or from what was kept, to the centre.
-        let mut forward = self.entering(window, start, kept)?;
+        let mut forward = self.entering(window[start].lr, &pyramids[start], kept)?;
         let mut state_to_keep = None;
         for i in start..=centre {
             if i > start {
@@ -198,7 +198,7 @@ impl Network {
         } else {
             None
         };
-        let mut forward = self.entering(window, 0, kept)?;
+        let mut forward = self.entering(window[0].lr, &pyramids[0], kept)?;
         let mut state_to_keep = None;
         for i in 0..=centre {
             if i > 0 {
@@ -229,17 +229,16 @@ impl Network {
     }
 
     /// The forward branch where a window's run of it starts: fresh, or moved on from what was kept.
-    fn entering(&self, window: &[Frame<'_>], start: usize, kept: Option<&Kept>) -> Result<State> {
-        let lr = window[start].lr;
+    fn entering(&self, lr: &Tensor, pyramid: &Pyramid, kept: Option<&Kept>) -> Result<State> {
         let Some(kept) = kept else {
             return self.fresh_state(lr);
         };
-        let motion = self.motion(&SpyNet::pyramid(lr)?, &SpyNet::pyramid(&kept.lr)?)?;
+        let motion = self.motion(pyramid, &SpyNet::pyramid(&kept.lr)?)?;
         kept.state.warp(&motion, self.config().recurrence)
     }
 }
 
-fn pyramids(window: &[Frame<'_>]) -> Result<Vec<super::flow::Pyramid>> {
+fn pyramids(window: &[Frame<'_>]) -> Result<Vec<Pyramid>> {
     window.iter().map(|f| SpyNet::pyramid(f.lr)).collect()
 }
 
