@@ -129,11 +129,14 @@ fn the_picture_is_what_the_frame_shows_at_twice_its_density() {
     let (picture, shot, found) = easy("density");
     let field = found.field;
     assert_eq!(
-        found.picture.size(),
+        found.laid.picture.size(),
         [1, 3, 2 * field.height, 2 * field.width]
     );
-    assert_eq!(found.mask.size(), [1, 1, 2 * field.height, 2 * field.width]);
-    assert_eq!(found.residual.size(), found.mask.size());
+    assert_eq!(
+        found.laid.mask.size(),
+        [1, 1, 2 * field.height, 2 * field.width]
+    );
+    assert_eq!(found.laid.residual.size(), found.laid.mask.size());
     let here = |t: &Tensor| {
         t.narrow(2, 2 * field.top, 2 * field.height)
             .narrow(3, 2 * field.left, 2 * field.width)
@@ -141,15 +144,15 @@ fn the_picture_is_what_the_frame_shows_at_twice_its_density() {
     let truth = here(&picture.internal_upsample_bicubic2d_aa([288, 512], false, None, None));
     let enlarged = here(&shot.frame.upsample_bicubic2d([288, 512], false, None, None));
     let error = |t: &Tensor| {
-        ((t - &truth).square() * &found.mask)
+        ((t - &truth).square() * &found.laid.mask)
             .mean(Kind::Double)
             .double_value(&[])
     };
-    let gain = 10.0 * (error(&enlarged) / error(&found.picture)).log10();
+    let gain = 10.0 * (error(&enlarged) / error(&found.laid.picture)).log10();
     assert!(gain > 4.0, "{gain:.2} dB over the enlarged frame");
-    let covered = found.mask.mean(Kind::Double).double_value(&[]);
+    let covered = found.laid.mask.mean(Kind::Double).double_value(&[]);
     assert!(covered > 0.7, "mask covers {covered:.2}");
-    assert!(found.agreement > 0.9, "{}", found.agreement);
+    assert!(found.laid.agreement > 0.9, "{}", found.laid.agreement);
 }
 
 #[test]
@@ -171,7 +174,7 @@ fn the_mask_leaves_out_what_only_the_reference_sees() {
         .expect("the rest still holds");
     // Where the hand is in the frame: every pixel of the reference says where it lies.
     let (mut on, mut off) = (vec![], vec![]);
-    let (rows, columns) = (found.mask.size()[2], found.mask.size()[3]);
+    let (rows, columns) = (found.laid.mask.size()[2], found.laid.mask.size()[3]);
     for (row, column) in (0..144)
         .step_by(4)
         .flat_map(|r| (0..256).step_by(4).map(move |c| (r, c)))
@@ -183,7 +186,7 @@ fn the_mask_leaves_out_what_only_the_reference_sees() {
         if !(8..rows - 8).contains(&y) || !(8..columns - 8).contains(&x) {
             continue;
         }
-        let value = found.mask.double_value(&[0, 0, y, x]);
+        let value = found.laid.mask.double_value(&[0, 0, y, x]);
         if mark.double_value(&[0, 0, row, column]) > 0.5 {
             on.push(value);
         } else if !(34..96).contains(&row) || !(84..156).contains(&column) {
@@ -211,7 +214,11 @@ fn what_is_not_there_is_not_found() {
         assert!(found.is_none(), "{what}: {found:?}");
         let start = Track::from(Placement::centred(2.0));
         let found = register(&net, &shot.frame, reference, 2, &start).unwrap();
-        assert!(found.is_none(), "{what}: {:?}", found.map(|f| f.agreement));
+        assert!(
+            found.is_none(),
+            "{what}: {:?}",
+            found.map(|f| f.laid.agreement)
+        );
     }
     let far = Track::from(Placement {
         shift: (1000.0, 0.0),
@@ -251,7 +258,7 @@ fn the_tele_camera_is_found_and_registered_at_four_times_the_density() {
     assert!(median <= 0.12 && p90 <= 0.3, "{median:.3}, {p90:.3}");
     let zoom = found.track.placement.zoom;
     assert!((zoom / rig.zoom - 1.0).abs() <= 0.01, "zoom {zoom}");
-    assert_eq!(found.picture.size()[3], 4 * found.field.width);
+    assert_eq!(found.laid.picture.size()[3], 4 * found.field.width);
 }
 
 #[test]

@@ -7,7 +7,7 @@
 use super::{
     conv::{Conv, Then},
     ops::{bicubic, cat, size},
-    registration::{Rectangle, Registered, crop, gaussian},
+    registration::{Laid, Rectangle, Registered, crop, gaussian},
 };
 use crate::Result;
 use tch::{Kind, Tensor, nn::Path};
@@ -31,21 +31,20 @@ const FINEST: f64 = 10.0;
 const OFF: f64 = 20.0;
 
 /// The reference as [`Fusion`] takes it, `[1, 12, d h, d w]` for a part `[1, 3, h, w]` of a frame
-/// and a reference laid on it with `density` d: `picture` `[1, 3, d h, d w]`, `mask` and `residual`
-/// `[1, 1, d h, d w]`.
+/// and a reference laid on it with `density` d.
 ///
 /// Channels: the reference at the frame's local mean and contrast less the enlarged frame (3), its
 /// finest detail (3), the enlarged frame's finest detail (3), local correlation, residual, mask.
 ///
 /// # Errors
 /// [`Error::Torch`](crate::Error::Torch) where sizes do not fit.
-pub fn detail(
-    part: &Tensor,
-    picture: &Tensor,
-    mask: &Tensor,
-    residual: &Tensor,
-    density: i64,
-) -> Result<Tensor> {
+pub fn detail(part: &Tensor, laid: &Laid, density: i64) -> Result<Tensor> {
+    let Laid {
+        picture,
+        mask,
+        residual,
+        ..
+    } = laid;
     let d = density as f64;
     let (h, w) = size(picture);
     let frame = bicubic(part, h, w)?;
@@ -99,13 +98,11 @@ impl Detail {
         let Registered {
             field,
             density,
-            picture,
-            mask,
-            residual,
+            laid,
             ..
         } = reference;
         Ok(Self {
-            input: detail(&crop(frame, *field)?, picture, mask, residual, *density)?,
+            input: detail(&crop(frame, *field)?, laid, *density)?,
             field: *field,
             density: *density,
         })
@@ -200,9 +197,14 @@ mod tests {
         let mask = Tensor::ones([1, 1, h, w], (Kind::Float, Device::Cpu));
         let _ = mask.narrow(3, 0, w / 2).zero_();
         let (part, picture) = (random([1, 3, 8, 16]), random([1, 3, h, w]));
-        let residual = random([1, 1, h, w]);
+        let laid = Laid {
+            picture,
+            mask,
+            residual: random([1, 1, h, w]),
+            agreement: 1.0,
+        };
         Detail {
-            input: detail(&part, &picture, &mask, &residual, density).unwrap(),
+            input: detail(&part, &laid, density).unwrap(),
             field: Rectangle {
                 top: 4,
                 left: 8,
@@ -256,8 +258,14 @@ mod tests {
         let ones = Tensor::ones([1, 1, 48, 64], (Kind::Float, Device::Cpu));
         let nothing = &ones * 0.0;
         let same = bicubic(&frame, 48, 64).unwrap();
+        let laid = |picture: &Tensor, mask: &Tensor, residual: &Tensor| Laid {
+            picture: picture.shallow_clone(),
+            mask: mask.shallow_clone(),
+            residual: residual.shallow_clone(),
+            agreement: 1.0,
+        };
         let shown = |picture: &Tensor| {
-            let input = detail(&frame, picture, &ones, &nothing, 2).unwrap();
+            let input = detail(&frame, &laid(picture, &ones, &nothing), 2).unwrap();
             input
                 .narrow(1, 0, 3)
                 .abs()
@@ -269,7 +277,7 @@ mod tests {
         let sharper = &same + (random([1, 3, 48, 64]) - 0.5) * 0.2;
         assert!(shown(&sharper) > 3.0 * plain, "{plain}");
         // Masked out, the reference says nothing at all.
-        let input = detail(&frame, &sharper, &nothing, &ones, 2).unwrap();
+        let input = detail(&frame, &laid(&sharper, &nothing, &ones), 2).unwrap();
         let heard = Tensor::cat(&[input.narrow(1, 0, 6), input.narrow(1, 9, 3)], 1);
         assert_eq!(heard.abs().max().double_value(&[]), 0.0);
     }

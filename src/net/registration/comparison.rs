@@ -1,9 +1,6 @@
 //! Whether a reference that has been laid on a frame shows what the frame shows.
 
-use super::{
-    sampling::{Interpolation, gaussian, inside, sample},
-    tone::Tone,
-};
+use super::{sampling::gaussian, tone::Tone};
 use crate::{
     Result,
     net::ops::{bilinear, size},
@@ -25,7 +22,7 @@ const SAME: (f64, f64) = (0.6, 0.3);
 ///
 /// # Errors
 /// [`Error::Torch`](crate::Error::Torch) where sizes do not fit.
-pub fn residual(part: &Tensor, picture: &Tensor, density: i64) -> Result<Tensor> {
+fn residual(part: &Tensor, picture: &Tensor, density: i64) -> Result<Tensor> {
     let side = [density, density];
     let small = picture.f_avg_pool2d(side, side, [0, 0], false, true, None)?;
     let off = small
@@ -36,8 +33,42 @@ pub fn residual(part: &Tensor, picture: &Tensor, density: i64) -> Result<Tensor>
     bilinear(&gaussian(&off, BLUR)?, h, w, false)
 }
 
+/// A reference on a part of a frame, in the frame's colours.
+#[derive(Debug)]
+pub struct Laid {
+    /// `[1, 3, d h, d w]`.
+    pub picture: Tensor,
+    /// 1 where it shows what the frame shows, else 0, `[1, 1, d h, d w]`.
+    pub mask: Tensor,
+    /// Local difference of the two, `[1, 1, d h, d w]`.
+    pub residual: Tensor,
+    /// Correlation of local detail over all that it shows: 1 is equal, 0 unrelated.
+    pub agreement: f64,
+}
+
+/// Compares a part of a frame `[1, 3, h, w]` with a reference that lies on it, `picture` `[1, 3, d
+/// h, d w]` with d the `density`, and brings that to the frame's tone. `seen` `[1, 1, h, w]` is 1
+/// where the reference camera sees anything.
+///
+/// # Errors
+/// [`Error::Torch`](crate::Error::Torch) where sizes do not fit.
+pub fn lay(part: &Tensor, picture: &Tensor, seen: &Tensor, density: i64) -> Result<Laid> {
+    let side = [density, density];
+    let reduced = picture.f_avg_pool2d(side, side, [0, 0], false, true, None)?;
+    let tone = Tone::of_statistics(part, &reduced, seen)?;
+    let comparison = Comparison::new(part, &tone.apply(&reduced)?, seen)?;
+    let picture = comparison.tone.apply(&tone.apply(picture)?)?;
+    let (h, w) = size(&picture);
+    Ok(Laid {
+        residual: residual(part, &picture, density)?,
+        mask: bilinear(&comparison.mask, h, w, false)?,
+        agreement: comparison.agreement,
+        picture,
+    })
+}
+
 /// Frame and reference laid on one another.
-pub struct Comparison {
+struct Comparison {
     /// What is still to be done about the reference's colours.
     pub tone: Tone,
     /// 1 where they show the same, 0 where the reference sees nothing or something else: `[1, 1, h,
@@ -48,23 +79,16 @@ pub struct Comparison {
 }
 
 impl Comparison {
-    /// `part` `[1, 3, h, w]` of a frame, and a reference of `extent` (height, width) at its
-    /// density, in which the part's pixels are seen at `positions` `[1, 2, h, w]`.
-    pub fn new(
-        part: &Tensor,
-        small: &Tensor,
-        positions: &Tensor,
-        extent: (f64, f64),
-    ) -> Result<Self> {
-        let seen = inside(positions, extent)?;
-        let warped = sample(small, positions, Interpolation::Bicubic)?;
+    /// Of a part of a frame and a reference at the frame's density, both `[1, 3, h, w]`; `seen` is 1
+    /// where there is a reference.
+    fn new(part: &Tensor, reference: &Tensor, seen: &Tensor) -> Result<Self> {
         let detail = |x: &Tensor| x.f_sub(&gaussian(x, COMPARED)?).map_err(crate::Error::from);
-        let (own, other) = (detail(part)?, detail(&warped)?);
+        let (own, other) = (detail(part)?, detail(reference)?);
         let compared = |a: &Tensor, b: &Tensor| -> Result<Tensor> {
             let product = a
                 .f_mul(b)?
                 .f_mean_dim([1i64].as_slice(), true, None::<Kind>)?;
-            gaussian(&product.f_mul(&seen)?, COMPARED)
+            gaussian(&product.f_mul(seen)?, COMPARED)
         };
         let (both, energy) = (
             compared(&own, &other)?,
@@ -81,9 +105,9 @@ impl Comparison {
             .f_sub_scalar(different)?
             .f_div_scalar(same - different)?
             .f_clamp(0.0, 1.0)?
-            .f_mul(&seen)?;
+            .f_mul(seen)?;
         let total = |x: &Tensor| -> Result<f64> {
-            Ok(x.f_mul(&seen)?.f_sum(Kind::Double)?.f_double_value(&[])?)
+            Ok(x.f_mul(seen)?.f_sum(Kind::Double)?.f_double_value(&[])?)
         };
         let (both, energy, area) = (
             total(&both)?,
@@ -96,7 +120,7 @@ impl Comparison {
             0.0
         };
         let blurred = |x: &Tensor| gaussian(x, BLUR);
-        let tone = Tone::of_pixels(&blurred(part)?, &blurred(&warped)?, &mask)?;
+        let tone = Tone::of_pixels(&blurred(part)?, &blurred(reference)?, &mask)?;
         Ok(Self {
             tone,
             mask,

@@ -18,10 +18,10 @@ mod sampling;
 mod tone;
 mod zoom;
 
-pub use comparison::residual;
+pub use comparison::{Laid, lay};
 pub use follower::Follower;
 pub use placement::{Placement, Rectangle};
-pub(super) use sampling::gaussian;
+pub use sampling::{Interpolation, gaussian, pixels, sample};
 pub use zoom::{TELE_ZOOMS, WIDE_ZOOMS, Zooms, search};
 
 use super::{
@@ -29,10 +29,9 @@ use super::{
     ops::{bilinear, size},
 };
 use crate::{Result, image::resize::bicubic_antialiased};
-use comparison::Comparison;
 use lucas_kanade::{Pair, Pass};
 use placement::Similarity;
-use sampling::{Interpolation, inside, pixels, sample};
+use sampling::inside;
 use tch::Tensor;
 use tone::Tone;
 
@@ -73,16 +72,8 @@ pub struct Registered {
     /// Pixels that cover an ultra-wide pixel in each direction: 2 for the wide camera, 4 for the
     /// tele camera.
     pub density: i64,
-    /// The reference in the frame's colours, `[1, 3, d height, d width]` with d the density and the
-    /// field's sides.
-    pub picture: Tensor,
-    /// 1 where the reference shows what the frame shows, 0 where it sees nothing or something else:
-    /// `[1, 1, d height, d width]`.
-    pub mask: Tensor,
-    /// Local difference of frame and reference, see [`residual`]; of the same shape.
-    pub residual: Tensor,
-    /// How alike both are over the field, a correlation of local detail: 1 is equal, 0 unrelated.
-    pub agreement: f64,
+    /// The reference on it, `[1, 3, d height, d width]` with d the density and the field's sides.
+    pub laid: Laid,
     /// What the next frame starts from.
     pub track: Track,
 }
@@ -221,31 +212,22 @@ pub fn register(
     else {
         return Ok(None);
     };
-    let positions = similarity.apply(&grid.f_add(&flow)?)?;
-    let comparison = Comparison::new(&part, &small, &positions, sizes.1)?;
-    if comparison.agreement < LEAST_AGREEMENT {
+    let own = field.relative_to(around);
+    let positions = similarity.apply(&crop(&grid.f_add(&flow)?, own)?)?;
+    let picture = full_density(reference, &crop(&flow, own)?, field, density, &similarity)?;
+    let seen = inside(&positions, sizes.1)?;
+    let laid = lay(&crop(frame, field)?, &picture, &seen, density)?;
+    if laid.agreement < LEAST_AGREEMENT {
         return Ok(None);
     }
-    let own = field.relative_to(around);
-    let picture = full_density(reference, &crop(&flow, own)?, field, density, &similarity)?;
-    let picture = comparison.tone.apply(&tone.apply(&picture)?)?;
-    let mask = bilinear(
-        &crop(&comparison.mask, own)?,
-        density * field.height,
-        density * field.width,
-        false,
-    )?;
     Ok(Some(Registered {
-        residual: residual(&crop(frame, field)?, &picture, density)?,
-        picture,
-        mask,
-        agreement: comparison.agreement,
+        field,
+        density,
+        laid,
         track: Track {
             placement,
             flow: Some(uncrop(&flow, around, ultrawide)?),
         },
-        field,
-        density,
     }))
 }
 
