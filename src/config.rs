@@ -48,6 +48,23 @@ pub struct ModelConfig {
     pub reset_interval: Option<usize>,
     /// How features travel from frame to frame.
     pub recurrence: Recurrence,
+    /// Levels of the flow network's pyramid, 1 to 6. Published networks have all 6, and find motion at
+    /// the frame's own size; each level less halves the size at which it is found (registered variant
+    /// only).
+    #[serde(default = "all_levels", skip_serializing_if = "are_all")]
+    pub flow_levels: usize,
+}
+
+/// Levels of a whole SPyNet.
+pub const FLOW_LEVELS: usize = 6;
+
+fn all_levels() -> usize {
+    FLOW_LEVELS
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn are_all(levels: &usize) -> bool {
+    *levels == FLOW_LEVELS
 }
 
 /// A published model's name and config (paper, table 1; upstream's config files).
@@ -117,6 +134,7 @@ impl Preset {
             hd: self.hd,
             reset_interval: self.reset_interval,
             recurrence: Recurrence::Upstream,
+            flow_levels: FLOW_LEVELS,
         }
     }
 }
@@ -221,6 +239,17 @@ impl ModelConfig {
                 "registered with scale 4, hd false, recurrence clean",
             )?;
         }
+        let least = if self.variant == Variant::Registered {
+            1
+        } else {
+            FLOW_LEVELS
+        };
+        check(
+            (least..=FLOW_LEVELS).contains(&self.flow_levels),
+            "flow_levels",
+            self.flow_levels.to_string(),
+            "1 to 6 for the registered variant, else 6",
+        )?;
         check(
             self.reset_interval != Some(0),
             "reset_interval",
@@ -320,6 +349,13 @@ mod tests {
                     ..good.clone()
                 },
                 "registered with scale 4, hd false, recurrence Upstream, allowed is",
+            ),
+            (
+                ModelConfig {
+                    flow_levels: 5,
+                    ..good.clone()
+                },
+                "flow_levels is 5, allowed is 1 to 6 for the registered variant, else 6",
             ),
             (
                 ModelConfig {

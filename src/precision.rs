@@ -1,6 +1,10 @@
 //! Number formats: what is asked for, and what it means on a device.
 
-use crate::{Error, Result, net::context::Arithmetic};
+use crate::{
+    Error, Result,
+    net::context::{self, Arithmetic},
+    stop::Stopper,
+};
 use std::{fmt, str::FromStr};
 use tch::{Device, Kind};
 
@@ -52,6 +56,14 @@ impl Precision {
             (Self::Auto, _) => Self::Fp16,
             (other, _) => other,
         }
+    }
+
+    /// Computes something with parts of a network in this precision. No gradients are kept.
+    ///
+    /// # Errors
+    /// Those of `work`.
+    pub fn compute<T>(self, device: Device, work: impl FnOnce() -> Result<T>) -> Result<T> {
+        context::within(self.arithmetic(device), &Stopper::default(), work)
     }
 
     fn name(self) -> &'static str {

@@ -4,6 +4,7 @@ mod common;
 mod rig;
 
 use common::{assert_close, fill, frames, tensors};
+use refvsr::config::FLOW_LEVELS;
 use refvsr::net::{
     registered::{Followers, KeptFeature, Moment, RegisteredVsr},
     registration::{Follower, TELE_ZOOMS, WIDE_ZOOMS, Zooms},
@@ -26,7 +27,7 @@ fn followers() -> Followers {
 /// A network with generated weights; `trained` fusions add something.
 fn network(channels: i64, blocks: i64, trained: bool) -> (RegisteredVsr, VarStore) {
     let mut store = VarStore::new(Device::Cpu);
-    let network = RegisteredVsr::new(&store.root(), channels, blocks).unwrap();
+    let network = RegisteredVsr::new(&store.root(), channels, blocks, FLOW_LEVELS).unwrap();
     fill(&store);
     for (name, mut variable) in store.variables() {
         if !trained && name.contains("_fusion.conv3") {

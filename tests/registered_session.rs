@@ -7,7 +7,7 @@ use common::{assert_close, fill, frames, tensors};
 use refvsr::{
     ModelConfig, Network, Precision, Session, SessionOptions, Triplet,
     checkpoint::{Checkpoint, save},
-    config::{Recurrence, Variant},
+    config::{FLOW_LEVELS, Recurrence, Variant},
     net::{
         registered::{Followers, KeptFeature, Moment},
         registration::{TELE_ZOOMS, WIDE_ZOOMS},
@@ -27,6 +27,7 @@ fn config(channels: i64, blocks: i64) -> ModelConfig {
         hd: false,
         reset_interval: None,
         recurrence: Recurrence::Clean,
+        flow_levels: FLOW_LEVELS,
     }
 }
 

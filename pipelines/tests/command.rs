@@ -2,7 +2,7 @@
 
 use refvsr::{
     ModelConfig, Network, checkpoint,
-    config::{Recurrence, Variant},
+    config::{FLOW_LEVELS, Recurrence, Variant},
 };
 use std::{
     path::{Path, PathBuf},
@@ -63,6 +63,7 @@ fn info_names_the_variant_of_our_own_files() {
         hd: false,
         reset_interval: None,
         recurrence: Recurrence::Clean,
+        flow_levels: FLOW_LEVELS,
     };
     checkpoint::save(
         &Network::new(config, Device::Cpu).unwrap(),

@@ -3,7 +3,7 @@
 use super::{Problem, Tensors};
 use crate::{
     ModelConfig,
-    config::{PRESETS, Recurrence, Variant},
+    config::{FLOW_LEVELS, PRESETS, Recurrence, Variant},
     error::CheckpointProblem,
 };
 use std::path::Path;
@@ -60,6 +60,7 @@ pub fn config_of(tensors: &Tensors, path: &Path) -> Problem<ModelConfig> {
         frame_num: 7,
         reset_interval: Some(9),
         recurrence: Recurrence::Upstream,
+        flow_levels: FLOW_LEVELS,
     };
     Ok(match published.next().map(|p| p.config()) {
         Some(p) => ModelConfig {
@@ -84,17 +85,22 @@ fn registered(tensors: &Tensors) -> ModelConfig {
         hd: false,
         reset_interval: None,
         recurrence: Recurrence::Clean,
+        flow_levels: numbered(tensors, "spynet.basic_module."),
     }
 }
 
-/// Residual blocks of a trunk: one more than the highest number.
+/// Residual blocks of a trunk.
 fn blocks(tensors: &Tensors, trunk: &str) -> i64 {
+    i64::try_from(numbered(tensors, &format!("{trunk}.main.2."))).unwrap_or(i64::MAX)
+}
+
+/// How many parts there are whose names are a start and a number: one more than the highest number.
+fn numbered(tensors: &Tensors, start: &str) -> usize {
     let number = |name: &str| {
-        name.strip_prefix(trunk)?
-            .strip_prefix(".main.2.")?
+        name.strip_prefix(start)?
             .split('.')
             .next()?
-            .parse::<i64>()
+            .parse::<usize>()
             .ok()
     };
     tensors

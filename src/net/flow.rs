@@ -6,15 +6,16 @@ use super::{
 };
 use crate::{
     Result,
-    config::Recurrence,
+    config::{FLOW_LEVELS, Recurrence},
     profile::{self, Stage},
 };
 use tch::{Tensor, nn::Path};
 
 /// Pyramid levels of SPyNet; the coarsest is 1/32 of the size.
-const LEVELS: usize = 6;
+const LEVELS: usize = FLOW_LEVELS;
 
-/// SPyNet: flow from coarse to fine over an image pyramid.
+/// SPyNet: flow from coarse to fine over an image pyramid. With fewer levels than the pyramid has it
+/// stops at the half or quarter size, and its flow is enlarged.
 #[derive(Debug)]
 pub struct SpyNet {
     levels: Vec<Vec<Conv>>,
@@ -36,15 +37,19 @@ impl Pyramid {
 impl SpyNet {
     /// `vs` is `FlowNet`, or the root of a file that holds SPyNet alone.
     pub fn new(vs: Path<'_>) -> Result<Self> {
-        Self::with_layers(&vs, |convs, j| convs / j / "conv")
+        Self::with_layers(&vs, LEVELS, |convs, j| convs / j / "conv")
     }
 
     /// Under BasicSR's names, which count the activations between the convolutions. `vs` is `spynet`.
-    pub fn basicsr(vs: Path<'_>) -> Result<Self> {
-        Self::with_layers(&vs, |convs, j| convs / (2 * j))
+    pub fn basicsr(vs: Path<'_>, levels: usize) -> Result<Self> {
+        Self::with_layers(&vs, levels, |convs, j| convs / (2 * j))
     }
 
-    fn with_layers(vs: &Path<'_>, path: for<'a> fn(&Path<'a>, usize) -> Path<'a>) -> Result<Self> {
+    fn with_layers(
+        vs: &Path<'_>,
+        count: usize,
+        path: for<'a> fn(&Path<'a>, usize) -> Path<'a>,
+    ) -> Result<Self> {
         const CHANNELS: [i64; 6] = [8, 32, 64, 32, 16, 2];
         let levels = vs / "basic_module";
         let level = |l: usize| -> Result<Vec<Conv>> {
@@ -56,7 +61,7 @@ impl SpyNet {
                 .collect()
         };
         Ok(Self {
-            levels: (0..LEVELS).map(level).collect::<Result<_>>()?,
+            levels: (0..count).map(level).collect::<Result<_>>()?,
         })
     }
 
@@ -97,6 +102,9 @@ impl SpyNet {
             }
             let warped = warp_pixels(supporting, &flow)?;
             flow = flow.f_add(&estimate(net, &[reference, &warped, &flow])?)?;
+        }
+        for _ in self.levels.len()..LEVELS {
+            flow = twice(&flow)?;
         }
         let ((h, w), (padded_h, padded_w)) = (reference.size, size(&flow));
         if (h, w) == (padded_h, padded_w) {

@@ -7,7 +7,7 @@
 use super::{
     conv::{Conv, Then},
     ops::{bicubic, cat, size},
-    registration::{Laid, Rectangle, Registered, crop, gaussian},
+    registration::{Laid, Rectangle, gaussian},
 };
 use crate::Result;
 use tch::{Kind, Tensor, nn::Path};
@@ -38,7 +38,7 @@ const OFF: f64 = 20.0;
 ///
 /// # Errors
 /// [`Error::Torch`](crate::Error::Torch) where sizes do not fit.
-pub fn detail(part: &Tensor, laid: &Laid, density: i64) -> Result<Tensor> {
+fn detail(part: &Tensor, laid: &Laid, density: i64) -> Result<Tensor> {
     let Laid {
         picture,
         mask,
@@ -90,21 +90,15 @@ pub struct Detail {
 }
 
 impl Detail {
-    /// Of a reference registered on `frame` `[1, 3, H, W]`.
+    /// Of a reference that lies on `part` `[1, 3, h, w]`, the `field` of a frame.
     ///
     /// # Errors
     /// [`Error::Torch`](crate::Error::Torch) where memory runs out.
-    pub fn new(frame: &Tensor, reference: &Registered) -> Result<Self> {
-        let Registered {
+    pub fn new(part: &Tensor, laid: &Laid, field: Rectangle, density: i64) -> Result<Self> {
+        Ok(Self {
+            input: detail(part, laid, density)?,
             field,
             density,
-            laid,
-            ..
-        } = reference;
-        Ok(Self {
-            input: detail(&crop(frame, *field)?, laid, *density)?,
-            field: *field,
-            density: *density,
         })
     }
 }

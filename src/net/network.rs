@@ -97,7 +97,12 @@ impl Network {
             }
             Variant::Registered => {
                 let (c, blocks) = (config.mid_channels, config.num_blocks);
-                Body::Registered(Box::new(RegisteredVsr::new(&root, c, blocks)?))
+                Body::Registered(Box::new(RegisteredVsr::new(
+                    &root,
+                    c,
+                    blocks,
+                    config.flow_levels,
+                )?))
             }
         };
         Ok(Self {

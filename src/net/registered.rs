@@ -9,7 +9,7 @@ use super::{
     fusion::{Detail, Fusion},
     network::Branch,
     ops::{bilinear, channels_last, size, zeros},
-    registration::{Follower, Zooms},
+    registration::{Follower, Zooms, crop},
 };
 use crate::{Error, Result, config::Recurrence};
 use tch::{Tensor, nn::Path};
@@ -18,9 +18,9 @@ use tch::{Tensor, nn::Path};
 const SLOPE: f64 = 0.1;
 /// Pixels of references an ultra-wide pixel, in each direction: the wide camera's are fused after
 /// the first enlargement, the tele camera's after the second.
-const WIDE_DENSITY: i64 = 2;
+pub const WIDE_DENSITY: i64 = 2;
 /// See [`WIDE_DENSITY`].
-const TELE_DENSITY: i64 = 4;
+pub const TELE_DENSITY: i64 = 4;
 
 /// The network's layers.
 #[derive(Debug)]
@@ -110,15 +110,15 @@ pub struct KeptFeature {
 
 impl RegisteredVsr {
     /// `vs` is the network's root; `channels` those of the features, `blocks` the residual blocks
-    /// of each trunk.
+    /// of each trunk, `flow_levels` the levels of SPyNet (6 of BasicVSR's).
     ///
     /// # Errors
     /// [`Error::Torch`] where memory runs out.
-    pub fn new(vs: &Path<'_>, channels: i64, blocks: i64) -> Result<Self> {
+    pub fn new(vs: &Path<'_>, channels: i64, blocks: i64, flow_levels: usize) -> Result<Self> {
         let c = channels;
         Ok(Self {
             channels,
-            spynet: SpyNet::basicsr(vs / "spynet")?,
+            spynet: SpyNet::basicsr(vs / "spynet", flow_levels)?,
             backward_trunk: Trunk::new(vs / "backward_trunk", 3 + c, c, blocks)?,
             forward_trunk: Trunk::new(vs / "forward_trunk", 3 + c, c, blocks)?,
             fusion: Conv::new(vs / "fusion", 2 * c, c, 1)?,
@@ -279,7 +279,7 @@ impl RegisteredVsr {
             let (registered, next) =
                 tch::no_grad(|| follower.next(&self.spynet, frame, reference))?;
             let detail = registered
-                .map(|registered| Detail::new(frame, &registered))
+                .map(|r| Detail::new(&crop(frame, r.field)?, &r.laid, r.field, r.density))
                 .transpose()?;
             Ok::<_, Error>((detail, next))
         };

@@ -4,7 +4,7 @@
 use refvsr::{
     ModelConfig, Network,
     checkpoint::Tensors,
-    config::{Recurrence, Variant},
+    config::{FLOW_LEVELS, Recurrence, Variant},
 };
 use std::{collections::BTreeMap, path::PathBuf};
 use tch::{Device, Kind, Tensor, nn::VarStore};
@@ -88,6 +88,7 @@ pub fn config(scale: i64, hd: bool) -> ModelConfig {
         hd,
         reset_interval: None,
         recurrence: Recurrence::Upstream,
+        flow_levels: FLOW_LEVELS,
     }
 }
 

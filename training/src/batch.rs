@@ -1,7 +1,7 @@
 //! What passes between the data half and the training half of this crate.
 
-use anyhow::Result;
-use tch::Tensor;
+use anyhow::{Result, ensure};
+use tch::{Device, Tensor};
 
 /// A patch cut out of consecutive frames of a clip. All tensors are fp32 RGB in \[0, 1\] on the CPU; frames come first, in order.
 ///
@@ -20,6 +20,31 @@ pub struct ClipPatch {
     /// works). In pre-training they show the wide patch's field at the truth's pixel density (for
     /// hd networks the wide patch enlarged twice), in adaptation the tele camera's at the output's.
     pub loss_references: Tensor,
+}
+
+impl ClipPatch {
+    /// One of its tensors, `what`, as a picture `[1, 3, H, W]` a frame, on a device.
+    ///
+    /// # Errors
+    /// Where it is none of RGB frames, or of another number of them than `lr`.
+    pub fn frames(&self, what: &str, x: &Tensor, device: Device) -> Result<Vec<Tensor>> {
+        let size = x.size();
+        ensure!(
+            size.len() == 4 && size[1] == 3,
+            "clip patch {}: {what} is {size:?}, [n, 3, H, W] expected",
+            self.name
+        );
+        ensure!(
+            size[0] == self.lr.size()[0],
+            "clip patch {}: {} frames of {what}",
+            self.name,
+            size[0]
+        );
+        let x = x.f_to_device(device)?;
+        (0..size[0])
+            .map(|i| Ok(x.f_narrow(0, i, 1)?.f_contiguous()?))
+            .collect()
+    }
 }
 
 /// An endless stream of patches that can be started anywhere.

@@ -1,8 +1,10 @@
 //! A run's config: a TOML file, with single values overridden from the command line.
 
-use crate::{losses::Losses, precision::Precision, step::Recipe, vgg::Layer};
+use crate::{
+    losses::Losses, precision::Precision, registered::camera::References, step::Recipe, vgg::Layer,
+};
 use anyhow::{Context, Result, anyhow, bail, ensure};
-use refvsr::ModelConfig;
+use refvsr::{ModelConfig, config::Variant};
 use serde::{Deserialize, Serialize};
 use std::{
     fs,
@@ -10,7 +12,7 @@ use std::{
 };
 
 /// The configs that come with this program, by name.
-pub const PRESETS: [(&str, &str); 10] = [
+pub const PRESETS: [(&str, &str); 12] = [
     ("refvsr-mfid", include_str!("../configs/refvsr-mfid.toml")),
     ("refvsr-l1", include_str!("../configs/refvsr-l1.toml")),
     (
@@ -35,6 +37,8 @@ pub const PRESETS: [(&str, &str); 10] = [
         include_str!("../configs/refvsr-small-mfid-8k.toml"),
     ),
     ("default", include_str!("../configs/default.toml")),
+    ("quality", include_str!("../configs/quality.toml")),
+    ("light-trunks", include_str!("../configs/light-trunks.toml")),
     ("tiny", include_str!("../configs/tiny.toml")),
 ];
 
@@ -48,6 +52,9 @@ pub struct Config {
     pub seed: u64,
     /// `auto`, `cpu`, `cuda`, `cuda:N`.
     pub device: String,
+    /// What is trained, and on what [default: windows, the paper's].
+    #[serde(default)]
+    pub lesson: LessonKind,
     /// The network.
     pub model: ModelConfig,
     /// Where its weights come from.
@@ -56,6 +63,9 @@ pub struct Config {
     pub data: Data,
     /// What it is to lower.
     pub loss: Loss,
+    /// How references drawn for a fusion differ from the truth; needed where `lesson` is `fusion`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub references: Option<References>,
     /// How its weights move.
     pub optimiser: Optimiser,
     /// How it is judged on the way.
@@ -74,6 +84,20 @@ pub enum Stage {
     Adapt,
 }
 
+/// What is trained. See [`lesson`](crate::lesson).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LessonKind {
+    /// RefVSR: windows of clips with all their weights, but for those in `optimiser.frozen`.
+    #[default]
+    Windows,
+    /// The registered variant: what its references add, all else as it is.
+    Fusion,
+    /// The registered variant: trunks of fewer blocks than those of `start.teacher`, whose features
+    /// they learn to give.
+    Trunks,
+}
+
 /// See [`Config::start`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -83,6 +107,10 @@ pub struct Start {
     /// Files with some of the weights, by upstream's names (`fetch-weights` makes one); those of equal name and shape are taken up. The weights of
     /// `edvr` are also taken from a file of EDVR's own, with mmediting's `generator.` before its names or without.
     pub weights: Vec<PathBuf>,
+    /// Where `lesson` is `trunks`: the model file whose features are learnt, and which every other
+    /// weight is taken from [default: none].
+    #[serde(default)]
+    pub teacher: PathBuf,
     /// Fresh weights whose names start so begin as zero.
     pub zero: Vec<String>,
     /// Fresh weights see detail from the first step on (see [`detail`](crate::detail)), for runs too short to find it [default: false].
@@ -110,11 +138,14 @@ pub struct Data {
 }
 
 /// See [`Config::loss`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Loss {
     /// Weighted sum: `1*L1_lf+0.05*MFID_ref_X_mu+0.01*FID_hr`.
     pub terms: String,
+    /// Weight of the features' mean absolute difference, where `lesson` is `trunks` [default: 0].
+    #[serde(default)]
+    pub features: f64,
     /// The layer of VGG19 the contextual losses see.
     pub layer: Layer,
     /// The VGG19 file; empty where no contextual loss is used.
@@ -249,6 +280,27 @@ impl Config {
             "data.patch is {patch}, a multiple of {multiple} and at least {} expected for this model",
             2 * multiple
         );
+        let registered = self.model.variant == Variant::Registered;
+        let lessons = registered == (self.lesson != LessonKind::Windows);
+        ensure!(
+            lessons,
+            "lesson is {:?}, which is not for variant {:?}",
+            self.lesson,
+            self.model.variant
+        );
+        ensure!(
+            (self.lesson == LessonKind::Trunks) == !self.start.teacher.as_os_str().is_empty(),
+            "start.teacher is '{}' and lesson {:?}; the lesson trunks needs a teacher, the others have none",
+            self.start.teacher.display(),
+            self.lesson
+        );
+        if let Some(references) = &self.references {
+            references.check()?;
+        }
+        ensure!(
+            self.references.is_some() || self.lesson != LessonKind::Fusion,
+            "lesson = \"fusion\" needs a section [references]"
+        );
         if self.stage == Stage::Adapt && !self.model.hd {
             bail!(
                 "model.hd is false; adaptation makes a model for full-resolution input, which needs true"
@@ -265,9 +317,13 @@ impl Config {
         Ok(toml::to_string(self)?)
     }
 
-    /// Frames of a clip patch.
+    /// Frames of a clip patch: those of its windows, or, where a lesson sees the whole patch both
+    /// ways, one an output.
     pub fn frames(&self) -> usize {
-        self.data.windows + self.model.frame_num - 1
+        match self.lesson {
+            LessonKind::Windows => self.data.windows + self.model.frame_num - 1,
+            LessonKind::Fusion | LessonKind::Trunks => self.data.windows,
+        }
     }
 
     /// How many of them repeat a frame at each end of a training clip: half a window, as published,
@@ -280,11 +336,8 @@ impl Config {
         }
     }
 
-    /// How the steps are made.
-    ///
-    /// # Errors
-    /// Where the losses cannot be understood.
-    pub fn recipe(&self) -> Result<Recipe> {
+    /// How the steps are made, computing in `precision`.
+    pub fn recipe(&self, precision: Precision) -> Recipe {
         let Optimiser {
             rate,
             final_rate,
@@ -292,22 +345,18 @@ impl Config {
             warmup,
             clip_norm,
             ema,
-            precision,
-            ref frozen,
             ..
         } = self.optimiser;
         let ema = (ema > 0.0).then_some(ema);
-        Ok(Recipe {
-            losses: self.loss.terms.parse()?,
+        Recipe {
             rate,
             final_rate,
             steps,
             warmup,
             clip_norm,
             ema,
-            frozen: frozen.clone(),
-            precision,
-        })
+            scaled: precision == Precision::Fp16,
+        }
     }
 
     /// Names of the values in which two configs differ.

@@ -8,13 +8,19 @@ use crate::{
 };
 use anyhow::{Context, Result, bail, ensure};
 use std::{fmt, str::FromStr};
-use tch::{Kind, Tensor};
+use tch::{Kind, Reduction, Tensor};
+
+/// Where the Huber loss turns from the square to the absolute difference.
+const HUBER: f64 = 0.02;
 
 /// One kind of loss.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Term {
     /// Mean absolute difference to the truth.
     L1,
+    /// Half the squared difference up to 0.02, the absolute one (as steep as the square is there)
+    /// from there on (`Huber`): what PSNR goes by, without letting rare large ones rule.
+    Huber,
     /// The same of both pictures blurred: no demand on detail (`L1_lf`).
     L1LowFrequency,
     /// Contextual, both ways between output and truth (`FID_hr`).
@@ -45,7 +51,7 @@ impl FromStr for Losses {
                     format!("loss '{term}': weight '{weight}' is not a number of at least 0")
                 })?;
             let kind = kind_of(name).with_context(|| {
-                format!("loss '{name}' is not one of L1, L1_lf, FID_hr, MFID_ref; the last two may be followed by _CoBi, _X_mu, _L2")
+                format!("loss '{name}' is not one of L1, Huber, L1_lf, FID_hr, MFID_ref; the last two may be followed by _CoBi, _X_mu, _L2")
             })?;
             if terms.iter().any(|(_, _, other)| other == name) {
                 bail!("loss '{name}' is named twice in '{text}'");
@@ -72,6 +78,7 @@ impl fmt::Display for Losses {
 fn kind_of(name: &str) -> Option<Term> {
     match name {
         "L1" => return Some(Term::L1),
+        "Huber" => return Some(Term::Huber),
         "L1_lf" => return Some(Term::L1LowFrequency),
         _ => (),
     }
@@ -163,6 +170,9 @@ impl Losses {
         for (weight, kind, name) in &self.terms {
             let loss = match kind {
                 Term::L1 => Loss::plain(l1(&reduced, target.hr)?),
+                Term::Huber => {
+                    Loss::plain(reduced.f_huber_loss(target.hr, Reduction::Mean, HUBER)?)
+                }
                 Term::L1LowFrequency =>
                 // The blur is linear: blurring the difference is the same, with half the work and less rounding.
                 {

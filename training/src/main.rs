@@ -5,7 +5,7 @@ use clap::{Args, Parser, Subcommand};
 use indicatif::ProgressBar;
 use refvsr_train::{
     batch::{ClipPatch, Source},
-    config::{Config, PRESETS, Stage},
+    config::{Config, LessonKind, PRESETS, Stage},
     data::{
         PatchOptions, Patches, Split, patches, validation_clips,
         verify::{VerifyOptions, verify},
@@ -285,10 +285,14 @@ fn train_in(processes: &Processes, options: &Train, stage: Stage) -> Result<()> 
         PathBuf::from("runs").join(name)
     });
     let scale = config.model.scale;
-    let of = match (stage, config.model.hd) {
+    let whole = match (stage, config.model.hd) {
         (Stage::Pretrain, false) => patches::Stage::Pretrain { scale },
         (Stage::Pretrain, true) => patches::Stage::PretrainHd { scale },
         (Stage::Adapt, _) => patches::Stage::Adapt { scale },
+    };
+    let of = match config.lesson {
+        LessonKind::Windows => whole,
+        LessonKind::Fusion | LessonKind::Trunks => patches::Stage::Alone { scale },
     };
     let data = &config.data;
     let patches = Patches::open(PatchOptions {
@@ -313,7 +317,7 @@ fn train_in(processes: &Processes, options: &Train, stage: Stage) -> Result<()> 
         );
     }
     let validation = if config.validation.clips > 0 && options.overfit.is_none() {
-        validation_clips(&data.root, Split::Valid, of)
+        validation_clips(&data.root, Split::Valid, whole)
             .context("validation (validation.clips = 0 does without)")?
     } else {
         vec![]

@@ -1,31 +1,23 @@
-//! One optimiser step a window: what happens to the weights, without files, clocks or screens.
+//! One optimiser step after another.
 
 use crate::{
     adam::Adam,
     batch::ClipPatch,
     ema::Ema,
     fitting::fitting,
-    losses::{Losses, Report, Target, seen_by_pixel_losses},
+    lesson::{Exercise, Lesson},
     parallel::Processes,
-    precision::{LossScale, Precision},
+    precision::LossScale,
     schedule::{cosine, warming},
-    vgg::Vgg,
 };
-use anyhow::{Context, Result, bail, ensure};
-use refvsr::{
-    Network,
-    checkpoint::Tensors,
-    config::Recurrence,
-    net::{Frame, Kept, Run},
-};
+use anyhow::{Result, bail, ensure};
+use refvsr::{Network, checkpoint::Tensors};
 use std::collections::BTreeMap;
 use tch::{Kind, Tensor};
 
 /// How to train.
 #[derive(Debug, Clone)]
 pub struct Recipe {
-    /// What to lower.
-    pub losses: Losses,
     /// Learning rate at the start.
     pub rate: f64,
     /// Learning rate at the end.
@@ -38,10 +30,8 @@ pub struct Recipe {
     pub clip_norm: f64,
     /// Decay of the weights' running average, if one is kept.
     pub ema: Option<f64>,
-    /// Weights whose names start so stay as they are.
-    pub frozen: Vec<String>,
-    /// What the network computes in; on the CPU fp16 leaves the numbers fp32 and only scales the losses.
-    pub precision: Precision,
+    /// Whether losses are scaled so that gradients fit 16-bit floats.
+    pub scaled: bool,
 }
 
 /// What one step did.
@@ -90,9 +80,14 @@ impl std::error::Error for NotFinite {}
 /// A network under training, with everything that changes as it is trained.
 #[derive(Debug)]
 pub struct Trainer {
-    network: Network,
+    lesson: Box<dyn Lesson>,
+    optimiser: Optimiser,
+}
+
+/// What changes from step to step.
+#[derive(Debug)]
+struct Optimiser {
     recipe: Recipe,
-    vgg: Option<Vgg>,
     adam: Adam,
     ema: Option<Ema>,
     scale: Option<LossScale>,
@@ -106,24 +101,19 @@ impl Trainer {
     /// Step 0 of training.
     ///
     /// # Errors
-    /// Where the losses need VGG19 and there is none, or nothing is left to train.
-    pub fn new(mut network: Network, recipe: Recipe, vgg: Option<Vgg>) -> Result<Self> {
-        ensure!(
-            vgg.is_some() || !recipe.losses.needs_vgg(),
-            "the losses {} need VGG19 weights",
-            recipe.losses
-        );
-        let weights: BTreeMap<String, Tensor> = network.weights().variables().into_iter().collect();
-        let frozen = |name: &str| recipe.frozen.iter().any(|prefix| name.starts_with(prefix));
+    /// Where nothing is left to train.
+    pub fn new(mut lesson: Box<dyn Lesson>, recipe: Recipe) -> Result<Self> {
+        let weights: BTreeMap<String, Tensor> =
+            lesson.network().weights().variables().into_iter().collect();
         let mut trained = vec![];
         for (name, weight) in &weights {
-            let train = !frozen(name);
+            let train = lesson.trains(name);
             let _ = weight.set_requires_grad(train);
             if train {
                 trained.push((name.clone(), weight.shallow_clone()));
             }
         }
-        network.skip_idle();
+        lesson.network_mut().skip_idle();
         ensure!(
             !trained.is_empty(),
             "all weights are frozen; nothing is left to train"
@@ -132,54 +122,61 @@ impl Trainer {
             .ema
             .map(|_| Ema::new(trained.iter().map(|(n, w)| (n.clone(), w.shallow_clone()))))
             .transpose()?;
-        let scale = (recipe.precision == Precision::Fp16).then(LossScale::default);
+        let scale = recipe.scaled.then(LossScale::default);
         Ok(Self {
-            adam: Adam::new(trained)?,
-            network,
-            recipe,
-            vgg,
-            ema,
-            scale,
-            weights,
-            steps: 0,
-            skipped_in_a_row: 0,
-            last_output: None,
+            lesson,
+            optimiser: Optimiser {
+                adam: Adam::new(trained)?,
+                recipe,
+                ema,
+                scale,
+                weights,
+                steps: 0,
+                skipped_in_a_row: 0,
+                last_output: None,
+            },
         })
+    }
+
+    /// What is learnt.
+    pub fn lesson(&self) -> &dyn Lesson {
+        self.lesson.as_ref()
     }
 
     /// The network.
     pub fn network(&self) -> &Network {
-        &self.network
+        self.lesson.network()
     }
 
     /// How it is trained.
     pub fn recipe(&self) -> &Recipe {
-        &self.recipe
+        &self.optimiser.recipe
     }
 
     /// Steps made, skipped ones included.
     pub fn steps(&self) -> u64 {
-        self.steps
+        self.optimiser.steps
     }
 
     /// Number of values that are trained.
     pub fn size(&self) -> usize {
-        self.adam.size()
+        self.optimiser.adam.size()
     }
 
     /// The latest output `[1, 3, s p, s p]`.
     pub fn last_output(&self) -> Option<&Tensor> {
-        self.last_output.as_ref()
+        self.optimiser.last_output.as_ref()
     }
 
     /// The weights to validate and to ship: the running averages where they are kept, else the weights themselves.
     pub fn best_weights(&self) -> BTreeMap<String, Tensor> {
         let mut all: BTreeMap<String, Tensor> = self
+            .optimiser
             .weights
             .iter()
             .map(|(n, w)| (n.clone(), w.detach()))
             .collect();
-        if let Some(ema) = &self.ema {
+        if let Some(ema) = &self.optimiser.ema {
             all.extend(
                 ema.averages()
                     .iter()
@@ -189,9 +186,9 @@ impl Trainer {
         all
     }
 
-    /// Trains on every window of a batch of clip patches, one optimiser step a window, as many windows as the patches' frames allow (fewer where the run's
-    /// last step comes before).
-    /// The patches must have equally many frames; each process has as many of its own. `report` hears of every step.
+    /// Trains on a batch of clip patches, as many steps as its lesson makes of each (fewer where the
+    /// run's last step comes before). All of a batch are good for equally many steps; each process
+    /// has as many of its own. `report` hears of every step.
     ///
     /// # Errors
     /// Where patches do not fit the network, and [`NotFinite`].
@@ -201,55 +198,53 @@ impl Trainer {
         processes: &Processes,
         mut report: impl FnMut(&StepReport),
     ) -> Result<()> {
-        let t = self.network.config().frame_num;
-        let clips = batch
+        // Exercises borrow the lesson while everything else of the trainer moves.
+        let Self { lesson, optimiser } = self;
+        let mut exercises = batch
             .iter()
-            .map(|patch| self.prepare(patch))
+            .map(|patch| lesson.prepare(patch, optimiser.steps))
             .collect::<Result<Vec<_>>>()?;
-        let n = clips.first().map_or(0, |c| c.lr.len());
+        let n = exercises.first().map_or(0, |e| e.steps());
         ensure!(
-            clips.iter().all(|c| c.lr.len() == n),
+            exercises.iter().all(|e| e.steps() == n),
             "the clip patches of a batch have different numbers of frames"
         );
-        ensure!(
-            n >= t,
-            "a clip patch of {n} frames is shorter than the window of {t}"
-        );
-        let mut kept: Vec<Option<Kept>> = clips.iter().map(|_| None).collect();
-        for k in 0..=n - t {
-            if self.steps >= self.recipe.steps {
+        for k in 0..n {
+            if optimiser.steps >= optimiser.recipe.steps {
                 break;
             }
-            let step = self.step(&clips, k, &mut kept, processes)?;
+            let step = optimiser.step(&mut exercises, k, processes)?;
             report(&step);
-            if self.skipped_in_a_row >= MAX_SKIPPED {
+            if optimiser.skipped_in_a_row >= MAX_SKIPPED {
                 bail!(NotFinite { step: step.step });
             }
         }
         Ok(())
     }
+}
 
-    /// The optimiser step of window `k`, frames k..k+t. With several clips gradients are gathered one clip after the other, so that memory does
-    /// not grow with the batch. Then the processes' gradients are added up, so that all make the same step.
+impl Optimiser {
+    /// The optimiser step `k` of some exercises. With several of them gradients are gathered one
+    /// after the other, so that memory does not grow with the batch. Then the processes' gradients
+    /// are added up, so that all make the same step.
     fn step(
         &mut self,
-        clips: &[Clip],
+        exercises: &mut [Box<dyn Exercise + '_>],
         k: usize,
-        kept: &mut [Option<Kept>],
         processes: &Processes,
     ) -> Result<StepReport> {
-        let share = 1.0 / (clips.len() as u64 * processes.count()) as f64;
+        let share = 1.0 / (exercises.len() as u64 * processes.count()) as f64;
         let scale = self.scale.map(|scale| scale.factor());
         self.adam.zero_grad();
         let mut sums: Vec<(String, Tensor)> = vec![];
-        for (clip, kept) in clips.iter().zip(kept.iter_mut()) {
-            let (losses, next) = self.losses(clip, k, kept.as_ref())?;
+        for exercise in exercises.iter_mut() {
+            let losses = exercise.losses(k)?;
             losses
                 .total
                 .times(share * scale.unwrap_or(1.0))?
                 .graph
                 .f_backward()?;
-            *kept = Some(next.detach());
+            self.last_output = Some(losses.output.detach());
             let psnr = [("psnr".to_owned(), losses.psnr)];
             let all = [("total".to_owned(), losses.total.value)]
                 .into_iter()
@@ -297,7 +292,7 @@ impl Trainer {
             if !self.scale.as_mut().is_some_and(LossScale::halve) {
                 self.skipped_in_a_row += 1;
             }
-            kept.iter_mut().for_each(|k| *k = None); // what was kept may be as bad
+            exercises.iter_mut().for_each(|e| e.forget());
         } else {
             self.skipped_in_a_row = 0;
             if let Some(scale) = &mut self.scale {
@@ -326,114 +321,30 @@ impl Trainer {
         self.steps += 1;
         Ok(report)
     }
+}
 
-    /// Window `k` of a clip through the network.
-    fn losses(
-        &mut self,
-        clip: &Clip,
-        k: usize,
-        kept: Option<&Kept>,
-    ) -> Result<(WindowLosses, Kept)> {
-        let config = self.network.config();
-        let (t, centre) = (config.frame_num, k + config.look_ahead());
-        let references: Vec<[&Tensor; 1]> = clip.wide[k..k + t].iter().map(|w| [w]).collect();
-        let window: Vec<Frame<'_>> = clip.lr[k..k + t]
-            .iter()
-            .zip(&references)
-            .map(|(lr, references)| Frame { lr, references })
-            .collect();
-        // Where the two compute the same, one forward step a window is enough.
-        let run = if config.recurrence == Recurrence::Clean {
-            Run::Streaming
-        } else {
-            Run::Training
-        };
-        let precision = self.recipe.precision;
-        let out = precision.compute(|| self.network.forward(&window, kept, run));
-        let (sr, next) = out.with_context(|| format!("clip {}", clip.name))?;
-        let seen = (k + t) as i64;
-        let features = clip
-            .reference_features
-            .as_ref()
-            .map(|f| f.f_narrow(0, 0, seen))
-            .transpose()?;
-        let reduce = config.hd.then_some(config.scale);
-        let hr = clip.hr.get(centre).context("a clip without truth")?;
-        let target = Target {
-            hr,
-            reference_features: features.as_ref(),
-            reduce,
-        };
-        let Report { parts, total } =
-            self.recipe
-                .losses
-                .of(&sr, target, self.vgg.as_ref(), precision)?;
-        let psnr = tch::no_grad(|| psnr(&sr, hr, reduce))?;
-        self.last_output = Some(sr.detach());
-        Ok((WindowLosses { parts, total, psnr }, next))
-    }
-
-    /// A clip patch on the network's device, frame by frame, with what all its windows share.
-    fn prepare(&self, patch: &ClipPatch) -> Result<Clip> {
-        let device = self.network.device();
-        let frames = |what: &str, x: &Tensor| -> Result<Vec<Tensor>> {
-            let size = x.size();
-            ensure!(
-                size.len() == 4 && size[1] == 3,
-                "clip patch {}: {what} is {size:?}, [n, 3, H, W] expected",
-                patch.name
-            );
-            ensure!(
-                size[0] == patch.lr.size()[0],
-                "clip patch {}: {} frames of {what}",
-                patch.name,
-                size[0]
-            );
-            let x = x.f_to_device(device)?;
-            (0..size[0])
-                .map(|i| Ok(x.f_narrow(0, i, 1)?.f_contiguous()?))
-                .collect()
-        };
-        let reference_features = match &self.vgg {
-            Some(vgg) if self.recipe.losses.needs_references() => {
-                let references = patch.loss_references.f_to_device(device)?;
-                Some(
-                    self.recipe
-                        .precision
-                        .compute(|| vgg.features_of_all(&references))?,
-                )
-            }
-            _ => None,
-        };
-        Ok(Clip {
-            name: patch.name.clone(),
-            lr: frames("lr", &patch.lr)?,
-            wide: frames("wide", &patch.wide)?,
-            hr: frames("hr", &patch.hr)?,
-            reference_features,
-        })
-    }
-
+impl Trainer {
     /// Everything that further steps depend on, besides the data: weights as `weight.NAME`, moments, averages.
     pub fn state(&self) -> Tensors {
         let weights = self
+            .optimiser
             .weights
             .iter()
             .map(|(name, w)| (format!("weight.{name}"), w.detach()));
         weights
-            .chain(self.adam.state())
-            .chain(self.ema.iter().flat_map(Ema::state))
+            .chain(self.optimiser.adam.state())
+            .chain(self.optimiser.ema.iter().flat_map(Ema::state))
             .collect()
     }
 
     /// Updates the optimiser has made: the steps that were not skipped.
     pub fn updates(&self) -> u64 {
-        self.adam.steps()
+        self.optimiser.adam.steps()
     }
 
     /// The scale of the loss, in fp16.
     pub fn loss_scale(&self) -> Option<LossScale> {
-        self.scale
+        self.optimiser.scale
     }
 
     /// Takes up what [`state`](Self::state), [`steps`](Self::steps), [`updates`](Self::updates) and [`loss_scale`](Self::loss_scale) gave.
@@ -447,45 +358,18 @@ impl Trainer {
         updates: u64,
         scale: Option<LossScale>,
     ) -> Result<()> {
-        for (name, weight) in &mut self.weights {
+        for (name, weight) in &mut self.optimiser.weights {
             let saved = fitting(state, &format!("weight.{name}"), weight)?;
             tch::no_grad(|| weight.f_copy_(saved))?;
         }
-        self.adam.restore(state, updates)?;
-        if let Some(ema) = &mut self.ema {
+        self.optimiser.adam.restore(state, updates)?;
+        if let Some(ema) = &mut self.optimiser.ema {
             ema.restore(state)?;
         }
-        if let (Some(ours), Some(saved)) = (&mut self.scale, scale) {
+        if let (Some(ours), Some(saved)) = (&mut self.optimiser.scale, scale) {
             *ours = saved;
         }
-        (self.steps, self.skipped_in_a_row) = (steps, 0);
+        (self.optimiser.steps, self.optimiser.skipped_in_a_row) = (steps, 0);
         Ok(())
     }
-}
-
-/// A clip patch ready for use, `[1, 3, ..]` a frame.
-struct Clip {
-    name: String,
-    lr: Vec<Tensor>,
-    wide: Vec<Tensor>,
-    hr: Vec<Tensor>,
-    reference_features: Option<Tensor>,
-}
-
-struct WindowLosses {
-    parts: Vec<(String, Tensor)>,
-    total: crate::losses::Loss,
-    psnr: Tensor,
-}
-
-/// PSNR of an output as the pixel losses see it (not limited to \[0, 1\] without `reduce`), in dB; a scalar on the device.
-///
-/// # Errors
-/// Where shapes differ.
-pub fn psnr(sr: &Tensor, hr: &Tensor, reduce: Option<i64>) -> Result<Tensor> {
-    let error = seen_by_pixel_losses(sr, reduce)?
-        .f_sub(hr)?
-        .f_square()?
-        .f_mean(Kind::Float)?;
-    Ok(error.f_log10()?.f_mul_scalar(-10.0)?)
 }

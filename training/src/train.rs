@@ -2,23 +2,30 @@
 
 use crate::{
     batch::{ClipPatch, Source, ValidationClip},
-    config::{Config, Stage},
+    config::{Config, LessonKind, Stage},
     data::random::{Random, hash},
     detail,
+    fitting::fitting,
+    lesson::{Lesson, Strip},
+    losses::Losses,
     parallel::Processes,
     precision::Precision,
+    registered::{
+        fusion::Fusion,
+        trunks::{Trunks, thinned},
+    },
     saved::{self, Progress},
     step::{NotFinite, StepReport, Trainer},
     tensorboard::EventFile,
     validate::{Scores, network_of, validate},
     vgg::Vgg,
+    windows::Windows,
 };
 use anyhow::{Context, Result, bail, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
 use refvsr::{
     Network,
     checkpoint::{Checkpoint, read_tensors},
-    net::Frame,
 };
 use serde_json::json;
 use std::{
@@ -103,9 +110,9 @@ impl Run<'_> {
 
         // Weights and the optimiser: saved ones, or fresh ones.
         let device = processes.device(config.device.parse()?)?;
-        let mut recipe = config.recipe()?;
-        if recipe.precision == Precision::Fp16 && !device.is_cuda() {
-            recipe.precision = Precision::Fp32;
+        let mut precision = config.optimiser.precision;
+        if precision == Precision::Fp16 && !device.is_cuda() {
+            precision = Precision::Fp32;
             if processes.is_first() {
                 let _ = writeln!(
                     stderr(),
@@ -113,12 +120,11 @@ impl Run<'_> {
                 );
             }
         }
-        let vgg = if recipe.losses.needs_vgg() {
-            Some(Vgg::load(&vgg_file(config)?, config.loss.layer, device)?)
-        } else {
-            None
-        };
-        let mut trainer = Trainer::new(initial_network(config, device)?, recipe, vgg)?;
+        let network = initial_network(config, device)?;
+        let mut trainer = Trainer::new(
+            lesson(config, network, precision)?,
+            config.recipe(precision),
+        )?;
         let mut progress = Progress::new(config, self.data, processes.count());
         let resumed = last.exists();
         if resumed {
@@ -138,7 +144,7 @@ impl Run<'_> {
         let mut out = Journal::open(folder, config, &trainer, self.show, processes.is_first())?;
         let begun = json!({
             "event": if resumed { "resumed" } else { "begun" }, "step": trainer.steps(), "trained_values": trainer.size(), "device": format!("{device:?}"),
-            "precision": trainer.recipe().precision.to_string(), "processes": processes.count(),
+            "precision": precision.to_string(), "processes": processes.count(),
         });
         out.log(&begun)?;
 
@@ -186,7 +192,7 @@ impl Run<'_> {
                 trainer.last_output(),
                 batch.last(),
             ) {
-                out.picture(trainer.steps(), sr, patch, trainer.network())?;
+                out.picture(trainer.steps(), &trainer.lesson().strip(patch, sr)?)?;
             }
 
             let finished = trainer.steps() >= config.optimiser.steps;
@@ -330,6 +336,36 @@ impl Run<'_> {
     }
 }
 
+/// What the config wants learnt, by a network.
+///
+/// # Errors
+/// Where the losses need a VGG19 file that cannot be read, or lesson and network do not fit.
+pub fn lesson(config: &Config, network: Network, precision: Precision) -> Result<Box<dyn Lesson>> {
+    let losses: Losses = config.loss.terms.parse()?;
+    Ok(match config.lesson {
+        LessonKind::Windows => {
+            let vgg = if losses.needs_vgg() {
+                let file = vgg_file(config)?;
+                Some(Vgg::load(&file, config.loss.layer, network.device())?)
+            } else {
+                None
+            };
+            let frozen = config.optimiser.frozen.clone();
+            Box::new(Windows::new(network, losses, frozen, precision, vgg)?)
+        }
+        LessonKind::Trunks => {
+            let teacher = Network::load(&config.start.teacher, network.device())?;
+            let weight = config.loss.features;
+            Box::new(Trunks::new(network, teacher, losses, weight, config.seed)?)
+        }
+        LessonKind::Fusion => {
+            let references = config.references.clone();
+            let references = references.context("a fusion without references")?;
+            Box::new(Fusion::new(network, losses, references, config.seed)?)
+        }
+    })
+}
+
 /// The VGG19 file of the config.
 fn vgg_file(config: &Config) -> Result<PathBuf> {
     let path = &config.loss.vgg;
@@ -363,6 +399,15 @@ pub fn initial_network(config: &Config, device: Device) -> Result<Network> {
             found = true;
         }
         ensure!(found, "start.zero: no weight's name starts with '{prefix}'");
+    }
+    if config.lesson == LessonKind::Trunks {
+        let teacher = Network::load(&config.start.teacher, Device::Cpu)?;
+        let weights = thinned(&teacher, config.model.num_blocks);
+        for (name, variable) in &mut variables {
+            let weight = fitting(&weights, name, variable)
+                .with_context(|| format!("start.teacher {}", config.start.teacher.display()))?;
+            tch::no_grad(|| variable.f_copy_(weight))?;
+        }
     }
     for path in &config.start.weights {
         let tensors = read_tensors(path)?;
@@ -615,73 +660,39 @@ impl Journal {
         due
     }
 
-    /// Input, reference, output, truth, loss reference and the matching's confidence (black none, white full) side by side at the output's height.
-    fn picture(
-        &mut self,
-        step: u64,
-        sr: &Tensor,
-        patch: &ClipPatch,
-        network: &Network,
-    ) -> Result<()> {
+    /// Pictures side by side at the height of the highest.
+    fn picture(&mut self, step: u64, strip: &Strip) -> Result<()> {
         let Some((_, events)) = &mut self.files else {
             return Ok(());
         };
-        let &[_, _, height, width] = &sr.size()[..] else {
-            bail!("an output of {:?}", sr.size())
-        };
-        // The window of the last step may not be the patch's last, at the end of a run; the pictures are a help, not a measure.
-        let frame_num = network.config().frame_num as i64;
-        let centre = patch.lr.size()[0] - frame_num + frame_num / 2;
-        let there = |x: &Tensor| x.f_narrow(0, centre, 1)?.f_to_device(network.device());
-        let confidence = tch::no_grad(|| {
-            network.confidence(Frame {
-                lr: &there(&patch.lr)?,
-                references: &[&there(&patch.wide)?],
-            })
-        })?;
-        let confidence = confidence.f_expand([1, 3, -1, -1], false)?;
-        let strip = [
-            &patch.lr,
-            &patch.wide,
-            sr,
-            &patch.hr,
-            &patch.loss_references,
-            &confidence,
-        ];
-        let count = strip.len();
-        let strip = strip.map(|x| -> Result<Tensor> {
-            let x = if x.size()[0] == 1 {
-                x.shallow_clone()
-            } else {
-                x.f_narrow(0, centre, 1)?
-            };
+        let of = |x: &Tensor, dim: usize| x.size().get(dim).copied().unwrap_or_default();
+        let height = strip.pictures.iter().map(|x| of(x, 2)).max().unwrap_or(0);
+        let pictures = strip.pictures.iter().map(|x| -> Result<Tensor> {
+            let width = height * of(x, 3) / of(x, 2).max(1);
             Ok(x.f_to_device(Device::Cpu)?
                 .f_upsample_nearest2d([height, width], None, None)?)
         });
-        let strip = strip.into_iter().collect::<Result<Vec<_>>>()?;
-        let strip = Tensor::f_cat(&strip, 3)?
+        let pictures = Tensor::f_cat(&pictures.collect::<Result<Vec<_>>>()?, 3)?
             .f_clamp(0.0, 1.0)?
             .f_mul_scalar(255.0)?
             .f_round()?
             .f_to_kind(Kind::Uint8)?;
+        let size = (
+            u32::try_from(of(&pictures, 3))?,
+            u32::try_from(of(&pictures, 2))?,
+        );
         let pixels: Vec<u8> = Vec::try_from(
-            strip
+            pictures
                 .f_squeeze_dim(0)?
                 .f_permute([1, 2, 0])?
                 .f_contiguous()?
                 .f_view([-1])?,
         )?;
-        let size = (u32::try_from(count as i64 * width)?, u32::try_from(height)?);
         let picture =
             image::RgbImage::from_raw(size.0, size.1, pixels).context("a strip of another size")?;
         let mut png = std::io::Cursor::new(vec![]);
         picture.write_to(&mut png, image::ImageFormat::Png)?;
-        events.picture(
-            step,
-            "input, reference, output, truth, loss reference, confidence",
-            size,
-            png.get_ref(),
-        )
+        events.picture(step, strip.caption, size, png.get_ref())
     }
 
     fn scores(&mut self, step: u64, scores: &Scores) -> Result<()> {

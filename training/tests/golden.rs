@@ -13,6 +13,7 @@ use refvsr_train::{
     schedule::cosine,
     step::{Recipe, Trainer},
     vgg::{CONVS, Layer, Vgg},
+    windows::Windows,
 };
 use serde_json::Value;
 use tch::{Device, Kind, Tensor};
@@ -147,7 +148,7 @@ fn losses_and_their_gradients() {
             gradients += 1;
         }
         let psnr =
-            refvsr_train::step::psnr(&sr, &data["loss.hr"], adaptation.then_some(4)).unwrap();
+            refvsr_train::windows::psnr(&sr, &data["loss.hr"], adaptation.then_some(4)).unwrap();
         assert_near(
             &format!("{name}, PSNR"),
             psnr.double_value(&[]),
@@ -225,18 +226,23 @@ fn trace(name: &str) {
     };
     let rate = 2e-4;
     let recipe = Recipe {
-        losses: trace["spec"].as_str().unwrap().parse().unwrap(),
         rate,
         final_rate: 1e-6,
         steps: 300_000,
         warmup: 0,
         clip_norm: 1.0,
         ema: None,
-        frozen: vec!["FlowNet.".into()],
-        precision: Precision::Fp32,
+        scaled: false,
     };
-    let mut trainer =
-        Trainer::new(network(config), recipe, Some(vgg(&trace["vgg_layer"]))).unwrap();
+    let lesson = Windows::new(
+        network(config),
+        trace["spec"].as_str().unwrap().parse().unwrap(),
+        vec!["FlowNet.".into()],
+        Precision::Fp32,
+        Some(vgg(&trace["vgg_layer"])),
+    )
+    .unwrap();
+    let mut trainer = Trainer::new(Box::new(lesson), recipe).unwrap();
     let mut k = 0;
     trainer
         .train_on(&[patch], &Processes::one(), |report| {

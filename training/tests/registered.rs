@@ -41,7 +41,7 @@ fn both_give_the_same_pictures() {
     let tensors = basicvsr(1.0);
     let known = BasicVsr::new(&tensors, Device::Cpu).unwrap();
     let mut store = VarStore::new(Device::Cpu);
-    let network = RegisteredVsr::new(&store.root(), 64, 1).unwrap();
+    let network = RegisteredVsr::new(&store.root(), 64, 1, 6).unwrap();
     let mut variables = store.variables();
     for (name, tensor) in &tensors {
         let variable = own_name(name).and_then(|name| variables.remove(&name));

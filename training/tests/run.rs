@@ -17,8 +17,8 @@ use refvsr_train::{
     parallel::Processes,
     precision::Precision,
     saved::{self, Progress},
-    step::{Recipe, StepReport, Trainer},
-    train::{BEST, CONFIG, LAST, LOG, Outcome, Resume, Run, initial_network},
+    step::{StepReport, Trainer},
+    train::{BEST, CONFIG, LAST, LOG, Outcome, Resume, Run, initial_network, lesson},
 };
 use std::{
     fs,
@@ -310,11 +310,9 @@ fn losses_that_are_not_finite_are_skipped_then_end_the_run() {
 }
 
 fn trainer(config: &Config, precision: Precision) -> Trainer {
-    let recipe = Recipe {
-        precision,
-        ..config.recipe().unwrap()
-    };
-    Trainer::new(initial_network(config, Device::Cpu).unwrap(), recipe, None).unwrap()
+    let network = initial_network(config, Device::Cpu).unwrap();
+    let lesson = lesson(config, network, precision).unwrap();
+    Trainer::new(lesson, config.recipe(precision)).unwrap()
 }
 
 fn train(trainer: &mut Trainer, patch: ClipPatch) -> Result<Vec<StepReport>> {

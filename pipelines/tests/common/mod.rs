@@ -6,7 +6,7 @@ pub mod scored;
 use gst::prelude::*;
 use refvsr::{
     ModelConfig, Network, checkpoint,
-    config::{Recurrence, Variant},
+    config::{FLOW_LEVELS, Recurrence, Variant},
 };
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -83,6 +83,7 @@ impl Place {
                 hd: false,
                 reset_interval: None,
                 recurrence: Recurrence::Clean,
+                flow_levels: FLOW_LEVELS,
             };
             checkpoint::save(
                 &Network::new(config, Device::Cpu).unwrap(),

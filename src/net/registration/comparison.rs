@@ -15,6 +15,9 @@ const BLUR: f64 = 1.5;
 const PLAIN: f64 = 2e-5;
 /// Local correlation from which on a place counts as the same, and under which as another thing.
 const SAME: (f64, f64) = (0.6, 0.3);
+/// Agreement under which the whole reference counts as missing. Unrelated pictures reach 0.1 once
+/// registered, related ones 0.7.
+const LEAST_AGREEMENT: f64 = 0.5;
 
 /// Mean absolute difference of a part of a frame `[1, 3, h, w]` and a reference laid on it at
 /// `density` times its size, brought to the frame's density and slightly blurred: `[1, 1, h, w]`
@@ -44,6 +47,13 @@ pub struct Laid {
     pub residual: Tensor,
     /// Correlation of local detail over all that it shows: 1 is equal, 0 unrelated.
     pub agreement: f64,
+}
+
+impl Laid {
+    /// Whether it shows the frame's scene at all; else it is to be treated as missing.
+    pub fn holds(&self) -> bool {
+        self.agreement >= LEAST_AGREEMENT
+    }
 }
 
 /// Compares a part of a frame `[1, 3, h, w]` with a reference that lies on it, `picture` `[1, 3, d

@@ -100,10 +100,6 @@ const PASSES: [Pass; 2] = [
         smoothing: 4.0,
     },
 ];
-/// Agreement under which the whole reference counts as missing. Unrelated pictures reach 0.1 once
-/// registered, related ones 0.7.
-const LEAST_AGREEMENT: f64 = 0.5;
-
 /// The density of reference pictures, in pixels an ultra-wide pixel in each direction, and a
 /// picture at it.
 ///
@@ -217,7 +213,7 @@ pub fn register(
     let picture = full_density(reference, &crop(&flow, own)?, field, density, &similarity)?;
     let seen = inside(&positions, sizes.1)?;
     let laid = lay(&crop(frame, field)?, &picture, &seen, density)?;
-    if laid.agreement < LEAST_AGREEMENT {
+    if !laid.holds() {
         return Ok(None);
     }
     Ok(Some(Registered {
@@ -288,7 +284,10 @@ impl Rectangle {
 }
 
 /// A part of `[1, C, h, w]`.
-pub(super) fn crop(x: &Tensor, part: Rectangle) -> Result<Tensor> {
+///
+/// # Errors
+/// [`Error::Torch`](crate::Error::Torch) where it does not lie inside.
+pub fn crop(x: &Tensor, part: Rectangle) -> Result<Tensor> {
     Ok(x.f_narrow(2, part.top, part.height)?
         .f_narrow(3, part.left, part.width)?)
 }

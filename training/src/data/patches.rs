@@ -122,7 +122,7 @@ impl Patches {
                 &mut Random::new(0, 0, 0),
                 clip.size,
                 options.patch,
-                options.stage.has_tele(),
+                options.stage.within(),
             )
             .with_context(|| format!("clip '{}'", clip.name))?;
         }
@@ -177,7 +177,7 @@ impl Inner {
         let starts = clip.frames - self.options.shortest() + 1;
         let first = random.below(starts as u64) as usize;
         let shown = self.options.shown(first, clip.frames);
-        let at = place::place(&mut random, clip.size, patch, stage.has_tele())?;
+        let at = place::place(&mut random, clip.size, patch, stage.within())?;
         let name = format!(
             "{} frames {first}..={} at {},{}",
             clip.name,

@@ -20,8 +20,7 @@ const WIDE_SHIFT: usize = 30;
 const TELE_SHIFT: usize = 60;
 
 /// Draws a place for an ultra-wide patch of side `patch` in frames of `size` (width, height). The
-/// ultra-wide patch lies inside the field of the wide camera or, if `tele` patches are wanted, of
-/// the tele camera. With frame width W the wide patch starts at (x - W/4) 2 + d, d uniform in
+/// ultra-wide patch lies inside the field of the camera `within`. With frame width W the wide patch starts at (x - W/4) 2 + d, d uniform in
 /// 0..=30, the tele patch at (x - 8 W/20) 5 + d', d' in 0..=60; both span the same part of the
 /// scene (2 and 5 times as many pixels).
 ///
@@ -29,28 +28,32 @@ const TELE_SHIFT: usize = 60;
 ///
 /// # Errors
 /// Where a patch does not fit the frame at all.
-pub fn place(random: &mut Random, size: (usize, usize), patch: usize, tele: bool) -> Result<Place> {
+pub fn place(
+    random: &mut Random,
+    size: (usize, usize),
+    patch: usize,
+    within: Lens,
+) -> Result<Place> {
     let mut place = Place {
         ultrawide: [0; 2],
         wide: [0; 2],
         tele: [0; 2],
     };
-    let narrowest = if tele { Lens::Tele } else { Lens::Wide };
     for (axis, side) in [size.0, size.1].into_iter().enumerate() {
         ensure!(
-            patch * narrowest.zoom() <= side,
-            "frames of {} x {} pixels are too small for ultra-wide patches of {patch}: the {narrowest} patch is {} pixels large; \
+            patch * within.zoom() <= side,
+            "frames of {} x {} pixels are too small for ultra-wide patches of {patch}: the {within} patch is {} pixels large; \
              choose patches of at most {}",
             size.0,
             size.1,
-            patch * narrowest.zoom(),
-            size.0.min(size.1) / narrowest.zoom()
+            patch * within.zoom(),
+            size.0.min(size.1) / within.zoom()
         );
         // The narrowest camera sees [first, first + side / zoom) of the ultra-wide frame.
-        let (zoom, shift) = if tele {
-            (5, TELE_SHIFT)
-        } else {
-            (2, WIDE_SHIFT)
+        let (zoom, shift) = match within {
+            Lens::Ultrawide => (1, 0),
+            Lens::Wide => (2, WIDE_SHIFT),
+            Lens::Tele => (5, TELE_SHIFT),
         };
         let first = (side * (zoom - 1)).div_ceil(2 * zoom);
         let last = (side * (zoom + 1) / (2 * zoom))
@@ -92,7 +95,7 @@ mod tests {
     fn realmcvsr_sizes_follow_the_formulas() {
         for k in 0..2000 {
             // Pre-training: LR frames, patches of 64.
-            let p = place(&mut Random::new(1, 0, k), (480, 270), 64, false).unwrap();
+            let p = place(&mut Random::new(1, 0, k), (480, 270), 64, Lens::Wide).unwrap();
             for (axis, side) in [480usize, 270].into_iter().enumerate() {
                 let (x, w) = (p.ultrawide[axis], p.wide[axis]);
                 assert!(x >= side / 4 && x + 64 <= side * 3 / 4);
@@ -100,7 +103,7 @@ mod tests {
                 assert!((0..=30).contains(&d) && w + 128 <= side, "{p:?}");
             }
             // Adaptation: full resolution, patches of 128.
-            let p = place(&mut Random::new(1, 1, k), (1920, 1080), 128, true).unwrap();
+            let p = place(&mut Random::new(1, 1, k), (1920, 1080), 128, Lens::Tele).unwrap();
             for (axis, side) in [1920usize, 1080].into_iter().enumerate() {
                 let (x, w, t) = (p.ultrawide[axis], p.wide[axis], p.tele[axis]);
                 assert!(x >= side * 2 / 5 && x + 128 <= side * 3 / 5);
@@ -120,14 +123,14 @@ mod tests {
     #[test]
     fn small_frames_shorten_the_shift() {
         for k in 0..200 {
-            let p = place(&mut Random::new(1, 0, k), (40, 32), 16, false).unwrap();
+            let p = place(&mut Random::new(1, 0, k), (40, 32), 16, Lens::Wide).unwrap();
             assert!(
                 p.wide[0] + 32 <= 40 && p.wide[1] == 0 && p.ultrawide[0] + 16 <= 40,
                 "{p:?}"
             );
-            place(&mut Random::new(1, 0, k), (81, 80), 16, true).unwrap();
+            place(&mut Random::new(1, 0, k), (81, 80), 16, Lens::Tele).unwrap();
         }
-        let text = place(&mut Random::new(0, 0, 0), (40, 30), 16, false)
+        let text = place(&mut Random::new(0, 0, 0), (40, 30), 16, Lens::Wide)
             .unwrap_err()
             .to_string();
         assert!(

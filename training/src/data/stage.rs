@@ -17,6 +17,12 @@ pub enum Stage {
         /// How many times smaller the input is than the truth: 2 or 4.
         scale: i64,
     },
+    /// Reduced ultra-wide frames as input and full-resolution ones as truth, anywhere in the frame.
+    /// References are drawn from the truth.
+    Alone {
+        /// How many times smaller the input is than the truth.
+        scale: i64,
+    },
     /// Full-resolution ultra-wide and wide frames as input to an hd network, the ultra-wide ones as
     /// what the reduced output should equal. References for the losses are the wide patch, enlarged
     /// twice.
@@ -40,7 +46,7 @@ impl Stage {
     /// For a scale that the data set does not have.
     pub fn input(self) -> Result<Density> {
         match self {
-            Self::Pretrain { scale } => Density::of_scale(scale),
+            Self::Pretrain { scale } | Self::Alone { scale } => Density::of_scale(scale),
             Self::PretrainHd { .. } | Self::Adapt { .. } => Ok(Density::Hr),
         }
     }
@@ -48,20 +54,31 @@ impl Stage {
     /// How many times larger the network's output is than its input.
     pub fn scale(self) -> i64 {
         match self {
-            Self::Pretrain { scale } | Self::PretrainHd { scale } | Self::Adapt { scale } => scale,
+            Self::Pretrain { scale }
+            | Self::Alone { scale }
+            | Self::PretrainHd { scale }
+            | Self::Adapt { scale } => scale,
         }
     }
 
-    /// Whether patches have to lie in the tele camera's field.
-    pub(super) fn has_tele(self) -> bool {
-        matches!(self, Self::Adapt { .. })
+    /// The camera whose field patches have to lie in.
+    pub(super) fn within(self) -> Lens {
+        match self {
+            Self::Alone { .. } => Lens::Ultrawide,
+            Self::Pretrain { .. } | Self::PretrainHd { .. } => Lens::Wide,
+            Self::Adapt { .. } => Lens::Tele,
+        }
     }
 
     /// The folders that patches are cut from, the input's first.
     pub(super) fn needed(self) -> Result<Vec<(Density, Lens)>> {
         let input = self.input()?;
-        let mut needed = vec![(input, Lens::Ultrawide), (input, Lens::Wide)];
+        let mut needed = vec![(input, Lens::Ultrawide)];
+        if !matches!(self, Self::Alone { .. }) {
+            needed.push((input, Lens::Wide));
+        }
         match self {
+            Self::Alone { .. } => needed.push((Density::Hr, Lens::Ultrawide)),
             Self::Pretrain { .. } => {
                 needed.extend([(Density::Hr, Lens::Ultrawide), (Density::Lr2, Lens::Wide)]);
             }
@@ -81,20 +98,27 @@ impl Stage {
     ) -> Result<[Tensor; 4]> {
         let input = self.input()?;
         let lr = cut(input, Lens::Ultrawide, at.ultrawide, patch)?;
-        let wide = cut(input, Lens::Wide, at.wide, 2 * patch)?;
+        let truth = |s: usize| {
+            cut(
+                Density::Hr,
+                Lens::Ultrawide,
+                at.ultrawide.map(|v| s * v),
+                s * patch,
+            )
+        };
+        let wide = match self {
+            Self::Alone { .. } => lr.shallow_clone(),
+            _ => cut(input, Lens::Wide, at.wide, 2 * patch)?,
+        };
         let output = self.scale() * patch as i64;
         let resized = |x: Tensor, side| x.f_upsample_bicubic2d([side, side], false, None, None);
         let (hr, loss_references) = match self {
+            Self::Alone { .. } => (truth(input.scale())?, lr.shallow_clone()),
             Self::Pretrain { .. } => {
                 let s = input.scale();
                 let denser = s / Density::Lr2.scale();
                 (
-                    cut(
-                        Density::Hr,
-                        Lens::Ultrawide,
-                        at.ultrawide.map(|v| s * v),
-                        s * patch,
-                    )?,
+                    truth(s)?,
                     cut(
                         Density::Lr2,
                         Lens::Wide,

@@ -14,6 +14,7 @@ use crate::{
         tree::{Lens, Split},
     },
     fetch::package::sha256,
+    processor::{Processor, Strengths},
 };
 use anyhow::{Context, Result, ensure};
 use camera::{Amounts, Character, Path as CameraPath};
@@ -68,6 +69,10 @@ pub struct SynthesizeOptions {
     /// How deep the scene is: 1 as a room before a hand-held phone, 0 flat. What is near moves against what is far then, besides --motion, and lies elsewhere in each lens.
     #[arg(long, default_value_t = 0.0)]
     pub parallax: f64,
+    /// The wide and the tele lens have lenses and image processors of their own, as unlike the ultra-wide one's as a phone's are: blur, sharpening, tone curve, colours,
+    /// shading, and now and then something that only they see. Without it they differ by exposure, white balance, slight blur and noise alone.
+    #[arg(long)]
+    pub processing: bool,
     /// How unlike two frames of a video must be for a cut (mean difference of brightness, 0 to 1). No clip goes over a cut.
     #[arg(long, default_value_t = 0.12)]
     pub cut: f64,
@@ -116,6 +121,9 @@ struct Recipe {
     /// Not in the records of flat scenes.
     #[serde(skip_serializing_if = "is_zero")]
     parallax: f64,
+    /// Not in the records of lenses that are alike.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    processing: bool,
 }
 
 fn is_zero(value: &f64) -> bool {
@@ -366,6 +374,7 @@ impl Made<'_> {
                 difference: options.difference,
             },
             parallax: options.parallax,
+            processing: options.processing,
         })
     }
 
@@ -411,10 +420,19 @@ impl Made<'_> {
         let relief = (recipe.parallax > 0.0)
             .then(|| Relief::draw(&mut random, recipe.parallax))
             .transpose()?;
+        let processors = if recipe.processing {
+            [Lens::Wide, Lens::Tele]
+                .into_iter()
+                .map(|lens| Ok((lens, Processor::draw(&mut random, &Strengths::PHONE)?)))
+                .collect::<Result<_>>()?
+        } else {
+            vec![]
+        };
         Ok(Some(Clip {
             writer,
             way,
             lenses,
+            processors,
             noise,
             relief,
             recipe,
@@ -422,11 +440,16 @@ impl Made<'_> {
     }
 }
 
+/// Pixels of a full-size frame that become one of those that networks are given (LRx4).
+const INPUT_PIXEL: f64 = 4.0;
+
 /// A clip in the making.
 struct Clip {
     writer: ClipWriter,
     way: CameraPath,
     lenses: [Character; 3],
+    /// Of the lenses that have their own.
+    processors: Vec<(Lens, Processor)>,
     noise: u64,
     relief: Option<Relief>,
     recipe: Recipe,
@@ -447,7 +470,11 @@ impl Clip {
                 .relief
                 .as_ref()
                 .map(|relief| (&relief.depth, shift(relief)));
-            let seen = scene.view(lens.view(main, width, share), width, height, depth)?;
+            let mut seen = scene.view(lens.view(main, width, share), width, height, depth)?;
+            let own = self.processors.iter().find(|(of, _)| *of == lens.lens);
+            if let Some((_, processor)) = own {
+                seen = processor.developed(&processor.seen(&seen, INPUT_PIXEL)?)?;
+            }
             let mut random = Random::new(self.noise, n as u64, frame as u64);
             let picture = render::expose(&render::develop(&seen, lens)?, lens, &mut random)?;
             self.writer.frame(lens.lens, frame, picture)?;

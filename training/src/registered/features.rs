@@ -1,0 +1,97 @@
+//! What the trunks of a registered network make of a whole clip patch.
+
+use refvsr::net::{
+    flow::SpyNet,
+    registered::{RegisteredVsr, warped},
+};
+use tch::Tensor;
+
+/// Features of every frame of a clip, `[1, C, h, w]` each, in the clip's order.
+#[derive(Debug)]
+pub struct Features {
+    /// Of the branch from later frames to earlier ones.
+    pub backward: Vec<Tensor>,
+    /// Of the branch from earlier frames to later ones.
+    pub forward: Vec<Tensor>,
+}
+
+/// The way from each frame to its neighbours: sampling positions for [`warped`].
+#[derive(Debug)]
+pub struct Motions {
+    /// From frame i to frame i + 1.
+    onward: Vec<Tensor>,
+    /// From frame i + 1 to frame i.
+    back: Vec<Tensor>,
+}
+
+impl Motions {
+    /// Of consecutive frames `[1, 3, h, w]`. No gradients pass the flow.
+    ///
+    /// # Errors
+    /// Where frames differ in size.
+    pub fn of(network: &RegisteredVsr, frames: &[Tensor]) -> refvsr::Result<Self> {
+        tch::no_grad(|| {
+            let pyramids = frames
+                .iter()
+                .map(SpyNet::pyramid)
+                .collect::<refvsr::Result<Vec<_>>>()?;
+            let pairs = || pyramids.iter().zip(pyramids.iter().skip(1));
+            Ok(Self {
+                onward: pairs()
+                    .map(|(a, b)| network.motion(a, b))
+                    .collect::<refvsr::Result<_>>()?,
+                back: pairs()
+                    .map(|(a, b)| network.motion(b, a))
+                    .collect::<refvsr::Result<_>>()?,
+            })
+        })
+    }
+}
+
+impl Features {
+    /// Of consecutive frames, both branches through all of them.
+    ///
+    /// # Errors
+    /// Where frames differ in size.
+    pub fn of(
+        network: &RegisteredVsr,
+        frames: &[Tensor],
+        motions: &Motions,
+    ) -> refvsr::Result<Self> {
+        let mut forward: Vec<Tensor> = vec![];
+        for (i, frame) in frames.iter().enumerate() {
+            let state = match forward.last() {
+                Some(last) => Some(warped(last, &motions.back[i - 1])?),
+                None => None,
+            };
+            forward.push(network.forward_step(frame, state.as_ref())?);
+        }
+        let mut backward: Vec<Tensor> = vec![];
+        for (i, frame) in frames.iter().enumerate().rev() {
+            let state = match backward.last() {
+                Some(last) => Some(warped(last, &motions.onward[i])?),
+                None => None,
+            };
+            backward.push(network.backward_step(frame, state.as_ref())?);
+        }
+        backward.reverse();
+        Ok(Self { backward, forward })
+    }
+
+    /// All of them.
+    pub fn both(&self) -> impl Iterator<Item = &Tensor> {
+        self.backward.iter().chain(&self.forward)
+    }
+
+    /// Both branches joined, a feature a frame.
+    ///
+    /// # Errors
+    /// Where memory runs out.
+    pub fn joined(&self, network: &RegisteredVsr) -> refvsr::Result<Vec<Tensor>> {
+        self.backward
+            .iter()
+            .zip(&self.forward)
+            .map(|(backward, forward)| network.joined(backward, forward))
+            .collect()
+    }
+}

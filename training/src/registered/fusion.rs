@@ -1,0 +1,193 @@
+//! The fusion's lesson: what registered references add, on the features of frozen trunks.
+
+use super::{
+    camera::References,
+    features::{Features, Motions},
+};
+use crate::{
+    batch::ClipPatch,
+    data::random::{Random, hash},
+    lesson::{Exercise, Lesson, StepLosses, Strip},
+    losses::{Losses, Report, Target},
+    precision::Precision as Training,
+    windows::psnr,
+};
+use anyhow::{Context, Result, ensure};
+use refvsr::{
+    Network, Precision,
+    net::{
+        fusion::{DETAIL, Detail},
+        registered::{Details, RegisteredVsr, TELE_DENSITY, WIDE_DENSITY},
+        registration::Rectangle,
+    },
+};
+use tch::{Device, Kind, Tensor};
+
+/// See the module.
+#[derive(Debug)]
+pub struct Fusion {
+    network: Network,
+    losses: Losses,
+    references: References,
+    seed: u64,
+}
+
+/// A family of random numbers.
+const REFERENCES: u64 = 4;
+/// The largest side of a tele field in input pixels: at four times the density pixels are dear, and
+/// a fifth of a frame is not large.
+const TELE_SIDE: i64 = 24;
+
+impl Fusion {
+    /// Of a registered network.
+    ///
+    /// # Errors
+    /// For another network, and for losses that need more than output and truth.
+    pub fn new(
+        network: Network,
+        losses: Losses,
+        references: References,
+        seed: u64,
+    ) -> Result<Self> {
+        layers(&network)?;
+        ensure!(
+            !losses.needs_vgg(),
+            "the losses {losses} need VGG19; a fusion learns from output and truth alone"
+        );
+        Ok(Self {
+            network,
+            losses,
+            references,
+            seed,
+        })
+    }
+}
+
+/// A network's layers, if it is of the registered variant.
+pub fn layers(network: &Network) -> Result<&RegisteredVsr> {
+    network
+        .registered()
+        .context("model.variant is not registered, which this lesson is for")
+}
+
+impl Lesson for Fusion {
+    fn network(&self) -> &Network {
+        &self.network
+    }
+
+    fn network_mut(&mut self) -> &mut Network {
+        &mut self.network
+    }
+
+    fn trains(&self, name: &str) -> bool {
+        ["wide_fusion.", "tele_fusion."]
+            .iter()
+            .any(|part| name.starts_with(part))
+    }
+
+    fn prepare<'a>(&'a self, patch: &ClipPatch, steps: u64) -> Result<Box<dyn Exercise + 'a>> {
+        let network = layers(&self.network)?;
+        let device = self.network.device();
+        let lr = patch.frames("lr", &patch.lr, device)?;
+        // The trunks learn nothing: as fast as may be.
+        let joined = Precision::Fp32Fast.compute(device, || {
+            let motions = Motions::of(network, &lr)?;
+            Features::of(network, &lr, &motions)?.joined(network)
+        })?;
+        Ok(Box::new(Clip {
+            lesson: self,
+            network,
+            hr: patch.frames("hr", &patch.hr, device)?,
+            random: Random::new(self.seed, REFERENCES, hash(&patch.name) ^ steps),
+            lr,
+            joined,
+        }))
+    }
+
+    fn strip(&self, patch: &ClipPatch, output: &Tensor) -> Result<Strip> {
+        let last = patch.lr.size()[0] - 1;
+        Ok(Strip {
+            pictures: vec![
+                patch.lr.f_narrow(0, last, 1)?,
+                output.shallow_clone(),
+                patch.hr.f_narrow(0, last, 1)?,
+            ],
+            caption: "input, output, truth",
+        })
+    }
+}
+
+/// A clip patch with its features, `[1, 3, ..]` a frame. Each frame is a step.
+struct Clip<'a> {
+    lesson: &'a Fusion,
+    network: &'a RegisteredVsr,
+    lr: Vec<Tensor>,
+    hr: Vec<Tensor>,
+    joined: Vec<Tensor>,
+    random: Random,
+}
+
+/// What a missing reference adds. Gradients pass it, so that each step has one for every weight.
+fn nothing(density: i64, device: Device) -> Result<Detail> {
+    let side = density * EMPTY.height;
+    Ok(Detail {
+        input: Tensor::f_zeros([1, DETAIL, side, side], (Kind::Float, device))?,
+        field: EMPTY,
+        density,
+    })
+}
+
+/// The field of a missing reference.
+const EMPTY: Rectangle = Rectangle {
+    top: 0,
+    left: 0,
+    height: 8,
+    width: 8,
+};
+
+impl Exercise for Clip<'_> {
+    fn steps(&self) -> usize {
+        self.lr.len()
+    }
+
+    fn losses(&mut self, k: usize) -> Result<StepLosses> {
+        let references = &self.lesson.references;
+        let (lr, hr) = (&self.lr[k], &self.hr[k]);
+        let side = lr.size()[2].max(lr.size()[3]);
+        let random = &mut self.random;
+        let mut draw = |share: f64, density: i64, largest: i64| {
+            let there = random.between(0.0, 1.0) < share;
+            let detail = if there {
+                tch::no_grad(|| references.detail(random, lr, hr, density, largest))?
+            } else {
+                None
+            };
+            detail
+                .map_or_else(|| nothing(density, lr.device()), Ok)
+                .map(Some)
+        };
+        let details = Details {
+            wide: draw(references.wide, WIDE_DENSITY, side)?,
+            tele: draw(references.tele, TELE_DENSITY, TELE_SIDE)?,
+        };
+        let output = self.network.enlarged(&self.joined[k], lr, &details)?;
+        let target = Target {
+            hr,
+            reference_features: None,
+            reduce: None,
+        };
+        let Report { parts, total } =
+            self.lesson
+                .losses
+                .of(&output, target, None, Training::Fp32)?;
+        let psnr = tch::no_grad(|| psnr(&output, hr, None))?;
+        Ok(StepLosses {
+            parts,
+            total,
+            psnr,
+            output,
+        })
+    }
+
+    fn forget(&mut self) {}
+}

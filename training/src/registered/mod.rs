@@ -1,0 +1,6 @@
+//! Lessons for the registered variant.
+
+pub mod camera;
+pub mod features;
+pub mod fusion;
+pub mod trunks;
