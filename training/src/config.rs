@@ -36,9 +36,9 @@ pub const PRESETS: [(&str, &str); 12] = [
         "refvsr-small-mfid-8k",
         include_str!("../configs/refvsr-small-mfid-8k.toml"),
     ),
-    ("default", include_str!("../configs/default.toml")),
     ("quality", include_str!("../configs/quality.toml")),
     ("light-trunks", include_str!("../configs/light-trunks.toml")),
+    ("light", include_str!("../configs/light.toml")),
     ("tiny", include_str!("../configs/tiny.toml")),
 ];
 
@@ -113,9 +113,6 @@ pub struct Start {
     pub teacher: PathBuf,
     /// Fresh weights whose names start so begin as zero.
     pub zero: Vec<String>,
-    /// Fresh weights see detail from the first step on (see [`detail`](crate::detail)), for runs too short to find it [default: false].
-    #[serde(default)]
-    pub detail: bool,
 }
 
 /// See [`Config::data`].

@@ -4,17 +4,13 @@
 #![deny(missing_docs)]
 
 pub mod adam;
-pub mod basicvsr;
 pub mod batch;
 pub mod config;
 pub mod contextual;
 pub mod data;
-pub mod detail;
-pub mod distil;
 pub mod ema;
 pub mod export;
 pub mod fetch;
-pub mod filters;
 pub mod fitting;
 pub mod lesson;
 pub mod losses;

@@ -10,7 +10,6 @@ use refvsr_train::{
         PatchOptions, Patches, Split, patches, validation_clips,
         verify::{VerifyOptions, verify},
     },
-    distil::{DistilOptions, distil},
     export::{Numbers, export},
     fetch::{FetchOptions, fetch},
     parallel::Processes,
@@ -70,8 +69,6 @@ enum Command {
     Export(Export),
     /// Fetch published weights to start from.
     FetchWeights(FetchOptions),
-    /// Fit RefVSR's last layers to BasicVSR's.
-    Distil(DistilOptions),
     /// Make three-camera clips from ordinary video or photos.
     Synthesize(SynthesizeOptions),
     /// Score a model on held-out clips, beside bicubic enlargement and BasicVSR.
@@ -162,7 +159,6 @@ fn main() -> ExitCode {
             ))
         }),
         Command::FetchWeights(options) => fetch(&options, &mut stdout()).map(|_| ()),
-        Command::Distil(options) => distilled(&options),
         Command::Synthesize(options) => synthesized(&options),
         Command::Score(options) => scored(&options),
         Command::Dataset(Dataset::Verify(options)) => verified(&options),
@@ -184,19 +180,6 @@ fn synthesized(options: &SynthesizeOptions) -> Result<()> {
     let bar = ProgressBar::new(0);
     let (made, kept) = synthesize(options, &bar)?;
     say(&format!("{made} clips made, {kept} were there already"))
-}
-
-fn distilled(options: &DistilOptions) -> Result<()> {
-    listen(Some("finishing this step, then saving"))?;
-    let bar = ProgressBar::new(0);
-    let finished = distil(options, &STOP, &bar, |phase, fit| {
-        bar.suspend(|| drop(writeln!(stdout(), "{phase}: {fit}")))
-    })?;
-    bar.finish_and_clear();
-    if !finished {
-        return say("stopped; the same command goes on from there");
-    }
-    say(&format!("wrote {}", options.output.display()))
 }
 
 fn scored(options: &ScoreOptions) -> Result<()> {

@@ -4,7 +4,6 @@ use crate::{
     batch::{ClipPatch, Source, ValidationClip},
     config::{Config, LessonKind, Stage},
     data::random::{Random, hash},
-    detail,
     fitting::fitting,
     lesson::{Lesson, Strip},
     losses::Losses,
@@ -377,7 +376,7 @@ fn vgg_file(config: &Config) -> Result<PathBuf> {
     Ok(path.clone())
 }
 
-/// The network a run begins with: fresh weights by the seed, then `start.detail`, `start.zero`, `start.weights` and `start.checkpoint` in this order.
+/// The network a run begins with: fresh weights by the seed, then `start.zero`, what `start.teacher` gives, `start.weights` and `start.checkpoint` in this order.
 ///
 /// # Errors
 /// Where a file cannot be read or nothing in it fits; for an adaptation without a checkpoint.
@@ -386,9 +385,6 @@ pub fn initial_network(config: &Config, device: Device) -> Result<Network> {
     let mut variables: BTreeMap<String, Tensor> =
         network.weights().variables().into_iter().collect();
     draw(&mut variables, config.seed)?;
-    if config.start.detail {
-        detail::start(&mut variables).context("start.detail")?;
-    }
     for prefix in &config.start.zero {
         let mut found = false;
         for (_, variable) in variables

@@ -104,12 +104,20 @@ fn score(session: &mut Session, clip: &dyn ValidationClip, frames: usize) -> Res
     );
     let (mut with, mut without) = (vec![], vec![]);
     let scale = session.network().config().scale;
+    let device = session.network().device();
     for (wide, scores) in [(true, &mut with), (false, &mut without)] {
         stream(
             session,
-            clip,
             frames,
-            References { wide, tele: false },
+            |i| {
+                let frame = clip.frame(i)?;
+                let there = |x: Tensor| x.f_to_device(device);
+                Ok(Triplet {
+                    ultrawide: there(frame.lr)?,
+                    wide: wide.then(|| there(frame.wide)).transpose()?,
+                    tele: None,
+                })
+            },
             |i, out| {
                 scores.push(compare(scale, clip, i, out)?);
                 Ok(())
@@ -128,46 +136,21 @@ fn score(session: &mut Session, clip: &dyn ValidationClip, frames: usize) -> Res
     })
 }
 
-/// The cameras that give references; without the wide one the ultra-wide frame stands in for it.
-#[derive(Debug, Clone, Copy)]
-pub struct References {
-    /// The wide camera.
-    pub wide: bool,
-    /// The tele camera, where the clip has one.
-    pub tele: bool,
-}
-
-/// Runs the first `frames` frames of a clip through a session, from its start to its end; `each` gets every output with its number.
+/// Runs `frames` frames through a session as a clip, from its start to its end; `each` gets every
+/// output with its number.
 ///
 /// # Errors
 /// Where a frame cannot be read or does not fit, and those of `each`.
 pub fn stream(
     session: &mut Session,
-    clip: &dyn ValidationClip,
     frames: usize,
-    references: References,
+    mut frame: impl FnMut(usize) -> Result<Triplet>,
     mut each: impl FnMut(usize, &Tensor) -> Result<()>,
 ) -> Result<()> {
     session.reset();
-    let device = session.network().device();
     let mut done = 0;
     for i in 0..frames {
-        let frame = clip.frame(i)?;
-        let wide = if references.wide {
-            Some(frame.wide.f_to_device(device)?)
-        } else {
-            None
-        };
-        let tele = if references.tele {
-            clip.tele(i)?.map(|t| t.f_to_device(device)).transpose()?
-        } else {
-            None
-        };
-        session.send(Triplet {
-            ultrawide: frame.lr.f_to_device(device)?,
-            wide,
-            tele,
-        })?;
+        session.send(frame(i)?)?;
         if i + 1 == frames {
             session.drain();
         }

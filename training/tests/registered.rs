@@ -1,80 +1,358 @@
-//! The registered variant without references, and BasicVSR as the score tables have it: one network
-//! under two sets of names.
+//! Lessons of the registered variant, on networks so small that a step takes milliseconds.
 
-mod common;
-
-use common::basicvsr;
-use refvsr::net::{
-    registered::{Followers, Moment, RegisteredVsr},
-    registration::{TELE_ZOOMS, WIDE_ZOOMS},
+use refvsr::{
+    Network,
+    net::{
+        registered::{WIDE_DENSITY, warped},
+        registration::gaussian,
+    },
 };
-use refvsr_train::basicvsr::BasicVsr;
-use tch::{Device, Kind, Tensor, nn::VarStore};
+use refvsr_train::{
+    batch::ClipPatch,
+    config::Config,
+    data::random::Random,
+    parallel::Processes,
+    precision::Precision,
+    processor::{Processor, Strengths},
+    registered::{
+        features::{Features, Motions},
+        fusion::layers,
+        trunks::thinned,
+    },
+    step::{StepReport, Trainer},
+    train::{initial_network, lesson},
+};
+use std::collections::BTreeMap;
+use tch::{Device, Kind, Tensor};
 
-/// The name in BasicVSR's own file of one in `warm-start.safetensors`.
-fn own_name(name: &str) -> Option<String> {
-    let parts: Vec<&str> = name.split('.').collect();
-    Some(match parts[..] {
-        [
-            "FlowNet",
-            "basic_module",
-            level,
-            "basic_module",
-            j,
-            "conv",
-            rest,
-        ] => format!(
-            "spynet.basic_module.{level}.basic_module.{}.{rest}",
-            2 * j.parse::<usize>().ok()?
-        ),
-        ["basicvsr", layer, rest] => format!("{layer}.{rest}"),
-        ["upsample2", "upsample_conv", rest] => format!("upconv2.{rest}"),
-        ["conv_hr" | "conv_last", _] => name.to_owned(),
-        ["forward_resblocks" | "backward_resblocks", ..] => name.replacen("resblocks", "trunk", 1),
-        _ => return None,
-    })
+/// Frames of a texture that moves by an input pixel a frame.
+fn patch(side: i64, frames: i64) -> ClipPatch {
+    tch::manual_seed(5);
+    let whole = Tensor::rand(
+        [1, 3, 4 * side, 4 * (side + frames)],
+        (Kind::Float, Device::Cpu),
+    );
+    let whole = gaussian(&whole, 0.7).unwrap();
+    let hr: Vec<Tensor> = (0..frames)
+        .map(|t| whole.narrow(3, 4 * t, 4 * side))
+        .collect();
+    let hr = Tensor::cat(&hr, 0);
+    let lr = hr.avg_pool2d([4, 4], [4, 4], [0, 0], false, true, None);
+    ClipPatch {
+        name: "texture".into(),
+        wide: lr.shallow_clone(),
+        loss_references: lr.shallow_clone(),
+        lr,
+        hr,
+    }
+}
+
+fn config(name: &str, overrides: &[&str]) -> Config {
+    let small = [
+        "device=cpu",
+        "model.mid_channels=8",
+        "model.num_blocks=2",
+        "start.weights=[]",
+        "data.patch=24",
+        "data.windows=3",
+        "optimiser.steps=100",
+        "optimiser.warmup=0",
+        "optimiser.rate=2e-3",
+    ];
+    let all: Vec<String> = small
+        .iter()
+        .chain(overrides)
+        .map(|s| (*s).to_owned())
+        .collect();
+    Config::load(name, &all).unwrap()
+}
+
+fn trainer(config: &Config) -> Trainer {
+    let network = initial_network(config, Device::Cpu).unwrap();
+    let lesson = lesson(config, network, Precision::Fp32).unwrap();
+    Trainer::new(lesson, config.recipe(Precision::Fp32)).unwrap()
+}
+
+fn train(trainer: &mut Trainer, patch: &ClipPatch, times: usize) -> Vec<StepReport> {
+    let mut steps = vec![];
+    for _ in 0..times {
+        let batch = std::slice::from_ref(patch);
+        trainer
+            .train_on(batch, &Processes::one(), |step| steps.push(step.clone()))
+            .unwrap();
+    }
+    steps
+}
+
+fn weights(network: &Network) -> BTreeMap<String, Tensor> {
+    let all = network.weights().variables().into_iter();
+    all.map(|(name, w)| (name, w.detach().copy())).collect()
+}
+
+/// The names of weights that have changed.
+fn changed(before: &BTreeMap<String, Tensor>, network: &Network) -> Vec<String> {
+    let after = network.weights().variables();
+    let names = before.iter().filter(|(name, w)| !after[*name].equal(w));
+    names.map(|(name, _)| name.clone()).collect()
 }
 
 #[test]
-fn both_give_the_same_pictures() {
-    tch::manual_seed(11);
-    let tensors = basicvsr(1.0);
-    let known = BasicVsr::new(&tensors, Device::Cpu).unwrap();
-    let mut store = VarStore::new(Device::Cpu);
-    let network = RegisteredVsr::new(&store.root(), 64, 1, 6).unwrap();
-    let mut variables = store.variables();
-    for (name, tensor) in &tensors {
-        let variable = own_name(name).and_then(|name| variables.remove(&name));
-        if let Some(mut variable) = variable {
-            tch::no_grad(|| variable.copy_(tensor));
+fn a_fusion_learns_and_nothing_else_changes() {
+    let config = config("quality", &["references.wide=1", "references.ending=0"]);
+    let mut trainer = trainer(&config);
+    let before = weights(trainer.network());
+    let steps = train(&mut trainer, &patch(24, 3), 16);
+    assert_eq!(steps.len(), 48, "a step a frame");
+    let mean =
+        |steps: &[StepReport]| steps.iter().map(|s| s.psnr).sum::<f64>() / steps.len() as f64;
+    let (first, last) = (mean(&steps[..6]), mean(&steps[36..]));
+    assert!(
+        last > first + 0.5,
+        "{first:.2} dB at first, {last:.2} dB at last"
+    );
+    let changed = changed(&before, trainer.network());
+    assert!(!changed.is_empty());
+    for name in &changed {
+        assert!(
+            name.starts_with("wide_fusion.") || name.starts_with("tele_fusion."),
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn references_are_drawn_anew_and_again_the_same_after_a_restart() {
+    let config = config("quality", &[]);
+    let patch = patch(24, 3);
+    let mut whole = trainer(&config);
+    let all = train(&mut whole, &patch, 3);
+    assert_ne!(
+        all[0].total, all[3].total,
+        "the same frame, other references"
+    );
+
+    let mut first = trainer(&config);
+    train(&mut first, &patch, 1);
+    let mut second = trainer(&config);
+    second
+        .restore(&first.state(), first.steps(), first.updates(), None)
+        .unwrap();
+    let rest = train(&mut second, &patch, 2);
+    let totals = |steps: &[StepReport]| steps.iter().map(|s| s.total).collect::<Vec<_>>();
+    assert_eq!(totals(&rest), totals(&all[3..]));
+}
+
+#[test]
+fn a_missing_reference_adds_nothing() {
+    let config = config("quality", &["references.wide=0", "references.tele=0"]);
+    let network = initial_network(&config, Device::Cpu).unwrap();
+    for (name, mut variable) in network.weights().variables() {
+        if name.contains("fusion.conv3") {
+            let _ = tch::no_grad(|| variable.fill_(0.1));
         }
     }
-    assert!(
-        variables.keys().all(|name| name.contains("_fusion.")),
-        "without a counterpart: {:?}",
-        variables.keys()
-    );
-    store.freeze();
+    let plain = Features::of(
+        layers(&network).unwrap(),
+        &frames(&patch(24, 3)),
+        &Motions::of(layers(&network).unwrap(), &frames(&patch(24, 3))).unwrap(),
+    )
+    .unwrap();
+    let joined = plain.joined(layers(&network).unwrap()).unwrap();
+    let alone = layers(&network)
+        .unwrap()
+        .enlarged(&joined[0], &frames(&patch(24, 3))[0], &Default::default())
+        .unwrap();
+    let lesson = lesson(&config, network, Precision::Fp32).unwrap();
+    let mut exercise = lesson.prepare(&patch(24, 3), 0).unwrap();
+    let losses = exercise.losses(0).unwrap();
+    let off = (losses.output - alone).abs().max().double_value(&[]);
+    assert!(off < 1e-4, "{off}");
+    losses.total.graph.backward();
+}
 
-    let clip: Vec<Tensor> = (0..3)
-        .map(|_| Tensor::rand([1, 3, 20, 28], (Kind::Float, Device::Cpu)))
-        .collect();
-    let moments: Vec<Moment<'_>> = clip
-        .iter()
-        .map(|frame| Moment {
-            ultrawide: frame,
-            wide: Some(frame),
-            tele: None,
-        })
-        .collect();
-    let followers = Followers::new(WIDE_ZOOMS, TELE_ZOOMS);
-    for n in 0..clip.len() {
-        let expected = known.forward(&clip, n).unwrap();
-        let (out, ..) = network.forward(&moments, n, None, &followers).unwrap();
-        let off = (out.clamp(0.0, 1.0) - expected)
-            .abs()
-            .max()
-            .double_value(&[]);
-        assert!(off <= 1e-5, "frame {n}: off by {off:.2e}");
+fn frames(patch: &ClipPatch) -> Vec<Tensor> {
+    patch.frames("lr", &patch.lr, Device::Cpu).unwrap()
+}
+
+#[test]
+fn both_trunks_see_the_whole_patch_their_own_way() {
+    let network = initial_network(&config("quality", &[]), Device::Cpu).unwrap();
+    let net = layers(&network).unwrap();
+    let lr = frames(&patch(24, 3));
+    let motions = Motions::of(net, &lr).unwrap();
+    let found = tch::no_grad(|| Features::of(net, &lr, &motions)).unwrap();
+    tch::no_grad(|| {
+        let pyramids: Vec<_> = lr
+            .iter()
+            .map(|f| refvsr::net::flow::SpyNet::pyramid(f).unwrap())
+            .collect();
+        // By hand: frame 1 of each branch from its neighbour.
+        for (branch, from) in [(&found.forward, 0), (&found.backward, 2)] {
+            let motion = net.motion(&pyramids[1], &pyramids[from]).unwrap();
+            let state = warped(&branch[from], &motion).unwrap();
+            let by_hand = if from == 0 {
+                net.forward_step(&lr[1], Some(&state))
+            } else {
+                net.backward_step(&lr[1], Some(&state))
+            };
+            let off = (by_hand.unwrap() - &branch[1])
+                .abs()
+                .max()
+                .double_value(&[]);
+            assert!(off < 1e-6, "from {from}: {off}");
+        }
+    });
+}
+
+/// A teacher's file of three blocks, and a config whose pupil has `blocks`.
+fn pupil(folder: &std::path::Path, blocks: usize) -> (Network, Config) {
+    let of = config("quality", &["model.num_blocks=3", "seed=9"]);
+    let teacher = initial_network(&of, Device::Cpu).unwrap();
+    let file = folder.join("teacher.safetensors");
+    refvsr::checkpoint::save(&teacher, &file, Kind::Float).unwrap();
+    let overrides = [
+        format!("start.teacher={}", file.display()),
+        format!("model.num_blocks={blocks}"),
+        "model.flow_levels=6".into(),
+    ];
+    let overrides: Vec<&str> = overrides.iter().map(String::as_str).collect();
+    (teacher, config("light-trunks", &overrides))
+}
+
+#[test]
+fn a_pupil_starts_with_blocks_at_equal_distances_and_everything_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let (teacher, _) = pupil(folder.path(), 1);
+    let all = teacher.weights().variables();
+    let thin = thinned(&teacher, 1);
+    let block = "forward_trunk.main.2.0.conv1.weight";
+    assert!(
+        thin[block].equal(&all[block]) && !thin.contains_key("forward_trunk.main.2.1.conv1.weight")
+    );
+    let two = thinned(&teacher, 2);
+    for (to, from) in [(0, 0), (1, 1)] {
+        let name = |n: usize| format!("backward_trunk.main.2.{n}.conv2.bias");
+        assert!(two[&name(to)].equal(&all[&name(from)]));
     }
+    assert!(two["conv_last.weight"].equal(&all["conv_last.weight"]));
+    assert_eq!(thinned(&teacher, 3).len(), all.len());
+}
+
+#[test]
+fn a_pupil_learns_its_teachers_features() {
+    let folder = tempfile::tempdir().unwrap();
+    // As many blocks: it is the teacher.
+    let (_, same) = pupil(folder.path(), 3);
+    let lesson_of = |config: &Config| {
+        let network = initial_network(config, Device::Cpu).unwrap();
+        lesson(config, network, Precision::Fp32).unwrap()
+    };
+    let lesson = lesson_of(&same);
+    let losses = lesson.prepare(&patch(24, 3), 0).unwrap().losses(0).unwrap();
+    let (name, features) = losses.parts.last().unwrap();
+    assert_eq!(name, "features");
+    assert!(features.double_value(&[]) < 1e-4, "{features:?}");
+
+    let (_, smaller) = pupil(folder.path(), 1);
+    let mut trainer = trainer(&smaller);
+    let before = weights(trainer.network());
+    let steps = train(&mut trainer, &patch(24, 3), 24);
+    let features = |step: &StepReport| step.parts.last().unwrap().1;
+    let (first, last) = (features(&steps[0]), features(steps.last().unwrap()));
+    assert!(last < 0.7 * first, "{first} at first, {last} at last");
+    for name in changed(&before, trainer.network()) {
+        assert!(name.contains("_trunk."), "{name}");
+    }
+}
+
+#[test]
+fn lessons_say_what_they_are_not_for() {
+    let refused = |name: &str, overrides: &[&str]| {
+        let all: Vec<String> = overrides.iter().map(|s| (*s).to_owned()).collect();
+        format!("{:#}", Config::load(name, &all).unwrap_err())
+    };
+    for (name, overrides, expected) in [
+        (
+            "quality",
+            vec!["lesson=windows"],
+            "not for variant Registered",
+        ),
+        ("refvsr-l1", vec!["lesson=fusion"], "not for variant RefVsr"),
+        (
+            "quality",
+            vec!["references.camera.gamma=[2, 1]"],
+            "references.camera.gamma is [2, 1]",
+        ),
+        (
+            "quality",
+            vec!["references.wide=1.5"],
+            "references.wide is 1.5",
+        ),
+        ("light-trunks", vec!["start.teacher="], "needs a teacher"),
+    ] {
+        let text = refused(name, &overrides);
+        assert!(text.contains(expected), "{text}");
+    }
+    let config = config("quality", &["loss.terms=1*FID_hr"]);
+    let network = initial_network(&config, Device::Cpu).unwrap();
+    let text = format!(
+        "{:#}",
+        lesson(&config, network, Precision::Fp32).unwrap_err()
+    );
+    assert!(text.contains("FID_hr"), "{text}");
+}
+
+#[test]
+fn the_bundled_configs_have_the_phones_strengths() {
+    for name in ["quality", "light"] {
+        let config = Config::load(name, &[]).unwrap();
+        assert_eq!(
+            config.references.unwrap().camera,
+            Strengths::PHONE,
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn a_camera_without_strengths_shows_the_truth() {
+    let none = Strengths {
+        blur: [0.0, 0.0],
+        sharpened: 0.0,
+        sharpening: [0.0, 0.0],
+        sharpening_reach: [0.5, 0.5],
+        gamma: [1.0, 1.0],
+        colours: 0.0,
+        shading: 0.0,
+        flare: 0.0,
+        noise: 0.0,
+        something_else: 0.0,
+    };
+    let truth = patch(16, 1).hr * 0.9 + 0.05;
+    let shown = |strengths: &Strengths, number: u64| {
+        let random = &mut Random::new(1, 2, number);
+        let camera = Processor::draw(random, strengths).unwrap();
+        let own = 4.0 / WIDE_DENSITY as f64;
+        let developed = camera
+            .developed(&camera.seen(&truth, own).unwrap())
+            .unwrap();
+        camera.recorded(random, &developed).unwrap()
+    };
+    let off = |a: &Tensor| (a - &truth).abs().mean(Kind::Double).double_value(&[]);
+    assert!(off(&shown(&none, 0)) < 1.0 / 255.0);
+    for number in 0..8 {
+        let other = shown(&Strengths::PHONE, number);
+        assert!(off(&other) > 0.004, "camera {number}: {}", off(&other));
+        assert!(other.equal(&shown(&Strengths::PHONE, number)));
+        assert!(!other.equal(&shown(&Strengths::PHONE, number + 1)));
+        let (low, high) = (other.min().double_value(&[]), other.max().double_value(&[]));
+        assert!((0.0..=1.0).contains(&low) && (0.0..=1.0).contains(&high));
+    }
+    // All that one may add is a mirrored part.
+    let covered = Strengths {
+        something_else: 1.0,
+        ..none
+    };
+    let parts = (0..8).filter(|&n| off(&shown(&covered, n)) > 0.01).count();
+    assert!(parts >= 3, "{parts} of 8 show something else somewhere");
 }

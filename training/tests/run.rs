@@ -5,11 +5,7 @@ mod common;
 
 use anyhow::{Result, bail};
 use common::scene;
-use refvsr::{
-    Network,
-    checkpoint::Tensors,
-    net::{Frame, Run as Reach},
-};
+use refvsr::{Network, checkpoint::Tensors};
 use refvsr_train::{
     batch::{ClipPatch, Source, ValidationClip, ValidationFrame},
     config::Config,
@@ -410,7 +406,6 @@ fn pretraining_then_adaptation_lower_the_loss() {
         "optimiser.steps=24",
         "optimiser.rate=2e-3",
         "start.zero=[]",
-        "start.detail=false",
         "validation.every=0",
     ]);
     let outcome = run(&first, &at("first"), &Scene::new(&first, false), &NEVER).unwrap();
@@ -479,59 +474,6 @@ fn pretraining_then_adaptation_lower_the_loss() {
         export(&at("second"), &model, Numbers::Fp16, None).unwrap_err()
     );
     assert!(message.contains("not been validated"), "{message}");
-}
-
-/// The slope of a ramp comes out of the first channel before training, four times as large as the frame; a plain frame gives nothing.
-#[test]
-fn the_last_layer_of_a_detailed_start_sees_detail() {
-    let zero = r#"start.zero=["FlowNet.", "forward_resblocks.main.2.", "backward_resblocks.main.2.", "conf_fusion.1.", "feat_fusion2.1.", "feat_fusion_BWFW.1.",
-        "feat_decoder.conv_tail.", "feat_decoder2.conv_tail.", "feat_decoder_BWFW.conv_tail.", "conv_last."]"#;
-    for channels in [4, 60] {
-        let network = initial_network(
-            &config(&[
-                "start.detail=true",
-                zero,
-                &format!("model.mid_channels={channels}"),
-            ]),
-            Device::Cpu,
-        )
-        .unwrap();
-        let over_bicubic = |slope: f64| -> Tensor {
-            let row = Tensor::arange(16, (Kind::Float, Device::Cpu)) * -slope + 0.9;
-            let (lr, wide) = (
-                row.expand([1, 3, 16, 16], false).contiguous(),
-                Tensor::full([1, 3, 32, 32], 0.5, (Kind::Float, Device::Cpu)),
-            );
-            let frame = Frame {
-                lr: &lr,
-                references: &[&wide],
-            };
-            let (out, _) =
-                tch::no_grad(|| network.forward(&[frame; 3], None, Reach::Streaming)).unwrap();
-            let inner = |x: &Tensor| x.slice(2, 16, 48, 1).slice(3, 16, 48, 1);
-            inner(&out) - inner(&lr.upsample_bicubic2d([64, 64], false, None, None))
-        };
-        assert_eq!(
-            over_bicubic(0.02).abs().max().double_value(&[]),
-            0.0,
-            "it begins as bicubic enlargement"
-        );
-        let _ = tch::no_grad(|| {
-            network.weights().variables()["conv_last.weight"]
-                .select(3, 1)
-                .select(2, 1)
-                .select(1, 0)
-                .fill_(1.0)
-        });
-        // Pixels on both sides differ by two slopes, each is seen through (2/3)^1/2 cos 30; three rows and three colours alike make 3^1/2 each, and the gain is 3.
-        let expected = 0.02 * 2.0 * (2.0 / 3.0_f64).sqrt() * 0.75_f64.sqrt() * 3.0 * 3.0;
-        let off = (over_bicubic(0.02) - expected)
-            .abs()
-            .max()
-            .double_value(&[]);
-        assert!(off < 1e-4, "{channels} channels: {off}");
-        assert!(over_bicubic(0.0).abs().max().double_value(&[]) < 1e-5);
-    }
 }
 
 #[test]

@@ -2,21 +2,15 @@
 
 mod common;
 
-use common::{basicvsr, clip, legacy};
+use common::{clip, registered};
 use indicatif::ProgressBar;
-use refvsr::{
-    ModelConfig, Network,
-    checkpoint::{self, Tensors},
-    config::Recurrence,
-    metrics,
-};
+use refvsr::{ModelConfig, Network, Precision, checkpoint, config::Recurrence, metrics};
 use refvsr_train::{
-    basicvsr::BasicVsr,
     data::{Split, patches::Stage, validation_clips},
     score::{ScoreOptions, score},
 };
 use std::path::{Path, PathBuf};
-use tch::{Device, Kind, Tensor};
+use tch::{Device, Kind};
 
 fn options(folder: &Path, basicvsr: Option<PathBuf>) -> ScoreOptions {
     ScoreOptions {
@@ -28,6 +22,7 @@ fn options(folder: &Path, basicvsr: Option<PathBuf>) -> ScoreOptions {
         basicvsr,
         look_ahead: Some(1),
         backward_group: 1,
+        precision: Precision::Fp32,
         device: "cpu".into(),
     }
 }
@@ -76,7 +71,7 @@ fn a_model_that_adds_nothing_scores_as_bicubic() {
     let text = score(&options(folder.path(), None), &ProgressBar::hidden()).unwrap();
     assert!(text.contains("look-ahead 1, window of 3 frames"), "{text}");
     assert!(
-        text.contains("| bicubic | no reference | wide | wide + tele |"),
+        text.contains("| bicubic | no reference | wide | wide + tele | another's wide | ceiling |"),
         "{text}"
     );
     let clips = validation_clips(
@@ -97,12 +92,12 @@ fn a_model_that_adds_nothing_scores_as_bicubic() {
     }
     let expected = format!("{:.3} / {:.4}", sum.0, sum.1);
     assert_eq!(
-        row(&text, "a, 3 frames", "whole frame"),
-        vec![expected.clone(); 4]
+        row(&text, "a, 3 frames", "whole frame")[..5],
+        vec![expected.clone(); 5]
     );
     assert_eq!(
-        row(&text, "mean over all frames, 6 frames", "whole frame"),
-        vec![expected; 4],
+        row(&text, "mean over all frames, 6 frames", "whole frame")[..5],
+        vec![expected; 5],
         "both clips show the same"
     );
     for region in [
@@ -111,74 +106,63 @@ fn a_model_that_adds_nothing_scores_as_bicubic() {
         "outside the wide",
         "inner 0.2 (tele)",
     ] {
-        assert_eq!(row(&text, "b, 3 frames", region).len(), 4);
+        assert_eq!(row(&text, "b, 3 frames", region).len(), 6);
     }
 }
 
 #[test]
-fn basicvsr_stands_beside_it() {
+fn basicvsr_stands_beside_it_and_untrained_references_add_nothing() {
     let folder = tempfile::tempdir().unwrap();
-    clip(&folder.path().join("data"), "valid", "a", 4, (128, 128));
+    for name in ["a", "b"] {
+        clip(&folder.path().join("data"), "valid", name, 4, (128, 128));
+    }
+    let network = registered(3);
+    for (name, mut variable) in network.weights().variables() {
+        if name.contains("_fusion.conv3") {
+            let _ = tch::no_grad(|| variable.zero_());
+        }
+    }
+    let file = folder.path().join("model.safetensors");
+    checkpoint::save(&network, &file, Kind::Float).unwrap();
+    let wanted = ScoreOptions {
+        look_ahead: Some(3),
+        ..options(folder.path(), Some(file.clone()))
+    };
+    let text = score(&wanted, &ProgressBar::hidden()).unwrap();
+    let names =
+        "| bicubic | BasicVSR | no reference | wide | wide + tele | another's wide | ceiling |";
+    assert!(text.contains(names), "{text}");
+    // The stream's window holds the whole clip, and it is BasicVSR.
+    let [_, basicvsr, alone, wide, both, wrong, ceiling] =
+        &row(&text, "mean over all frames, 6 frames", "whole frame")[..]
+    else {
+        panic!("{text}");
+    };
+    assert_eq!([alone, wide, both, wrong], [basicvsr; 4], "{text}");
+    let psnr = |cell: &str| cell.split(' ').next().unwrap().parse::<f64>().unwrap();
+    assert!(psnr(ceiling) > psnr(alone) + 1.0, "{text}");
+    for line in text.lines().filter(|l| l.starts_with("| wide |")) {
+        assert!(line.contains("+0.000 (+0.000 to +0.000)"), "{line}");
+    }
+    for table in ["first frames, 2 frames", "frames with history, 4 frames"] {
+        assert_eq!(row(&text, table, "inner 0.5 (wide)").len(), 7);
+    }
+
+    let other = folder.path().join("other.safetensors");
     let config = ModelConfig {
         mid_channels: 4,
         num_blocks: 1,
-        frame_num: 3,
         ..ModelConfig::preset("refvsr-mfid").unwrap()
     };
-    checkpoint::save(
-        &Network::new(config, Device::Cpu).unwrap(),
-        &folder.path().join("model.safetensors"),
-        Kind::Float,
-    )
-    .unwrap();
-    let file = folder.path().join("warm-start.safetensors");
-    // As torch saved files once: they are told apart by content.
-    let save = |tensors: &Tensors| std::fs::write(&file, legacy(tensors, None)).unwrap();
-    save(&basicvsr(1.0));
-    let text = score(
-        &options(folder.path(), Some(file.clone())),
-        &ProgressBar::hidden(),
-    )
-    .unwrap();
+    let refvsr = Network::new(config, Device::Cpu).unwrap();
+    checkpoint::save(&refvsr, &other, Kind::Float).unwrap();
+    let refused = ScoreOptions {
+        basicvsr: Some(other),
+        ..wanted
+    };
+    let text = format!("{:#}", score(&refused, &ProgressBar::hidden()).unwrap_err());
     assert!(
-        text.contains("| bicubic | BasicVSR | no reference | wide | wide + tele |"),
+        text.contains("other.safetensors") && text.contains("not BasicVSR's weights"),
         "{text}"
     );
-
-    let mut broken = basicvsr(1.0);
-    broken.remove("basicvsr.fusion.weight");
-    save(&broken);
-    let text = format!(
-        "{:#}",
-        score(&options(folder.path(), Some(file)), &ProgressBar::hidden()).unwrap_err()
-    );
-    assert!(
-        text.contains("warm-start.safetensors") && text.contains("basicvsr.fusion.weight"),
-        "{text}"
-    );
-}
-
-#[test]
-fn basicvsr_looks_both_ways_and_starts_from_its_base() {
-    let frames: Vec<Tensor> = (0..3)
-        .map(|_| Tensor::rand([1, 3, 32, 40], (Kind::Float, Device::Cpu)))
-        .collect();
-    let base = frames[1].upsample_bilinear2d([128, 160], false, None, None);
-    let nothing = BasicVsr::new(&basicvsr(0.0), Device::Cpu)
-        .unwrap()
-        .forward(&frames, 1)
-        .unwrap();
-    assert!(nothing.equal(&base.clamp(0.0, 1.0)));
-
-    let model = BasicVsr::new(&basicvsr(1.0), Device::Cpu).unwrap();
-    let out = model.forward(&frames, 1).unwrap();
-    for changed in [0, 2] {
-        let mut other: Vec<Tensor> = frames.iter().map(Tensor::shallow_clone).collect();
-        other[changed] = Tensor::rand([1, 3, 32, 40], (Kind::Float, Device::Cpu));
-        assert!(
-            !model.forward(&other, 1).unwrap().equal(&out),
-            "frame {changed} counts"
-        );
-    }
-    assert!(model.forward(&frames, 3).is_err());
 }

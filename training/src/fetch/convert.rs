@@ -1,6 +1,5 @@
 //! Other projects' weights under this project's names.
 
-use super::{head::reordered, reference};
 use crate::vgg::CONVS;
 use anyhow::{Context, Result, bail, ensure};
 use refvsr::checkpoint::Tensors;
@@ -184,8 +183,8 @@ pub fn spynet(tensors: &Tensors) -> Result<Tensors> {
     Ok(flow)
 }
 
-/// BasicVSR's trunks and what follows them, under RefVSR's names. The trunks, and the layers from the second upsampling on, are the same in both networks.
-/// Between them BasicVSR fuses the two directions and then enlarges, RefVSR the other way round: see [`reordered`].
+/// BasicVSR under the names of its published files, which are the registered variant's: without
+/// buffers, and whatever a framework puts in front. Reads BasicSR's names and mmediting's.
 ///
 /// # Errors
 /// Where tensors are missing.
@@ -196,70 +195,73 @@ pub fn basicvsr(tensors: &Tensors) -> Result<Tensors> {
         .map(|(name, tensor)| (bare(name).to_owned(), tensor.shallow_clone()))
         .collect();
     let mut network = Tensors::new();
-    let mut copy = |from: &str, to: &str, shape: [i64; 4]| -> Result<()> {
+    for (name, tensor) in spynet(&tensors)? {
+        // FlowNet.basic_module.L.basic_module.J.conv.weight to spynet.basic_module.L.basic_module.2J.weight
+        let parts: Vec<&str> = name.split('.').collect();
+        let [_, _, level, _, number, _, rest] = parts[..] else {
+            bail!("SPyNet's tensor '{name}' has another name than expected");
+        };
+        let number = 2 * number.parse::<usize>()?;
         network.insert(
-            format!("{to}.weight"),
-            take(&tensors, &format!("{from}.weight"), &shape)?,
+            format!("spynet.basic_module.{level}.basic_module.{number}.{rest}"),
+            tensor,
         );
-        network.insert(
-            format!("{to}.bias"),
-            take(&tensors, &format!("{from}.bias"), &shape[..1])?,
-        );
+    }
+    let mut copy = |theirs: &str, other: &str, shape: [i64; 4]| -> Result<()> {
+        let renamed = tensors.contains_key(&format!("{other}.weight"));
+        let from = if renamed { other } else { theirs };
+        for (part, shape) in [("weight", &shape[..]), ("bias", &shape[..1])] {
+            let tensor = take(&tensors, &format!("{from}.{part}"), shape)?;
+            network.insert(format!("{theirs}.{part}"), tensor);
+        }
         Ok(())
     };
     for direction in ["backward", "forward"] {
-        let to = format!("{direction}_resblocks.main");
-        let from = if tensors.contains_key(&format!("{to}.0.weight")) {
-            to.clone()
-        } else {
-            format!("{direction}_trunk.main")
-        };
-        copy(&format!("{from}.0"), &format!("{to}.0"), [C, C + 3, 3, 3])?;
+        let (to, other) = (
+            format!("{direction}_trunk.main"),
+            format!("{direction}_resblocks.main"),
+        );
+        copy(&format!("{to}.0"), &format!("{other}.0"), [C, C + 3, 3, 3])?;
+        let there =
+            |trunk: &str, n: usize| tensors.contains_key(&format!("{trunk}.2.{n}.conv1.weight"));
         let blocks = (0..)
-            .take_while(|n| tensors.contains_key(&format!("{from}.2.{n}.conv1.weight")))
+            .take_while(|&n| there(&to, n) || there(&other, n))
             .count();
-        ensure!(blocks > 0, "tensor '{from}.2.0.conv1.weight' is missing");
+        ensure!(blocks > 0, "tensor '{to}.2.0.conv1.weight' is missing");
         for n in 0..blocks {
             for conv in ["conv1", "conv2"] {
                 copy(
-                    &format!("{from}.2.{n}.{conv}"),
                     &format!("{to}.2.{n}.{conv}"),
+                    &format!("{other}.2.{n}.{conv}"),
                     [C, C, 3, 3],
                 )?;
             }
         }
     }
-    let either = |a: &'static str, b: &'static str| {
-        if tensors.contains_key(&format!("{a}.weight")) {
-            a
-        } else {
-            b
-        }
-    };
-    copy(
-        either("upconv2", "upsample2.upsample_conv"),
-        "upsample2.upsample_conv",
-        [4 * C, C, 3, 3],
-    )?;
+    copy("fusion", "fusion", [C, 2 * C, 1, 1])?;
+    copy("upconv1", "upsample1.upsample_conv", [4 * C, C, 3, 3])?;
+    copy("upconv2", "upsample2.upsample_conv", [4 * C, C, 3, 3])?;
     copy("conv_hr", "conv_hr", [C, C, 3, 3])?;
     copy("conv_last", "conv_last", [3, C, 3, 3])?;
-    let layer = |name: &str, shape: [i64; 4]| -> Result<(Tensor, Tensor)> {
-        Ok((
-            take(&tensors, &format!("{name}.weight"), &shape)?,
-            take(&tensors, &format!("{name}.bias"), &shape[..1])?,
-        ))
-    };
-    let fusion = layer("fusion", [C, 2 * C, 1, 1])?;
-    let up1 = layer(
-        either("upconv1", "upsample1.upsample_conv"),
-        [4 * C, C, 3, 3],
-    )?;
-    network.extend(reordered((&fusion.0, &fusion.1), (&up1.0, &up1.1))?);
-    network.extend(reference::encoder(C)?);
-    // As they were, for comparisons with BasicVSR itself.
-    for (name, (weight, bias)) in [("basicvsr.fusion", fusion), ("basicvsr.upconv1", up1)] {
-        network.insert(format!("{name}.weight"), weight);
-        network.insert(format!("{name}.bias"), bias);
-    }
     Ok(network)
+}
+
+/// Of BasicVSR as [`basicvsr`] gives it, what RefVSR has as well, under its names: both trunks and the
+/// layers from the second enlargement on.
+pub fn shared(basicvsr: &Tensors) -> Tensors {
+    let name = |name: &str| {
+        let trunk = name.replacen("_trunk.", "_resblocks.", 1);
+        if trunk != name {
+            return Some(trunk);
+        }
+        if let Some(rest) = name.strip_prefix("upconv2.") {
+            return Some(format!("upsample2.upsample_conv.{rest}"));
+        }
+        let same = name.starts_with("conv_hr.") || name.starts_with("conv_last.");
+        same.then(|| name.to_owned())
+    };
+    basicvsr
+        .iter()
+        .filter_map(|(of, tensor)| Some((name(of)?, tensor.shallow_clone())))
+        .collect()
 }

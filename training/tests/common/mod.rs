@@ -1,7 +1,11 @@
 //! Small data sets made on the spot.
 #![allow(dead_code)] // each test file uses its own part
 
-use refvsr::{ModelConfig, Network, checkpoint::Tensors, config::Recurrence};
+use refvsr::{
+    ModelConfig, Network,
+    checkpoint::Tensors,
+    config::{FLOW_LEVELS, Recurrence, Variant},
+};
 use refvsr_train::data::{
     png::{self, Picture},
     tree::{Density, Lens, frame_name},
@@ -12,7 +16,7 @@ use std::{
     thread::sleep,
     time::{Duration, Instant},
 };
-use tch::{Device, Kind, Tensor};
+use tch::Device;
 
 /// A pixel that tells where it is: lens, frame and position can be read off it.
 pub fn pixel(lens: Lens, frame: usize, x: usize, y: usize) -> [u8; 3] {
@@ -139,7 +143,6 @@ pub fn tiny_run(root: &Path, run: &Path, overrides: &[&str]) -> Vec<String> {
         "data.windows=2",
         "data.workers=1",
         "start.zero=[]",
-        "start.detail=false",
         "optimiser.frozen=[\"FlowNet.\"]",
         "validation.clips=0",
     ];
@@ -177,30 +180,19 @@ pub fn wait_for(what: &str, mut condition: impl FnMut() -> bool) {
     }
 }
 
-/// BasicVSR's weights with one residual block, all drawn within `scale`, under this project's names.
-pub fn basicvsr(scale: f64) -> Tensors {
+/// A registered network of one residual block and 64 channels, drawn anew.
+pub fn registered(seed: i64) -> Network {
+    tch::manual_seed(seed);
     let config = ModelConfig {
+        variant: Variant::Registered,
         mid_channels: 64,
         num_blocks: 1,
+        frame_num: 3,
+        scale: 4,
+        hd: false,
+        reset_interval: None,
         recurrence: Recurrence::Clean,
-        ..ModelConfig::preset("refvsr-mfid").unwrap()
+        flow_levels: FLOW_LEVELS,
     };
-    let network = Network::new(config, Device::Cpu).unwrap();
-    let mut tensors: Tensors = network
-        .weights()
-        .variables()
-        .into_iter()
-        .map(|(name, v)| (name, v.detach() * scale))
-        .collect();
-    for (name, shape) in [("fusion", [64i64, 128, 1, 1]), ("upconv1", [256, 64, 3, 3])] {
-        tensors.insert(
-            format!("basicvsr.{name}.weight"),
-            Tensor::randn(shape, (Kind::Float, Device::Cpu)) * 0.1 * scale,
-        );
-        tensors.insert(
-            format!("basicvsr.{name}.bias"),
-            Tensor::zeros([shape[0]], (Kind::Float, Device::Cpu)),
-        );
-    }
-    tensors
+    Network::new(config, Device::Cpu).unwrap()
 }
