@@ -1,7 +1,8 @@
 //! A run's config: a TOML file, with single values overridden from the command line.
 
 use crate::{
-    losses::Losses, precision::Precision, registered::camera::References, step::Recipe, vgg::Layer,
+    lessons::registered::camera::References, losses::Losses, losses::vgg::Layer, optimise::Recipe,
+    precision::Precision,
 };
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use refvsr::{ModelConfig, config::Variant};
@@ -84,7 +85,7 @@ pub enum Stage {
     Adapt,
 }
 
-/// What is trained. See [`lesson`](crate::lesson).
+/// What is trained. See [`lesson`](crate::lessons).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LessonKind {

@@ -3,28 +3,14 @@
 //! The data half ([`data`]) puts out [`batch::ClipPatch`]es; the training half turns them into weights: [`train`] reads from top to bottom.
 #![deny(missing_docs)]
 
-pub mod adam;
-pub mod batch;
 pub mod config;
-pub mod contextual;
 pub mod data;
-pub mod ema;
-pub mod export;
 pub mod fetch;
 pub mod fitting;
-pub mod lesson;
+pub mod lessons;
 pub mod losses;
-pub mod parallel;
+pub mod optimise;
 pub mod precision;
-pub mod processor;
-pub mod registered;
-pub mod saved;
-pub mod schedule;
+pub mod run;
 pub mod score;
-pub mod step;
 pub mod synthesize;
-pub mod tensorboard;
-pub mod train;
-pub mod validate;
-pub mod vgg;
-pub mod windows;

@@ -4,18 +4,18 @@ use anyhow::{Context, Result, ensure};
 use clap::{Args, Parser, Subcommand};
 use indicatif::ProgressBar;
 use refvsr_train::{
-    batch::{ClipPatch, Source},
     config::{Config, LessonKind, PRESETS, Stage},
+    data::batch::{ClipPatch, Source},
     data::{
         PatchOptions, Patches, Split, patches, validation_clips,
         verify::{VerifyOptions, verify},
     },
-    export::{Numbers, export},
     fetch::{FetchOptions, fetch},
-    parallel::Processes,
+    optimise::parallel::Processes,
+    run::export::{Numbers, export},
+    run::{Outcome, Resume, Run},
     score::{ScoreOptions, score},
     synthesize::{SynthesizeOptions, synthesize},
-    train::{Outcome, Resume, Run},
 };
 use signal_hook::{
     consts::{SIGINT, SIGTERM, SIGUSR1},

@@ -4,7 +4,7 @@ mod common;
 
 use common::{clip, pixel};
 use refvsr_train::{
-    batch::{ClipPatch, Source},
+    data::batch::{ClipPatch, Source},
     data::{
         PatchOptions, Patches, Split,
         patches::Stage,

@@ -6,14 +6,14 @@ mod common;
 use common::{config, golden, network, scene, tensors, uniform};
 use refvsr::{checkpoint::Tensors, config::ModelConfig};
 use refvsr_train::{
-    batch::ClipPatch,
+    data::batch::ClipPatch,
+    lessons::windows::Windows,
+    losses::vgg::{CONVS, Layer, Vgg},
     losses::{Losses, Target, blurred, gaussian},
-    parallel::Processes,
+    optimise::parallel::Processes,
+    optimise::schedule::cosine,
+    optimise::{Recipe, Trainer},
     precision::Precision,
-    schedule::cosine,
-    step::{Recipe, Trainer},
-    vgg::{CONVS, Layer, Vgg},
-    windows::Windows,
 };
 use serde_json::Value;
 use tch::{Device, Kind, Tensor};
@@ -148,7 +148,8 @@ fn losses_and_their_gradients() {
             gradients += 1;
         }
         let psnr =
-            refvsr_train::windows::psnr(&sr, &data["loss.hr"], adaptation.then_some(4)).unwrap();
+            refvsr_train::lessons::windows::psnr(&sr, &data["loss.hr"], adaptation.then_some(4))
+                .unwrap();
         assert_near(
             &format!("{name}, PSNR"),
             psnr.double_value(&[]),

@@ -5,8 +5,8 @@ mod common;
 
 use common::{clip, logged_steps, tiny_run, wait_for};
 use refvsr_train::{
-    saved::{self, Progress},
-    train::LAST,
+    run::LAST,
+    run::saved::{self, Progress},
 };
 use std::{
     path::Path,

@@ -8,19 +8,19 @@ use refvsr::{
     },
 };
 use refvsr_train::{
-    batch::ClipPatch,
     config::Config,
+    data::batch::ClipPatch,
+    data::processor::{Processor, Strengths},
     data::random::Random,
-    parallel::Processes,
-    precision::Precision,
-    processor::{Processor, Strengths},
-    registered::{
+    lessons::registered::{
         features::{Features, Motions},
         fusion::layers,
         trunks::thinned,
     },
-    step::{StepReport, Trainer},
-    train::{initial_network, lesson},
+    optimise::parallel::Processes,
+    optimise::{StepReport, Trainer},
+    precision::Precision,
+    run::{initial_network, lesson},
 };
 use std::collections::BTreeMap;
 use tch::{Device, Kind, Tensor};

@@ -7,14 +7,14 @@ use anyhow::{Result, bail};
 use common::scene;
 use refvsr::{Network, checkpoint::Tensors};
 use refvsr_train::{
-    batch::{ClipPatch, Source, ValidationClip, ValidationFrame},
     config::Config,
-    export::{Numbers, export},
-    parallel::Processes,
+    data::batch::{ClipPatch, Source, ValidationClip, ValidationFrame},
+    optimise::parallel::Processes,
+    optimise::{StepReport, Trainer},
     precision::Precision,
-    saved::{self, Progress},
-    step::{StepReport, Trainer},
-    train::{BEST, CONFIG, LAST, LOG, Outcome, Resume, Run, initial_network, lesson},
+    run::export::{Numbers, export},
+    run::saved::{self, Progress},
+    run::{BEST, CONFIG, LAST, LOG, Outcome, Resume, Run, initial_network, lesson},
 };
 use std::{
     fs,
@@ -512,7 +512,7 @@ fn information_refill_starts_from_a_trained_extractor() {
         Config::load("refvsr-ir-l1", &all).unwrap()
     };
     // Its weights as mmediting names them.
-    let trained = refvsr_train::train::initial_network(&small(&["seed=7"]), Device::Cpu).unwrap();
+    let trained = refvsr_train::run::initial_network(&small(&["seed=7"]), Device::Cpu).unwrap();
     let trained: Tensors = trained.weights().variables().into_iter().collect();
     let theirs: Vec<(String, &Tensor)> = trained
         .iter()
@@ -529,7 +529,7 @@ fn information_refill_starts_from_a_trained_extractor() {
         "validation.clips=0",
         "output.picture_every=1000",
     ]);
-    let network = refvsr_train::train::initial_network(&config, Device::Cpu).unwrap();
+    let network = refvsr_train::run::initial_network(&config, Device::Cpu).unwrap();
     for (name, variable) in network.weights().variables() {
         assert_eq!(
             variable.equal(&trained[&name]),

@@ -1,9 +1,11 @@
 //! Patches and validation clips from RealMCVSR-like folders of PNG frames.
 
 pub mod augment;
+pub mod batch;
 pub mod patches;
 pub mod place;
 pub mod png;
+pub mod processor;
 pub mod random;
 pub mod stage;
 mod stream;

@@ -7,7 +7,7 @@ use super::{
     random::{Random, hash},
     tree::{Split, Tree},
 };
-use crate::batch::ClipPatch;
+use crate::data::batch::ClipPatch;
 use anyhow::{Context, Result, ensure};
 use std::{path::PathBuf, sync::Arc};
 use tch::Tensor;

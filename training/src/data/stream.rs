@@ -1,7 +1,7 @@
 //! The endless stream of patches, made by worker threads.
 
 use super::patches::{Inner, Patches};
-use crate::batch::{ClipPatch, Source};
+use crate::data::batch::{ClipPatch, Source};
 use anyhow::{Context, Result, anyhow};
 use std::{
     sync::mpsc::{Receiver, SyncSender, sync_channel},

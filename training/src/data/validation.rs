@@ -5,7 +5,7 @@ use super::{
     png,
     tree::{Density, Lens, Split, Tree},
 };
-use crate::batch::{ValidationClip, ValidationFrame};
+use crate::data::batch::{ValidationClip, ValidationFrame};
 use anyhow::{Result, ensure};
 use std::{path::Path, sync::Arc};
 use tch::Tensor;

@@ -1,6 +1,6 @@
 //! Other projects' weights under this project's names.
 
-use crate::vgg::CONVS;
+use crate::losses::vgg::CONVS;
 use anyhow::{Context, Result, bail, ensure};
 use refvsr::checkpoint::Tensors;
 use tch::{Kind, Tensor};

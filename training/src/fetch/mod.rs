@@ -3,7 +3,7 @@
 pub mod convert;
 pub mod package;
 
-use crate::saved::write_tensors;
+use crate::run::saved::write_tensors;
 use anyhow::{Context, Result};
 use package::Package;
 use refvsr::checkpoint::{Tensors, read_tensors};

@@ -4,10 +4,10 @@ mod regions;
 mod report;
 
 use crate::{
-    batch::{ValidationClip, ValidationFrame},
+    data::batch::{ValidationClip, ValidationFrame},
     data::{Split, patches::Stage, validation_clips},
-    registered::features::{Features, Motions},
-    validate::stream,
+    lessons::registered::features::{Features, Motions},
+    run::validate::stream,
 };
 use anyhow::{Context, Result, bail, ensure};
 use indicatif::{ProgressBar, ProgressStyle};

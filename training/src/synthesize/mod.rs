@@ -8,13 +8,13 @@ pub mod render;
 pub mod source;
 
 use crate::{
+    data::processor::{Processor, Strengths},
     data::{
         png::Picture,
         random::{Random, hash},
         tree::{Lens, Split},
     },
     fetch::package::sha256,
-    processor::{Processor, Strengths},
 };
 use anyhow::{Context, Result, ensure};
 use camera::{Amounts, Character, Path as CameraPath};

@@ -1,14 +1,19 @@
 //! One optimiser step after another.
 
+pub mod adam;
+pub mod ema;
+pub mod parallel;
+pub mod schedule;
+
 use crate::{
-    adam::Adam,
-    batch::ClipPatch,
-    ema::Ema,
+    data::batch::ClipPatch,
     fitting::fitting,
-    lesson::{Exercise, Lesson},
-    parallel::Processes,
+    lessons::{Exercise, Lesson},
+    optimise::adam::Adam,
+    optimise::ema::Ema,
+    optimise::parallel::Processes,
+    optimise::schedule::{cosine, warming},
     precision::LossScale,
-    schedule::{cosine, warming},
 };
 use anyhow::{Result, bail, ensure};
 use refvsr::{Network, checkpoint::Tensors};

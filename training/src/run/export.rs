@@ -1,6 +1,6 @@
 //! A run's best weights as a model file with a card.
 
-use crate::{config, train};
+use crate::{config, run};
 use anyhow::{Context, Result, ensure};
 use refvsr::{Network, checkpoint};
 use std::{
@@ -34,7 +34,7 @@ pub fn export(
         "{} should end in .safetensors, by which the format is known",
         output.display()
     );
-    let best = folder.join(train::BEST);
+    let best = folder.join(run::BEST);
     ensure!(
         best.exists(),
         "{} is not there: the run has not been validated yet (validation.every, validation.clips)",
@@ -48,7 +48,7 @@ pub fn export(
         Numbers::Fp32 => Kind::Float,
     };
     checkpoint::save(&network, output, kind)?;
-    let config = config::read(&folder.join(train::CONFIG))?;
+    let config = config::read(&folder.join(run::CONFIG))?;
     let scores = folder.join("best.json");
     let scores = fs::read_to_string(&scores).with_context(|| scores.display().to_string())?;
     let card = output.with_extension("md");

@@ -6,8 +6,8 @@
 //! to differ between the cameras of one phone is drawn here, at the strengths of the config.
 
 use crate::{
+    data::processor::{Processor, Strengths, coarse, spread},
     data::random::Random,
-    processor::{Processor, Strengths, coarse, spread},
 };
 use anyhow::{Result, ensure};
 use refvsr::net::{

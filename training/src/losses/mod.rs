@@ -1,12 +1,15 @@
 //! The losses of the paper, by the names its configs give them.
 
-pub use crate::contextual::Loss;
+pub mod contextual;
+pub mod vgg;
+
 use crate::{
-    contextual::{Form, contextual},
+    losses::contextual::{Form, contextual},
+    losses::vgg::Vgg,
     precision::Precision,
-    vgg::Vgg,
 };
 use anyhow::{Context, Result, bail, ensure};
+pub use contextual::Loss;
 use std::{fmt, str::FromStr};
 use tch::{Kind, Reduction, Tensor};
 

@@ -5,12 +5,12 @@ use super::{
     features::{Features, Motions},
 };
 use crate::{
-    batch::ClipPatch,
+    data::batch::ClipPatch,
     data::random::{Random, hash},
-    lesson::{Exercise, Lesson, StepLosses, Strip},
+    lessons::windows::psnr,
+    lessons::{Exercise, Lesson, StepLosses, Strip},
     losses::{Losses, Report, Target},
     precision::Precision as Training,
-    windows::psnr,
 };
 use anyhow::{Context, Result, ensure};
 use refvsr::{

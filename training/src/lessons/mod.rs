@@ -1,7 +1,10 @@
-//! What is learnt from clip patches. The [`Trainer`](crate::step::Trainer) makes the optimiser's
+//! What is learnt from clip patches. The [`Trainer`](crate::optimise::Trainer) makes the optimiser's
 //! steps; a lesson says what each of them lowers.
 
-use crate::{batch::ClipPatch, losses::Loss};
+pub mod registered;
+pub mod windows;
+
+use crate::{data::batch::ClipPatch, losses::Loss};
 use anyhow::Result;
 use refvsr::Network;
 use std::fmt::Debug;

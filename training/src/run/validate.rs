@@ -1,6 +1,6 @@
 //! How good the network is on clips it does not learn from, and what the reference camera gives it.
 
-use crate::{batch::ValidationClip, config::Validation, losses::seen_by_pixel_losses};
+use crate::{config::Validation, data::batch::ValidationClip, losses::seen_by_pixel_losses};
 use anyhow::{Context, Result, ensure};
 use refvsr::{ModelConfig, Network, Session, SessionOptions, Triplet, metrics};
 use serde::Serialize;

@@ -2,11 +2,11 @@
 //! recurrence, against the losses of the config (paper, section 3.3).
 
 use crate::{
-    batch::ClipPatch,
-    lesson::{Exercise, Lesson, StepLosses, Strip},
+    data::batch::ClipPatch,
+    lessons::{Exercise, Lesson, StepLosses, Strip},
+    losses::vgg::Vgg,
     losses::{Losses, Report, Target, seen_by_pixel_losses},
     precision::Precision,
-    vgg::Vgg,
 };
 use anyhow::{Context, Result, ensure};
 use refvsr::{

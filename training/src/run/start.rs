@@ -1,0 +1,188 @@
+//! What a run begins with: a network and its lesson.
+
+use crate::{
+    config::{Config, LessonKind, Stage},
+    data::random::{Random, hash},
+    fitting::fitting,
+    lessons::{
+        Lesson,
+        registered::{
+            fusion::Fusion,
+            trunks::{Trunks, thinned},
+        },
+        windows::Windows,
+    },
+    losses::{Losses, vgg::Vgg},
+    precision::Precision,
+};
+use anyhow::{Context, Result, bail, ensure};
+use refvsr::{
+    Network,
+    checkpoint::{Checkpoint, read_tensors},
+};
+use std::{collections::BTreeMap, path::PathBuf};
+use tch::{Device, Tensor};
+
+/// What the config wants learnt, by a network.
+///
+/// # Errors
+/// Where the losses need a VGG19 file that cannot be read, or lesson and network do not fit.
+pub fn lesson(config: &Config, network: Network, precision: Precision) -> Result<Box<dyn Lesson>> {
+    let losses: Losses = config.loss.terms.parse()?;
+    Ok(match config.lesson {
+        LessonKind::Windows => {
+            let vgg = if losses.needs_vgg() {
+                let file = vgg_file(config)?;
+                Some(Vgg::load(&file, config.loss.layer, network.device())?)
+            } else {
+                None
+            };
+            let frozen = config.optimiser.frozen.clone();
+            Box::new(Windows::new(network, losses, frozen, precision, vgg)?)
+        }
+        LessonKind::Trunks => {
+            let teacher = Network::load(&config.start.teacher, network.device())?;
+            let weight = config.loss.features;
+            Box::new(Trunks::new(network, teacher, losses, weight, config.seed)?)
+        }
+        LessonKind::Fusion => {
+            let references = config.references.clone();
+            let references = references.context("a fusion without references")?;
+            Box::new(Fusion::new(network, losses, references, config.seed)?)
+        }
+    })
+}
+
+/// The VGG19 file of the config.
+fn vgg_file(config: &Config) -> Result<PathBuf> {
+    let path = &config.loss.vgg;
+    ensure!(
+        !path.as_os_str().is_empty(),
+        "the losses {} need VGG19: fetch-weights makes a file, --set loss.vgg=FILE names it",
+        config.loss.terms
+    );
+    Ok(path.clone())
+}
+
+/// The network a run begins with: fresh weights by the seed, then `start.zero`, what `start.teacher` gives, `start.weights` and `start.checkpoint` in this order.
+///
+/// # Errors
+/// Where a file cannot be read or nothing in it fits; for an adaptation without a checkpoint.
+pub fn initial_network(config: &Config, device: Device) -> Result<Network> {
+    let network = Network::new(config.model.clone(), device)?;
+    let mut variables: BTreeMap<String, Tensor> =
+        network.weights().variables().into_iter().collect();
+    draw(&mut variables, config.seed)?;
+    for prefix in &config.start.zero {
+        let mut found = false;
+        for (_, variable) in variables
+            .iter_mut()
+            .filter(|(name, _)| name.starts_with(prefix.as_str()))
+        {
+            let _ = tch::no_grad(|| variable.f_zero_())?;
+            found = true;
+        }
+        ensure!(found, "start.zero: no weight's name starts with '{prefix}'");
+    }
+    if config.lesson == LessonKind::Trunks {
+        let teacher = Network::load(&config.start.teacher, Device::Cpu)?;
+        let weights = thinned(&teacher, config.model.num_blocks);
+        for (name, variable) in &mut variables {
+            let weight = fitting(&weights, name, variable)
+                .with_context(|| format!("start.teacher {}", config.start.teacher.display()))?;
+            tch::no_grad(|| variable.f_copy_(weight))?;
+        }
+    }
+    for path in &config.start.weights {
+        let tensors = read_tensors(path)?;
+        let mut found = false;
+        for (name, variable) in &mut variables {
+            if let Some(t) = named(&tensors, name).filter(|t| t.size() == variable.size()) {
+                tch::no_grad(|| variable.f_copy_(t))?;
+                found = true;
+            }
+        }
+        ensure!(
+            found,
+            "start.weights: nothing in {} fits the config's model",
+            path.display()
+        );
+    }
+    let from = &config.start.checkpoint;
+    if from.as_os_str().is_empty() {
+        ensure!(
+            config.stage == Stage::Pretrain,
+            "adaptation starts from a pre-trained model: --set start.checkpoint=FILE, or --from FILE"
+        );
+    } else {
+        let checkpoint = Checkpoint::read(from)?;
+        let tensors = checkpoint.tensors();
+        let mut unfit = vec![];
+        for (name, variable) in &mut variables {
+            match tensors.get(name) {
+                Some(t) if t.size() == variable.size() => tch::no_grad(|| variable.f_copy_(t))?,
+                // An hd network looks at twice as deep a layer for matching, and at larger blocks: those weights are new.
+                _ if checkpoint.config.hd != config.model.hd && grown(name) => (),
+                _ => unfit.push(name.clone()),
+            }
+        }
+        unfit.sort();
+        if let Some(first) = unfit.first() {
+            bail!(
+                "start.checkpoint {}: {} weights do not fit the config's model, '{first}' for one",
+                from.display(),
+                unfit.len()
+            );
+        }
+    }
+    Ok(network)
+}
+
+/// A weight in a file: by its name, or, of the feature extractor, by its name in EDVR's own files.
+fn named<'a>(tensors: &'a BTreeMap<String, Tensor>, name: &str) -> Option<&'a Tensor> {
+    let own = || {
+        name.strip_prefix("edvr.").and_then(|bare| {
+            tensors
+                .get(&format!("generator.{bare}"))
+                .or_else(|| tensors.get(bare))
+        })
+    };
+    tensors.get(name).or_else(own)
+}
+
+/// Fresh weights, uniform within 1/sqrt(fan-in) as PyTorch's convolutions start. Each is a function of the seed and its name, whatever else draws
+/// random numbers in this process, and on every device.
+fn draw(variables: &mut BTreeMap<String, Tensor>, seed: u64) -> Result<()> {
+    let fan_in = |shape: &[i64]| shape.iter().skip(1).product::<i64>() as f64;
+    let fans: BTreeMap<String, f64> = variables
+        .iter()
+        .map(|(name, v)| (name.clone(), fan_in(&v.size())))
+        .collect();
+    for (name, variable) in variables {
+        let weight = name
+            .strip_suffix(".bias")
+            .map_or(name.clone(), |stem| format!("{stem}.weight"));
+        let fan = fans
+            .get(&weight)
+            .with_context(|| format!("'{name}' has no weight beside it"))?;
+        let mut random = Random::new(seed, hash(name), 0);
+        let bound = 1.0 / fan.sqrt();
+        let values: Vec<f32> = (0..variable.numel())
+            .map(|_| (random.between(-1.0, 1.0) * bound) as f32)
+            .collect();
+        let values = Tensor::f_from_slice(&values)?.f_view(variable.size().as_slice())?;
+        tch::no_grad(|| variable.f_copy_(&values))?;
+    }
+    Ok(())
+}
+
+/// Weights an hd network has and another has not.
+fn grown(name: &str) -> bool {
+    [
+        "feature_match.feature_extract.5.",
+        "feature_match.feature_extract.map128.",
+        "aa1.align.",
+    ]
+    .iter()
+    .any(|p| name.starts_with(p))
+}
