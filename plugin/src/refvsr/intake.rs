@@ -4,17 +4,15 @@
 use super::{
     camera::Camera,
     element::RefVsr,
-    enums::MissingReference,
-    frames::{self, Reference},
+    frames,
     log::CAT,
-    pairing::{Pair, Stamped, automatic_tolerance},
+    references::{Sight, at_rate_of},
     video::Video,
     work::{Held, Turn, Work},
 };
 use gst::{ClockTime, prelude::*, subclass::prelude::*};
 use gst_base::{AGGREGATOR_FLOW_NEED_DATA, AggregatorPad, prelude::*};
 use std::{sync::Arc, time::Instant};
-use tch::Tensor;
 
 /// The ultra-wide frame at the head of its pad.
 struct Moment {
@@ -22,28 +20,6 @@ struct Moment {
     duration: Option<ClockTime>,
     video: Arc<Video>,
     sights: Vec<Sight>,
-}
-
-/// A reference camera, as the ultra-wide frame's references are looked for.
-struct Sight {
-    camera: Camera,
-    pad: AggregatorPad,
-    video: Option<Arc<Video>>,
-    ultrawide: Arc<Video>,
-    /// How far from the ultra-wide frame a frame may lie.
-    tolerance: ClockTime,
-    /// Whether its frames are used.
-    wanted: bool,
-}
-
-/// A stretch of a pad's stream in running time, in which playback at half the rate takes twice as long.
-fn at_rate_of(pad: &AggregatorPad, duration: Option<ClockTime>) -> Option<ClockTime> {
-    let rate = pad.segment().rate().abs();
-    let scaled = |duration: ClockTime| (duration.nseconds() as f64 / rate) as u64;
-    duration.map(|duration| match rate {
-        1.0 => duration,
-        _ => ClockTime::from_nseconds(scaled(duration).min(ClockTime::MAX.nseconds())),
-    })
 }
 
 impl RefVsr {
@@ -153,33 +129,16 @@ impl RefVsr {
         buffer: &gst::BufferRef,
         turn: &Turn,
     ) -> Result<Moment, gst::FlowError> {
-        let videos = self.running(|running| Camera::ALL.map(|c| running.videos[c].clone()));
-        let [ultrawide, wide, tele] = videos.ok_or(gst::FlowError::Flushing)?;
-        let video = ultrawide.ok_or_else(|| self.no_caps(&self.ultrawide))?;
+        let video = self
+            .running(|running| running.videos[Camera::UltraWide].clone())
+            .ok_or(gst::FlowError::Flushing)?
+            .ok_or_else(|| self.no_caps(&self.ultrawide))?;
         let duration = buffer.duration().or_else(|| video.frame_duration());
         let duration = at_rate_of(&self.ultrawide, duration);
-        let sights = self.references().map(|(camera, pad)| {
-            let theirs = if camera == Camera::Tele { &tele } else { &wide };
-            let tolerance = match turn.settings.pts_tolerance {
-                ClockTime::ZERO => {
-                    let frame = theirs.as_ref().and_then(|video| video.frame_duration());
-                    automatic_tolerance(duration, at_rate_of(&pad, frame))
-                }
-                tolerance => at_rate_of(&self.ultrawide, Some(tolerance)).unwrap_or(tolerance),
-            };
-            Sight {
-                camera,
-                pad,
-                video: theirs.clone(),
-                ultrawide: video.clone(),
-                tolerance,
-                wanted: camera == Camera::Wide || turn.settings.use_tele,
-            }
-        });
         Ok(Moment {
             time,
             duration,
-            sights: sights.collect(),
+            sights: self.sights(&video, duration, turn)?,
             video,
         })
     }
@@ -251,7 +210,7 @@ impl RefVsr {
     /// Takes the buffer that was peeked at in this turn. Within a turn the base class keeps it for
     /// that, whatever happens to the pad; but if there was a flush since the turn began, then the
     /// buffer may be from after it, and stays for the next turn.
-    fn take(
+    pub fn take(
         &self,
         pad: &AggregatorPad,
         peeked: gst::Buffer,
@@ -267,132 +226,5 @@ impl RefVsr {
         }
         drop(peeked); // so that the one returned can be the only reference to it
         pad.pop_buffer().ok_or(AGGREGATOR_FLOW_NEED_DATA)
-    }
-
-    /// Looks at a reference pad's frames up to the one after `time`. Whether the frame that belongs
-    /// there is known.
-    fn look(
-        &self,
-        work: &mut Work,
-        sight: &Sight,
-        time: ClockTime,
-        turn: &Turn,
-    ) -> Result<bool, gst::FlowError> {
-        let Sight { pad, video, .. } = sight;
-        let clock = &mut work.clocks[sight.camera];
-        let pairing = &mut work.references[sight.camera];
-        loop {
-            // The head of the queue may change between turns, so only its converted tensor is kept.
-            let Some(buffer) = pad.peek_buffer() else {
-                pairing.hide();
-                break;
-            };
-            let start = clock.time(pad, &buffer);
-            let duration = buffer
-                .duration()
-                .or_else(|| video.as_ref().and_then(|video| video.frame_duration()));
-            let duration = at_rate_of(pad, duration);
-            let known = pairing
-                .head()
-                .and_then(|head| head.frame.as_ref())
-                .is_some_and(|frame| frame.is_of(&buffer));
-            if !known {
-                let frame = match video {
-                    _ if frames::is_gap(&buffer) => None,
-                    Some(video) => Some(Reference::new(
-                        buffer.clone(),
-                        video.clone(),
-                        &sight.ultrawide,
-                    )),
-                    None => return Err(self.no_caps(pad)),
-                };
-                pairing.show(Stamped {
-                    time: start,
-                    duration,
-                    frame,
-                });
-            }
-            if !pairing.is_due(time) {
-                break;
-            }
-            self.take(pad, buffer, turn)?;
-            clock.advance(start, duration);
-            pairing.advance(time);
-        }
-        let complete = turn.timeout || pad.is_eos();
-        Ok(!matches!(
-            pairing.choose(time, sight.tolerance, complete),
-            Pair::Undecided
-        ))
-    }
-
-    /// Says on the bus where reference frames begin to be missing, and where they come again.
-    fn tell_missing(&self, missing: &mut u64, sight: &Sight, time: ClockTime, found: bool) {
-        let (starts, ends) = (!found && *missing == 0, found && *missing > 0);
-        *missing += u64::from(!found);
-        if !starts && !ends {
-            return;
-        }
-        let frames = if ends { std::mem::take(missing) } else { 0 };
-        let told = gst::Structure::builder("refvsr-missing-references")
-            .field("pad", sight.camera.name())
-            .field("missing", starts)
-            .field("running-time", time)
-            .field("frames", frames)
-            .build();
-        let message = gst::message::Element::builder(told).src(&*self.obj());
-        if self.obj().post_message(message.build()).is_err() {
-            gst::debug!(
-                CAT,
-                imp = self,
-                "No bus takes the message of missing references"
-            );
-        }
-    }
-
-    /// The reference picture for the frame at `time`, after [`Self::look`] has said that it is known.
-    fn reference(
-        &self,
-        work: &mut Work,
-        sight: &Sight,
-        time: ClockTime,
-        turn: &Turn,
-    ) -> Result<Option<Tensor>, gst::FlowError> {
-        let device = work.session.network().device();
-        let choice = work.references[sight.camera].choose(time, sight.tolerance, true);
-        let found = matches!(choice, Pair::Found(_));
-        self.tell_missing(&mut work.missing[sight.camera], sight, time, found);
-        let pairing = &work.references[sight.camera];
-        if let Pair::Found(frame) = pairing.choose(time, sight.tolerance, true) {
-            let picture = frame.tensor(device);
-            return picture
-                .map(Some)
-                .map_err(|why| self.bad_frame(&sight.pad, &why));
-        }
-        gst::debug!(
-            CAT,
-            obj = sight.pad,
-            "No frame belongs to the ultra-wide one at {time}"
-        );
-        self.state().stats.missing_references += 1;
-        match turn.settings.on_missing_reference {
-            MissingReference::Repeat => pairing
-                .latest(time, turn.settings.repeat_limit)
-                .map(|frame| frame.tensor(device))
-                .transpose()
-                .map_err(|why| self.bad_frame(&sight.pad, &why)),
-            MissingReference::Own => Ok(None),
-            MissingReference::Error => {
-                gst::element_imp_error!(
-                    self,
-                    gst::StreamError::Failed,
-                    (
-                        "No frame on pad {} belongs to the ultra-wide frame at {time} (see on-missing-reference)",
-                        sight.pad.name()
-                    )
-                );
-                Err(gst::FlowError::Error)
-            }
-        }
     }
 }

@@ -84,6 +84,7 @@ mod output;
 mod pairing;
 mod qos;
 mod queries;
+mod references;
 mod settings;
 mod state;
 mod stats;
