@@ -8,6 +8,7 @@
 //! [arXiv 2203.14537]: https://arxiv.org/abs/2203.14537
 #![deny(missing_docs)]
 
+mod bundled;
 pub mod checkpoint;
 pub mod config;
 pub mod device;
@@ -21,6 +22,7 @@ pub mod profile;
 pub mod session;
 mod stop;
 
+pub use bundled::Bundled;
 pub use config::ModelConfig;
 pub use device::DeviceChoice;
 pub use error::{Error, Result};

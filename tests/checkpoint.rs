@@ -10,12 +10,7 @@ use refvsr::{
     config::{PRESETS, Recurrence, Variant},
     error::CheckpointProblem,
 };
-use std::{
-    collections::BTreeMap,
-    io::Write,
-    path::{Path, PathBuf},
-    sync::LazyLock,
-};
+use std::{collections::BTreeMap, io::Write, path::Path, sync::LazyLock};
 use tch::{Device, Kind};
 use zip::{ZipWriter, write::SimpleFileOptions};
 
@@ -469,9 +464,7 @@ fn a_device_or_pipe_is_refused_at_once() {
 
 #[test]
 fn damaged_safetensors_are_refused() {
-    let whole =
-        std::fs::read(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("models/default.safetensors"))
-            .unwrap();
+    let whole = refvsr::Bundled::Quality.content().unwrap();
     assert!(matches!(
         load(&whole[..whole.len() - 1]).unwrap_err(),
         CheckpointProblem::Malformed(_)

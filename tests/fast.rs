@@ -6,12 +6,11 @@ mod common;
 use common::{clips, config, difference, network};
 use proptest::prelude::*;
 use refvsr::{
-    Error, ModelConfig, Network, Precision, Session, SessionOptions, Triplet,
+    Bundled, Error, ModelConfig, Network, Precision, Session, SessionOptions, Triplet,
     config::{Recurrence, Variant},
     metrics::psnr,
     net::{Frame, Kept, Run},
 };
-use std::path::Path;
 use tch::{Device, Kind, Tensor};
 
 fn noise(frames: usize, h: i64, w: i64, seed: i64) -> Vec<Tensor> {
@@ -311,8 +310,8 @@ fn fp32_fast_differs_by_rounding_alone() {
 
 /// The bundled model on frames of the golden scene.
 fn bundled(precision: Precision) -> Vec<Tensor> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/default.safetensors");
-    let network = Network::load(&path, Device::Cpu).unwrap();
+    let checkpoint = Bundled::Quality.checkpoint().unwrap();
+    let network = Network::from_checkpoint(&checkpoint, Device::Cpu).unwrap();
     let options = SessionOptions {
         precision,
         ..exact(1, 1)

@@ -3,7 +3,7 @@
 use crate::{element, speed};
 use anyhow::Result;
 use gst::prelude::*;
-use refvsr::{DeviceChoice, Network};
+use refvsr::DeviceChoice;
 use std::process::ExitCode;
 use std::time::Duration;
 use tch::{Cuda, Device};
@@ -216,8 +216,7 @@ fn benchmark(findings: &mut Findings) {
         Device::Cuda(_) => CUDA_SIZE,
         _ => SIZE,
     };
-    let network = Network::from_bytes(speed::BUNDLED, "the bundled model", device);
-    match network.map_err(anyhow::Error::from).and_then(|network| speed::measure(network, size, TIME)) {
+    match speed::bundled(device).and_then(|network| speed::measure(network, size, TIME)) {
         Ok(speed) => findings.good(&format!(
             "benchmark on {device:?}: {:.3} s a frame of {}x{} with the bundled model, {:.0} MiB of weights and remembered frames",
             speed.seconds_per_frame,

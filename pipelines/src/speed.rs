@@ -1,12 +1,15 @@
 //! How fast a model is here, measured.
 
 use anyhow::{Context, Result};
-use refvsr::{Network, Session, Triplet};
+use refvsr::{Bundled, Network, Session, Triplet};
 use std::time::{Duration, Instant};
 use tch::{Device, Kind, Tensor};
 
-/// The model that ships with the element.
-pub const BUNDLED: &[u8] = include_bytes!("../../models/default.safetensors");
+/// The bundled model that the element takes on a device where nothing else is asked for.
+pub fn bundled(device: Device) -> Result<Network> {
+    let checkpoint = Bundled::choose(None, device)?.checkpoint()?;
+    Ok(Network::from_checkpoint(&checkpoint, device)?)
+}
 
 /// What was measured.
 #[derive(Debug, Clone, Copy)]

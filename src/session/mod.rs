@@ -16,7 +16,11 @@ pub use options::SessionOptions;
 use crate::{
     Error, Network, Result,
     config::Recurrence,
-    net::context::{self, Arithmetic},
+    net::{
+        context::{self, Arithmetic},
+        ops::{bicubic, size},
+        registration::Sighting,
+    },
     stop::Stopper,
 };
 use clip::Clip;
@@ -149,6 +153,22 @@ impl Session {
         Ok(self.clip.received > before)
     }
 
+    /// Passes by the frame that [`receive`](Self::receive) would give, as [`skip`](Self::skip) does, and
+    /// gives its ultra-wide frame enlarged bicubically, of the same size and in \[0, 1\].
+    ///
+    /// # Errors
+    /// As [`receive`](Self::receive).
+    pub fn bypass(&mut self) -> Result<Option<Tensor>> {
+        let Some(n) = self.ready() else {
+            return Ok(None);
+        };
+        let lr = self.clip.frame(n).lr.shallow_clone();
+        self.next(false)?;
+        let (h, w) = size(&lr);
+        let scale = self.network.config().scale;
+        self.cropped(&bicubic(&lr, scale * h, scale * w)?).map(Some)
+    }
+
     /// Says that no more frames come: [`receive`](Self::receive) then gives all that are held.
     pub fn drain(&mut self) {
         self.clip.drained = true;
@@ -178,6 +198,42 @@ impl Session {
         options.validate(self.network.config())?;
         self.options = options;
         Ok(())
+    }
+
+    /// Other zooms of the cameras, from the next frame on; see [`SessionOptions::wide_zoom`]. Where one
+    /// changes, the registered variant looks for that camera anew.
+    ///
+    /// # Errors
+    /// [`Error::Config`] outside the range of the options; nothing changes then.
+    pub fn set_zooms(&mut self, wide: f64, tele: f64) -> Result<()> {
+        let options = SessionOptions {
+            wide_zoom: wide,
+            tele_zoom: tele,
+            ..self.options.clone()
+        };
+        options.validate(self.network.config())?;
+        if let Some(followers) = &mut self.clip.followers {
+            let fresh = options.followers();
+            if wide != self.options.wide_zoom {
+                followers.wide = fresh.wide;
+            }
+            if tele != self.options.tele_zoom {
+                followers.tele = fresh.tele;
+            }
+        }
+        self.options = options;
+        Ok(())
+    }
+
+    /// Where the registered variant saw the wide and the tele camera last, as of the frame that was sent
+    /// last. `None` for a camera that was not found in this clip yet, and for other variants, which do
+    /// not look for it.
+    pub fn sightings(&self) -> (Option<Sighting>, Option<Sighting>) {
+        let followers = self.clip.followers.as_ref();
+        (
+            followers.and_then(|followers| followers.wide.sighting()),
+            followers.and_then(|followers| followers.tele.sighting()),
+        )
     }
 
     /// A handle that stops the session's work from another thread.
@@ -220,8 +276,8 @@ impl Session {
                 .is_some_and(|r| n.is_multiple_of(r))
     }
 
-    /// Computes the next output, or passes it by where it is not wanted.
-    fn next(&mut self, wanted: bool) -> Result<Option<Tensor>> {
+    /// The number of the next output, if all it needs has been sent.
+    fn ready(&self) -> Option<usize> {
         let Clip {
             sent,
             received,
@@ -230,12 +286,17 @@ impl Session {
             ..
         } = self.clip;
         let reached = !backward.is_empty() || received + self.look_ahead() < sent;
-        if received >= sent || !(drained || reached) {
+        (received < sent && (drained || reached)).then_some(received)
+    }
+
+    /// Computes the next output, or passes it by where it is not wanted.
+    fn next(&mut self, wanted: bool) -> Result<Option<Tensor>> {
+        let Some(n) = self.ready() else {
             return Ok(None);
-        }
+        };
         let stopper = self.stopper.clone();
         context::within(self.arithmetic, &stopper, || {
-            let out = self.finish(received, wanted)?;
+            let out = self.finish(n, wanted)?;
             out.map(|out| self.cropped(&out)).transpose()
         })
     }

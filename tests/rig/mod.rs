@@ -3,41 +3,42 @@
 #![allow(dead_code)] // each test file uses its own part
 
 use super::common::uniform;
-use refvsr::{checkpoint::read_tensors, net::flow::SpyNet};
-use std::path::Path;
+use refvsr::{Bundled, net::flow::SpyNet};
 use tch::{Device, Kind, Tensor, nn::VarStore};
 
 /// The bundled model's flow network, and the store of its weights.
 pub fn flow_net() -> (SpyNet, VarStore) {
     let store = VarStore::new(Device::Cpu);
     let net = SpyNet::new(store.root() / "FlowNet").unwrap();
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/default.safetensors");
-    let tensors = read_tensors(&file).unwrap();
+    let checkpoint = Bundled::Quality.checkpoint().unwrap();
+    let tensors = checkpoint.tensors();
     for (name, mut variable) in store.variables() {
-        tch::no_grad(|| variable.copy_(&tensors[&name]));
+        // A registered model has it under BasicVSR's names.
+        let known = tensors
+            .get(&name)
+            .or_else(|| tensors.get(&basicvsrs(&name)));
+        tch::no_grad(|| variable.copy_(known.unwrap()));
     }
     (net, store)
 }
 
+/// BasicVSR's name of a weight of the flow network.
+fn basicvsrs(name: &str) -> String {
+    match name.split('.').collect::<Vec<_>>()[..] {
+        [_, _, level, _, j, _, rest] => {
+            let counted = 2 * j.parse::<usize>().unwrap();
+            format!("spynet.basic_module.{level}.basic_module.{counted}.{rest}")
+        }
+        _ => panic!("{name}"),
+    }
+}
+
 /// Gives a registered network the bundled model's flow network: a generated one sees motion everywhere.
 pub fn give_flow(store: &VarStore) {
-    let mut known = flow_net().1.variables();
-    for (name, mut variable) in store.variables() {
-        let parts: Vec<&str> = name.split('.').collect();
-        if let [
-            "spynet",
-            "basic_module",
-            level,
-            "basic_module",
-            counted,
-            rest,
-        ] = parts[..]
-        {
-            let j = counted.parse::<usize>().unwrap() / 2;
-            let name = format!("FlowNet.basic_module.{level}.basic_module.{j}.conv.{rest}");
-            let weights = known.remove(&name).unwrap();
-            tch::no_grad(|| variable.copy_(&weights));
-        }
+    let mut variables = store.variables();
+    for (name, weights) in flow_net().1.variables() {
+        let variable = variables.get_mut(&basicvsrs(&name)).unwrap();
+        tch::no_grad(|| variable.copy_(&weights));
     }
 }
 

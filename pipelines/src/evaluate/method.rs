@@ -62,10 +62,7 @@ impl Method {
     ) -> Result<Self> {
         let (network, name) = match path {
             Some(path) => (Network::load(path, device)?, stem(path)),
-            None => (
-                Network::from_bytes(speed::BUNDLED, "the bundled model", device)?,
-                "bundled".to_owned(),
-            ),
+            None => (speed::bundled(device)?, "bundled".to_owned()),
         };
         let mut options = Session::options_of(&network);
         options.look_ahead = look_ahead.or(options.look_ahead);

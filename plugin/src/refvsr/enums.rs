@@ -1,5 +1,6 @@
 //! The enums of the element's properties.
 
+use ::refvsr::Bundled;
 use gst::glib;
 
 /// Number format the network computes in.
@@ -39,6 +40,33 @@ impl From<Precision> for ::refvsr::Precision {
             Precision::Fp32Fast => Self::Fp32Fast,
             Precision::Fp16 => Self::Fp16,
             Precision::Bf16 => Self::Bf16,
+        }
+    }
+}
+
+/// Which of the bundled models to use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, glib::Enum)]
+#[repr(u32)]
+#[enum_type(name = "GstRefVsrModel")]
+pub enum Model {
+    /// quality on a CUDA device, light on a CPU.
+    #[default]
+    #[enum_value(name = "quality on a CUDA device, light on a CPU", nick = "auto")]
+    Auto,
+    /// The best pictures.
+    #[enum_value(name = "The best pictures", nick = "quality")]
+    Quality,
+    /// Less work.
+    #[enum_value(name = "Less work", nick = "light")]
+    Light,
+}
+
+impl From<Model> for Option<Bundled> {
+    fn from(model: Model) -> Self {
+        match model {
+            Model::Auto => None,
+            Model::Quality => Some(Bundled::Quality),
+            Model::Light => Some(Bundled::Light),
         }
     }
 }

@@ -186,7 +186,11 @@ impl RefVsr {
             .map_err(|why| self.bad_frame(&self.ultrawide, &why.to_string()))?;
         drop(buffer);
         self.state().stats.frames_in += 1;
-        work.session.send(triplet).map_err(|e| self.failed(&e))?;
+        let (wide, tele) = turn.settings.zooms(work.session.network());
+        let sent = work.session.set_zooms(wide, tele);
+        sent.and_then(|()| work.session.send(triplet))
+            .map_err(|e| self.failed(&e))?;
+        self.note_sightings(work);
         work.under_way = true;
         work.held.push_back(Held::Frame(shell));
         Ok(())

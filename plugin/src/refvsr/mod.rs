@@ -24,6 +24,11 @@
  * If nothing is linked to `wide` a second after the ultra-wide caps came, all its frames count as missing (a warning says so).
  * It may still be linked later. Pairing is by running time, so that at half speed frames may lie twice as far apart. If nothing is linked to `ultrawide` ten seconds after another camera's caps came, that is an error.
  *
+ * Registered models find out where each reference camera looks: its zoom, rotation and shift. They search near the property
+ * `wide-zoom` or `tele-zoom` if it is set. An INFO message, with a structure `refvsr-camera-found` as details (`pad`, `zoom`, `rotation` in
+ * degrees, `shift-x` and `shift-y` in ultra-wide pixels), tells where a camera has been found, at first and after it was lost;
+ * `stats` has the zooms of the last frame. Other models take the zooms as given, 2 and 5 if they are not.
+ *
  * ## Events
  *
  * Tags, TOC and custom events of the ultra-wide stream come out between the same frames that they came in between. Those of the
@@ -86,13 +91,14 @@ mod qos;
 mod queries;
 mod references;
 mod settings;
+mod sightings;
 mod state;
 mod stats;
 mod unlinked;
 mod video;
 mod work;
 
-pub use enums::{MissingReference, Precision};
+pub use enums::{MissingReference, Model, Precision};
 
 glib::wrapper! {
     /// The element.
@@ -102,6 +108,7 @@ glib::wrapper! {
 /// Registers the element and its enums.
 pub fn register(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
     Precision::static_type().mark_as_plugin_api(gst::PluginAPIFlags::empty());
+    Model::static_type().mark_as_plugin_api(gst::PluginAPIFlags::empty());
     MissingReference::static_type().mark_as_plugin_api(gst::PluginAPIFlags::empty());
     gst::Element::register(
         Some(plugin),

@@ -2,16 +2,10 @@
 
 use super::{log::CAT, settings::Settings};
 use ::refvsr::{
-    DeviceChoice, Error, ModelConfig, Network, Precision, Session, checkpoint::Checkpoint,
+    Bundled, DeviceChoice, Error, ModelConfig, Network, Precision, Session, checkpoint::Checkpoint,
     config::Variant,
 };
 use gst::prelude::*;
-use std::path::Path;
-
-/// The model that ships with the plugin.
-const DEFAULT_MODEL: &[u8] = include_bytes!("../../../models/default.safetensors");
-/// Its name in messages.
-const DEFAULT_NAME: &str = "models/default.safetensors (compiled in)";
 
 /// Code of the PROGRESS messages.
 const PROGRESS_CODE: &str = "load-model";
@@ -32,7 +26,9 @@ pub fn load(
     let file = settings
         .model_file
         .as_ref()
-        .map_or(DEFAULT_NAME.into(), |path| path.to_string_lossy());
+        .map_or("bundled with the plugin".into(), |path| {
+            path.to_string_lossy()
+        });
     progress(gst::ProgressType::Start, &format!("Loading model {file}"));
     match open(settings, &progress) {
         Ok((session, model, unused)) => {
@@ -79,7 +75,7 @@ fn open(
     let device = settings.device.parse::<DeviceChoice>()?.resolve()?;
     let checkpoint = match &settings.model_file {
         Some(path) => Checkpoint::read(path)?,
-        None => Checkpoint::parse(DEFAULT_MODEL, Path::new(DEFAULT_NAME))?,
+        None => Bundled::choose(settings.model.into(), device)?.checkpoint()?,
     };
     let network = Network::from_checkpoint(&checkpoint, device)?;
     let unused = checkpoint.unused(&network);

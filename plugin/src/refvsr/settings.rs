@@ -1,6 +1,6 @@
 //! The element's properties.
 
-use super::enums::{MissingReference, Precision};
+use super::enums::{MissingReference, Model, Precision};
 use ::refvsr::{DeviceChoice, Network, SessionOptions};
 use gst::{glib, prelude::*};
 use std::{path::PathBuf, sync::LazyLock};
@@ -8,8 +8,9 @@ use std::{path::PathBuf, sync::LazyLock};
 /// What the user has asked for.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// The model to load; `None`: the one compiled in.
+    /// The model to load; `None`: the bundled one that `model` says.
     pub model_file: Option<PathBuf>,
+    pub model: Model,
     /// As given: it is read when the element starts, where a mistake can be reported.
     pub device: String,
     pub precision: Precision,
@@ -25,6 +26,7 @@ pub struct Settings {
     pub on_missing_reference: MissingReference,
     /// How old a repeated frame may be.
     pub repeat_limit: gst::ClockTime,
+    /// 0: the model's own, or found.
     pub wide_zoom: f64,
     pub tele_zoom: f64,
     pub qos: bool,
@@ -36,6 +38,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             model_file: None,
+            model: Model::default(),
             device: DeviceChoice::default().to_string(),
             precision: Precision::default(),
             look_ahead: -1,
@@ -45,16 +48,16 @@ impl Default for Settings {
             pts_tolerance: gst::ClockTime::ZERO,
             on_missing_reference: MissingReference::default(),
             repeat_limit: gst::ClockTime::SECOND,
-            wide_zoom: 2.0,
-            tele_zoom: 5.0,
+            wide_zoom: 0.0,
+            tele_zoom: 0.0,
             qos: false,
             processing_deadline: None,
         }
     }
 }
 
-/// The smallest and largest ratio of two lenses' focal lengths that is taken for one.
-const ZOOMS: std::ops::RangeInclusive<f64> = 0.1..=100.0;
+/// The largest ratio of two lenses' focal lengths that is taken for one.
+const MAX_ZOOM: f64 = 100.0;
 const MAX_LOOK_AHEAD: i32 = 50;
 const MAX_BACKWARD_GROUP: i32 = 50;
 
@@ -67,16 +70,21 @@ impl Settings {
                 glib::ParamSpecDouble::builder(name)
                     .nick(nick)
                     .blurb(blurb)
-                    .minimum(*ZOOMS.start())
-                    .maximum(*ZOOMS.end())
+                    .minimum(0.0)
+                    .maximum(MAX_ZOOM)
                     .default_value(default)
-                    .mutable_ready()
+                    .mutable_playing()
                     .build()
             };
             vec![
                 glib::ParamSpecString::builder("model-file")
                     .nick("Model file")
-                    .blurb("Model to use: .safetensors, or a state dict as upstream publishes (.pytorch, .pth, .pt) (unset = the model compiled in)")
+                    .blurb("Model to use: .safetensors, or a state dict as upstream publishes (.pytorch, .pth, .pt) (unset = the bundled one that model says)")
+                    .mutable_ready()
+                    .build(),
+                glib::ParamSpecEnum::builder_with_default("model", default.model)
+                    .nick("Model")
+                    .blurb("Which of the bundled models to use where model-file is unset")
                     .mutable_ready()
                     .build(),
                 glib::ParamSpecString::builder("device")
@@ -136,8 +144,8 @@ impl Settings {
                     .default_value(default.repeat_limit.nseconds())
                     .mutable_playing()
                     .build(),
-                zoom("wide-zoom", "Wide zoom", "Focal length of the wide lens over the ultra-wide's", default.wide_zoom),
-                zoom("tele-zoom", "Tele zoom", "Focal length of the tele lens over the ultra-wide's", default.tele_zoom),
+                zoom("wide-zoom", "Wide zoom", "Focal length of the wide lens over the ultra-wide's, 0.1 to 100; registered models start their search there (0 = found by registered models, 2 for others)", default.wide_zoom),
+                zoom("tele-zoom", "Tele zoom", "Focal length of the tele lens over the ultra-wide's, 0.1 to 100; registered models start their search there (0 = found by registered models, 5 for others)", default.tele_zoom),
                 glib::ParamSpecBoolean::builder("qos")
                     .nick("Quality of service")
                     .blurb("Leave out frames that downstream says would come too late")
@@ -164,6 +172,7 @@ impl Settings {
     pub fn set(&mut self, name: &str, value: &glib::Value) {
         match name {
             "model-file" => assign(&mut self.model_file, value),
+            "model" => assign(&mut self.model, value),
             "device" => {
                 self.device = value
                     .get()
@@ -195,6 +204,7 @@ impl Settings {
                 .as_ref()
                 .and_then(|path| path.to_str())
                 .to_value(),
+            "model" => self.model.to_value(),
             "device" => self.device.to_value(),
             "precision" => self.precision.to_value(),
             "lookahead" => self.look_ahead.to_value(),
@@ -224,9 +234,24 @@ impl Settings {
                 Ok(n) => Some(n),
                 Err(_) => models.reset_interval,
             },
-            wide_zoom: self.wide_zoom,
-            tele_zoom: self.tele_zoom,
+            ..self.with_zooms(models)
         }
+    }
+
+    /// The options with the zooms asked for, where there are any.
+    fn with_zooms(&self, options: SessionOptions) -> SessionOptions {
+        let asked = |zoom: f64, own: f64| if zoom > 0.0 { zoom } else { own };
+        SessionOptions {
+            wide_zoom: asked(self.wide_zoom, options.wide_zoom),
+            tele_zoom: asked(self.tele_zoom, options.tele_zoom),
+            ..options
+        }
+    }
+
+    /// The wide and the tele camera's zoom for a session of `network`.
+    pub fn zooms(&self, network: &Network) -> (f64, f64) {
+        let options = self.with_zooms(::refvsr::Session::options_of(network));
+        (options.wide_zoom, options.tele_zoom)
     }
 }
 

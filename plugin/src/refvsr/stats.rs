@@ -1,5 +1,6 @@
 //! What the `stats` property tells.
 
+use super::camera::{Camera, PerCamera};
 use std::time::Duration;
 
 /// Counts since the element was started.
@@ -13,6 +14,8 @@ pub struct Stats {
     pub frames_dropped: u64,
     /// Wide frames (and, where tele is linked and used, tele frames) that an ultra-wide frame had to do without.
     pub missing_references: u64,
+    /// The zoom at which a registered model saw each reference camera last.
+    pub zooms_found: PerCamera<Option<f64>>,
     /// Bytes of device memory held for the weights and for all frames in flight.
     pub device_memory: u64,
     /// The model, as in the PROGRESS messages.
@@ -56,6 +59,14 @@ impl Stats {
                 nanoseconds(self.busy).checked_div(finished).unwrap_or(0),
             )
             .field("last-latency", nanoseconds(self.last))
+            .field(
+                "wide-zoom-found",
+                self.zooms_found[Camera::Wide].unwrap_or(0.0),
+            )
+            .field(
+                "tele-zoom-found",
+                self.zooms_found[Camera::Tele].unwrap_or(0.0),
+            )
             .field("device-memory", self.device_memory)
             .field("model", self.model.as_str())
             .build()
@@ -88,5 +99,9 @@ mod tests {
         assert_eq!(s.get::<u64>("mean-latency"), Ok(3_000_000));
         assert_eq!(s.get::<u64>("last-latency"), Ok(6_000_000));
         assert_eq!(s.get::<&str>("model"), Ok("m"));
+        assert_eq!(s.get::<f64>("wide-zoom-found"), Ok(0.0));
+        stats.zooms_found[Camera::Tele] = Some(4.9);
+        let s = stats.to_structure();
+        assert_eq!(s.get::<f64>("tele-zoom-found"), Ok(4.9));
     }
 }

@@ -28,6 +28,8 @@ pub struct Work {
     pub held: VecDeque<Held>,
     /// How many reference frames have been missing in a row.
     pub missing: PerCamera<u64>,
+    /// Which reference cameras a registered model has found, and not lost.
+    pub seen: PerCamera<bool>,
     /// Frames are missing before the next one that comes out.
     pub discont: bool,
     /// Where each pad's next buffer without a timestamp belongs.
@@ -44,6 +46,7 @@ impl Work {
             under_way: false,
             held: VecDeque::new(),
             missing: PerCamera::default(),
+            seen: PerCamera::default(),
             discont: false,
             clocks: PerCamera::default(),
             references: PerCamera::default(),

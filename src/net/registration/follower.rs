@@ -24,6 +24,21 @@ struct Last {
     /// References are brought to the density at this zoom.
     zoom: f64,
     track: Track,
+    /// How alike both cameras' pictures were there, see [`Laid::agreement`](super::Laid::agreement).
+    agreement: f64,
+}
+
+/// A reference camera as it was seen last.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Sighting {
+    /// Where it looks.
+    pub placement: Placement,
+    /// How alike its picture and the ultra-wide one were, see [`Laid::agreement`](super::Laid::agreement).
+    pub agreement: f64,
+    /// Its last picture held. `false`: it shows something else at present.
+    pub holds: bool,
+    /// It has not held for so long that it is looked for anew.
+    pub lost: bool,
 }
 
 /// The zoom may drift by this much before references are brought to the density at another one:
@@ -51,6 +66,16 @@ impl Follower {
         self.last.as_ref().map(|last| last.track.placement)
     }
 
+    /// The camera as it was seen last; `None` before it has been found.
+    pub fn sighting(&self) -> Option<Sighting> {
+        self.last.as_ref().map(|last| Sighting {
+            placement: last.track.placement,
+            agreement: last.agreement,
+            holds: self.misses == 0,
+            lost: self.misses >= PATIENCE,
+        })
+    }
+
     /// The tensors it holds.
     pub fn tensors(&self) -> impl Iterator<Item = &Tensor> {
         self.last.iter().flat_map(|last| &last.track.flow)
@@ -60,8 +85,8 @@ impl Follower {
     pub fn shallow_clone(&self) -> Self {
         Self {
             last: self.last.as_ref().map(|last| Last {
-                zoom: last.zoom,
                 track: last.track.shallow_clone(),
+                ..*last
             }),
             ..*self
         }
@@ -86,7 +111,7 @@ impl Follower {
             let brought = at_density(reference, size(frame), zoom, self.density)?;
             register(flow_net, frame, &brought, self.density, start)
         };
-        if let Some(Last { zoom, track }) = &self.last {
+        if let Some(Last { zoom, track, .. }) = &self.last {
             let drift = track.placement.zoom / zoom;
             let zoom = if (1.0 / DRIFT..DRIFT).contains(&drift) {
                 *zoom
@@ -112,8 +137,8 @@ impl Follower {
         }
         let lost = Self {
             last: self.last.as_ref().map(|last| Last {
-                zoom: last.zoom,
                 track: last.track.placement.into(),
+                ..*last
             }),
             misses: self.misses.saturating_add(1),
             ..*self
@@ -124,7 +149,11 @@ impl Follower {
     fn found(&self, zoom: f64, found: Registered) -> (Option<Registered>, Self) {
         let track = found.track.shallow_clone();
         let next = Self {
-            last: Some(Last { zoom, track }),
+            last: Some(Last {
+                zoom,
+                track,
+                agreement: found.laid.agreement,
+            }),
             misses: 0,
             ..*self
         };
@@ -149,6 +178,7 @@ mod tests {
             let last = last.then(|| Last {
                 zoom: 2.0,
                 track: Placement::centred(2.0).into(),
+                agreement: 0.9,
             });
             Follower {
                 misses,

@@ -1,16 +1,14 @@
-//! The bundled model.
+//! The bundled quality model.
 
 use refvsr::{
-    Network, Session, SessionOptions, Triplet, checkpoint::Checkpoint,
-    image::resize::bicubic_antialiased, metrics::psnr,
+    Bundled, Network, Session, SessionOptions, Triplet, image::resize::bicubic_antialiased,
+    metrics::psnr,
 };
-use std::path::PathBuf;
 use tch::{Device, Kind, Tensor};
 
 #[test]
-fn the_default_model_loads() {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("models/default.safetensors");
-    let checkpoint = Checkpoint::read(&path).unwrap();
+fn the_quality_model_loads() {
+    let checkpoint = Bundled::Quality.checkpoint().unwrap();
     let network = Network::from_checkpoint(&checkpoint, Device::Cpu).unwrap();
     assert!(checkpoint.unused(&network).is_empty());
     let config = network.config();
@@ -27,17 +25,13 @@ fn the_default_model_loads() {
         (config.recurrence, config.hd),
         (refvsr::config::Recurrence::Clean, false)
     );
-    assert!(
-        std::fs::metadata(&path).unwrap().len() <= 20 << 20,
-        "it is part of the plugin"
-    );
 }
 
 /// What its card says of the bundled model, on a picture nobody has to fetch: edges come out sharper than bicubic's.
 #[test]
-fn the_default_model_beats_bicubic_enlargement() {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("models/default.safetensors");
-    let network = Network::load(&path, Device::Cpu).unwrap();
+fn the_quality_model_beats_bicubic_enlargement() {
+    let checkpoint = Bundled::Quality.checkpoint().unwrap();
+    let network = Network::from_checkpoint(&checkpoint, Device::Cpu).unwrap();
     let options = SessionOptions {
         look_ahead: Some(1),
         ..Session::options_of(&network)
