@@ -15,6 +15,8 @@ pub enum Stage {
     Flow,
     /// Matching with the references.
     Matching,
+    /// Laying references on the frame, without the optical flow in it.
+    Registration,
     /// Features of the references.
     Encoders,
     /// Gathering and bending what was matched.
@@ -33,9 +35,10 @@ pub enum Stage {
 
 impl Stage {
     /// All, in the order of the work.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Flow,
         Self::Matching,
+        Self::Registration,
         Self::Encoders,
         Self::Alignment,
         Self::Warping,
@@ -50,6 +53,7 @@ impl Stage {
         match self {
             Self::Flow => "flow",
             Self::Matching => "matching",
+            Self::Registration => "registration",
             Self::Encoders => "reference encoders",
             Self::Alignment => "alignment",
             Self::Warping => "warping",

@@ -7,7 +7,7 @@ use refvsr::net::registration::{
     Placement, Registered, TELE_ZOOMS, Track, WIDE_ZOOMS, Zooms, at_density, register, search,
 };
 use rig::{Rig, Shot, flow_net, grid, leaves, sample};
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 /// Distances in ultra-wide pixels between where the reference's pixels lie and where registration
 /// puts them, least first.
@@ -295,6 +295,18 @@ fn the_next_frame_goes_on_from_the_last_one() {
             track.placement
         );
     }
+}
+
+#[test]
+fn a_reference_that_would_take_all_memory_is_refused() {
+    let tall = Tensor::zeros([1, 3, 4000, 10], (Kind::Float, Device::Cpu));
+    let error = at_density(&tall, (144, 256), 2.0, 2)
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("10x4000 at zoom 2, which makes 256x102400") && error.contains("32 times"),
+        "{error}"
+    );
 }
 
 #[test]

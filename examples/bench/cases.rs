@@ -1,8 +1,10 @@
 //! What is measured: models and frame sizes.
 
-use crate::{Result, common};
-use refvsr::{ModelConfig, Network};
-use std::path::Path;
+use crate::{Result, common, rig};
+use refvsr::{
+    Bundled, ModelConfig, Network,
+    config::{Recurrence, Variant},
+};
 use tch::Device;
 
 /// Where a case's weights come from.
@@ -11,6 +13,9 @@ pub enum Model {
     /// A published model's shape with generated weights: its preset, channels, blocks, window and
     /// whether it takes full-resolution input.
     Generated(&'static str, usize),
+    /// The registered variant of so many blocks in BasicVSR's shape, with generated weights, whose flow
+    /// network is the bundled model's: references do register.
+    Registered(i64),
     /// The bundled model.
     Bundled,
 }
@@ -41,7 +46,7 @@ const USUAL: Case = Case {
 };
 
 /// All cases.
-pub const CASES: [Case; 7] = [
+pub const CASES: [Case; 10] = [
     Case {
         name: "small-t3",
         what: "upstream's small model, window of 3",
@@ -69,6 +74,31 @@ pub const CASES: [Case; 7] = [
         size: (270, 480),
         frames: 2,
         ..USUAL
+    },
+    Case {
+        name: "registered-256",
+        what: "registered, 30 blocks",
+        size: (144, 256),
+        model: Model::Registered(30),
+        frames: 4,
+        ..USUAL
+    },
+    Case {
+        name: "registered-light-256",
+        what: "registered, 10 blocks",
+        size: (144, 256),
+        model: Model::Registered(10),
+        frames: 4,
+        ..USUAL
+    },
+    Case {
+        name: "registered-8k",
+        what: "registered, 30 blocks, no look-ahead",
+        size: (1080, 1920),
+        model: Model::Registered(30),
+        look_ahead: Some(0),
+        frames: 1,
+        usual: false,
     },
     Case {
         name: "ir",
@@ -105,9 +135,21 @@ impl Case {
                 frame_num,
                 ..ModelConfig::preset(preset)?
             })),
+            Model::Registered(num_blocks) => {
+                let network = common::network(ModelConfig {
+                    variant: Variant::Registered,
+                    mid_channels: 64,
+                    num_blocks,
+                    reset_interval: None,
+                    recurrence: Recurrence::Clean,
+                    ..ModelConfig::preset("refvsr-mfid")?
+                });
+                rig::give_flow(network.weights());
+                Ok(network)
+            }
             Model::Bundled => {
-                let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/default.safetensors");
-                Ok(Network::load(&file, Device::Cpu)?)
+                let checkpoint = Bundled::Quality.checkpoint()?;
+                Ok(Network::from_checkpoint(&checkpoint, Device::Cpu)?)
             }
         }
     }

@@ -8,7 +8,11 @@ use crate::{
 };
 use refvsr::{
     Precision, Session, SessionOptions, Triplet,
-    net::{Frame, Run},
+    net::{
+        Frame, Run,
+        registered::{self, Followers, RegisteredVsr},
+        registration::{TELE_ZOOMS, WIDE_ZOOMS},
+    },
     profile::{Profile, Stage, record},
 };
 use serde_json::{Value, json};
@@ -52,7 +56,7 @@ const fn form(name: &'static str, precision: Precision, shared: bool) -> Form {
 
 /// The names of the forms that the case has on this machine, the plain one first.
 pub fn forms(case: &Case) -> Vec<&'static str> {
-    let shares = matches!(case.model, Model::Bundled);
+    let shares = matches!(case.model, Model::Bundled | Model::Registered(_));
     let has = |form: &&Form| {
         (!form.shared || shares) && (form.precision != Precision::Bf16 || computes_bf16())
     };
@@ -76,6 +80,9 @@ pub fn run(case: &Case, name: &str, footage: &mut Footage, frames: usize) -> Res
 fn plain(case: &Case, footage: &mut Footage, frames: usize) -> Result<Steady> {
     let network = case.network()?;
     let t = 2 * case.look_ahead_of(&network) + 1;
+    if let Some(net) = network.registered() {
+        return plain_registered(net, t, footage, frames);
+    }
     let moments: Vec<Moment> = footage
         .moments(t + frames)?
         .iter()
@@ -92,6 +99,34 @@ fn plain(case: &Case, footage: &mut Footage, frames: usize) -> Result<Steady> {
         let window = &clip[k..k + t];
         let (_, next) = tch::no_grad(|| network.forward(window, kept.as_ref(), Run::Streaming))?;
         kept = Some(next);
+        Ok(true)
+    })
+}
+
+/// The same of the registered variant, whose plain form is its own.
+fn plain_registered(
+    net: &RegisteredVsr,
+    t: usize,
+    footage: &mut Footage,
+    frames: usize,
+) -> Result<Steady> {
+    let moments = footage.moments(t + frames)?;
+    let clip: Vec<registered::Moment<'_>> = moments
+        .iter()
+        .map(|(ultrawide, wide)| registered::Moment {
+            ultrawide,
+            wide: Some(wide),
+            tele: None,
+        })
+        .collect();
+    let mut followers = Followers::new(WIDE_ZOOMS, TELE_ZOOMS);
+    let mut kept = None;
+    steadily(frames, 1, |k| {
+        let window = &clip[k..k + t];
+        let (_, next, followed) =
+            tch::no_grad(|| net.forward(window, t / 2, kept.as_ref(), &followers))?;
+        kept = Some(next);
+        followers = followed;
         Ok(true)
     })
 }

@@ -16,6 +16,8 @@ mod common;
 mod engine;
 mod footage;
 mod process;
+#[path = "../../tests/rig/mod.rs"]
+mod rig;
 
 use cases::{CASES, Case};
 use serde_json::{Value, json};

@@ -1,6 +1,6 @@
 //! Antialiased bicubic resizing, and bringing the other cameras' frames to the ultra-wide one's scale.
 
-use crate::Result;
+use crate::{Error, Result};
 use tch::Tensor;
 
 /// Resizes `[N, 3, H, W]` to `height` x `width` by bicubic interpolation (a = -0.5), antialiased where it shrinks (the kernel widens, as
@@ -29,6 +29,40 @@ pub fn reference_size(ultrawide: (i64, i64), reference: (i64, i64), zoom: f64) -
     let factor = ultrawide.1 as f64 * 2.0 / zoom / reference.1 as f64;
     let scaled = |n: i64| ((n as f64 * factor).round() as i64).max(1);
     (scaled(reference.0), scaled(reference.1))
+}
+
+/// Largest area of a reference frame brought to scale, in ultra-wide frames. Equal sensors at zoom 1 make 4.
+const MAX_REFERENCE_AREA: i64 = 32;
+/// An area that is always taken, however small the ultra-wide frame is.
+const MIN_REFERENCE_LIMIT: i64 = 1 << 16;
+
+/// Refuses reference frames that are too large once brought to `scaled` (height, width). `given` says
+/// what they were before.
+pub(crate) fn check_reference_area(
+    what: &str,
+    given: &str,
+    scaled: (i64, i64),
+    ultrawide: (i64, i64),
+) -> Result<()> {
+    let area = |(h, w): (i64, i64)| h.saturating_mul(w);
+    let most = area(ultrawide)
+        .saturating_mul(MAX_REFERENCE_AREA)
+        .max(MIN_REFERENCE_LIMIT);
+    if area(scaled) <= most {
+        return Ok(());
+    }
+    // A mistake, of a caps event perhaps, that would take all memory.
+    Err(Error::Shape {
+        what: what.into(),
+        actual: format!(
+            "{given}, which makes {}x{} at the ultra-wide frame's scale",
+            scaled.1, scaled.0
+        ),
+        expected: format!(
+            "at most {MAX_REFERENCE_AREA} times the {}x{} pixels of the ultra-wide frame",
+            ultrawide.1, ultrawide.0
+        ),
+    })
 }
 
 #[cfg(test)]

@@ -9,7 +9,10 @@ use super::{
     ops::{bicubic, cat, size},
     registration::{Laid, Rectangle, gaussian},
 };
-use crate::Result;
+use crate::{
+    Result,
+    profile::{self, Stage},
+};
 use tch::{Kind, Tensor, nn::Path};
 
 /// Channels of [`detail`].
@@ -101,6 +104,29 @@ impl Detail {
             density,
         })
     }
+
+    /// The part of it that lies in `rows` rows of the frame from `first` on, as a detail of those rows
+    /// alone. `None` where it has nothing there.
+    ///
+    /// # Errors
+    /// [`Error::Torch`](crate::Error::Torch) where sizes do not fit.
+    pub fn in_rows(&self, first: i64, rows: i64) -> Result<Option<Self>> {
+        let (d, field) = (self.density, self.field);
+        let top = field.top.max(first);
+        let height = (field.top + field.height).min(first + rows) - top;
+        if height <= 0 {
+            return Ok(None);
+        }
+        Ok(Some(Self {
+            input: self.input.f_narrow(2, d * (top - field.top), d * height)?,
+            field: Rectangle {
+                top: top - first,
+                height,
+                ..field
+            },
+            density: d,
+        }))
+    }
 }
 
 /// The residual block that adds a reference's detail to features.
@@ -160,6 +186,7 @@ impl Fusion {
     /// # Errors
     /// [`Error::Torch`](crate::Error::Torch) where sizes do not fit.
     pub fn forward(&self, features: &Tensor, detail: &Detail) -> Result<Tensor> {
+        let _stage = profile::stage(Stage::Fusion);
         let (d, field) = (detail.density, detail.field);
         let (top, left) = (d * field.top, d * field.left);
         let (height, width) = (d * field.height, d * field.width);

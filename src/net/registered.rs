@@ -10,10 +10,17 @@ use super::{
     network::Branch,
     ops::{bilinear, channels_last, size, zeros},
     registration::{Follower, Zooms, crop},
+    strips::in_strips,
 };
-use crate::{Error, Result, config::Recurrence};
+use crate::{
+    Error, Result,
+    config::Recurrence,
+    profile::{self, Stage},
+};
 use tch::{Tensor, nn::Path};
 
+/// Output size over input size.
+const SCALE: i64 = 4;
 /// Slope of all its leaky ReLUs.
 const SLOPE: f64 = 0.1;
 /// Pixels of references an ultra-wide pixel, in each direction: the wide camera's are fused after
@@ -91,6 +98,18 @@ pub struct Details {
 }
 
 impl Details {
+    /// The part in `rows` rows of the frame from `first` on, as details of those rows alone.
+    fn in_rows(&self, first: i64, rows: i64) -> Result<Self> {
+        let part = |detail: &Option<Detail>| match detail {
+            Some(detail) => detail.in_rows(first, rows),
+            None => Ok(None),
+        };
+        Ok(Self {
+            wide: part(&self.wide)?,
+            tele: part(&self.tele)?,
+        })
+    }
+
     pub(crate) fn tensors(&self) -> impl Iterator<Item = &Tensor> {
         self.wide
             .iter()
@@ -270,6 +289,7 @@ impl RegisteredVsr {
         moment: Moment<'_>,
         followers: &Followers,
     ) -> Result<(Details, Followers)> {
+        let _stage = profile::stage(Stage::Registration);
         let frame = moment.ultrawide;
         let register = |fusion: &Fusion, follower: &Follower, reference: Option<&Tensor>| {
             if fusion.is_idle()? {
@@ -305,7 +325,22 @@ impl RegisteredVsr {
     ///
     /// # Errors
     /// [`Error::Torch`] where sizes do not fit.
+    ///
+    /// Large ones are computed in strips of rows.
     pub fn enlarged(&self, joined: &Tensor, frame: &Tensor, details: &Details) -> Result<Tensor> {
+        let _stage = profile::stage(Stage::Reconstruction);
+        in_strips(size(frame), (self.channels, SCALE), SCALE, |strip| {
+            let (first, rows) = strip.span(1);
+            self.strip(
+                &strip.of(joined, 1)?,
+                &strip.of(frame, 1)?,
+                &details.in_rows(first, rows)?,
+            )
+        })
+    }
+
+    /// The output of whole frames, or of strips of them.
+    fn strip(&self, joined: &Tensor, frame: &Tensor, details: &Details) -> Result<Tensor> {
         let twice = Then::shuffle(SLOPE);
         let mut x = self.upconv1.then(&[joined], twice)?; // [1, C, 2h, 2w]
         if let Some(detail) = &details.wide {
@@ -317,7 +352,7 @@ impl RegisteredVsr {
         }
         let x = self.conv_hr.then(&[&x], Then::lrelu(SLOPE))?;
         let (h, w) = size(frame);
-        let base = bilinear(frame, 4 * h, 4 * w, false)?;
+        let base = bilinear(frame, SCALE * h, SCALE * w, false)?;
         Ok(self
             .conv_last
             .forward(&x)?

@@ -205,6 +205,66 @@ mod tests {
     }
 
     #[test]
+    fn the_registered_variant_in_strips_gives_the_picture_of_the_whole() {
+        use crate::{
+            ModelConfig, Network,
+            config::{Recurrence, Variant},
+            net::{fusion::Detail, registered::Details, registration::Rectangle},
+        };
+        tch::manual_seed(9);
+        let config = ModelConfig {
+            variant: Variant::Registered,
+            mid_channels: 8,
+            num_blocks: 1,
+            recurrence: Recurrence::Clean,
+            ..ModelConfig::preset("refvsr-mfid").unwrap()
+        };
+        let network = Network::new(config, Device::Cpu).unwrap();
+        for (name, mut weights) in network.weights().variables() {
+            if name.contains("_fusion.conv3") {
+                tch::no_grad(|| weights.copy_(&(weights.rand_like() * 0.1)));
+            }
+        }
+        let rand = |shape: [i64; 4]| Tensor::rand(shape, (Kind::Float, Device::Cpu));
+        // Neither field starts or ends where a strip does.
+        let detail = |density: i64, top: i64, height: i64| {
+            let (h, w) = (density * height, density * 16);
+            let input = rand([1, 12, h, w]);
+            let _ = input.narrow(1, 11, 1).fill_(1.0);
+            Some(Detail {
+                input,
+                field: Rectangle {
+                    top,
+                    left: 4,
+                    height,
+                    width: 16,
+                },
+                density,
+            })
+        };
+        let details = Details {
+            wide: detail(2, 13, 70),
+            tele: detail(4, 41, 22),
+        };
+        let (joined, frame) = (rand([1, 8, 96, 24]), rand([1, 3, 96, 24]));
+        let net = network.registered().unwrap();
+        let picture = |details: &Details, least_rows| {
+            LIMIT_HERE.set(Limit {
+                bytes: 1,
+                least_rows,
+            });
+            let out = tch::no_grad(|| net.enlarged(&joined, &frame, details));
+            LIMIT_HERE.set(LIMIT);
+            out.unwrap()
+        };
+        let (whole, cut) = (picture(&details, 96), picture(&details, 16));
+        let off = |other: &Tensor| (&whole - other).abs().max().double_value(&[]);
+        assert!(off(&cut) <= 1e-6, "off by {:.1e}", off(&cut));
+        let without = picture(&Details::default(), 96);
+        assert!(off(&without) > 1e-3, "the references add something");
+    }
+
+    #[test]
     fn a_chain_of_convolutions_in_strips_equals_the_whole() {
         tch::manual_seed(2);
         let rand = |shape: &[i64]| Tensor::randn(shape, (Kind::Float, Device::Cpu));

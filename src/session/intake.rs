@@ -4,7 +4,7 @@
 use super::{Session, Triplet, clip::Held};
 use crate::{
     Error, Result,
-    image::resize::{bicubic_antialiased, reference_size},
+    image::resize::{bicubic_antialiased, check_reference_area, reference_size},
     net::{
         flow::SpyNet,
         network::Found,
@@ -137,11 +137,6 @@ impl Session {
     }
 }
 
-/// Largest area of a reference frame brought to scale, in ultra-wide frames. Equal sensors at zoom 1 make 4.
-const MAX_REFERENCE_AREA: i64 = 32;
-/// An area that is always taken, however small the ultra-wide frame is.
-const MIN_REFERENCE_LIMIT: i64 = 1 << 16;
-
 /// A reference frame at the size at which one of its pixels covers half an ultra-wide pixel.
 fn at_reference_scale(
     what: &str,
@@ -151,28 +146,8 @@ fn at_reference_scale(
 ) -> Result<Tensor> {
     let size = picture_size(what, frame)?;
     let (h, w) = reference_size(ultrawide, size, zoom);
-    // Anything beyond is a mistake, of a caps event perhaps, that would take all memory.
-    let (area, most) = (
-        h.saturating_mul(w),
-        ultrawide
-            .0
-            .saturating_mul(ultrawide.1)
-            .saturating_mul(MAX_REFERENCE_AREA)
-            .max(MIN_REFERENCE_LIMIT),
-    );
-    if area > most {
-        return Err(Error::Shape {
-            what: what.into(),
-            actual: format!(
-                "{}x{} at zoom {zoom}, which makes {w}x{h} at the ultra-wide frame's scale",
-                size.1, size.0
-            ),
-            expected: format!(
-                "at most {MAX_REFERENCE_AREA} times the {}x{} pixels of the ultra-wide frame",
-                ultrawide.1, ultrawide.0
-            ),
-        });
-    }
+    let given = format!("{}x{} at zoom {zoom}", size.1, size.0);
+    check_reference_area(what, &given, (h, w), ultrawide)?;
     let frame = frame.f_to_kind(Kind::Float)?;
     if (h, w) == size {
         Ok(frame)

@@ -19,7 +19,7 @@ mod tone;
 mod zoom;
 
 pub use comparison::{Laid, lay};
-pub use follower::Follower;
+pub use follower::{Follower, Sighting};
 pub use placement::{Placement, Rectangle};
 pub use sampling::{Interpolation, gaussian, pixels, sample};
 pub use zoom::{TELE_ZOOMS, WIDE_ZOOMS, Zooms, search};
@@ -28,7 +28,10 @@ use super::{
     flow::SpyNet,
     ops::{bilinear, size},
 };
-use crate::{Result, image::resize::bicubic_antialiased};
+use crate::{
+    Result,
+    image::resize::{bicubic_antialiased, check_reference_area},
+};
 use lucas_kanade::{Pair, Pass};
 use placement::Similarity;
 use sampling::inside;
@@ -108,7 +111,8 @@ const PASSES: [Pass; 2] = [
 /// already.
 ///
 /// # Errors
-/// [`Error::Torch`](crate::Error::Torch) where memory runs out.
+/// [`Error::Shape`](crate::Error::Shape) where that would make it more than 32 times as large as the
+/// ultra-wide frame, [`Error::Torch`](crate::Error::Torch) where memory runs out.
 pub fn at_density(
     picture: &Tensor,
     ultrawide: (i64, i64),
@@ -122,6 +126,8 @@ pub fn at_density(
     if wanted == (h, w) {
         return Ok(picture.shallow_clone());
     }
+    let given = format!("{w}x{h} at zoom {zoom}");
+    check_reference_area("reference frame", &given, wanted, ultrawide)?;
     Ok(bicubic_antialiased(picture, wanted.0, wanted.1)?.f_clamp(0.0, 1.0)?)
 }
 
