@@ -4,6 +4,9 @@ mod common;
 use common::*;
 use gst::prelude::*;
 use gst_check::Harness;
+use refvsr::{Network, Session, SessionOptions, Triplet};
+use std::path::Path;
+use tch::Device;
 
 /// Two live cameras on a clock that stands still until the test moves it.
 struct Live {
@@ -23,6 +26,14 @@ impl Live {
             ultrawide,
             wide,
         }
+    }
+
+    /// Sends the moment `n` when the clock says `now`, and waits for what comes out.
+    fn send(&mut self, n: usize, now: gst::ClockTime) -> gst::Buffer {
+        self.clock().set_time(now);
+        self.wide.push(frame(WIDE, n)).unwrap();
+        self.ultrawide.push(frame(ULTRAWIDE, n)).unwrap();
+        self.ultrawide.pull().unwrap()
     }
 
     fn clock(&self) -> gst_check::TestClock {
@@ -92,4 +103,128 @@ fn a_missing_frame_is_waited_for_half_a_frame_whatever_the_look_ahead() {
             eventually("time is up", taken);
         }
     }
+}
+
+/// The small model's session, for what should come out.
+fn session() -> Session {
+    let network = Network::load(Path::new(&model()), Device::Cpu).unwrap();
+    let options = SessionOptions {
+        look_ahead: Some(0),
+        ..Session::options_of(&network)
+    };
+    Session::new(network, options).unwrap()
+}
+
+fn send(session: &mut Session, n: usize) {
+    let triplet = Triplet {
+        ultrawide: to_tensor(&picture(ULTRAWIDE, n), SIZE),
+        wide: Some(to_tensor(&picture(WIDE, n), SIZE)),
+        tele: None,
+    };
+    session.send(triplet).unwrap();
+}
+
+fn overloads(bus: &gst::Bus) -> Vec<(bool, u64, u64)> {
+    std::iter::from_fn(|| bus.pop_filtered(&[gst::MessageType::Element]))
+        .filter_map(|message| {
+            let told = message.structure()?.to_owned();
+            (told.name() == "refvsr-overload").then(|| {
+                let count = |name| told.get::<u64>(name).unwrap();
+                let overloaded = told.get::<bool>("overloaded").unwrap();
+                (overloaded, count("dropped"), count("bypassed"))
+            })
+        })
+        .collect()
+}
+
+#[test]
+fn frames_that_come_too_late_are_enlarged_bicubically_and_the_recurrence_goes_on() {
+    let element = with_lookahead(0);
+    let bus = gst::Bus::new();
+    element.set_bus(Some(&bus));
+    let mut live = Live::new(element);
+    let mut session = session();
+    for n in 0..6 {
+        // Two frames are far too late, the others in time.
+        let late = matches!(n, 2 | 3);
+        let now = FRAME * n as u64
+            + if late {
+                FRAME * 20
+            } else {
+                gst::ClockTime::ZERO
+            };
+        let out = live.send(n, now);
+        send(&mut session, n);
+        let expected = if late {
+            session.bypass()
+        } else {
+            session.receive()
+        };
+        let expected = to_bytes(&expected.unwrap().unwrap());
+        assert!(bytes(&out) == expected, "frame {n}");
+        assert_eq!(out.pts(), Some(FRAME * n as u64));
+        assert!(!out.flags().contains(gst::BufferFlags::DISCONT) || n == 0);
+    }
+    let counts = ["frames-out", "frames-bypassed", "frames-dropped"];
+    assert_eq!(counts.map(|name| stat(&live.element, name)), [6, 2, 0]);
+    assert_eq!(overloads(&bus), [(true, 0, 0)]);
+    // No frame is late for a second.
+    for n in 6..32 {
+        live.send(n, FRAME * n as u64);
+    }
+    assert_eq!(overloads(&bus), [(false, 0, 2)]);
+}
+
+#[test]
+fn cameras_that_are_later_than_they_say_are_no_overload() {
+    let mut live = Live::new(with_lookahead(0));
+    for n in 0..4 {
+        live.send(n, FRAME * (n as u64 + 20));
+    }
+    assert_eq!(stat(&live.element, "frames-bypassed"), 0);
+}
+
+#[test]
+fn late_frames_are_dropped_or_waited_for_where_that_is_asked_for() {
+    for (overload, qos, dropped) in [("drop", false, 1), ("auto", true, 1), ("wait", true, 0)] {
+        let element = with_lookahead(0);
+        element.set_property_from_str("overload", overload);
+        element.set_property("qos", qos);
+        let bus = gst::Bus::new();
+        element.set_bus(Some(&bus));
+        let mut live = Live::new(element);
+        live.send(0, gst::ClockTime::ZERO);
+        live.clock().set_time(FRAME * 20);
+        live.wide.push(frame(WIDE, 1)).unwrap();
+        live.ultrawide.push(frame(ULTRAWIDE, 1)).unwrap();
+        let done =
+            || stat(&live.element, "frames-out") + stat(&live.element, "frames-dropped") == 2;
+        eventually("the second frame", done);
+        assert_eq!(stat(&live.element, "frames-dropped"), dropped, "{overload}");
+        let told = bus.pop_filtered(&[gst::MessageType::Qos]).is_some();
+        assert_eq!(told, dropped == 1, "{overload}");
+    }
+}
+
+#[test]
+fn at_half_of_what_is_needed_every_frame_comes_out_and_two_fifths_by_the_network() {
+    const FRAMES: u64 = 60;
+    let element = with_lookahead(0);
+    let mut live = Live::new(element);
+    // On a machine whose time is the clock's: two frames for a frame, a fifth of one to pass it by.
+    let (mut now, mut bypassed) = (gst::ClockTime::ZERO, 0);
+    for n in 0..FRAMES {
+        now = now.max(FRAME * n);
+        live.send(n as usize, now);
+        let before = std::mem::replace(&mut bypassed, stat(&live.element, "frames-bypassed"));
+        now += if bypassed > before {
+            FRAME / 5
+        } else {
+            FRAME * 2
+        };
+    }
+    assert_eq!(stat(&live.element, "frames-out"), FRAMES);
+    let enlarged = FRAMES - bypassed;
+    assert!(enlarged * 5 >= FRAMES * 2, "{enlarged} of {FRAMES}");
+    assert!(now < FRAME * (FRAMES + 6), "{now}: it keeps up");
 }

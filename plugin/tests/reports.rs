@@ -339,6 +339,8 @@ fn the_element_describes_itself() {
         "wide-zoom",
         "tele-zoom",
         "qos",
+        "overload",
+        "model",
         "stats",
     ];
     for name in properties.into_iter().chain([
@@ -347,6 +349,8 @@ fn the_element_describes_itself() {
         "'tele'",
         "GstRefVsrPrecision",
         "GstRefVsrMissingReference",
+        "GstRefVsrModel",
+        "GstRefVsrOverload",
     ]) {
         assert!(text.contains(name), "{name} is not in\n{text}");
     }

@@ -18,7 +18,7 @@ use crate::{
     config::Recurrence,
     net::{
         context::{self, Arithmetic},
-        ops::{bicubic, size},
+        ops::{bicubic, clamp01},
         registration::Sighting,
     },
     stop::Stopper,
@@ -162,11 +162,12 @@ impl Session {
         let Some(n) = self.ready() else {
             return Ok(None);
         };
-        let lr = self.clip.frame(n).lr.shallow_clone();
+        let (h, w) = self.clip.size.unwrap_or_default();
+        let padded = &self.clip.frame(n).lr;
+        let frame = padded.f_narrow(2, 0, h)?.f_narrow(3, 0, w)?;
         self.next(false)?;
-        let (h, w) = size(&lr);
         let scale = self.network.config().scale;
-        self.cropped(&bicubic(&lr, scale * h, scale * w)?).map(Some)
+        Ok(Some(clamp01(&bicubic(&frame, scale * h, scale * w)?)?))
     }
 
     /// Says that no more frames come: [`receive`](Self::receive) then gives all that are held.

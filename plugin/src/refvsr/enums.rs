@@ -87,3 +87,26 @@ pub enum MissingReference {
     #[enum_value(name = "End with an error", nick = "error")]
     Error,
 }
+
+/// What becomes of frames that the network would finish too late.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, glib::Enum)]
+#[repr(u32)]
+#[enum_type(name = "GstRefVsrOverload")]
+pub enum Overload {
+    /// `Drop` with `qos`, else `Bypass` in live pipelines and `Wait` in others.
+    #[default]
+    #[enum_value(
+        name = "drop with qos=true, else bypass in live pipelines and wait in others",
+        nick = "auto"
+    )]
+    Auto,
+    /// They come out late.
+    #[enum_value(name = "They come out late", nick = "wait")]
+    Wait,
+    /// They do not come out.
+    #[enum_value(name = "They do not come out", nick = "drop")]
+    Drop,
+    /// They come out enlarged bicubically, in time.
+    #[enum_value(name = "They come out enlarged bicubically, in time", nick = "bypass")]
+    Bypass,
+}

@@ -61,6 +61,7 @@ impl RefVsr {
                 running.segment = None;
                 running.position = None;
                 running.qos = Default::default();
+                running.least_delay = None;
             });
             self.flush_unlinked(&event);
         }

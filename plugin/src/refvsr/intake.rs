@@ -156,7 +156,12 @@ impl RefVsr {
             self.choose_backward_group(work, turn)?;
         }
         work.clocks[Camera::UltraWide].advance(moment.time, moment.duration);
-        self.running(|running| running.latency.came_in(moment.time, moment.duration));
+        let now = self.obj().current_running_time();
+        let delay = now.map(|now| now.saturating_sub(moment.time));
+        self.running(|running| {
+            running.latency.came_in(moment.time, moment.duration);
+            running.least_delay = [running.least_delay, delay].into_iter().flatten().min();
+        });
         self.update_latency();
         self.obj()
             .selected_samples(buffer.pts(), buffer.dts(), buffer.duration(), None);

@@ -44,8 +44,20 @@
  * forgets them. A flush, and new ultra-wide caps or segments, start a new clip. New caps on the other pads apply from their
  * first frame on and start nothing anew.
  *
- * With `qos` on, frames that downstream would drop as too late are left out before most of the work is done: of the network only the
- * step that later frames build on runs, and a QOS message is posted. It is off by default. Upstream is never told to drop frames.
+ * ## Overload
+ *
+ * A frame is late if downstream says so in QOS events or, in a live pipeline, if the network would not be done with it by
+ * its time plus the latency, and three quarters of a frame more. (Where the camera itself is later than it says, that counts from when
+ * its frames come.) It is judged before the work. Of the network then only the step that later frames build on runs, and `overload`
+ * decides what becomes of the frame:
+ *
+ * * `wait`: nothing is judged, frames come out late;
+ * * `drop`: it does not come out, and a QOS message is posted;
+ * * `bypass`: it comes out in time, enlarged bicubically;
+ * * `auto`: `drop` with the property `qos`, else `bypass` in live pipelines and `wait` in others.
+ *
+ * An element message `refvsr-overload` tells where frames begin to be late, and when none has been for a second: `overloaded`,
+ * `running-time`, and `dropped` and `bypassed`, how many were. `stats` counts them too. Upstream is never told to drop frames.
  * A flush of the ultra-wide pad, and a stop, end the work on the frame at hand.
  *
  * While the model loads, PROGRESS messages are posted. A model file that cannot be used, or a device that is not there, is an error
@@ -86,6 +98,7 @@ mod log;
 mod model;
 mod negotiation;
 mod output;
+mod overload;
 mod pairing;
 mod qos;
 mod queries;
@@ -98,7 +111,7 @@ mod unlinked;
 mod video;
 mod work;
 
-pub use enums::{MissingReference, Model, Precision};
+pub use enums::{MissingReference, Model, Overload, Precision};
 
 glib::wrapper! {
     /// The element.
@@ -108,6 +121,7 @@ glib::wrapper! {
 /// Registers the element and its enums.
 pub fn register(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
     Precision::static_type().mark_as_plugin_api(gst::PluginAPIFlags::empty());
+    Overload::static_type().mark_as_plugin_api(gst::PluginAPIFlags::empty());
     Model::static_type().mark_as_plugin_api(gst::PluginAPIFlags::empty());
     MissingReference::static_type().mark_as_plugin_api(gst::PluginAPIFlags::empty());
     gst::Element::register(

@@ -4,11 +4,13 @@ use super::{
     element::RefVsr,
     frames,
     log::CAT,
+    overload::{Fate, News, Now},
     qos::Late,
     video::Video,
     work::{Held, Turn, Work},
 };
-use gst::{prelude::*, subclass::prelude::*};
+use ::refvsr::{Error, Session};
+use gst::{ClockTime, prelude::*, subclass::prelude::*};
 use gst_base::{AGGREGATOR_FLOW_NEED_DATA, prelude::*};
 use std::{sync::Arc, time::Instant};
 use tch::Tensor;
@@ -18,7 +20,18 @@ struct GoingOut {
     shell: gst::Buffer,
     input: Arc<Video>,
     output: Arc<Video>,
+    running_time: Option<ClockTime>,
     late: Option<Late>,
+}
+
+/// The session's next picture; `Some(None)` where the frame does not come out, `None` where no frame is
+/// ready.
+fn next_picture(session: &mut Session, fate: Fate) -> Result<Option<Option<Tensor>>, Error> {
+    Ok(match fate {
+        Fate::Enlarged => session.receive()?.map(Some),
+        Fate::Bypassed => session.bypass()?.map(Some),
+        Fate::Dropped => session.skip()?.then_some(None),
+    })
 }
 
 impl RefVsr {
@@ -62,14 +75,17 @@ impl RefVsr {
             let Some(Held::Frame(shell)) = work.held.front() else {
                 return Ok(());
             };
+            let live = self.obj().latency().is_some();
+            let of_late = turn.settings.overload.of_late(turn.settings.qos, live);
             let going_out = self.going_out(shell.clone())?;
-            // Judged before the work, most of which a frame that is not shown saves.
-            let late = going_out.late.as_ref().filter(|_| turn.settings.qos);
-            let picture = match late {
-                Some(_) => work.session.skip().map(|skipped| skipped.then_some(None)),
-                None => work.session.receive().map(|picture| picture.map(Some)),
+            // Judged before the work, most of which a frame that is left out saves.
+            let fate = match going_out.late {
+                Some(_) => of_late,
+                None => Fate::Enlarged,
             };
-            let Some(picture) = picture.map_err(|e| self.failed(&e))? else {
+            let Some(picture) =
+                next_picture(&mut work.session, fate).map_err(|e| self.failed(&e))?
+            else {
                 return Ok(());
             };
             work.held.pop_front();
@@ -81,23 +97,40 @@ impl RefVsr {
             if self.is_over(turn) {
                 return Err(AGGREGATOR_FLOW_NEED_DATA);
             }
-            work.discont = late.is_some();
+            work.discont = fate == Fate::Dropped;
             let took = started.elapsed();
-            self.state().stats.finished(took, late.is_some());
-            self.running(|running| running.latency.took(took));
-            self.update_latency();
-            self.finish(buffer, late, &going_out)?;
+            self.state().stats.finished(took, fate);
+            if fate == Fate::Enlarged {
+                self.running(|running| running.latency.took(took));
+                self.update_latency();
+            }
+            self.note_overload(work, fate, going_out.running_time);
+            self.finish(buffer, fate, &going_out)?;
             started = Instant::now();
         }
     }
 
     /// What is to be known of the next frame that comes out.
     fn going_out(&self, shell: gst::Buffer) -> Result<GoingOut, gst::FlowError> {
-        let (videos, late) = self
+        let deadline = self.settings().processing_deadline;
+        // Only where the pipeline is live does the clock say when a frame is due.
+        let (latency, time) = (self.obj().latency(), self.obj().current_running_time());
+        let (videos, running_time, late) = self
             .running(|running| {
                 let videos = running.source.clone().zip(running.output.clone());
-                let late = Late::of(&shell, running.segment.as_ref(), &running.qos);
-                (videos, late)
+                let (own, _) = running.latency.range(deadline);
+                let delay = running.least_delay.unwrap_or_default();
+                let now = latency.zip(time).map(|(latency, time)| Now {
+                    time,
+                    latency: latency.max(delay.saturating_add(own)),
+                    takes: running.latency.mean().try_into().unwrap_or_default(),
+                    frame: running.latency.frame(),
+                });
+                let segment = running.segment.as_ref();
+                let late = Late::of(&shell, segment, &running.qos, now);
+                let times = segment.zip(shell.pts());
+                let running_time = times.and_then(|(s, pts)| s.to_running_time(pts));
+                (videos, running_time, late)
             })
             .ok_or(gst::FlowError::Flushing)?;
         let (input, output) = videos.ok_or_else(|| self.not_negotiated())?;
@@ -105,6 +138,7 @@ impl RefVsr {
             shell,
             input,
             output,
+            running_time,
             late,
         })
     }
@@ -191,7 +225,7 @@ impl RefVsr {
     fn finish(
         &self,
         buffer: Option<gst::Buffer>,
-        late: Option<&Late>,
+        fate: Fate,
         frame: &GoingOut,
     ) -> Result<(), gst::FlowError> {
         let pts = frame.shell.pts();
@@ -200,7 +234,7 @@ impl RefVsr {
             gst::log!(CAT, imp = self, "Putting out the frame at {pts:?}");
             self.obj().finish_buffer(buffer)?;
         }
-        if let Some(late) = late {
+        if let Some(late) = frame.late.as_ref().filter(|_| fate == Fate::Dropped) {
             self.tell_dropped(late);
         }
         if let Some(pts) = pts {
@@ -243,6 +277,30 @@ impl RefVsr {
             })
             .map_err(|why| self.bad_output(&why))?;
         Ok(buffer)
+    }
+
+    /// Says on the bus where an overload begins and ends.
+    fn note_overload(&self, work: &mut Work, fate: Fate, time: Option<ClockTime>) {
+        let Some((time, news)) =
+            time.and_then(|time| Some((time, work.overload.note(time, fate)?)))
+        else {
+            return;
+        };
+        let (dropped, bypassed) = match news {
+            News::Begins => (0, 0),
+            News::Ends { dropped, bypassed } => (dropped, bypassed),
+        };
+        let told = gst::Structure::builder("refvsr-overload")
+            .field("overloaded", news == News::Begins)
+            .field("running-time", time)
+            .field("dropped", dropped)
+            .field("bypassed", bypassed)
+            .build();
+        gst::info!(CAT, imp = self, "{told}");
+        let message = gst::message::Element::builder(told).src(&*self.obj());
+        if self.obj().post_message(message.build()).is_err() {
+            gst::debug!(CAT, imp = self, "No bus takes the message of an overload");
+        }
     }
 
     fn tell_dropped(&self, late: &Late) {

@@ -1,6 +1,6 @@
 //! Which frames downstream would drop as too late.
 
-use super::work::Segment;
+use super::{overload::Now, work::Segment};
 use gst::ClockTime;
 
 /// What downstream said last.
@@ -55,16 +55,25 @@ pub struct Late {
 }
 
 impl Late {
-    /// How late the frame of this buffer comes, if it does.
-    pub fn of(frame: &gst::BufferRef, segment: Option<&Segment>, qos: &Qos) -> Option<Self> {
+    /// How late the frame of this buffer would come by what downstream has said, or now by the clock, if it
+    /// would.
+    pub fn of(
+        frame: &gst::BufferRef,
+        segment: Option<&Segment>,
+        qos: &Qos,
+        now: Option<Now>,
+    ) -> Option<Self> {
         let (segment, pts) = segment.zip(frame.pts()).unzip();
         let running_time = segment.zip(pts).and_then(|(s, pts)| s.to_running_time(pts));
+        let by_clock = now
+            .zip(running_time)
+            .and_then(|(now, time)| now.lateness(time));
         Some(Self {
             running_time,
             stream_time: segment.zip(pts).and_then(|(s, pts)| s.to_stream_time(pts)),
             timestamp: pts,
             duration: frame.duration(),
-            by: qos.lateness(running_time)?,
+            by: qos.lateness(running_time).max(by_clock)?,
             proportion: qos.proportion,
         })
     }

@@ -1,6 +1,6 @@
 //! The element's properties.
 
-use super::enums::{MissingReference, Model, Precision};
+use super::enums::{MissingReference, Model, Overload, Precision};
 use ::refvsr::{DeviceChoice, Network, SessionOptions};
 use gst::{glib, prelude::*};
 use std::{path::PathBuf, sync::LazyLock};
@@ -30,6 +30,7 @@ pub struct Settings {
     pub wide_zoom: f64,
     pub tele_zoom: f64,
     pub qos: bool,
+    pub overload: Overload,
     /// How long a frame takes; `None`: it is measured.
     pub processing_deadline: Option<gst::ClockTime>,
 }
@@ -51,6 +52,7 @@ impl Default for Settings {
             wide_zoom: 0.0,
             tele_zoom: 0.0,
             qos: false,
+            overload: Overload::default(),
             processing_deadline: None,
         }
     }
@@ -148,8 +150,13 @@ impl Settings {
                 zoom("tele-zoom", "Tele zoom", "Focal length of the tele lens over the ultra-wide's, 0.1 to 100; registered models start their search there (0 = found by registered models, 5 for others)", default.tele_zoom),
                 glib::ParamSpecBoolean::builder("qos")
                     .nick("Quality of service")
-                    .blurb("Leave out frames that downstream says would come too late")
+                    .blurb("Leave out frames that would come too late, where overload is auto")
                     .default_value(default.qos)
+                    .mutable_playing()
+                    .build(),
+                glib::ParamSpecEnum::builder_with_default("overload", default.overload)
+                    .nick("Overload")
+                    .blurb("What becomes of frames that the network would finish too late, as downstream says or, in live pipelines, the clock")
                     .mutable_playing()
                     .build(),
                 glib::ParamSpecUInt64::builder("processing-deadline")
@@ -160,7 +167,7 @@ impl Settings {
                     .build(),
                 glib::ParamSpecBoxed::builder::<gst::Structure>("stats")
                     .nick("Statistics")
-                    .blurb("Frames in, out and dropped, missing references, mean and last latency (time to process a frame), device memory, model")
+                    .blurb("Frames in, out, dropped and bypassed, missing references, zooms found, mean and last latency (time to process a frame), device memory, model")
                     .read_only()
                     .build(),
             ]
@@ -191,6 +198,7 @@ impl Settings {
             "wide-zoom" => assign(&mut self.wide_zoom, value),
             "tele-zoom" => assign(&mut self.tele_zoom, value),
             "qos" => assign(&mut self.qos, value),
+            "overload" => assign(&mut self.overload, value),
             "processing-deadline" => self.processing_deadline = value.get().ok().flatten(),
             _ => (),
         }
@@ -217,6 +225,7 @@ impl Settings {
             "wide-zoom" => self.wide_zoom.to_value(),
             "tele-zoom" => self.tele_zoom.to_value(),
             "qos" => self.qos.to_value(),
+            "overload" => self.overload.to_value(),
             "processing-deadline" => self.processing_deadline.to_value(),
             _ => return None,
         })

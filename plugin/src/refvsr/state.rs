@@ -38,6 +38,9 @@ pub struct Running {
     /// Output size over input size.
     pub scale: i32,
     pub latency: Latency,
+    /// The shortest time in which an ultra-wide frame came here, from its running time on. Cameras can be
+    /// later than they say; a frame is not late for that.
+    pub least_delay: Option<gst::ClockTime>,
     /// The video that each pad takes in at present.
     pub videos: PerCamera<Option<Arc<Video>>>,
     /// The ultra-wide video whose frames come out at present.
@@ -59,6 +62,7 @@ impl Running {
     pub fn new(work: Work, scale: i32) -> Self {
         Self {
             latency: Latency::new(work.session.look_ahead()),
+            least_delay: None,
             arrived: Vec::new(),
             epochs: Epochs::default(),
             stopper: work.session.stopper(),

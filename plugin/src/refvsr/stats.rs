@@ -1,6 +1,9 @@
 //! What the `stats` property tells.
 
-use super::camera::{Camera, PerCamera};
+use super::{
+    camera::{Camera, PerCamera},
+    overload::Fate,
+};
 use std::time::Duration;
 
 /// Counts since the element was started.
@@ -10,8 +13,10 @@ pub struct Stats {
     pub frames_in: u64,
     /// Frames put out.
     pub frames_out: u64,
-    /// Finished frames not put out because downstream would have come too late with them.
+    /// Frames not put out because they would have come too late.
     pub frames_dropped: u64,
+    /// Of the frames put out those that were enlarged bicubically, since the network would have been late.
+    pub frames_bypassed: u64,
     /// Wide frames (and, where tele is linked and used, tele frames) that an ultra-wide frame had to do without.
     pub missing_references: u64,
     /// The zoom at which a registered model saw each reference camera last.
@@ -34,15 +39,18 @@ impl Stats {
         }
     }
 
-    /// Notes a finished frame that took so long, and whether it was dropped.
-    pub fn finished(&mut self, time: Duration, dropped: bool) {
+    /// Notes what became of a frame, and how long that took.
+    pub fn finished(&mut self, time: Duration, fate: Fate) {
         self.busy += time;
         self.last = time;
-        *(if dropped {
-            &mut self.frames_dropped
-        } else {
-            &mut self.frames_out
-        }) += 1;
+        match fate {
+            Fate::Enlarged => self.frames_out += 1,
+            Fate::Bypassed => {
+                self.frames_out += 1;
+                self.frames_bypassed += 1;
+            }
+            Fate::Dropped => self.frames_dropped += 1,
+        }
     }
 
     /// As a structure.
@@ -53,6 +61,7 @@ impl Stats {
             .field("frames-in", self.frames_in)
             .field("frames-out", self.frames_out)
             .field("frames-dropped", self.frames_dropped)
+            .field("frames-bypassed", self.frames_bypassed)
             .field("missing-references", self.missing_references)
             .field(
                 "mean-latency",
@@ -89,13 +98,19 @@ mod tests {
             Stats::default().to_structure().get::<u64>("mean-latency"),
             Ok(0)
         );
-        for ms in [1, 2, 3, 6] {
-            stats.finished(Duration::from_millis(ms), ms == 3);
+        for (ms, fate) in [
+            (1, Fate::Enlarged),
+            (2, Fate::Bypassed),
+            (3, Fate::Dropped),
+            (6, Fate::Enlarged),
+        ] {
+            stats.finished(Duration::from_millis(ms), fate);
         }
         let s = stats.to_structure();
         assert_eq!(s.get::<u64>("frames-in"), Ok(5));
         assert_eq!(s.get::<u64>("frames-out"), Ok(3));
         assert_eq!(s.get::<u64>("frames-dropped"), Ok(1));
+        assert_eq!(s.get::<u64>("frames-bypassed"), Ok(1));
         assert_eq!(s.get::<u64>("mean-latency"), Ok(3_000_000));
         assert_eq!(s.get::<u64>("last-latency"), Ok(6_000_000));
         assert_eq!(s.get::<&str>("model"), Ok("m"));

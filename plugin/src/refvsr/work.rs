@@ -4,6 +4,7 @@
 use super::{
     camera::{Camera, PerCamera},
     frames::Reference,
+    overload::Episode,
     pairing::Pairing,
     settings::Settings,
     video::Video,
@@ -30,6 +31,8 @@ pub struct Work {
     pub missing: PerCamera<u64>,
     /// Which reference cameras a registered model has found, and not lost.
     pub seen: PerCamera<bool>,
+    /// The overload at present, if there is one.
+    pub overload: Episode,
     /// Frames are missing before the next one that comes out.
     pub discont: bool,
     /// Where each pad's next buffer without a timestamp belongs.
@@ -47,6 +50,7 @@ impl Work {
             held: VecDeque::new(),
             missing: PerCamera::default(),
             seen: PerCamera::default(),
+            overload: Episode::default(),
             discont: false,
             clocks: PerCamera::default(),
             references: PerCamera::default(),
