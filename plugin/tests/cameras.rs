@@ -29,6 +29,7 @@ pub fn registered_model(folder: &Path) -> String {
         hd: false,
         reset_interval: None,
         recurrence: Recurrence::Clean,
+        flow_levels: refvsr::config::FLOW_LEVELS,
     };
     let network = Network::new(config, Device::Cpu).unwrap();
     library::common::fill(network.weights());
