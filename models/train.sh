@@ -80,8 +80,9 @@ learn() {
 }
 learn quality --set start.weights="[\"$basicvsr\"]"
 "$train" export "$folder/runs/quality" --output "$folder/quality.safetensors"
-learn light-trunks --set start.teacher="$folder/quality.safetensors"
-learn light --set start.weights="[\"$folder/runs/light-trunks/best.safetensors\"]"
+learn light-trunks --set start.teacher="$basicvsr"
+fusions="{ file = \"$folder/quality.safetensors\", only = [\"wide_fusion.\", \"tele_fusion.\"] }"
+learn light --set start.weights="[\"$folder/runs/light-trunks/best.safetensors\", $fusions]"
 "$train" export "$folder/runs/light" --output "$folder/light.safetensors"
 split=valid
 [ -n "${SHORT:-}" ] || split=test

@@ -242,7 +242,8 @@ impl RegisteredVsr {
         }
     }
 
-    pub(crate) fn flow_net(&self) -> &SpyNet {
+    /// The flow network.
+    pub fn flow_net(&self) -> &SpyNet {
         &self.spynet
     }
 

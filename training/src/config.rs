@@ -105,15 +105,47 @@ pub enum LessonKind {
 pub struct Start {
     /// A model file whose weights are taken up; all must fit, but for those of the matching where `hd` differs. Empty: none.
     pub checkpoint: PathBuf,
-    /// Files with some of the weights, by upstream's names (`fetch-weights` makes one); those of equal name and shape are taken up. The weights of
+    /// In this order: files with some of the weights, by upstream's names (`fetch-weights` makes one); those of equal name and shape are taken up. The weights of
     /// `edvr` are also taken from a file of EDVR's own, with mmediting's `generator.` before its names or without.
-    pub weights: Vec<PathBuf>,
+    pub weights: Vec<Weights>,
     /// Where `lesson` is `trunks`: the model file whose features are learnt, and which every other
     /// weight is taken from [default: none].
     #[serde(default)]
     pub teacher: PathBuf,
     /// Fresh weights whose names start so begin as zero.
     pub zero: Vec<String>,
+}
+
+/// A file with weights.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Weights {
+    /// All that fit are taken up.
+    All(PathBuf),
+    /// Some of them.
+    Some {
+        /// The file.
+        file: PathBuf,
+        /// Beginnings of the names of those that are taken up.
+        only: Vec<String>,
+    },
+}
+
+impl Weights {
+    /// The file.
+    pub fn file(&self) -> &Path {
+        match self {
+            Self::All(file) | Self::Some { file, .. } => file,
+        }
+    }
+
+    /// Whether the weight of that name is taken up.
+    pub fn takes(&self, name: &str) -> bool {
+        match self {
+            Self::All(_) => true,
+            Self::Some { only, .. } => only.iter().any(|start| name.starts_with(start.as_str())),
+        }
+    }
 }
 
 /// See [`Config::data`].
@@ -127,6 +159,10 @@ pub struct Data {
     /// Windows cut from a clip: a patch has so many frames plus the window's length minus 1, of
     /// which some may repeat the clip's ends ([`Config::repeats`]).
     pub windows: usize,
+    /// Places drawn for each patch, of which the one with most detail in its truth is cut: plain walls
+    /// teach little [default: 1, as published].
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub places: usize,
     /// Rotated and flipped patches.
     pub augment: bool,
     /// Threads that decode and cut.
@@ -198,6 +234,15 @@ pub struct Output {
     pub picture_every: u64,
 }
 
+fn one() -> usize {
+    1
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_one(n: &usize) -> bool {
+    *n == 1
+}
+
 impl Config {
     /// A config file, or one of [`PRESETS`] by name, with overrides `a.b=value`.
     ///
@@ -262,6 +307,7 @@ impl Config {
             ("optimiser.steps", o.steps),
             ("optimiser.batch", o.batch as u64),
             ("data.windows", self.data.windows as u64),
+            ("data.places", self.data.places as u64),
             ("data.workers", self.data.workers as u64),
             ("data.ahead", self.data.ahead as u64),
             ("validation.frames", self.validation.frames as u64),

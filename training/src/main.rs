@@ -285,6 +285,7 @@ fn train_in(processes: &Processes, options: &Train, stage: Stage) -> Result<()> 
         patch: data.patch,
         frames: config.frames(),
         repeats: config.repeats(),
+        places: data.places,
         augment: data.augment && options.overfit.is_none(),
         seed: config.seed,
         workers: data.workers,

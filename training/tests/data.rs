@@ -3,18 +3,17 @@
 mod common;
 
 use common::{clip, pixel};
-use refvsr_train::{
-    data::batch::{ClipPatch, Source},
-    data::{
-        PatchOptions, Patches, Split,
-        patches::Stage,
-        tree::Lens,
-        validation_clips,
-        verify::{Problem, ProblemKind, VerifyOptions, verify},
-    },
+use refvsr_train::data::{
+    PatchOptions, Patches, Split,
+    batch::{ClipPatch, Source},
+    patches::Stage,
+    png,
+    tree::{Density, Lens, frame_name},
+    validation_clips,
+    verify::{Problem, ProblemKind, VerifyOptions, verify},
 };
 use std::{fs, path::Path};
-use tch::Tensor;
+use tch::{Kind, Tensor};
 use tempfile::TempDir;
 
 const PRETRAIN: Stage = Stage::Pretrain { scale: 4 };
@@ -35,6 +34,7 @@ fn options(root: &Path) -> PatchOptions {
         patch: 8,
         frames: 3,
         repeats: 0,
+        places: 1,
         augment: true,
         seed: 5,
         workers: 2,
@@ -460,4 +460,54 @@ fn verify_names_all_that_is_wrong() {
     );
     fs::remove_dir_all(at("LRx4/T")).unwrap();
     assert!(check(root, true).contains(&problem("LRx4/T", ProblemKind::Missing)));
+}
+
+/// A clip whose left half is plain and whose right half is a chequerboard.
+#[test]
+fn of_several_places_the_one_with_most_detail_is_cut() {
+    let folder = tempfile::tempdir().unwrap();
+    for (density, side) in [(Density::Hr, 128), (Density::Lr4, 32)] {
+        let clip = folder
+            .path()
+            .join("train")
+            .join(density.folder())
+            .join("UW/a");
+        std::fs::create_dir_all(&clip).unwrap();
+        let pixel = |x: usize, y: usize| {
+            if x >= side / 2 && (x + y) % 2 == 0 {
+                250
+            } else {
+                10
+            }
+        };
+        let data = (0..side * side)
+            .flat_map(|i| [pixel(i % side, i / side); 3])
+            .collect();
+        let picture = png::Picture {
+            width: side,
+            height: side,
+            data,
+        };
+        for frame in 0..3 {
+            png::write(&clip.join(frame_name(frame)), &picture).unwrap();
+        }
+    }
+    let detail = |places: usize| -> f64 {
+        let patches = Patches::open(PatchOptions {
+            stage: Stage::Alone { scale: 4 },
+            places,
+            augment: false,
+            ..options(folder.path())
+        })
+        .unwrap();
+        let of = |k| {
+            let patch = patches.patch(k).unwrap();
+            assert!(patch.wide.equal(&patch.lr), "there is no other camera");
+            let across = patch.hr.diff(1, 3, None::<&Tensor>, None::<&Tensor>).abs();
+            across.mean(Kind::Double).double_value(&[])
+        };
+        (0..40).map(of).sum::<f64>() / 40.0
+    };
+    let (one, four) = (detail(1), detail(4));
+    assert!(four > 1.4 * one, "{one} and {four}");
 }

@@ -356,3 +356,22 @@ fn a_camera_without_strengths_shows_the_truth() {
     let parts = (0..8).filter(|&n| off(&shown(&covered, n)) > 0.01).count();
     assert!(parts >= 3, "{parts} of 8 show something else somewhere");
 }
+
+#[test]
+fn some_weights_of_a_file_can_be_taken_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let (teacher, _) = pupil(folder.path(), 1);
+    let file = folder.path().join("teacher.safetensors");
+    let only = format!(
+        r#"start.weights=[{{ file = "{}", only = ["wide_fusion.", "conv_hr."] }}]"#,
+        file.display()
+    );
+    let fresh = initial_network(&config("quality", &["seed=4"]), Device::Cpu).unwrap();
+    let started = initial_network(&config("quality", &["seed=4", &only]), Device::Cpu).unwrap();
+    let (theirs, fresh) = (weights(&teacher), weights(&fresh));
+    for (name, weight) in weights(&started) {
+        let taken = name.starts_with("wide_fusion.") || name.starts_with("conv_hr.");
+        let from = if taken { &theirs } else { &fresh };
+        assert!(weight.equal(&from[&name]), "{name}");
+    }
+}

@@ -405,3 +405,33 @@ fn bad_sources_are_named() {
             .contains("--view is 1.5")
     );
 }
+
+#[test]
+fn processors_of_their_own_change_what_the_other_lenses_show_and_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let photo = folder.path().join("photo.png");
+    image::RgbImage::from_fn(400, 304, scene).save(&photo).unwrap();
+    let film = |name: &str, processing: bool| {
+        let out = folder.path().join(name);
+        let wanted = SynthesizeOptions {
+            frames: 1,
+            processing,
+            ..still(&photo, &out)
+        };
+        assert_eq!(run(&wanted).unwrap(), (1, 0));
+        files(&out)
+    };
+    let (plain, other) = (film("plain", false), film("other", true));
+    for (path, bytes) in &plain {
+        let text = path.to_string_lossy();
+        if text.ends_with(".png") {
+            let same = other[path] == *bytes;
+            assert_eq!(same, text.contains("/UW/"), "{text}");
+        } else {
+            let record: serde_json::Value = serde_json::from_slice(&other[path]).unwrap();
+            assert_eq!(record["recipe"]["processing"], true);
+            assert!(!String::from_utf8_lossy(bytes).contains("processing"));
+        }
+    }
+    assert_eq!(other, film("again", true));
+}

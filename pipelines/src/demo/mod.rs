@@ -10,9 +10,11 @@ use crate::gst::{self, Needed, Pipeline};
 use crate::progress::Progress;
 use anyhow::{Context, Result, ensure};
 use footage::Footage;
+use refvsr::Bundled;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
+use tch::Tensor;
 use triplet::{CAMERA, SCALE, TRUTH, WIDE};
 
 /// Elements the demonstration needs besides `refvsr`, and their Debian packages (with `gstreamer1.0-tools` and [`footage::PACKAGE`]).
@@ -36,8 +38,8 @@ const FRAMES_PER_SECOND: u32 = 30;
 Writes into the output folder:
   ultrawide.mkv     what the ultra-wide camera saw (lossless)
   wide.mkv          what the wide camera saw: the middle half at twice the detail (lossless)
-  refvsr-4x.mp4     the ultra-wide video, enlarged 4 times by the element (H.264)
-  side-by-side.png  nearest, bicubic, refvsr and the truth; the wide camera's field is marked
+  MODEL-4x.mp4      the ultra-wide video, enlarged 4 times by the element with each model (H.264)
+  side-by-side.png  bicubic, without the wide camera, with it, and the truth; the wide camera's field is marked
 
 The footage is a phone clip from the Debian package forensics-samples-files, by Joao Eriberto Mota Filho, CC-BY-SA-4.0;
 the files written are adapted from it and fall under the same licence.")]
@@ -51,7 +53,7 @@ pub struct Args {
     /// A video of yours to film instead (16:9, best 1080p or larger)
     #[arg(long, value_name = "VIDEO")]
     footage: Option<PathBuf>,
-    /// Model file [default: the element's own]
+    /// Model file [default: both models that come with the element, one after the other]
     #[arg(long, value_name = "FILE")]
     model: Option<PathBuf>,
     /// Where to compute
@@ -98,34 +100,74 @@ pub fn run(args: &Args) -> Result<()> {
         wide.display()
     );
 
-    let video = args.output.join("refvsr-4x.mp4");
-    let raw = args.output.join("refvsr-4x.rgb");
-    let pipeline = enlarge(&ultrawide, &wide, &video, &raw, args, plugin_path);
-    println!(
-        "[2/4] Enlarging {SCALE} times, to {TRUTH}:\n\n{}\n",
-        pipeline.command_line()
-    );
-    let seconds = watch(&pipeline, &raw, frames as u64, &log)?;
-
-    println!("[3/4] Comparing with the truth");
+    println!("[2/4] Enlarging {SCALE} times, to {TRUTH}");
+    let models = Model::of(args);
     let mut small = Reader::open(&work.path().join("ultrawide.rgb"), CAMERA)?;
     let mut truth = Reader::open(&work.path().join("truth.rgb"), TRUTH)?;
-    let mut ours = Reader::open(&raw, TRUTH)?;
-    ensure!(
-        ours.len() == frames,
-        "the element put out {} frames for {frames}; see {}",
-        ours.len(),
-        log.display()
-    );
-    let scores = score::score(&mut small, &mut ours, &mut truth, &WIDE)?;
+    let base = score::score(&mut truth, &WIDE, |n| score::bicubic(&small.frame(n)?))?;
+    let mut scores = vec![("bicubic".to_owned(), base)];
+    let mut watched = vec![];
+    for model in &models {
+        // What the wide camera gives is what changes where it is missing.
+        for wide in [None, Some(&wide)] {
+            let name = match wide {
+                Some(_) => model.name.clone(),
+                None => format!("{}, no wide camera", model.name),
+            };
+            let video = wide.map(|_| args.output.join(format!("{}-4x.mp4", model.name)));
+            let raw = model.frames(work.path(), wide.is_some());
+            let pipeline = enlarge(
+                model,
+                &args.device,
+                [Some(&ultrawide), wide.map(PathBuf::as_path)],
+                video.as_deref(),
+                &raw,
+                plugin_path.clone(),
+            );
+            println!("\n{name}:\n\n{}\n", pipeline.command_line());
+            let seconds = watch(&pipeline, &raw, frames as u64, &log)?;
+            println!(
+                "{:.2} seconds a frame ({frames} frames in {seconds:.1} s, start-up included)",
+                seconds / frames as f64
+            );
+            let mut ours = Reader::open(&raw, TRUTH)?;
+            ensure!(
+                ours.len() == frames,
+                "the element put out {} frames for {frames}; see {}",
+                ours.len(),
+                log.display()
+            );
+            let scored = score::score(&mut truth, &WIDE, |n| ours.frame(n))?;
+            scores.push((name, scored));
+            watched.extend(video);
+        }
+    }
 
-    println!("[4/4] Drawing the side-by-side picture\n");
+    println!("\n[3/4] PSNR / SSIM against the truth\n");
+    println!("{:26}{:24}in the wide camera's field", "", "whole frames");
+    for (name, scores) in &scores {
+        println!("{name:26}{:24}{}", scores.whole.to_string(), scores.inside);
+    }
+    for (model, pair) in models.iter().zip(scores[1..].chunks_exact(2)) {
+        println!(
+            "The wide camera gives {} {:+.2} dB in its field.",
+            model.name,
+            pair[1].1.inside.psnr - pair[0].1.inside.psnr
+        );
+    }
+
+    println!("\n[4/4] Drawing the side-by-side picture\n");
     let middle = frames / 2;
     let mut wide = Reader::open(&work.path().join("wide.rgb"), CAMERA)?;
+    let shown = models.last().context("no model")?;
+    let enlarged = |wide: bool| -> Result<Tensor> {
+        Reader::open(&shown.frames(work.path(), wide), TRUTH)?.frame(middle)
+    };
     let moment = picture::Moment {
         ultrawide: small.frame(middle)?,
         wide: wide.frame(middle)?,
-        ours: ours.frame(middle)?,
+        alone: enlarged(false)?,
+        ours: enlarged(true)?,
         truth: truth.frame(middle)?,
     };
     let words = picture::Words {
@@ -135,18 +177,47 @@ pub fn run(args: &Args) -> Result<()> {
     };
     let png = args.output.join("side-by-side.png");
     picture::draw(&moment, &WIDE, &words)?.save(&png)?;
-    drop(ours);
-    std::fs::remove_file(&raw).with_context(|| format!("cannot remove {}", raw.display()))?;
-
-    println!("PSNR / SSIM                       bicubic             refvsr              gain");
-    println!("whole frames                      {}", scores.whole);
-    println!("inside the wide camera's field    {}", scores.inside);
+    let watched: Vec<String> = watched.iter().map(|v| v.display().to_string()).collect();
     println!(
-        "{:.2} seconds a frame ({frames} frames in {seconds:.1} s, start-up included)\n",
-        seconds / frames as f64
+        "Watch {}, and look at {}",
+        watched.join(" and "),
+        png.display()
     );
-    println!("Watch {} and look at {}", video.display(), png.display());
     Ok(())
+}
+
+/// A model to enlarge with.
+struct Model {
+    name: String,
+    /// The element's property that chooses it, and its value.
+    choice: (&'static str, String),
+}
+
+impl Model {
+    /// The one that was asked for, else those that come with the element, the better one last.
+    fn of(args: &Args) -> Vec<Self> {
+        let Some(file) = &args.model else {
+            let bundled = Bundled::ALL.into_iter().rev();
+            return bundled
+                .filter(|model| model.content().is_some())
+                .map(|model| Self {
+                    name: model.name().to_owned(),
+                    choice: ("model", model.name().to_owned()),
+                })
+                .collect();
+        };
+        let stem = file.file_stem().unwrap_or(file.as_os_str());
+        vec![Self {
+            name: stem.to_string_lossy().into_owned(),
+            choice: ("model-file", file.to_string_lossy().into_owned()),
+        }]
+    }
+
+    /// Where its frames are kept until they are compared.
+    fn frames(&self, folder: &Path, wide: bool) -> PathBuf {
+        let with = if wide { "with" } else { "without" };
+        folder.join(format!("{}-{with}-wide.rgb", self.name))
+    }
 }
 
 /// Makes `ultrawide.rgb`, `wide.rgb` and `truth.rgb` in `folder`.
@@ -192,40 +263,46 @@ fn encode(folder: &Path, name: &str, video: &Path, log: &Path) -> Result<()> {
         .with_context(|| format!("cannot write {}", video.display()))
 }
 
-/// The pipeline of the demonstration: two files in, a video file out, and the same frames untouched for the comparison.
+/// A pipeline of the demonstration: one or two files in, raw frames for the comparison out, and a
+/// video file where one is wanted.
 fn enlarge(
-    ultrawide: &Path,
-    wide: &Path,
-    video: &Path,
+    model: &Model,
+    device: &str,
+    [ultrawide, wide]: [Option<&Path>; 2],
+    video: Option<&Path>,
     raw: &Path,
-    args: &Args,
     plugin_path: Option<OsString>,
 ) -> Pipeline {
     let camera =
         "filesrc location={} ! decodebin ! videoconvert ! video/x-raw,format=RGB ! queue ! sr.";
-    let model = args.model.as_ref().map(|file| file.to_string_lossy());
-    let element = format!(
-        "refvsr name=sr device={}{}",
-        args.device,
-        if model.is_some() {
-            " model-file={}"
-        } else {
-            ""
+    let mut pipeline = Pipeline::new(plugin_path);
+    for (name, file) in [("ultrawide", ultrawide), ("wide", wide)] {
+        if let Some(file) = file {
+            pipeline = pipeline.line(&format!("{camera}{name}"), &[&file.to_string_lossy()]);
         }
+    }
+    let (property, value) = &model.choice;
+    let pipeline = pipeline.line(
+        &format!(
+            "refvsr name=sr device={{}} {property}={{}} ! video/x-raw,format=RGB ! tee name=t"
+        ),
+        &[device, value],
     );
-    let file = Path::to_string_lossy;
-    Pipeline::new(plugin_path)
-        .line(&format!("{camera}ultrawide"), &[&file(ultrawide)])
-        .line(&format!("{camera}wide"), &[&file(wide)])
-        .line(&format!("{element} ! video/x-raw,format=RGB ! tee name=t"), model.as_deref().as_slice())
+    let pipeline = match video {
         // By default the encoder holds frames back, so that its file would wait for more while the other file's first frame waits for it.
         // (async=false on the sinks is no way out: next to decodebin, GStreamer 1.22 then loses the end of the stream now and then.)
-        .line(
-            "t. ! queue ! videoconvert ! video/x-raw,format=I420 ! x264enc tune=zerolatency pass=quant quantizer=16 ! h264parse ! mp4mux",
-            &[],
-        )
-        .line("! filesink location={}", &[&file(video)])
-        .line("t. ! queue ! filesink location={}", &[&file(raw)])
+        Some(video) => pipeline
+            .line(
+                "t. ! queue ! videoconvert ! video/x-raw,format=I420 ! x264enc tune=zerolatency pass=quant quantizer=16 ! h264parse ! mp4mux",
+                &[],
+            )
+            .line("! filesink location={}", &[&video.to_string_lossy()]),
+        None => pipeline,
+    };
+    pipeline.line(
+        "t. ! queue ! filesink location={}",
+        &[&raw.to_string_lossy()],
+    )
 }
 
 /// Runs the pipeline while showing how many frames are in the file `raw`; gives the seconds it took.

@@ -1,6 +1,6 @@
 //! The side-by-side picture.
 
-use super::score::{Pair, Scores, bicubic, inside};
+use super::score::{Scores, bicubic, inside};
 use super::triplet::{Lens, SCALE, TRUTH};
 use crate::canvas::{Canvas, Colour};
 use crate::frames::Rect;
@@ -33,6 +33,9 @@ const HEIGHT: i64 = 2 * MARGIN + OVERVIEW.1 + 2 * (GAP + CAPTION + PANEL.1 + 26)
 pub struct Moment {
     pub ultrawide: Tensor,
     pub wide: Tensor,
+    /// Enlarged without the wide camera.
+    pub alone: Tensor,
+    /// Enlarged with it.
     pub ours: Tensor,
     pub truth: Tensor,
 }
@@ -41,18 +44,14 @@ pub struct Moment {
 #[derive(Debug)]
 pub struct Words<'a> {
     pub frame: usize,
-    pub scores: &'a Scores,
+    /// What was scored, by name.
+    pub scores: &'a [(String, Scores)],
     pub credit: &'a str,
 }
 
-/// Draws it: the whole frame with the wide camera's field, the scores, and two details as nearest, bicubic, ours and the truth.
+/// Draws it: the whole frame with the wide camera's field, the scores, and two details as bicubic, without the wide camera, with it, and the truth.
 pub fn draw(moment: &Moment, lens: &Lens, words: &Words) -> Result<Canvas> {
     let base = bicubic(&moment.ultrawide)?;
-    let near = moment.ultrawide.f_upsample_nearest2d(
-        [TRUTH.height, TRUTH.width],
-        None::<f64>,
-        None::<f64>,
-    )?;
     let (here, there) = choose(&base, &moment.truth, &inside(lens))?;
 
     let mut canvas = Canvas::new(WIDTH, HEIGHT, BACKGROUND)?;
@@ -79,9 +78,9 @@ pub fn draw(moment: &Moment, lens: &Lens, words: &Words) -> Result<Canvas> {
         y += CAPTION;
         let truth = crop.of(&moment.truth)?;
         for (n, (name, frame)) in [
-            ("nearest", &near),
             ("bicubic", &base),
-            ("refvsr", &moment.ours),
+            ("without the wide camera", &moment.alone),
+            ("with the wide camera", &moment.ours),
             ("ground truth", &moment.truth),
         ]
         .into_iter()
@@ -188,13 +187,14 @@ fn side_notes(canvas: &mut Canvas, words: &Words) {
             words.frame
         ),
     );
-    let mut table = |title: &str, pair: &Pair| {
-        line(15.0, TEXT, 6, title);
-        line(15.0, FAINT, 4, &format!("bicubic  {}", pair.bicubic));
-        line(15.0, INSIDE, 16, &format!("refvsr   {}", pair.ours));
-    };
-    table("all frames, PSNR / SSIM", &words.scores.whole);
-    table("in the wide camera's field", &words.scores.inside);
+    line(15.0, TEXT, 6, "PSNR, all of the frame / in the wide field");
+    for (name, scores) in words.scores {
+        let text = format!(
+            "{name}: {:.2} / {:.2} dB",
+            scores.whole.psnr, scores.inside.psnr
+        );
+        line(15.0, INSIDE, 5, &text);
+    }
 }
 
 /// What the two cameras gave.
@@ -349,8 +349,16 @@ mod tests {
     fn layout_holds_all_parts() {
         assert_eq!(NOTES + 2 * THUMB.0 + GAP + MARGIN, WIDTH);
         let canvas = Canvas::new(1, 1, BACKGROUND).unwrap();
-        let longest = "ultra-wide video, enlarged 4 times with";
-        assert!(NOTES + canvas.text_width(15.0, longest) + MARGIN <= WIDTH);
+        for longest in [
+            "ultra-wide video, enlarged 4 times with",
+            "PSNR, all of the frame / in the wide field",
+            "quality, no wide camera: 44.44 / 44.44 dB",
+        ] {
+            assert!(
+                NOTES + canvas.text_width(15.0, longest) + MARGIN <= WIDTH,
+                "{longest}"
+            );
+        }
         assert_eq!(OVERVIEW.0 * TRUTH.height, OVERVIEW.1 * TRUTH.width);
     }
 }

@@ -46,32 +46,13 @@ impl std::fmt::Display for Score {
     }
 }
 
-/// Bicubic and our scores over one region.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Pair {
-    pub bicubic: Score,
-    pub ours: Score,
-}
-
-impl std::fmt::Display for Pair {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(
-            f,
-            "{}   {}   {:+.2} dB",
-            self.bicubic,
-            self.ours,
-            self.ours.psnr - self.bicubic.psnr
-        )
-    }
-}
-
 /// Scores of a clip.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Scores {
     /// Over whole frames.
-    pub whole: Pair,
+    pub whole: Score,
     /// Over what the wide camera sees.
-    pub inside: Pair,
+    pub inside: Score,
 }
 
 /// The network's own base: bicubic enlargement, as it comes out of an 8-bit file.
@@ -80,31 +61,20 @@ pub fn bicubic(frame: &Tensor) -> Result<Tensor> {
     rounded(&frame.f_upsample_bicubic2d([height, width], false, None::<f64>, None::<f64>)?)
 }
 
-/// Scores our frames and bicubic ones against the truth.
+/// Scores frames against the truth; `frame` gives them by number.
 pub fn score(
-    ultrawide: &mut Reader,
-    ours: &mut Reader,
     truth: &mut Reader,
     lens: &Lens,
+    mut frame: impl FnMut(usize) -> Result<Tensor>,
 ) -> Result<Scores> {
     let frames = truth.len();
     let inside = inside(lens);
     let mut scores = Scores::default();
     for n in 0..frames {
-        let (truth, ours, base) = (
-            truth.frame(n)?,
-            ours.frame(n)?,
-            bicubic(&ultrawide.frame(n)?)?,
-        );
-        scores.whole.bicubic.add(&base, &truth, frames)?;
-        scores.whole.ours.add(&ours, &truth, frames)?;
+        let (truth, ours) = (truth.frame(n)?, frame(n)?);
+        scores.whole.add(&ours, &truth, frames)?;
         scores
             .inside
-            .bicubic
-            .add(&inside.of(&base)?, &inside.of(&truth)?, frames)?;
-        scores
-            .inside
-            .ours
             .add(&inside.of(&ours)?, &inside.of(&truth)?, frames)?;
     }
     Ok(scores)

@@ -2,15 +2,15 @@
 
 use super::{
     augment::Augment,
-    place,
+    place::{self, Place},
     png::{self, Rect},
     random::{Random, hash},
-    tree::{Split, Tree},
+    tree::{Clip, Density, Lens, Split, Tree},
 };
 use crate::data::batch::ClipPatch;
 use anyhow::{Context, Result, ensure};
 use std::{path::PathBuf, sync::Arc};
-use tch::Tensor;
+use tch::{Kind, Tensor};
 
 pub use super::stage::Stage;
 
@@ -32,6 +32,8 @@ pub struct PatchOptions {
     /// research code has it: half a window. Of those after the clip as many at most repeat the
     /// video's last frame. 0 where windows end with the clip.
     pub repeats: usize,
+    /// Places drawn for each patch, of which the one with most detail in its truth is cut.
+    pub places: usize,
     /// Whether patches are rotated and flipped.
     pub augment: bool,
     /// The patches drawn are a function of this and of their number alone.
@@ -177,7 +179,7 @@ impl Inner {
         let starts = clip.frames - self.options.shortest() + 1;
         let first = random.below(starts as u64) as usize;
         let shown = self.options.shown(first, clip.frames);
-        let at = place::place(&mut random, clip.size, patch, stage.within())?;
+        let at = self.place(&mut random, clip, shown[shown.len() / 2])?;
         let name = format!(
             "{} frames {first}..={} at {},{}",
             clip.name,
@@ -209,6 +211,40 @@ impl Inner {
         })
     }
 
+    /// The place of a patch: of those drawn the one that has most detail in the ultra-wide camera's
+    /// full-resolution frame.
+    fn place(&self, random: &mut Random, clip: &Clip, frame: usize) -> Result<Place> {
+        let PatchOptions {
+            stage,
+            patch,
+            places,
+            ..
+        } = self.options;
+        let mut draw = || place::place(random, clip.size, patch, stage.within());
+        if places == 1 {
+            return draw();
+        }
+        let scale = stage.input()?.scale();
+        let path = self
+            .tree
+            .frame(Density::Hr, Lens::Ultrawide, &clip.name, frame);
+        let mut best: Option<(f64, Place)> = None;
+        for _ in 0..places {
+            let at = draw()?;
+            let part = Rect::square(at.ultrawide.map(|v| scale * v), scale * patch);
+            let truth = png::read_part(&path, part)?.to_tensor()?;
+            let detail = truth
+                .f_diff(1, -1, None::<&Tensor>, None::<&Tensor>)?
+                .f_abs()?
+                .f_mean(Kind::Double)?
+                .f_double_value(&[])?;
+            if best.is_none_or(|(most, _)| detail > most) {
+                best = Some((detail, at));
+            }
+        }
+        best.map(|(_, at)| at).context("no place was drawn")
+    }
+
     /// A number that stands for the data and options; two runs with the same one draw the same
     /// patches.
     fn fingerprint(&self) -> u64 {
@@ -229,7 +265,7 @@ impl Inner {
                 o.seed,
                 clips
             )
-        ))
+        )) ^ (o.places as u64 - 1)
     }
 }
 

@@ -93,10 +93,14 @@ pub fn initial_network(config: &Config, device: Device) -> Result<Network> {
             tch::no_grad(|| variable.f_copy_(weight))?;
         }
     }
-    for path in &config.start.weights {
+    for weights in &config.start.weights {
+        let path = weights.file();
         let tensors = read_tensors(path)?;
         let mut found = false;
         for (name, variable) in &mut variables {
+            if !weights.takes(name) {
+                continue;
+            }
             if let Some(t) = named(&tensors, name).filter(|t| t.size() == variable.size()) {
                 tch::no_grad(|| variable.f_copy_(t))?;
                 found = true;
