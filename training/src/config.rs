@@ -13,7 +13,7 @@ use std::{
 };
 
 /// The configs that come with this program, by name.
-pub const PRESETS: [(&str, &str); 12] = [
+pub const PRESETS: [(&str, &str); 13] = [
     ("refvsr-mfid", include_str!("../configs/refvsr-mfid.toml")),
     ("refvsr-l1", include_str!("../configs/refvsr-l1.toml")),
     (
@@ -40,6 +40,7 @@ pub const PRESETS: [(&str, &str); 12] = [
     ("quality", include_str!("../configs/quality.toml")),
     ("light-trunks", include_str!("../configs/light-trunks.toml")),
     ("light", include_str!("../configs/light.toml")),
+    ("own", include_str!("../configs/own.toml")),
     ("tiny", include_str!("../configs/tiny.toml")),
 ];
 
@@ -64,7 +65,8 @@ pub struct Config {
     pub data: Data,
     /// What it is to lower.
     pub loss: Loss,
-    /// How references drawn for a fusion differ from the truth; needed where `lesson` is `fusion`.
+    /// How references drawn for a fusion differ from the truth: where `lesson` is `fusion` and `stage`
+    /// `pretrain`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub references: Option<References>,
     /// How its weights move.
@@ -341,11 +343,16 @@ impl Config {
         if let Some(references) = &self.references {
             references.check()?;
         }
+        let drawn = self.lesson == LessonKind::Fusion && self.stage == Stage::Pretrain;
         ensure!(
-            self.references.is_some() || self.lesson != LessonKind::Fusion,
-            "lesson = \"fusion\" needs a section [references]"
+            self.references.is_some() == drawn,
+            "a section [references] is for lesson = \"fusion\" with stage = \"pretrain\", which needs one"
         );
-        if self.stage == Stage::Adapt && !self.model.hd {
+        ensure!(
+            self.stage == Stage::Pretrain || self.lesson != LessonKind::Trunks,
+            "lesson = \"trunks\" is for stage = \"pretrain\""
+        );
+        if self.stage == Stage::Adapt && !self.model.hd && !registered {
             bail!(
                 "model.hd is false; adaptation makes a model for full-resolution input, which needs true"
             );

@@ -1,19 +1,18 @@
 //! The refvsr-train command.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use clap::{Args, Parser, Subcommand};
 use indicatif::ProgressBar;
 use refvsr_train::{
-    config::{Config, LessonKind, PRESETS, Stage},
-    data::batch::{ClipPatch, Source},
-    data::{
-        PatchOptions, Patches, Split, patches, validation_clips,
-        verify::{VerifyOptions, verify},
-    },
+    config::{Config, PRESETS, Stage},
+    data::verify::{VerifyOptions, verify},
     fetch::{FetchOptions, fetch},
     optimise::parallel::Processes,
-    run::export::{Numbers, export},
-    run::{Outcome, Resume, Run},
+    run::{
+        Outcome, Resume, Run,
+        export::{Numbers, export},
+        learn_from::LearnFrom,
+    },
     score::{ScoreOptions, score},
     synthesize::{SynthesizeOptions, synthesize},
 };
@@ -267,56 +266,15 @@ fn train_in(processes: &Processes, options: &Train, stage: Stage) -> Result<()> 
             .unwrap_or_default();
         PathBuf::from("runs").join(name)
     });
-    let scale = config.model.scale;
-    let whole = match (stage, config.model.hd) {
-        (Stage::Pretrain, false) => patches::Stage::Pretrain { scale },
-        (Stage::Pretrain, true) => patches::Stage::PretrainHd { scale },
-        (Stage::Adapt, _) => patches::Stage::Adapt { scale },
-    };
-    let of = match config.lesson {
-        LessonKind::Windows => whole,
-        LessonKind::Fusion | LessonKind::Trunks => patches::Stage::Alone { scale },
-    };
-    let data = &config.data;
-    let patches = Patches::open(PatchOptions {
-        root: data.root.clone(),
-        split: Split::Train,
-        stage: of,
-        patch: data.patch,
-        frames: config.frames(),
-        repeats: config.repeats(),
-        places: data.places,
-        augment: data.augment && options.overfit.is_none(),
-        seed: config.seed,
-        workers: data.workers,
-        ahead: data.ahead,
-        stride: processes.count(),
-    })?;
+    let learn_from = LearnFrom::open(&config, processes, options.overfit.as_deref())?;
     if processes.is_first() {
         let _ = writeln!(
             stderr(),
             "{} clips to learn from, {} too short and left out",
-            patches.clips(),
-            patches.skipped().len()
+            learn_from.clips,
+            learn_from.skipped
         );
     }
-    let validation = if config.validation.clips > 0 && options.overfit.is_none() {
-        validation_clips(&data.root, Split::Valid, whole)
-            .context("validation (validation.clips = 0 does without)")?
-    } else {
-        vec![]
-    };
-    let by_heart = options.overfit.as_ref().map(|clip| -> Result<ByHeart> {
-        let k = patches.first_of(clip).with_context(|| {
-            format!(
-                "--overfit {clip}: no such clip of at least {} frames",
-                config.frames() - 2 * config.repeats()
-            )
-        })?;
-        Ok(ByHeart(patches.patch(k)?))
-    });
-    let by_heart = by_heart.transpose()?;
-    let source: &dyn Source = by_heart.as_ref().map_or(&patches as &dyn Source, |one| one);
 
     listen(
         processes
@@ -327,9 +285,9 @@ fn train_in(processes: &Processes, options: &Train, stage: Stage) -> Result<()> 
         config: &config,
         folder: &folder,
         processes,
-        source,
-        data: patches.fingerprint(),
-        validation: &validation,
+        source: learn_from.source.as_ref(),
+        data: learn_from.data,
+        validation: &learn_from.validation,
         resume: options.resume,
         stop: &STOP,
         show: stderr().is_terminal(),
@@ -349,21 +307,4 @@ fn train_in(processes: &Processes, options: &Train, stage: Stage) -> Result<()> 
         ))?;
     }
     Ok(())
-}
-
-/// One patch over and over.
-struct ByHeart(ClipPatch);
-
-impl Source for ByHeart {
-    fn start(&self, _position: u64) -> Result<Box<dyn Iterator<Item = Result<ClipPatch>>>> {
-        let copy = |p: &ClipPatch| ClipPatch {
-            name: p.name.clone(),
-            lr: p.lr.shallow_clone(),
-            wide: p.wide.shallow_clone(),
-            hr: p.hr.shallow_clone(),
-            loss_references: p.loss_references.shallow_clone(),
-        };
-        let patch = copy(&self.0);
-        Ok(Box::new(std::iter::repeat_with(move || Ok(copy(&patch)))))
-    }
 }

@@ -1,5 +1,10 @@
 //! Lessons of the registered variant, on networks so small that a step takes milliseconds.
 
+#[path = "../../tests/common/mod.rs"]
+mod common;
+#[path = "../../tests/rig/mod.rs"]
+mod rig;
+
 use refvsr::{
     Network,
     net::{
@@ -9,18 +14,22 @@ use refvsr::{
 };
 use refvsr_train::{
     config::Config,
-    data::batch::ClipPatch,
-    data::processor::{Processor, Strengths},
-    data::random::Random,
+    data::{
+        batch::ClipPatch,
+        png::{self, Picture},
+        processor::{Processor, Strengths},
+        random::Random,
+        tree::frame_name,
+    },
     lessons::registered::{
         features::{Features, Motions},
         fusion::layers,
+        own::LAID,
         trunks::thinned,
     },
-    optimise::parallel::Processes,
-    optimise::{StepReport, Trainer},
+    optimise::{StepReport, Trainer, parallel::Processes},
     precision::Precision,
-    run::{initial_network, lesson},
+    run::{initial_network, learn_from::LearnFrom, lesson},
 };
 use std::collections::BTreeMap;
 use tch::{Device, Kind, Tensor};
@@ -374,4 +383,97 @@ fn some_weights_of_a_file_can_be_taken_up() {
         let from = if taken { &theirs } else { &fresh };
         assert!(weight.equal(&from[&name]), "{name}");
     }
+}
+
+/// Two cameras' recordings of a still scene, 3 frames at `{UW,W}/scene`: the wide one sees the middle
+/// half at twice the density.
+fn recordings(folder: &std::path::Path) {
+    let scene = rig::leaves("own", 768, 1024);
+    let halved = refvsr::image::resize::bicubic_antialiased(&scene, 384, 512).unwrap();
+    let middle = scene.narrow(2, 192, 384).narrow(3, 256, 512);
+    for (lens, picture) in [("UW", halved), ("W", middle)] {
+        let clip = folder.join(lens).join("scene");
+        std::fs::create_dir_all(&clip).unwrap();
+        let pixels = (picture.clamp(0.0, 1.0) * 255.0)
+            .round()
+            .to_kind(Kind::Uint8);
+        let pixels = pixels
+            .squeeze_dim(0)
+            .permute([1, 2, 0])
+            .contiguous()
+            .view([-1]);
+        let picture = Picture {
+            width: 512,
+            height: 384,
+            data: Vec::try_from(pixels).unwrap(),
+        };
+        for frame in 0..3 {
+            png::write(&clip.join(frame_name(frame)), &picture).unwrap();
+        }
+    }
+}
+
+#[test]
+fn ones_own_cameras_are_registered_and_learnt_from() {
+    let folder = tempfile::tempdir().unwrap();
+    recordings(folder.path());
+    let start = initial_network(&config("quality", &[]), Device::Cpu).unwrap();
+    rig::give_flow(start.weights());
+    let file = folder.path().join("start.safetensors");
+    refvsr::checkpoint::save(&start, &file, Kind::Float).unwrap();
+    let overrides = [
+        format!("start.checkpoint={}", file.display()),
+        format!("data.root={}", folder.path().display()),
+        "validation.frames=1".into(),
+        "optimiser.batch=1".into(),
+    ];
+    let overrides: Vec<&str> = overrides.iter().map(String::as_str).collect();
+    let config = config("own", &overrides);
+
+    let from = LearnFrom::open(&config, &Processes::one(), None).unwrap();
+    assert_eq!((from.clips, from.validation.len()), (1, 1));
+    let patch = from.source.start(0).unwrap().next().unwrap().unwrap();
+    assert_eq!(patch.lr.size(), [3, 3, 24, 24]);
+    assert_eq!(patch.wide.size(), [3, LAID, 48, 48]);
+    assert_eq!(patch.loss_references.size(), [3, LAID, 96, 96]);
+    assert_eq!(
+        patch.loss_references.abs().max().double_value(&[]),
+        0.0,
+        "no tele camera"
+    );
+    // Where it is seen it shows the truth better than the enlarged input.
+    let mask = patch.wide.narrow(1, 3, 1);
+    assert!(
+        mask.mean(Kind::Float).double_value(&[]) > 0.2,
+        "{}",
+        patch.name
+    );
+    let truth = patch
+        .hr
+        .avg_pool2d([2, 2], [2, 2], [0, 0], false, true, None);
+    let error = |x: &Tensor| {
+        let weighted = (x - &truth).square() * &mask;
+        weighted.mean(Kind::Double).double_value(&[])
+    };
+    let enlarged = patch.lr.upsample_bicubic2d([48, 48], false, None, None);
+    let (ours, bicubic) = (error(&patch.wide.narrow(1, 0, 3)), error(&enlarged));
+    assert!(ours < 0.7 * bicubic, "{ours:.2e} against {bicubic:.2e}");
+    // The same again, wherever the stream starts.
+    let again = from.source.start(0).unwrap().next().unwrap().unwrap();
+    assert!(again.wide.equal(&patch.wide) && again.name == patch.name);
+
+    let mut trainer = trainer(&config);
+    let before = weights(trainer.network());
+    let steps = train(&mut trainer, &patch, 8);
+    let (first, last) = (steps[0].psnr, steps.last().unwrap().psnr);
+    assert!(last > first + 0.2, "{first:.2} dB, then {last:.2} dB");
+    for name in changed(&before, trainer.network()) {
+        assert!(
+            name.starts_with("wide_fusion.") || name.starts_with("tele_fusion."),
+            "{name}"
+        );
+    }
+    let frame = from.validation[0].frame(2).unwrap();
+    assert_eq!(frame.lr.size(), [1, 3, 96, 128]);
+    assert_eq!(frame.hr.size(), [1, 3, 384, 512]);
 }

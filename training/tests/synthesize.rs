@@ -410,7 +410,9 @@ fn bad_sources_are_named() {
 fn processors_of_their_own_change_what_the_other_lenses_show_and_nothing_else() {
     let folder = tempfile::tempdir().unwrap();
     let photo = folder.path().join("photo.png");
-    image::RgbImage::from_fn(400, 304, scene).save(&photo).unwrap();
+    image::RgbImage::from_fn(400, 304, scene)
+        .save(&photo)
+        .unwrap();
     let film = |name: &str, processing: bool| {
         let out = folder.path().join(name);
         let wanted = SynthesizeOptions {

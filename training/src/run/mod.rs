@@ -2,6 +2,7 @@
 
 pub mod export;
 mod journal;
+pub mod learn_from;
 pub mod saved;
 pub mod start;
 pub mod tensorboard;

@@ -47,7 +47,6 @@ pub fn lesson(config: &Config, network: Network, precision: Precision) -> Result
         }
         LessonKind::Fusion => {
             let references = config.references.clone();
-            let references = references.context("a fusion without references")?;
             Box::new(Fusion::new(network, losses, references, config.seed)?)
         }
     })

@@ -12,13 +12,13 @@ use crate::{
     losses::{Losses, Report, Target},
     precision::Precision as Training,
 };
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use refvsr::{
     Network, Precision,
     net::{
         fusion::{DETAIL, Detail},
         registered::{Details, RegisteredVsr, TELE_DENSITY, WIDE_DENSITY},
-        registration::Rectangle,
+        registration::{Laid, Rectangle},
     },
 };
 use tch::{Device, Kind, Tensor};
@@ -28,7 +28,8 @@ use tch::{Device, Kind, Tensor};
 pub struct Fusion {
     network: Network,
     losses: Losses,
-    references: References,
+    /// How references are drawn; `None` where patches bring registered ones.
+    references: Option<References>,
     seed: u64,
 }
 
@@ -46,7 +47,7 @@ impl Fusion {
     pub fn new(
         network: Network,
         losses: Losses,
-        references: References,
+        references: Option<References>,
         seed: u64,
     ) -> Result<Self> {
         layers(&network)?;
@@ -98,6 +99,12 @@ impl Lesson for Fusion {
             lesson: self,
             network,
             hr: patch.frames("hr", &patch.hr, device)?,
+            own: match self.references {
+                Some(_) => None,
+                None => Some([&patch.wide, &patch.loss_references].map(|x| x.f_to_device(device))),
+            }
+            .map(|[wide, tele]| Ok::<_, anyhow::Error>([wide?, tele?]))
+            .transpose()?,
             random: Random::new(self.seed, REFERENCES, hash(&patch.name) ^ steps),
             lr,
             joined,
@@ -124,7 +131,52 @@ struct Clip<'a> {
     lr: Vec<Tensor>,
     hr: Vec<Tensor>,
     joined: Vec<Tensor>,
+    /// The registered references of the wide and of the tele camera, see [`Own`](super::own::Own).
+    own: Option<[Tensor; 2]>,
     random: Random,
+}
+
+/// References drawn for a frame `[1, 3, h, w]` from its truth.
+fn drawn(
+    references: &References,
+    random: &mut Random,
+    lr: &Tensor,
+    hr: &Tensor,
+) -> Result<Details> {
+    let side = lr.size()[2].max(lr.size()[3]);
+    let mut draw = |share: f64, density: i64, largest: i64| {
+        let there = random.between(0.0, 1.0) < share;
+        let detail = if there {
+            references.detail(random, lr, hr, density, largest)?
+        } else {
+            None
+        };
+        detail
+            .map_or_else(|| nothing(density, lr.device()), Ok)
+            .map(Some)
+    };
+    Ok(Details {
+        wide: draw(references.wide, WIDE_DENSITY, side)?,
+        tele: draw(references.tele, TELE_DENSITY, TELE_SIDE)?,
+    })
+}
+
+/// A reference that was registered on all of a patch: `laid` `[1, LAID, d h, d w]`.
+fn registered(lr: &Tensor, laid: &Tensor, density: i64) -> Result<Detail> {
+    let size = lr.size();
+    let field = Rectangle {
+        top: 0,
+        left: 0,
+        height: size[2],
+        width: size[3],
+    };
+    let laid = Laid {
+        picture: laid.f_narrow(1, 0, 3)?,
+        mask: laid.f_narrow(1, 3, 1)?,
+        residual: laid.f_narrow(1, 4, 1)?,
+        agreement: 1.0,
+    };
+    Ok(Detail::new(lr, &laid, field, density)?)
 }
 
 /// What a missing reference adds. Gradients pass it, so that each step has one for every weight.
@@ -151,25 +203,23 @@ impl Exercise for Clip<'_> {
     }
 
     fn losses(&mut self, k: usize) -> Result<StepLosses> {
-        let references = &self.lesson.references;
         let (lr, hr) = (&self.lr[k], &self.hr[k]);
-        let side = lr.size()[2].max(lr.size()[3]);
-        let random = &mut self.random;
-        let mut draw = |share: f64, density: i64, largest: i64| {
-            let there = random.between(0.0, 1.0) < share;
-            let detail = if there {
-                tch::no_grad(|| references.detail(random, lr, hr, density, largest))?
-            } else {
-                None
-            };
-            detail
-                .map_or_else(|| nothing(density, lr.device()), Ok)
-                .map(Some)
-        };
-        let details = Details {
-            wide: draw(references.wide, WIDE_DENSITY, side)?,
-            tele: draw(references.tele, TELE_DENSITY, TELE_SIDE)?,
-        };
+        let details = tch::no_grad(|| match (&self.lesson.references, &self.own) {
+            (Some(references), _) => drawn(references, &mut self.random, lr, hr),
+            (None, Some([wide, tele])) => Ok(Details {
+                wide: Some(registered(
+                    lr,
+                    &wide.f_narrow(0, k as i64, 1)?,
+                    WIDE_DENSITY,
+                )?),
+                tele: Some(registered(
+                    lr,
+                    &tele.f_narrow(0, k as i64, 1)?,
+                    TELE_DENSITY,
+                )?),
+            }),
+            (None, None) => bail!("a patch without references"),
+        })?;
         let output = self.network.enlarged(&self.joined[k], lr, &details)?;
         let target = Target {
             hr,

@@ -3,4 +3,5 @@
 pub mod camera;
 pub mod features;
 pub mod fusion;
+pub mod own;
 pub mod trunks;
