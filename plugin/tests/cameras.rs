@@ -104,7 +104,7 @@ impl Stage {
             .push(frame(ultrawide, self.sent))
             .unwrap();
         self.sent += 1;
-        self.rig.ultrawide.pull().unwrap()
+        pulled(&mut self.rig.ultrawide)
     }
 
     fn zoom_found(&self) -> f64 {

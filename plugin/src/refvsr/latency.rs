@@ -91,7 +91,7 @@ impl Latency {
     }
 
     /// How long a frame takes at present, on average.
-    pub fn mean(&self) -> Duration {
+    fn mean(&self) -> Duration {
         let sum: Duration = self.recent.iter().sum();
         sum.checked_div(self.recent.len() as u32)
             .unwrap_or_default()
@@ -100,14 +100,23 @@ impl Latency {
     /// The least latency, and the most that there is room for. `deadline`: the time a frame takes, as
     /// the user has fixed it.
     pub fn range(&self, deadline: Option<ClockTime>) -> (ClockTime, Option<ClockTime>) {
-        let frames = |count: u64| {
-            let time = self.frame().nseconds().saturating_mul(count);
-            ClockTime::from_nseconds(time.min(ClockTime::MAX.nseconds() / 4))
-        };
-        let takes = deadline.unwrap_or_else(|| frames(self.takes));
-        let least = frames(self.look_ahead).saturating_add(takes);
-        let most = frames(self.look_ahead + QUEUED).max(least);
+        let takes = deadline.unwrap_or_else(|| self.frames(self.takes));
+        let least = self.frames(self.look_ahead).saturating_add(takes);
+        let most = self.frames(self.look_ahead + QUEUED).max(least);
         (least, self.frame.map(|_| most))
+    }
+
+    /// How long the network is expected to take for a frame: the mean, but no longer than the latency has
+    /// room for. So a frame that work begins on in time counts as being in time.
+    pub fn expected(&self, deadline: Option<ClockTime>) -> ClockTime {
+        let room = deadline.unwrap_or_else(|| self.frames(self.takes));
+        let mean = ClockTime::try_from(self.mean()).unwrap_or(ClockTime::MAX);
+        mean.min(room)
+    }
+
+    fn frames(&self, count: u64) -> ClockTime {
+        let time = self.frame().nseconds().saturating_mul(count);
+        ClockTime::from_nseconds(time.min(ClockTime::MAX.nseconds() / 4))
     }
 }
 
@@ -157,6 +166,19 @@ mod tests {
         assert_eq!(least(&latency), 80);
         latency.took(Duration::from_secs(100));
         assert_eq!(least(&latency), 40 + 1000, "more is overload");
+    }
+
+    #[test]
+    fn no_more_is_expected_than_there_is_room_for() {
+        let mut latency = at_25(1);
+        assert_eq!(latency.expected(None), ms(0), "nothing is known yet");
+        for milliseconds in [9, 9, 50, 70] {
+            latency.took(Duration::from_millis(milliseconds));
+        }
+        assert_eq!(latency.expected(None), ms(60));
+        assert_eq!(latency.expected(Some(ms(20))), ms(20));
+        latency.took(Duration::from_secs(60));
+        assert_eq!(latency.expected(None), ms(1000));
     }
 
     #[test]

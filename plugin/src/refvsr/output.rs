@@ -123,7 +123,7 @@ impl RefVsr {
                 let now = latency.zip(time).map(|(latency, time)| Now {
                     time,
                     latency: latency.max(delay.saturating_add(own)),
-                    takes: running.latency.mean().try_into().unwrap_or_default(),
+                    takes: running.latency.expected(deadline),
                     frame: running.latency.frame(),
                 });
                 let segment = running.segment.as_ref();

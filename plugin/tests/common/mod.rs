@@ -461,3 +461,10 @@ pub fn eventually(what: &str, mut so: impl FnMut() -> bool) {
         std::thread::sleep(Duration::from_millis(5));
     }
 }
+
+/// The next buffer that comes out. A pull of its own waits for a minute, which a busy machine may miss.
+#[track_caller]
+pub fn pulled(harness: &mut Harness) -> gst::Buffer {
+    let mut pulls = std::iter::repeat_with(|| harness.pull()).take(10);
+    pulls.find_map(Result::ok).expect("no buffer came out")
+}
