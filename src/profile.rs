@@ -79,12 +79,20 @@ pub struct Share {
 #[derive(Debug, Clone, Default)]
 pub struct Profile {
     shares: [Share; Stage::ALL.len()],
+    largest_piece: Share,
 }
 
 impl Profile {
     /// A stage's share.
     pub fn of(&self, stage: Stage) -> Share {
         self.shares[stage as usize]
+    }
+
+    /// The longest time and the most operations between two looks at the [stopper](crate::Stopper): how
+    /// late a call stops at worst. The CPU kernels of this crate look all the time, so their work does
+    /// not count. Zero where nothing looks.
+    pub fn largest_piece(&self) -> Share {
+        self.largest_piece
     }
 
     /// All stages together.
@@ -102,6 +110,9 @@ struct Recorder {
     profile: Profile,
     stage: Stage,
     since: Instant,
+    /// When the stopper was last looked at, and the operations since.
+    looked: Instant,
+    flops_since: u64,
 }
 
 impl Recorder {
@@ -124,6 +135,8 @@ pub fn record<T>(work: impl FnOnce() -> T) -> (T, Profile) {
         profile: Profile::default(),
         stage: Stage::Other,
         since: Instant::now(),
+        looked: Instant::now(),
+        flops_since: 0,
     };
     RECORDER.replace(Some(recorder));
     let result = work();
@@ -155,8 +168,32 @@ impl Drop for Guard {
 /// Counts operations for the present stage; the number is asked for only where it is recorded.
 pub(crate) fn add_flops(flops: impl FnOnce() -> u64) {
     RECORDER.with_borrow_mut(|r| {
-        if let Some(Recorder { profile, stage, .. }) = r {
-            profile.shares[*stage as usize].flops += flops();
+        if let Some(recorder) = r {
+            let flops = flops();
+            recorder.profile.shares[recorder.stage as usize].flops += flops;
+            recorder.flops_since += flops;
+        }
+    });
+}
+
+/// Says that the stopper is looked at, which ends a piece of work.
+pub(crate) fn piece_ends() {
+    RECORDER.with_borrow_mut(|r| {
+        if let Some(recorder) = r {
+            let piece = &mut recorder.profile.largest_piece;
+            piece.time = piece.time.max(recorder.looked.elapsed());
+            piece.flops = piece.flops.max(recorder.flops_since);
+        }
+    });
+    piece_starts();
+}
+
+/// A piece of work starts here; what was done since the last one ended looked at the stopper itself, or
+/// was not to be stopped.
+pub(crate) fn piece_starts() {
+    RECORDER.with_borrow_mut(|r| {
+        if let Some(recorder) = r {
+            (recorder.looked, recorder.flops_since) = (Instant::now(), 0);
         }
     });
 }
@@ -182,6 +219,24 @@ mod tests {
         assert_eq!(profile.total().flops, 13);
         assert!(profile.of(Stage::Flow).time >= Duration::from_millis(20));
         assert!(profile.of(Stage::Trunks).time < profile.of(Stage::Flow).time);
+    }
+
+    #[test]
+    fn a_piece_of_work_lasts_from_look_to_look() {
+        let ((), profile) = record(|| {
+            add_flops(|| 900); // before the work that can be stopped
+            piece_starts();
+            add_flops(|| 5);
+            piece_ends();
+            add_flops(|| 3);
+            add_flops(|| 4);
+            std::thread::sleep(Duration::from_millis(20));
+            piece_ends();
+            add_flops(|| 800); // by a kernel that looks itself
+            piece_starts();
+        });
+        assert_eq!(profile.largest_piece().flops, 7);
+        assert!(profile.largest_piece().time >= Duration::from_millis(20));
     }
 
     #[test]

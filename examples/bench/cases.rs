@@ -46,7 +46,7 @@ const USUAL: Case = Case {
 };
 
 /// All cases.
-pub const CASES: [Case; 10] = [
+pub const CASES: [Case; 13] = [
     Case {
         name: "small-t3",
         what: "upstream's small model, window of 3",
@@ -99,6 +99,34 @@ pub const CASES: [Case; 10] = [
         look_ahead: Some(0),
         frames: 1,
         usual: false,
+        ..USUAL
+    },
+    Case {
+        name: "bundled-640",
+        what: "the bundled model, no look-ahead",
+        size: (360, 640),
+        look_ahead: Some(0),
+        frames: 1,
+        usual: false,
+        ..USUAL
+    },
+    Case {
+        name: "bundled-1080",
+        what: "the bundled model, no look-ahead",
+        size: (1080, 1920),
+        look_ahead: Some(0),
+        frames: 1,
+        usual: false,
+        ..USUAL
+    },
+    Case {
+        name: "small-480",
+        what: "upstream's small model, window of 7",
+        size: (270, 480),
+        model: Model::Generated("refvsr-small-mfid", 7),
+        frames: 2,
+        usual: false,
+        ..USUAL
     },
     Case {
         name: "ir",

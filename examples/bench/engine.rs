@@ -14,6 +14,7 @@ use refvsr::{
         registration::{TELE_ZOOMS, WIDE_ZOOMS},
     },
     profile::{Profile, Stage, record},
+    trace::operations,
 };
 use serde_json::{Value, json};
 use std::time::Instant;
@@ -27,6 +28,10 @@ pub struct Steady {
     pub cpu: Cpu,
     /// Seconds and GFLOP a frame by stage.
     pub stages: Vec<Value>,
+    /// Operations of libtorch's, a frame, with those that they are made of.
+    pub operations: f64,
+    /// The longest time between two looks at the stopper, in seconds.
+    pub longest_piece: f64,
 }
 
 /// A way to stream.
@@ -133,6 +138,20 @@ fn plain_registered(
 
 /// A stream, from its first outputs on, with the commands' own use of memory.
 fn session(case: &Case, form: &Form, footage: &mut Footage, frames: usize) -> Result<Steady> {
+    let (mut session, group) = open(case, form)?;
+    let moments = footage.moments(session.look_ahead() + 1 + frames + group)?;
+    steadily(frames, group, |k| {
+        session.send(triplet(&moments[k]))?;
+        let mut any = false;
+        while session.receive()?.is_some() {
+            any = true;
+        }
+        Ok(any)
+    })
+}
+
+/// A session, and how many of its outputs share a backward run.
+fn open(case: &Case, form: &Form) -> Result<(Session, usize)> {
     refvsr::memory::reuse();
     let network = case.network()?;
     let group = if form.shared {
@@ -147,21 +166,23 @@ fn session(case: &Case, form: &Form, footage: &mut Footage, frames: usize) -> Re
         reset_interval: None,
         ..Session::options_of(&network)
     };
-    let mut session = Session::new(network, options)?;
-    let moments = footage.moments(session.look_ahead() + 1 + frames + group)?;
-    steadily(frames, group, |k| {
-        let (ultrawide, wide) = &moments[k];
-        session.send(Triplet {
-            ultrawide: ultrawide.shallow_clone(),
-            wide: Some(wide.shallow_clone()),
-            tele: None,
-        })?;
-        let mut any = false;
-        while session.receive()?.is_some() {
-            any = true;
-        }
-        Ok(any)
-    })
+    Ok((Session::new(network, options)?, group))
+}
+
+/// The session of a form, by name.
+pub fn session_of(case: &Case, name: &str) -> Result<Session> {
+    let form = FORMS.iter().find(|form| form.name == name);
+    let form = form.ok_or_else(|| format!("there is no session '{name}'"))?;
+    Ok(open(case, form)?.0)
+}
+
+/// A moment as a session takes it.
+pub fn triplet((ultrawide, wide): &Moment) -> Triplet {
+    Triplet {
+        ultrawide: ultrawide.shallow_clone(),
+        wide: Some(wide.shallow_clone()),
+        tele: None,
+    }
 }
 
 /// Calls `step` until it gives the first output, then measures further calls, `group` at a time.
@@ -179,7 +200,7 @@ fn steadily(
     }
     let before = Cpu::now()?;
     let mut seconds = vec![];
-    let (done, profile) = record(|| -> Result<()> {
+    let measured = || -> Result<()> {
         for _ in 0..frames.div_ceil(group) {
             let start = Instant::now();
             for _ in 0..group {
@@ -189,7 +210,9 @@ fn steadily(
             seconds.push(start.elapsed().as_secs_f64() / group as f64);
         }
         Ok(())
-    });
+    };
+    // Counting takes a microsecond an operation.
+    let ((done, profile), names) = operations(|| record(measured));
     done?;
     let frames = seconds.len() * group;
     Ok(Steady {
@@ -197,6 +220,8 @@ fn steadily(
         seconds,
         cpu: Cpu::now()? - before,
         stages: stages(&profile, frames as f64),
+        operations: names.len() as f64 / frames as f64,
+        longest_piece: profile.largest_piece().time.as_secs_f64(),
     })
 }
 

@@ -5,6 +5,7 @@
 //! bench list                              the cases and forms of this build, for this machine
 //! bench machine                           the machine's rates of matrix multiplication
 //! bench run CASE FORM FOOTAGE FRAMES      one case in one form; FOOTAGE is raw 1920x1080 RGB video
+//! bench stop CASE FORM FOOTAGE TRIES      how late a session stops that is told to at random moments
 //! ```
 //!
 //! Every answer is one line of JSON.
@@ -18,6 +19,7 @@ mod footage;
 mod process;
 #[path = "../../tests/rig/mod.rs"]
 mod rig;
+mod stop;
 
 use cases::{CASES, Case};
 use serde_json::{Value, json};
@@ -32,7 +34,8 @@ fn main() -> ExitCode {
         ["list"] => list(),
         ["machine"] => process::rates(),
         ["run", case, form, footage, frames] => run(case, form, Path::new(footage), frames),
-        _ => Err("usage: bench list | bench machine | bench run CASE FORM FOOTAGE FRAMES".into()),
+        ["stop", case, form, footage, tries] => stop(case, form, Path::new(footage), tries),
+        _ => Err("usage: bench list | machine | {run|stop} CASE FORM FOOTAGE NUMBER".into()),
     };
     match answer {
         Ok(value) => {
@@ -70,14 +73,23 @@ fn list() -> Result<Value> {
     Ok(cases.into())
 }
 
+fn case_of(name: &str) -> Result<&'static Case> {
+    let case = CASES.iter().find(|c| c.name == name);
+    case.ok_or_else(|| format!("there is no case '{name}'").into())
+}
+
+fn number(text: &str) -> Result<usize> {
+    Ok(text.parse().map_err(|e| format!("'{text}': {e}"))?)
+}
+
+fn stop(case: &str, form: &str, footage: &Path, tries: &str) -> Result<Value> {
+    let (case, tries) = (case_of(case)?, number(tries)?);
+    let mut footage = footage::Footage::open(footage, case.size)?;
+    stop::delays(case, form, &mut footage, tries)
+}
+
 fn run(case: &str, form: &str, footage: &Path, frames: &str) -> Result<Value> {
-    let case = CASES
-        .iter()
-        .find(|c| c.name == case)
-        .ok_or_else(|| format!("there is no case '{case}'"))?;
-    let frames: usize = frames
-        .parse()
-        .map_err(|e| format!("frames '{frames}': {e}"))?;
+    let (case, frames) = (case_of(case)?, number(frames)?);
     let mut footage = footage::Footage::open(footage, case.size)?;
     let steady = engine::run(case, form, &mut footage, frames)?;
     Ok(json!({
@@ -87,5 +99,7 @@ fn run(case: &str, form: &str, footage: &Path, frames: &str) -> Result<Value> {
         "system": steady.cpu.system,
         "peak_mib": process::peak_mib()?,
         "stages": steady.stages,
+        "operations": steady.operations,
+        "longest_piece": steady.longest_piece,
     }))
 }

@@ -80,13 +80,22 @@ extern "C" int refvsr_winograd(const Job* job, int threads, const volatile unsig
   return status;
 }
 
-extern "C" void refvsr_sample(const Sampling* sampling, long samples, int threads) {
+// 0 when done, 1 when *stop was set meanwhile.
+extern "C" int refvsr_sample(const Sampling* sampling, long samples, int threads,
+                             const volatile unsigned char* stop) {
   const long part = 2048, parts = (samples + part - 1) / part;
+  int status = 0;
 #pragma omp parallel for schedule(static) num_threads(threads) if (parts > 1)
   for (long p = 0; p < parts; p++) {
+    if (stop && *stop) {
+#pragma omp atomic write
+      status = 1;
+      continue;
+    }
     const long first = p * part, left = samples - first;
     kernels().sample(*sampling, first, left < part ? left : part);
   }
+  return status;
 }
 
 // 0 when done, 1 when *stop was set meanwhile.

@@ -5,7 +5,10 @@ use crate::{
     Error, Result,
     net::ops::{Outside, channels_last},
 };
-use std::ffi::{c_int, c_long};
+use std::{
+    ffi::{c_int, c_long, c_uchar},
+    sync::atomic::AtomicBool,
+};
 use tch::{Device, Kind, Tensor};
 
 #[repr(C)]
@@ -21,7 +24,12 @@ struct Sampling {
 }
 
 unsafe extern "C" {
-    fn refvsr_sample(sampling: *const Sampling, samples: c_long, threads: c_int);
+    fn refvsr_sample(
+        sampling: *const Sampling,
+        samples: c_long,
+        threads: c_int,
+        stop: *const c_uchar,
+    ) -> c_int;
 }
 
 /// Whether [`bilinear`] takes these: fp32 on the CPU.
@@ -31,15 +39,16 @@ pub fn takes(x: &Tensor, grid: &Tensor) -> bool {
 }
 
 /// Samples of `x` `[N, C, H, W]` at `grid` `[N, h, w, 2]`: `[N, C, h, w]`, channels last in memory. See
-/// [`sample`](crate::net::ops::sample).
+/// [`sample`](crate::net::ops::sample). Gives up soon after `stop` is set.
 ///
 /// # Errors
-/// [`Error::Broken`] for anything but what [`takes`] allows.
+/// [`Error::Stopped`] where `stop` was set; [`Error::Broken`] for anything but what [`takes`] allows.
 pub fn bilinear(
     x: &Tensor,
     grid: &Tensor,
     outside: Outside,
     align_corners: bool,
+    stop: Option<&AtomicBool>,
 ) -> Result<Tensor> {
     let broken = |what: &str| Error::Broken(format!("sample: {what}"));
     let (&[n, h, w, 2], &[pictures, channels, height, width]) = (&grid.size()[..], &x.size()[..])
@@ -51,6 +60,7 @@ pub fn bilinear(
     }
     let (x, grid) = (channels_last(x)?, grid.f_contiguous()?);
     let out = Tensor::f_empty([n, h, w, channels], (Kind::Float, Device::Cpu))?;
+    let stop = stop.map_or(std::ptr::null(), |stop| stop.as_ptr().cast::<c_uchar>());
     let int = |n: i64| c_int::try_from(n).map_err(|_| broken("a size beyond 32 bits"));
     for i in 0..n {
         let sampling = Sampling {
@@ -64,8 +74,12 @@ pub fn bilinear(
             out: data(&out.f_narrow(0, i, 1)?).cast_mut(),
         };
         // SAFETY: the pointers are of fp32 tensors that live on, of the sizes given and in the layouts
-        // that the kernel reads; it looks at no pixel outside the picture, and nothing else sees `out`.
-        unsafe { refvsr_sample(&sampling, h * w, tch::get_num_threads().max(1)) };
+        // that the kernel reads; it looks at no pixel outside the picture, nothing else sees `out`, and
+        // `stop` outlives the call.
+        let threads = tch::get_num_threads().max(1);
+        if unsafe { refvsr_sample(&sampling, h * w, threads, stop) } != 0 {
+            return Err(Error::Stopped);
+        }
     }
     Ok(out.f_permute([0, 3, 1, 2])?)
 }
@@ -93,7 +107,7 @@ mod tests {
             }) {
                 let mode = i64::from(outside == Outside::Edge);
                 let expected = x.grid_sampler(grid, 0, mode, align);
-                let found = bilinear(&x, grid, outside, align).unwrap();
+                let found = bilinear(&x, grid, outside, align, None).unwrap();
                 let off = (&found - &expected).abs().max().double_value(&[]);
                 assert!(
                     off < 1e-5,
@@ -116,7 +130,16 @@ mod tests {
             1e30,
             0.0,
         ]);
-        let found = bilinear(&x, &grid.view([1, 2, 2, 2]), Outside::Zeros, true).unwrap();
+        let found = bilinear(&x, &grid.view([1, 2, 2, 2]), Outside::Zeros, true, None).unwrap();
         assert_eq!(found.abs().max().double_value(&[]), 0.0);
+    }
+
+    #[test]
+    fn it_stops_when_told() {
+        let x = Tensor::ones([1, 9, 3, 3], (Kind::Float, Device::Cpu));
+        let grid = Tensor::zeros([1, 80, 90, 2], (Kind::Float, Device::Cpu));
+        let stop = AtomicBool::new(true);
+        let found = bilinear(&x, &grid, Outside::Zeros, true, Some(&stop));
+        assert!(matches!(found, Err(Error::Stopped)));
     }
 }

@@ -1,7 +1,7 @@
 //! How the network computes what it is asked for: by which arithmetic, and until when. A session sets
 //! it for each of its calls; outside a session convolutions are exact and nothing stops them.
 
-use crate::{Error, Result, stop::Stopper};
+use crate::{Error, Result, profile, stop::Stopper};
 use std::{cell::RefCell, sync::atomic::AtomicBool};
 use tch::Kind;
 
@@ -56,8 +56,11 @@ pub fn within<T>(
         stopper: Some(stopper.clone()),
     };
     let _restore = Restore(CONTEXT.replace(context));
+    profile::piece_starts();
     check()?;
-    tch::no_grad(work)
+    let done = tch::no_grad(work);
+    profile::piece_ends();
+    done
 }
 
 /// How to compute.
@@ -70,6 +73,7 @@ pub fn arithmetic() -> Arithmetic {
 /// # Errors
 /// [`Error::Stopped`].
 pub fn check() -> Result<()> {
+    profile::piece_ends();
     let stopped =
         CONTEXT.with_borrow(|context| context.stopper.as_ref().is_some_and(Stopper::is_stopped));
     if stopped { Err(Error::Stopped) } else { Ok(()) }
@@ -78,5 +82,8 @@ pub fn check() -> Result<()> {
 /// Lends the flag that says so to a kernel that looks at it itself.
 pub fn with_stop<T>(work: impl FnOnce(Option<&AtomicBool>) -> T) -> T {
     let stopper = CONTEXT.with_borrow(|context| context.stopper.clone());
-    work(stopper.as_ref().map(Stopper::flag))
+    profile::piece_ends();
+    let done = work(stopper.as_ref().map(Stopper::flag));
+    profile::piece_starts();
+    done
 }

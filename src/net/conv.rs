@@ -2,7 +2,8 @@
 
 use super::{
     context::{self, Arithmetic},
-    ops::{activated, added, cat, channels_last},
+    ops::{activated, added, cat, channels_last, size},
+    pieces::{Piece, Window, in_pieces},
 };
 use crate::{Result, native::winograd, profile};
 use std::cell::{Cell, RefCell};
@@ -199,13 +200,11 @@ impl Conv {
             });
         }
         match prepared.as_ref().map(|p| &p.form) {
-            Some(Form::Winograd(weights)) => {
-                let out = context::with_stop(|stop| {
-                    weights.convolve(parts, then.slope, then.residual, stop)
-                })?;
+            Some(Form::Winograd(weights)) => context::with_stop(|stop| {
+                let out = weights.convolve(parts, then.slope, then.residual, stop)?;
                 self.count(&out);
                 Ok(out)
-            }
+            }),
             Some(Form::Direct(weight, bias)) => self.direct(weight, bias, parts, then),
             None => self.direct(&self.weight, &self.bias, parts, then),
         }
@@ -248,6 +247,7 @@ impl Conv {
         })
     }
 
+    /// By libtorch, in pieces of rows where the picture is large; whole where gradients are wanted.
     fn direct(
         &self,
         weight: &Tensor,
@@ -255,18 +255,52 @@ impl Conv {
         parts: &[&Tensor],
         then: Then<'_>,
     ) -> Result<Tensor> {
+        let (h, w) = parts.first().map_or((0, 0), |x| size(x));
+        let window = Window {
+            kernel: 2 * self.padding + 1,
+            stride: self.stride,
+        };
+        let pictures = parts.first().map_or(1, |x| x.size()[0]);
+        let row = 2 * pictures * weight.numel() as i64 * window.outputs(w);
+        // A view of a weight tells whether gradients are kept here.
+        let tracked = [weight, bias]
+            .into_iter()
+            .chain(parts.iter().copied())
+            .chain(then.residual)
+            .map(|x| Ok(x.requires_grad() && x.f_narrow(0, 0, 1)?.requires_grad()))
+            .collect::<Result<Vec<bool>>>()?;
+        if tracked.contains(&true) {
+            return self.piece(weight, bias, parts, then, window.whole(h));
+        }
+        let factor = if then.shuffle { 2 } else { 1 };
+        in_pieces(h, window, row, factor, |piece| {
+            context::check()?;
+            self.piece(weight, bias, parts, then, piece)
+        })
+    }
+
+    /// Some rows of the output.
+    fn piece(
+        &self,
+        weight: &Tensor,
+        bias: &Tensor,
+        parts: &[&Tensor],
+        then: Then<'_>,
+        piece: Piece,
+    ) -> Result<Tensor> {
         let kind = weight.kind();
-        let cast = parts.iter().map(|x| {
+        let taken = parts.iter().map(|x| {
+            let x = piece.of_input(x)?;
             Ok(if x.kind() == kind {
-                x.shallow_clone()
+                x
             } else {
                 x.f_to_kind(kind)?
             })
         });
-        let cast = cast.collect::<Result<Vec<_>>>()?;
-        let x = cat(&cast.iter().collect::<Vec<_>>())?;
+        let taken = taken.collect::<Result<Vec<_>>>()?;
+        let (x, rows) = piece.padded(cat(&taken.iter().collect::<Vec<_>>())?, self.padding)?;
         let (s, p) = (self.stride, self.padding);
-        let y = x.f_conv2d(weight, Some(bias), [s, s], [p, p], [1, 1], 1)?;
+        let y = x.f_conv2d(weight, Some(bias), [s, s], [rows, p], [1, 1], 1)?;
         self.count(&y);
         let y = if then.shuffle {
             channels_last(&y.f_pixel_shuffle(2)?)?
@@ -275,7 +309,7 @@ impl Conv {
         };
         let y = activated(y, then.slope)?;
         match then.residual {
-            Some(x) => added(y, x),
+            Some(x) => added(y, &piece.of_output(x, if then.shuffle { 2 } else { 1 })?),
             None => Ok(y),
         }
     }

@@ -15,6 +15,7 @@ pub mod fusion;
 pub mod matching;
 pub(crate) mod network;
 pub(crate) mod ops;
+mod pieces;
 pub mod propagation;
 pub mod reconstruction;
 pub mod refill;

@@ -4,6 +4,7 @@
 //! fastest so. Operations that do not keep the layout (samplers of libtorch's, pixel shuffles) are
 //! followed by [`channels_last`] here, in one place.
 
+use super::context;
 use crate::{Result, native};
 use std::cell::RefCell;
 use tch::{Device, Kind, Tensor};
@@ -98,10 +99,33 @@ pub fn cat(parts: &[&Tensor]) -> Result<Tensor> {
     }
 }
 
+/// Bytes that are cleared at a time.
+const CLEARED: i64 = 64 << 20;
+
 /// All zeros, of `like`'s type and device, channels last in memory.
 pub fn zeros(like: &Tensor, [n, c, h, w]: [i64; 4]) -> Result<Tensor> {
-    let zeros = Tensor::f_zeros([n, h, w, c], (like.kind(), like.device()))?;
+    let zeros = Tensor::f_empty([n, h, w, c], (like.kind(), like.device()))?;
+    let row = (n * w * c * zeros.kind().elt_size_in_bytes() as i64).max(1);
+    let rows = (CLEARED / row).max(1);
+    for first in (0..h).step_by(rows as usize) {
+        context::check()?;
+        let mut part = zeros.f_narrow(1, first, rows.min(h - first))?;
+        let _ = part.f_zero_()?;
+    }
     Ok(zeros.f_permute([0, 3, 1, 2])?)
+}
+
+/// Room for a picture of `rows` rows, of the kind and in the layout of `part`, a picture of some of them.
+pub fn room_like(part: &Tensor, rows: i64) -> Result<Tensor> {
+    let size = part.size();
+    let (n, c, w) = (size[0], size[1], size[3]);
+    let last = part.stride()[1] == 1 && c > 1;
+    let order = if last { [0, 2, 3, 1] } else { [0, 1, 2, 3] };
+    Ok(Tensor::f_empty_permuted(
+        [n, c, rows, w],
+        order,
+        (part.kind(), part.device()),
+    )?)
 }
 
 /// Kind of sampling positions: fp16 coordinates would be off by a pixel at 3840 columns.
@@ -122,7 +146,9 @@ pub enum Outside {
 pub fn sample(x: &Tensor, grid: &Tensor, outside: Outside, align_corners: bool) -> Result<Tensor> {
     let tracked = x.requires_grad() || grid.requires_grad();
     if !tracked && native::sample::takes(x, grid) {
-        return native::sample::bilinear(x, grid, outside, align_corners);
+        return context::with_stop(|stop| {
+            native::sample::bilinear(x, grid, outside, align_corners, stop)
+        });
     }
     // Features in 16 bits are sampled in 32, as positions and picture have to be of one kind.
     let kind = x.kind();

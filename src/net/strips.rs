@@ -1,6 +1,7 @@
 //! Large pictures in strips of rows: the layers at two and four times the frame's size take most of the
 //! memory there is, and need only a few rows at a time.
 
+use super::ops::room_like;
 use crate::Result;
 use std::cell::Cell;
 use tch::Tensor;
@@ -116,7 +117,7 @@ fn join(
         let part = strip.kept(&work(*strip)?, factor)?;
         let whole = match out.take() {
             Some(whole) => whole,
-            None => like(&part, factor * h)?,
+            None => room_like(&part, factor * h)?,
         };
         let from = factor * (strip.first + strip.above);
         whole
@@ -125,19 +126,6 @@ fn join(
         out = Some(whole);
     }
     out.ok_or_else(|| crate::Error::Broken("a picture without strips".into()))
-}
-
-/// Room for a picture of `rows` rows, in the layout of `part`.
-fn like(part: &Tensor, rows: i64) -> Result<Tensor> {
-    let size = part.size();
-    let (n, c, w) = (size[0], size[1], size[3]);
-    let last = part.stride()[1] == 1 && c > 1;
-    let order = if last { [0, 2, 3, 1] } else { [0, 1, 2, 3] };
-    Ok(Tensor::f_empty_permuted(
-        [n, c, rows, w],
-        order,
-        (part.kind(), part.device()),
-    )?)
 }
 
 #[cfg(test)]
