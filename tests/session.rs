@@ -112,6 +112,7 @@ fn options(m: usize, reset: Option<usize>) -> SessionOptions {
         look_ahead: Some(m),
         backward_group: Some(1),
         reset_interval: reset,
+        matching_step: None,
         wide_zoom: 2.0,
         tele_zoom: 5.0,
         precision: Precision::Fp32,
@@ -366,6 +367,13 @@ fn misuse_is_an_error_and_changes_nothing() {
             },
             "tele zoom is NaN",
         ),
+        (
+            SessionOptions {
+                matching_step: Some(3),
+                ..options(1, None)
+            },
+            "matching step is 3, allowed is 1, 2, 4, 8 or 16",
+        ),
     ] {
         let message = Session::new(fresh(), options).unwrap_err().to_string();
         assert!(message.contains(text), "{message}");
@@ -506,5 +514,37 @@ fn the_wide_frame_may_be_missing() {
     assert!(
         run(None).equal(&run(Some(frames[0].shallow_clone()))),
         "the ultra-wide frame stands in"
+    );
+}
+
+#[test]
+fn small_frames_are_matched_at_full_density_unless_asked_otherwise() {
+    let (ultrawide, wide) = (clip(3, 24, 32, 60), clip(3, 24, 32, 70));
+    let run = |matching_step| {
+        let options = SessionOptions {
+            matching_step,
+            ..options(1, None)
+        };
+        let mut session = Session::new(network(config(4, false)), options).unwrap();
+        let out = streamed(&mut session, &ultrawide, &wide);
+        (out, session.reduced_matching().cloned())
+    };
+    let (full, said) = run(Some(1));
+    assert!(said.is_none());
+    let (unasked, said) = run(None);
+    assert!(said.is_none());
+    assert_same(&full, &unasked, "full density");
+    let (reduced, said) = run(Some(2));
+    let said = said.expect("it is told");
+    // 24 x 32 positions among a quarter as many, 144 numbers each.
+    let (positions, depth) = (24.0 * 32.0, 2.0 * 144.0);
+    assert_eq!(
+        (said.step, said.operations),
+        (2, depth * positions * positions / 4.0)
+    );
+    assert!(said.to_string().contains("32x24 frames"), "{said}");
+    assert!(
+        full.iter().zip(&reduced).any(|(a, b)| !a.equal(b)),
+        "blocks are matched otherwise"
     );
 }

@@ -121,7 +121,7 @@ fn matched(data: &Tensors, config: &ModelConfig) -> Match {
     let vs = VarStore::new(Device::Cpu);
     let net = FeatureMatch::new(vs.root() / "feature_match", config).unwrap();
     fill(&vs);
-    net.forward(&input(data, "uw", 1), &[&input(data, "w", 1)])
+    net.forward(&input(data, "uw", 1), &[&input(data, "w", 1)], 1)
         .unwrap()
 }
 

@@ -4,6 +4,7 @@ use super::{
     context,
     conv::{Conv, Then},
     ops::{SLOPE, bicubic, clamp01, imagenet_normalised, size},
+    reduced::{self, Field},
 };
 use crate::{
     ModelConfig, Result, native,
@@ -37,6 +38,9 @@ pub struct Match {
     pub index: Tensor,
 }
 
+/// Height and width of what was searched for, its scores, and the index of what was found.
+type Found = ((i64, i64), Tensor, Tensor);
+
 impl FeatureMatch {
     /// `vs` is `feature_match`.
     pub fn new(vs: Path<'_>, config: &ModelConfig) -> Result<Self> {
@@ -56,18 +60,18 @@ impl FeatureMatch {
         })
     }
 
-    /// Matches an ultra-wide frame `[1, 3, H, W]` with reference frames `[1, 3, h, w]` (each side a multiple of the matching kernel).
-    pub fn forward(&self, lr: &Tensor, references: &[&Tensor]) -> Result<Match> {
+    /// Matches an ultra-wide frame `[1, 3, H, W]` with reference frames `[1, 3, h, w]` (each side a multiple
+    /// of the matching kernel). With a `step` above 1 blocks of so many positions a side are matched as
+    /// one.
+    pub fn forward(&self, lr: &Tensor, references: &[&Tensor], step: usize) -> Result<Match> {
         let _stage = profile::stage(Stage::Matching);
-        let lr_features = self.features(lr, false)?;
         let (h, w) = size(lr);
-        let (h_f, w_f) = size(&lr_features);
-        let queries = patches(&lr_features)?.f_transpose(0, 1)?.f_contiguous()?; // [h_F w_F, 144]
-        let keys = references
-            .iter()
-            .map(|r| patches(&self.features(r, true)?))
-            .collect::<Result<Vec<_>>>()?;
-        let (score, index) = best(&queries, &Tensor::f_cat(&keys, 1)?)?;
+        let ((h_f, w_f), score, index) = if step > 1 {
+            let step = self.step_within(step as i64, lr, references);
+            self.search_in_blocks(lr, references, step)?
+        } else {
+            self.search(lr, references, 1)?
+        };
         let confidence = score.f_view([1, 1, h_f, w_f])?;
         let confidence = if (h, w) == (h_f, w_f) {
             confidence
@@ -77,8 +81,57 @@ impl FeatureMatch {
         Ok(Match { confidence, index })
     }
 
-    /// Features to match by, `[1, 16, H', W']`.
-    fn features(&self, frame: &Tensor, reference: bool) -> Result<Tensor> {
+    /// Every position of the frame's features among all of the references', in pictures reduced `step` times:
+    /// their height and width, score and index.
+    fn search(&self, lr: &Tensor, references: &[&Tensor], step: i64) -> Result<Found> {
+        let lr_features = self.features(lr, false, step)?;
+        let queries = patches(&lr_features)?.f_transpose(0, 1)?.f_contiguous()?; // [h_F w_F, 144]
+        let keys = references
+            .iter()
+            .map(|r| patches(&self.features(r, true, step)?))
+            .collect::<Result<Vec<_>>>()?;
+        let (score, index) = best(&queries, &Tensor::f_cat(&keys, 1)?)?;
+        Ok((size(&lr_features), score, index))
+    }
+
+    /// The same in blocks: one score a block, an index for every position.
+    fn search_in_blocks(&self, lr: &Tensor, references: &[&Tensor], step: i64) -> Result<Found> {
+        let (blocks, _, coarse) = self.search(lr, references, step)?;
+        let field = |frame: &Tensor, reference| Field::new(&self.features(frame, reference, 1)?);
+        let fields = references.iter().map(|r| field(r, true));
+        let fields = fields.collect::<Result<Vec<_>>>()?;
+        let (score, index) = reduced::refined(&field(lr, false)?, &fields, &coarse, step)?;
+        Ok((blocks, score, index))
+    }
+
+    /// The step, or what is left of it where a picture would have less than two blocks a side.
+    fn step_within(&self, step: i64, lr: &Tensor, references: &[&Tensor]) -> i64 {
+        let pooled = std::iter::once((lr, 1)).chain(references.iter().map(|&r| (r, 2)));
+        let sides = pooled.map(|(picture, pooled)| {
+            let (h, w) = size(picture);
+            h.min(w) / (self.unit() * pooled)
+        });
+        let side = sides.min().unwrap_or(0);
+        step.min((side - 1).max(1))
+    }
+
+    /// Pixels a side of an ultra-wide frame that have one position.
+    fn unit(&self) -> i64 {
+        self.reduce * if self.conv2_1.is_some() { 2 } else { 1 }
+    }
+
+    /// Operations of a full search among references of these heights and widths.
+    pub fn cost(&self, lr: (i64, i64), references: &[(i64, i64)]) -> f64 {
+        let positions = |(h, w): (i64, i64), pooled: i64| {
+            let unit = self.unit() * pooled;
+            (h / unit) * (w / unit)
+        };
+        let keys = references.iter().map(|&r| positions(r, 2)).sum();
+        reduced::cost(positions(lr, 1), keys)
+    }
+
+    /// Features to match by, `[1, 16, H', W']`, of a picture reduced `step` times.
+    fn features(&self, frame: &Tensor, reference: bool, step: i64) -> Result<Tensor> {
         let mut x = imagenet_normalised(frame)?;
         let (h, w) = size(&x);
         if self.reduce > 1 {
@@ -86,6 +139,10 @@ impl FeatureMatch {
         }
         if reference {
             x = x.f_avg_pool2d([2, 2], [2, 2], [0, 0], false, true, None)?;
+        }
+        if step > 1 {
+            let unit = if self.conv2_1.is_some() { 2 } else { 1 } * step;
+            x = reduced::reduced(&x, step, unit)?;
         }
         x = self.conv1_1.then(&[&x], Then::lrelu(0.0))?;
         x = self.conv1_2.then(&[&x], Then::lrelu(0.0))?;
@@ -122,12 +179,14 @@ fn patches(features: &Tensor) -> Result<Tensor> {
 pub(super) fn best(queries: &Tensor, keys: &Tensor) -> Result<(Tensor, Tensor)> {
     let index = tch::no_grad(|| {
         if native::matching::takes(queries, keys) {
-            context::with_stop(|stop| native::matching::best(queries, keys, stop))
+            context::with_stop(|stop| {
+                count(queries, keys);
+                native::matching::best(queries, keys, stop)
+            })
         } else {
             best_index(queries, keys, SCORES)
         }
     })?;
-    profile::add_flops(|| 2 * (queries.numel() as u64) * keys.size()[1] as u64);
     let keys = keys.f_transpose(0, 1)?.f_contiguous()?; // [M, 144]
     let n = queries.size()[0];
     let scores = (0..n).step_by(PAIRS as usize).map(|row| {
@@ -147,9 +206,16 @@ fn best_index(queries: &Tensor, keys: &Tensor, budget: i64) -> Result<Tensor> {
     let rows = (budget / columns).clamp(1, n);
     let blocks = (0..n).step_by(rows as usize).map(|row| {
         context::check()?;
-        best_index_of_rows(&queries.f_narrow(0, row, rows.min(n - row))?, keys, columns)
+        let queries = queries.f_narrow(0, row, rows.min(n - row))?;
+        count(&queries, keys);
+        best_index_of_rows(&queries, keys, columns)
     });
     Ok(Tensor::f_cat(&blocks.collect::<Result<Vec<_>>>()?, 0)?)
+}
+
+/// Tells the profile of the products of all queries with all keys.
+fn count(queries: &Tensor, keys: &Tensor) {
+    profile::add_flops(|| 2 * (queries.numel() as u64) * keys.size()[1] as u64);
 }
 
 /// The best key of each query, keys taken `columns` at a time with a running maximum; the first of equals wins.
@@ -171,64 +237,4 @@ fn best_index_of_rows(queries: &Tensor, keys: &Tensor, columns: i64) -> Result<T
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use tch::{Device, Kind};
-
-    fn unit_rows(n: i64, seed: i64) -> Tensor {
-        tch::manual_seed(seed);
-        let x = Tensor::randn([n, 144], (Kind::Float, Device::Cpu));
-        &x / x
-            .square()
-            .sum_dim_intlist([1].as_slice(), true, None)
-            .sqrt()
-    }
-
-    /// The plain form: the whole score matrix.
-    fn whole(queries: &Tensor, keys: &Tensor) -> (Tensor, Tensor) {
-        queries.matmul(keys).max_dim(1, false)
-    }
-
-    #[test]
-    fn any_chunking_finds_what_the_whole_matrix_holds() {
-        let queries = unit_rows(211, 1);
-        let keys = unit_rows(97, 2).transpose(0, 1).contiguous();
-        let (score, index) = whole(&queries, &keys);
-        for budget in [1, 7, 97, 98, 500, 1 << 24] {
-            let found = best_index(&queries, &keys, budget).unwrap();
-            assert!(found.equal(&index), "budget {budget}");
-        }
-        let (found_score, found) = best(&queries, &keys).unwrap();
-        assert!(found.equal(&index));
-        assert!((found_score - score).abs().max().double_value(&[]) < 1e-6);
-    }
-
-    #[test]
-    fn the_first_of_equals_wins() {
-        // One-hot rows, whose dot products have no rounding that could part equals.
-        let queries = Tensor::eye_m(5, 144, (Kind::Float, Device::Cpu));
-        let keys = Tensor::cat(&[&queries, &queries], 0).transpose(0, 1);
-        let numbers = |index: Tensor| Vec::<i64>::try_from(index).unwrap();
-        for budget in [3, 40, 1 << 24] {
-            let index = best_index(&queries, &keys, budget).unwrap();
-            assert_eq!(numbers(index), [0, 1, 2, 3, 4], "budget {budget}");
-        }
-        assert_eq!(numbers(best(&queries, &keys).unwrap().1), [0, 1, 2, 3, 4]);
-    }
-
-    #[test]
-    fn gradients_reach_both_halves_of_the_winning_pair() {
-        let (queries, keys) = (
-            unit_rows(6, 4).set_requires_grad(true),
-            unit_rows(4, 5).set_requires_grad(true),
-        );
-        let (score, index) = best(&queries, &keys.transpose(0, 1)).unwrap();
-        score.sum(Kind::Float).backward();
-        assert!(queries.grad().equal(&keys.detach().index_select(0, &index)));
-        let uses = index.bincount::<Tensor>(None, 4);
-        for key in 0..4 {
-            let touched = keys.grad().get(key).abs().max().double_value(&[]) > 0.0;
-            assert_eq!(touched, uses.int64_value(&[key]) > 0);
-        }
-    }
-}
+mod tests;

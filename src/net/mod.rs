@@ -18,6 +18,7 @@ pub(crate) mod ops;
 mod pieces;
 pub mod propagation;
 pub mod reconstruction;
+pub(crate) mod reduced;
 pub mod refill;
 pub mod registered;
 pub mod registration;

@@ -3,6 +3,7 @@
 use super::{
     blocks::Trunk,
     flow::{Pyramid, SpyNet},
+    ops::size,
     propagation::{Joined, Motion, Propagation, Reference, State},
     reconstruction::Reconstruction,
     refill::Refill,
@@ -216,10 +217,22 @@ impl Network {
         matches!(self.body, Body::RefVsr(_))
     }
 
-    /// Matches and aligns a frame's references: RefVSR.
-    pub(crate) fn matched(&self, lr: &Tensor, references: &[&Tensor]) -> Result<Found> {
-        let reference = self.refvsr()?.propagation.reference(lr, references)?;
-        Ok(Found::Matched(reference))
+    /// Matches and aligns a frame's references, in blocks of `step` positions a side: RefVSR.
+    pub(crate) fn matched(
+        &self,
+        lr: &Tensor,
+        references: &[&Tensor],
+        step: usize,
+    ) -> Result<Found> {
+        let propagation = &self.refvsr()?.propagation;
+        Ok(Found::Matched(propagation.reference(lr, references, step)?))
+    }
+
+    /// Operations that matching a frame with its references takes at full density: RefVSR.
+    pub(crate) fn matching_cost(&self, lr: &Tensor, references: &[&Tensor]) -> Result<f64> {
+        let sizes: Vec<(i64, i64)> = references.iter().map(|r| size(r)).collect();
+        let propagation = &self.refvsr()?.propagation;
+        Ok(propagation.matching_cost(size(lr), &sizes))
     }
 
     /// Both branches at the frame `lr` joined into the output, fp32.

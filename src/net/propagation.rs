@@ -281,9 +281,9 @@ impl Propagation {
 
     /// Matches and aligns the references of a frame. `lr` is `[1, 3, h, w]`; each reference
     /// `[1, 3, h', w']` with sides that are multiples of the matching kernel, one of its pixels covering
-    /// half a pixel of `lr`.
-    pub fn reference(&self, lr: &Tensor, references: &[&Tensor]) -> Result<Reference> {
-        let found = self.feature_match.forward(lr, references)?;
+    /// half a pixel of `lr`. They are matched in blocks of `step` positions a side.
+    pub fn reference(&self, lr: &Tensor, references: &[&Tensor], step: usize) -> Result<Reference> {
+        let found = self.feature_match.forward(lr, references, step)?;
         let features = self.encoded(references, &self.ref_encoder1, &self.res1)?;
         let features: Vec<&Tensor> = features.iter().collect();
         let sizes = |all: &[&Tensor]| all.iter().map(|t| size(t)).collect::<Vec<_>>();
@@ -318,7 +318,12 @@ impl Propagation {
 
     /// The confidence alone of what [`reference`](Self::reference) finds.
     pub fn confidence(&self, lr: &Tensor, references: &[&Tensor]) -> Result<Tensor> {
-        Ok(self.feature_match.forward(lr, references)?.confidence)
+        Ok(self.feature_match.forward(lr, references, 1)?.confidence)
+    }
+
+    /// Operations of matching an ultra-wide frame with references of these heights and widths.
+    pub fn matching_cost(&self, lr: (i64, i64), references: &[(i64, i64)]) -> f64 {
+        self.feature_match.cost(lr, references)
     }
 
     /// Fuses a frame's reference into the branch. `state.feature` has been through the branch's trunk.

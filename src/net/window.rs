@@ -224,7 +224,7 @@ impl Network {
     }
 
     fn references(&self, frames: &[Frame<'_>]) -> Result<Vec<Found>> {
-        let reference = |f: &Frame<'_>| self.matched(f.lr, f.references);
+        let reference = |f: &Frame<'_>| self.matched(f.lr, f.references, 1);
         frames.iter().map(reference).collect()
     }
 

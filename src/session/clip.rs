@@ -1,5 +1,6 @@
 //! What a session remembers of the clip it is in, and a window's view of it.
 
+use super::density::ReducedMatching;
 use crate::{
     Error, Result,
     net::{
@@ -41,6 +42,8 @@ pub struct Clip {
     pub refills: Vec<Refill>,
     /// The reference cameras of the registered variant, as the newest frame left them.
     pub followers: Option<Followers>,
+    /// How frames are matched, where not at full density.
+    pub reduced_matching: Option<ReducedMatching>,
     /// Height and width of the frames as they were sent.
     pub size: Option<(i64, i64)>,
 }

@@ -1,7 +1,7 @@
 //! What is done with a frame when it comes: everything that depends on it, or on it and the frame before,
 //! alone.
 
-use super::{Session, Triplet, clip::Held};
+use super::{Session, Triplet, clip::Held, density::ReducedMatching};
 use crate::{
     Error, Result,
     image::resize::{bicubic_antialiased, check_reference_area, reference_size},
@@ -9,6 +9,7 @@ use crate::{
         flow::SpyNet,
         network::Found,
         ops::channels_last,
+        reduced,
         registered::{Followers, Moment, RegisteredVsr},
     },
 };
@@ -26,9 +27,15 @@ impl Session {
             });
         }
         let lr = self.padded(&triplet.ultrawide)?;
-        let (reference, followers) = match self.network.registered() {
-            Some(net) => self.registered(net, &lr, triplet)?,
-            None => (self.matched(&lr, triplet, size)?, None),
+        let (reference, followers, reduced) = match self.network.registered() {
+            Some(net) => {
+                let (reference, followers) = self.registered(net, &lr, triplet)?;
+                (reference, Some(followers), None)
+            }
+            None => {
+                let (reference, reduced) = self.matched(&lr, triplet, size)?;
+                (reference, None, reduced)
+            }
         };
         let refill = self.network.refill();
         let levels = refill.map(|refill| refill.edvr.levels(&lr)).transpose()?;
@@ -66,6 +73,7 @@ impl Session {
         };
         self.clip.frames.push_back(held);
         self.clip.followers = followers;
+        self.clip.reduced_matching = reduced;
         self.clip.pyramid = Some(pyramid);
         self.clip.size = Some(size);
         self.clip.sent += 1;
@@ -73,7 +81,12 @@ impl Session {
     }
 
     /// RefVSR's view of a moment's references; the ultra-wide frame stands in for a wide one.
-    fn matched(&self, lr: &Tensor, triplet: &Triplet, size: (i64, i64)) -> Result<Found> {
+    fn matched(
+        &self,
+        lr: &Tensor,
+        triplet: &Triplet,
+        size: (i64, i64),
+    ) -> Result<(Found, Option<ReducedMatching>)> {
         let at_scale =
             |what, frame: &Tensor, zoom| self.padded(&at_reference_scale(what, frame, size, zoom)?);
         let wide = match &triplet.wide {
@@ -85,7 +98,13 @@ impl Session {
             None => None,
         };
         let references: Vec<&Tensor> = std::iter::once(&wide).chain(&tele).collect();
-        self.network.matched(lr, &references)
+        let cost = self.network.matching_cost(lr, &references)?;
+        let asked = self.options.matching_step;
+        let step = asked.unwrap_or_else(|| reduced::step_for(cost));
+        let found = self.network.matched(lr, &references, step)?;
+        let config = self.network.config();
+        let reduced = (step > 1).then(|| ReducedMatching::new(step, cost, config, size));
+        Ok((found, reduced))
     }
 
     /// The registered variant's, and what is known of the cameras from here on.
@@ -94,7 +113,7 @@ impl Session {
         net: &RegisteredVsr,
         lr: &Tensor,
         triplet: &Triplet,
-    ) -> Result<(Found, Option<Followers>)> {
+    ) -> Result<(Found, Followers)> {
         let clean = |what, frame: &Option<Tensor>| -> Result<Option<Tensor>> {
             let Some(frame) = frame else { return Ok(None) };
             picture_size(what, frame)?;
@@ -116,7 +135,7 @@ impl Session {
             }
         };
         let (details, followers) = net.details(moment, followers)?;
-        Ok((Found::Registered(details), Some(followers)))
+        Ok((Found::Registered(details), followers))
     }
 
     /// Frames repeat at a clip's end: the motion of the last one to itself.

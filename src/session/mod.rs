@@ -1,16 +1,18 @@
 //! The streaming session: triplets in, finished frames out.
 //!
 //! It computes what [`Network::forward`] computes for every window, frame for frame and bit for bit (in
-//! fp32, without shared backward runs), from the same steps; but whatever depends on one frame or on one
+//! fp32, at full matching density, without shared backward runs), from the same steps; but whatever depends on one frame or on one
 //! pair of neighbours is computed once, when the frame comes, and kept only as long as a window can need
 //! it.
 
 mod branches;
 mod clip;
+mod density;
 mod intake;
 mod options;
 mod refill;
 
+pub use density::ReducedMatching;
 pub use options::SessionOptions;
 
 use crate::{
@@ -87,6 +89,7 @@ impl Session {
             look_ahead: None,
             backward_group: None,
             reset_interval: network.config().reset_interval,
+            matching_step: None,
             wide_zoom: if find { 0.0 } else { 2.0 },
             tele_zoom: if find { 0.0 } else { 5.0 },
             precision: crate::Precision::Auto,
@@ -248,6 +251,12 @@ impl Session {
         self.weight_bytes + self.clip.bytes()
     }
 
+    /// How the clip's frames are matched where that is not at full density: known once the first one has
+    /// been sent.
+    pub fn reduced_matching(&self) -> Option<&ReducedMatching> {
+        self.clip.reduced_matching.as_ref()
+    }
+
     /// The network.
     pub fn network(&self) -> &Network {
         &self.network
@@ -298,7 +307,7 @@ impl Session {
         let stopper = self.stopper.clone();
         context::within(self.arithmetic, &stopper, || {
             let out = self.finish(n, wanted)?;
-            out.map(|out| self.cropped(&out)).transpose()
+            out.map(|out| self.cropped(out)).transpose()
         })
     }
 
@@ -317,11 +326,11 @@ impl Session {
     }
 
     /// The output of the size that was sent, in \[0, 1\].
-    fn cropped(&self, out: &Tensor) -> Result<Tensor> {
+    fn cropped(&self, mut out: Tensor) -> Result<Tensor> {
         let (h, w) = self.clip.size.unwrap_or_default();
         let scale = self.network.config().scale;
         Ok(out
-            .f_clamp(0.0, 1.0)?
+            .f_clamp_(0.0, 1.0)?
             .f_narrow(2, 0, scale * h)?
             .f_narrow(3, 0, scale * w)?)
     }

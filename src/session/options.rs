@@ -4,6 +4,7 @@ use crate::{
     Error, ModelConfig, Precision, Result,
     config::Variant,
     net::{
+        reduced::STEPS,
         registered::Followers,
         registration::{TELE_ZOOMS, WIDE_ZOOMS, Zooms},
     },
@@ -24,6 +25,11 @@ pub struct SessionOptions {
     pub precision: Precision,
     /// The forward recurrence starts anew every so many outputs, at least 1; `None` = never.
     pub reset_interval: Option<usize>,
+    /// Positions a side of the blocks that are matched as one: 1 (full density), 2, 4, 8 or 16; `None` = 1
+    /// for frames of the sizes that the model's matching is made for, and for larger ones as much as a
+    /// frame of 640x360 takes at the most (see [`Session::reduced_matching`](crate::Session::reduced_matching)).
+    /// The registered variant does not match.
+    pub matching_step: Option<usize>,
     /// The wide lens's focal length over the ultra-wide's, 0.1 to 100. The registered variant starts
     /// its search there; 0 has it search everywhere.
     pub wide_zoom: f64,
@@ -54,6 +60,9 @@ impl SessionOptions {
         check(shares, "backward group", text(g), "1 for RefVSR-IR")?;
         let allowed = "at least 1, or none (never)";
         check(reset != Some(0), "reset interval", text(reset), allowed)?;
+        let step = self.matching_step;
+        let known = step.is_none_or(|step| STEPS.contains(&step));
+        check(known, "matching step", text(step), "1, 2, 4, 8 or 16")?;
         let least = if config.variant == Variant::Registered {
             "0 (find it), or 0.1 to 100"
         } else {

@@ -197,8 +197,20 @@ impl RefVsr {
             .map_err(|e| self.failed(&e))?;
         self.note_sightings(work);
         work.under_way = true;
+        self.tell_reduced(work, turn);
         work.held.push_back(Held::Frame(shell));
         Ok(())
+    }
+
+    /// Says once where frames are larger than the model's matching is made for, unless the user chose it.
+    fn tell_reduced(&self, work: &mut Work, turn: &Turn) {
+        if work.told_reduced || turn.settings.matching_step != 0 {
+            return;
+        }
+        if let Some(reduced) = work.session.reduced_matching() {
+            gst::element_imp_warning!(self, gst::LibraryError::Settings, ("{reduced}"));
+            work.told_reduced = true;
+        }
     }
 
     /// At a clip's start: sharing backward runs between frames makes them come later, so that it is not

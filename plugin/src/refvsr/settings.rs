@@ -20,6 +20,8 @@ pub struct Settings {
     pub backward_group: i32,
     /// -1: the model's; 0: never.
     pub reset_interval: i32,
+    /// 0: as fits the frames.
+    pub matching_step: u32,
     pub use_tele: bool,
     /// `ZERO`: see [`super::pairing::automatic_tolerance`].
     pub pts_tolerance: gst::ClockTime,
@@ -45,6 +47,7 @@ impl Default for Settings {
             look_ahead: -1,
             backward_group: -1,
             reset_interval: -1,
+            matching_step: 0,
             use_tele: true,
             pts_tolerance: gst::ClockTime::ZERO,
             on_missing_reference: MissingReference::default(),
@@ -62,6 +65,7 @@ impl Default for Settings {
 const MAX_ZOOM: f64 = 100.0;
 const MAX_LOOK_AHEAD: i32 = 50;
 const MAX_BACKWARD_GROUP: i32 = 50;
+const MAX_MATCHING_STEP: u32 = 16;
 
 impl Settings {
     /// All properties, `stats` too.
@@ -121,6 +125,13 @@ impl Settings {
                     .blurb("The recurrence starts anew every so many frames (-1 = the model's, 0 = never)")
                     .minimum(-1)
                     .default_value(default.reset_interval)
+                    .mutable_ready()
+                    .build(),
+                glib::ParamSpecUInt::builder("matching-step")
+                    .nick("Matching step")
+                    .blurb("References are matched in blocks of so many positions a side: 1 (full density), 2, 4, 8 or 16 (0 = 1, or more for frames larger than the model's matching is made for)")
+                    .maximum(MAX_MATCHING_STEP)
+                    .default_value(default.matching_step)
                     .mutable_ready()
                     .build(),
                 glib::ParamSpecBoolean::builder("use-tele")
@@ -191,6 +202,7 @@ impl Settings {
             "lookahead" => assign(&mut self.look_ahead, value),
             "backward-group" => assign(&mut self.backward_group, value),
             "reset-interval" => assign(&mut self.reset_interval, value),
+            "matching-step" => assign(&mut self.matching_step, value),
             "use-tele" => assign(&mut self.use_tele, value),
             "pts-tolerance" => assign_time(&mut self.pts_tolerance, value),
             "on-missing-reference" => assign(&mut self.on_missing_reference, value),
@@ -218,6 +230,7 @@ impl Settings {
             "lookahead" => self.look_ahead.to_value(),
             "backward-group" => self.backward_group.to_value(),
             "reset-interval" => self.reset_interval.to_value(),
+            "matching-step" => self.matching_step.to_value(),
             "use-tele" => self.use_tele.to_value(),
             "pts-tolerance" => self.pts_tolerance.nseconds().to_value(),
             "on-missing-reference" => self.on_missing_reference.to_value(),
@@ -242,6 +255,10 @@ impl Settings {
                 Ok(0) => None,
                 Ok(n) => Some(n),
                 Err(_) => models.reset_interval,
+            },
+            matching_step: match self.matching_step {
+                0 => None,
+                step => usize::try_from(step).ok(),
             },
             ..self.with_zooms(models)
         }

@@ -25,6 +25,8 @@ pub struct Work {
     pub epoch: u64,
     /// Frames were sent to the session since it was new or reset.
     pub under_way: bool,
+    /// That frames are too large for the model's matching has been said.
+    pub told_reduced: bool,
     /// What has come in and not gone out yet, in order.
     pub held: VecDeque<Held>,
     /// How many reference frames have been missing in a row.
@@ -47,6 +49,7 @@ impl Work {
             session,
             epoch: 0,
             under_way: false,
+            told_reduced: false,
             held: VecDeque::new(),
             missing: PerCamera::default(),
             seen: PerCamera::default(),
