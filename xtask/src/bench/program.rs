@@ -41,6 +41,10 @@ pub struct Run {
     pub system: f64,
     pub peak_mib: f64,
     pub stages: Vec<Stage>,
+    /// Operations of libtorch's, a frame. Programs of older checkouts do not tell.
+    pub operations: Option<f64>,
+    /// The longest time between two looks at the stopper, in seconds.
+    pub longest_piece: Option<f64>,
 }
 
 /// What a stage takes, a frame.

@@ -22,6 +22,10 @@ pub struct Row {
     pub peak_mib: f64,
     /// Of the last run.
     pub stages: Vec<Stage>,
+    /// Operations of libtorch's, a frame.
+    pub operations: Option<f64>,
+    /// The longest time between two looks at the stopper, of all runs.
+    pub longest_piece: Option<f64>,
 }
 
 impl Row {
@@ -36,6 +40,8 @@ impl Row {
             system: 0.0,
             peak_mib: 0.0,
             stages: vec![],
+            operations: None,
+            longest_piece: None,
         }
     }
 
@@ -46,6 +52,11 @@ impl Row {
         self.system += run.system;
         self.peak_mib = self.peak_mib.max(run.peak_mib);
         self.stages = run.stages;
+        self.operations = run.operations;
+        let piece = run
+            .longest_piece
+            .map(|piece| piece.max(self.longest_piece.unwrap_or(0.0)));
+        self.longest_piece = piece.or(self.longest_piece);
     }
 
     pub fn title(&self) -> String {
@@ -105,13 +116,13 @@ pub fn text(machine: &Machine, cases: &[Case], rows: &[Row]) -> String {
     for case in cases {
         let rows: Vec<&Row> = rows.iter().filter(|row| row.case == case.case).collect();
         _ = writeln!(text, "\n**{}**: {}\n", case.case, case.what);
-        text += "| form | s a frame | least to most | CPU s a frame | of it system | peak MiB | times the plain form |";
+        text += "| form | s a frame | least to most | CPU s a frame | of it system | peak MiB | operations | longest piece | times the plain form |";
         text += if against {
             " times the other's session |\n"
         } else {
             "\n"
         };
-        text += "|---|---|---|---|---|---|---|";
+        text += "|---|---|---|---|---|---|---|---|---|";
         text += if against { "---|\n" } else { "\n" };
         for row in &rows {
             text += &line(row, &rows, against);
@@ -133,13 +144,16 @@ fn line(row: &Row, rows: &[&Row], against: bool) -> String {
             .find(|r| r.other == other && (r.form == "plain") == plain);
         reference.map_or("".into(), |r| format!("{:.2}", r.median() / row.median()))
     };
+    let told = |figure: Option<String>| figure.unwrap_or_default();
     let mut text = format!(
-        "| {} | {:.3} | {least:.3} to {most:.3} | {:.2} | {:.0} % | {:.0} | {} |",
+        "| {} | {:.3} | {least:.3} to {most:.3} | {:.2} | {:.0} % | {:.0} | {} | {} | {} |",
         row.title(),
         row.median(),
         cpu / row.frames as f64,
         100.0 * row.system / cpu.max(0.01),
         row.peak_mib,
+        told(row.operations.map(|n| format!("{n:.0}"))),
+        told(row.longest_piece.map(|seconds| format!("{seconds:.3} s"))),
         times(row.other, true),
     );
     if against {
@@ -189,6 +203,8 @@ mod tests {
                 system: 0.5,
                 peak_mib: 100.0 * seconds[0],
                 stages: vec![],
+                operations: (!other).then_some(900.0),
+                longest_piece: (!other).then_some(0.01 * seconds[0]),
             });
         }
         row
@@ -198,6 +214,7 @@ mod tests {
     fn runs_are_put_together() {
         let row = row("plain", false, &[&[3.0, 1.0], &[2.0, 8.0]]);
         assert_eq!((row.median(), row.frames, row.peak_mib), (2.5, 4, 300.0));
+        assert_eq!(row.longest_piece, Some(0.03));
     }
 
     #[test]
@@ -221,7 +238,7 @@ mod tests {
         let text = text(&machine, &[case()], &rows);
         let line = |start: &str| text.lines().find(|l| l.starts_with(start)).unwrap();
         assert!(
-            line("| session bf16 |").ends_with("| 200 | 4.00 | 3.00 |"),
+            line("| session bf16 |").ends_with("| 200 | 900 | 0.020 s | 4.00 | 3.00 |"),
             "{text}"
         );
         assert!(
@@ -229,7 +246,7 @@ mod tests {
             "{text}"
         );
         assert!(
-            line("| session fp32, the other checkout |").ends_with("| 1.50 | 1.00 |"),
+            line("| session fp32, the other checkout |").ends_with("|  |  | 1.50 | 1.00 |"),
             "{text}"
         );
     }
