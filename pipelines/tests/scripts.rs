@@ -114,3 +114,41 @@ fn pictures_and_cameras_are_enlarged() {
         &small,
     );
 }
+
+#[test]
+fn three_cameras_are_recorded_and_shown() {
+    let place = Place::new();
+    let model = format!("model-file={}", place.model());
+    let out = place.text("recording.mkv");
+    let small = [
+        ("SINK", "fakesink"),
+        ("WIDTH", "32"),
+        ("HEIGHT", "24"),
+        ("FPS", "5"),
+        ("FRAMES", "6"),
+    ];
+    script_well(
+        "cameras.sh",
+        &[&out, "test", &model, "device=cpu", "lookahead=0"],
+        &small,
+    );
+    let (recorded, info) = frames(&out);
+    assert_eq!((info.width(), info.height()), (128, 96));
+    assert!(
+        (3..=6).contains(&recorded.len()),
+        "{} of 6 frames",
+        recorded.len()
+    );
+    for (arguments, message) in [
+        (vec!["out.avi", "test"], "out.avi ends neither in"),
+        (
+            vec!["out.mkv", "/no/camera"],
+            "/no/camera is no camera device",
+        ),
+        (vec!["out.mkv"], "usage: cameras.sh"),
+    ] {
+        let said = script("cameras.sh", &arguments, &[]);
+        assert_ne!(said.code, Some(0));
+        assert!(said.err.contains(message), "{said:?}");
+    }
+}
