@@ -76,9 +76,23 @@ pub(super) fn rows_mut<'a>(
 }
 
 impl Rows<'_> {
-    /// A copy of the pixels' bytes on `device`, u8.
+    /// A copy of the pixels' bytes on `device`, u8. To a CUDA device they go through pinned memory, which
+    /// the device reads while the host goes on; libtorch keeps that memory until it has been read.
     pub(super) fn upload(&self, device: Device) -> Result<Tensor> {
-        Ok(self.view.f_to_device_(device, Kind::Uint8, false, true)?)
+        match device {
+            Device::Cuda(_) => self.upload_by(device, |bytes| Ok(bytes.f_pin_memory(device)?)),
+            _ => Ok(self.view.f_to_device_(device, Kind::Uint8, false, true)?),
+        }
+    }
+
+    /// A copy on `device` by way of what `stage` makes of the bytes, without waiting for the device.
+    fn upload_by(
+        &self,
+        device: Device,
+        stage: impl FnOnce(&Tensor) -> Result<Tensor>,
+    ) -> Result<Tensor> {
+        let staged = stage(&self.view)?;
+        Ok(staged.f_to_device_(device, Kind::Uint8, true, true)?)
     }
 }
 
@@ -206,4 +220,35 @@ pub(super) fn encode(codes: &[Tensor], description: &Description) -> Result<Tens
         Tensor::f_stack(&[low, high], 3)?
     };
     Ok(bytes.f_totype(Kind::Uint8)?.f_flatten(1, -1)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_staged_upload_has_the_pixels_and_none_of_what_lies_between_rows() {
+        let mut data: Vec<u8> = (0..20).collect();
+        let size = PlaneSize {
+            rows: 3,
+            row_bytes: 4,
+        };
+        // SAFETY: the plane has rows of 4 bytes at a stride of 7, which lie in the vector.
+        let view = unsafe { view(data.as_ptr(), data.len(), 7, size).unwrap() };
+        let rows = Rows {
+            view,
+            borrowed: PhantomData,
+        };
+        let staged = |bytes: &Tensor| Ok(bytes.f_contiguous()?);
+        let uploads = [
+            rows.upload(Device::Cpu).unwrap(),
+            rows.upload_by(Device::Cpu, staged).unwrap(),
+        ];
+        drop(rows);
+        data.fill(255); // uploads are copies
+        for upload in uploads {
+            let bytes = Vec::<i64>::try_from(upload.reshape([-1]).to_kind(Kind::Int64)).unwrap();
+            assert_eq!(bytes, [0, 1, 2, 3, 7, 8, 9, 10, 14, 15, 16, 17]);
+        }
+    }
 }

@@ -10,10 +10,17 @@ use crate::{
     ModelConfig, Result, native,
     profile::{self, Stage},
 };
-use tch::{Tensor, nn::Path};
+use tch::{Device, Tensor, nn::Path};
 
-/// Scores held at a time. Bounds the memory of the matching, whatever the frames' sizes: 2^24 fp32 scores are 64 MiB.
-const SCORES: i64 = 1 << 24;
+/// Scores held at a time, which bounds the memory of the matching, whatever the frames' sizes. On the CPU
+/// they stay in the cache (4 MiB); other devices take larger blocks (256 MiB), as each costs the host
+/// some orders.
+fn scores_at_a_time(device: Device) -> i64 {
+    match device {
+        Device::Cpu => 1 << 20,
+        _ => 1 << 26,
+    }
+}
 
 /// Winning pairs whose scores are computed at a time.
 const PAIRS: i64 = 1 << 14;
@@ -184,7 +191,7 @@ pub(super) fn best(queries: &Tensor, keys: &Tensor) -> Result<(Tensor, Tensor)> 
                 native::matching::best(queries, keys, stop)
             })
         } else {
-            best_index(queries, keys, SCORES)
+            best_index(queries, keys, scores_at_a_time(queries.device()))
         }
     })?;
     let keys = keys.f_transpose(0, 1)?.f_contiguous()?; // [M, 144]

@@ -1,7 +1,7 @@
 //! The matching: its search, and what it finds at every density.
 
 use super::*;
-use tch::{Device, Kind};
+use tch::Kind;
 
 fn unit_rows(n: i64, seed: i64) -> Tensor {
     tch::manual_seed(seed);
@@ -29,6 +29,12 @@ fn any_chunking_finds_what_the_whole_matrix_holds() {
     let (found_score, found) = best(&queries, &keys).unwrap();
     assert!(found.equal(&index));
     assert!((found_score - score).abs().max().double_value(&[]) < 1e-6);
+}
+
+#[test]
+fn blocks_of_scores_fit_the_device() {
+    let mib = |device| scores_at_a_time(device) * 4 >> 20;
+    assert_eq!((mib(Device::Cpu), mib(Device::Cuda(0))), (4, 256));
 }
 
 #[test]
