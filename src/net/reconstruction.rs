@@ -75,8 +75,8 @@ impl Reconstruction {
             &bicubic_twice01(&backward.confidence)?,
             &bicubic_twice01(&forward.confidence)?,
         ];
-        let weight = self.conf_fusion_BWFW.forward(&confidences)?;
         let fused = self.feat_fusion_BWFW.forward(&both)?;
+        let weight = self.conf_fusion_BWFW.forward(&confidences)?;
         let joined = gated(&self.fusion_UP.then(&both, Then::NOTHING)?, weight, &fused)?;
         drop(fused);
         let mut out = self.feat_decoder_BWFW.forward(&joined)?;

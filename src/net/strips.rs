@@ -9,7 +9,7 @@ use tch::Tensor;
 /// Memory that a strip's largest feature may take, and rows that a strip has at the least: with fewer, the
 /// rows around it would be a large part of the work.
 const LIMIT: Limit = Limit {
-    bytes: 64 << 20,
+    bytes: 32 << 20,
     least_rows: 96,
 };
 
