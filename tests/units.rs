@@ -11,7 +11,7 @@ use refvsr::{
         Frame, Run,
         alignment::AlignedAttention,
         edvr::Edvr,
-        flow::{SpyNet, grid, twice, warp},
+        flow::{SpyNet, doubled, grid, warp},
         matching::{FeatureMatch, Match},
     },
 };
@@ -72,7 +72,7 @@ fn warping() {
     let (frame, flow) = (input(&data, "uw", 0), &data["warp.flow"]);
     let out = warp(&frame, &grid(flow, (40, 72)).unwrap(), Recurrence::Upstream).unwrap();
     assert_close("warp", &out, &data["warp.out"], 1e-4);
-    let flow2 = twice(flow).unwrap();
+    let flow2 = doubled(flow).unwrap();
     assert_close(
         "flow at twice the size",
         &flow2,

@@ -6,3 +6,4 @@ mod format;
 pub mod pad;
 mod plane;
 pub mod resize;
+pub(crate) mod size;

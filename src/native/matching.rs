@@ -1,7 +1,7 @@
 //! The best of many keys for each query, by dot product, on the CPU. Products and maximum are one pass:
 //! the scores, hundreds of millions a frame, never reach memory.
 
-use crate::{Error, Result};
+use crate::{Error, Result, image::size::round_up};
 use std::{
     ffi::{c_int, c_long, c_uchar},
     sync::atomic::AtomicBool,
@@ -53,7 +53,7 @@ pub fn best(queries: &Tensor, keys: &Tensor, stop: Option<&AtomicBool>) -> Resul
             "not fp32 on the CPU, of different lengths, or no keys",
         ));
     }
-    let blocks = (m + BLOCK - 1) / BLOCK;
+    let blocks = round_up(m, BLOCK) / BLOCK;
     let key = keys
         .f_constant_pad_nd([0, blocks * BLOCK - m])?
         .f_view([depth, blocks, BLOCK])?

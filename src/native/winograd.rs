@@ -5,6 +5,7 @@
 
 use crate::{
     Error, Result,
+    image::size::round_up,
     net::ops::{channels_last, size},
 };
 use std::{
@@ -90,7 +91,7 @@ impl Weights {
         let (mut at, mut padded) = (0, vec![]);
         for &part in parts {
             let points = points.f_narrow(2, at, part)?;
-            padded.push(points.f_constant_pad_nd([0, 0, 0, up(part, LANES) - part])?);
+            padded.push(points.f_constant_pad_nd([0, 0, 0, round_up(part, LANES) - part])?);
             at += part;
         }
         let points = Tensor::f_cat(&padded, 2)?.f_to_kind(Kind::Float)?;
@@ -182,7 +183,7 @@ impl Weights {
             width: int(w)?,
             weights: self.packed.data_ptr().cast::<f32>().cast_const(),
             bias: self.bias.data_ptr().cast::<f32>().cast_const(),
-            depth: int(self.parts.iter().map(|&c| up(c, LANES)).sum())?,
+            depth: int(self.parts.iter().map(|&c| round_up(c, LANES)).sum())?,
             groups: int(self.groups)?,
             channels: int(self.channels)?,
             slope: slope as f32,
@@ -201,10 +202,6 @@ impl Weights {
             _ => Err(broken("no memory for a thread's tiles")),
         }
     }
-}
-
-fn up(n: i64, unit: i64) -> i64 {
-    (n + unit - 1) / unit * unit
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Bending: blocks of pixels sampled scaled and turned, as the alignment predicts them (paper, section 3.2).
 
-use super::ops::{GRID, Outside, channels_last, sample, size};
+use super::ops::{GRID, Outside, centred, channels_last, sample, size};
 use crate::Result;
 use tch::{Kind, Tensor};
 
@@ -35,15 +35,12 @@ impl Bent {
     /// factors.
     fn sample_grid(&self, [y, x]: &[Tensor; 2]) -> Result<Tensor> {
         let (h, w) = size(&self.padded);
-        let unit = |p: &Tensor, last: i64| -> Result<Tensor> {
-            Ok(p.f_mul_scalar(2.0 / last as f64)?.f_sub_scalar(1.0)?)
-        };
         let local = if self.rows_before == 0 {
             y.shallow_clone()
         } else {
             y.f_sub_scalar(self.rows_before)?
         };
-        let grid = Tensor::f_stack(&[unit(x, w - 1)?, unit(&local, h - 1)?], 2)?;
+        let grid = Tensor::f_stack(&[centred(x, w)?, centred(&local, h)?], 2)?;
         let sampled = sample(&self.padded, &grid.f_unsqueeze(0)?, Outside::Edge, true)?;
         let doubled = |p: &Tensor, last: i64| -> Result<Tensor> {
             let beyond = p.f_lt(0.0)?.f_logical_or(&p.f_ge(last)?)?;

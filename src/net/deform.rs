@@ -2,7 +2,7 @@
 
 use super::{
     conv::Conv,
-    ops::{GRID, Outside, activated, channels_last, sample, size},
+    ops::{GRID, Outside, activated, centred, channels_last, sample, size},
 };
 use crate::Result;
 use tch::{
@@ -73,10 +73,6 @@ pub fn deform_conv(
     let options = (GRID, x.device());
     // Where each tap samples, in units in which -1 and 1 are the centres of the first and last pixels.
     let offset = offset.f_to_kind(GRID)?.f_view([GROUPS, TAPS, 2, h, w])?;
-    let unit = |p: Tensor, n: i64| -> Result<Tensor> {
-        Ok(p.f_mul_scalar(2.0 / (n - 1).max(1) as f64)?
-            .f_sub_scalar(1.0)?)
-    };
     let tap = Tensor::f_arange(3, options)?.f_sub_scalar(1.0)?;
     let (rows, columns) = (
         Tensor::f_arange(h, options)?.f_view([h, 1])?,
@@ -90,15 +86,15 @@ pub fn deform_conv(
         .f_view([1, 3])?
         .f_expand([3, 3], false)?
         .f_reshape([TAPS, 1, 1])?;
-    let y = unit(offset.f_select(2, 0)?.f_add(&tap_rows)?.f_add(&rows)?, h)?; // [8, 9, H, W]
-    let x_position = unit(
-        offset
+    let y = centred(&offset.f_select(2, 0)?.f_add(&tap_rows)?.f_add(&rows)?, h)?; // [8, 9, H, W]
+    let column = centred(
+        &offset
             .f_select(2, 1)?
             .f_add(&tap_columns)?
             .f_add(&columns)?,
         w,
     )?;
-    let grid = Tensor::f_stack(&[x_position, y], 4)?.f_view([GROUPS, TAPS * h, w, 2])?;
+    let grid = Tensor::f_stack(&[column, y], 4)?.f_view([GROUPS, TAPS * h, w, 2])?;
     // Each group of channels is sampled by its own grid, all nine taps at once.
     let group = channels / GROUPS;
     let kind = x.kind();

@@ -6,7 +6,10 @@ use super::{
     deform::DeformPack,
     ops::{bilinear, cat, size},
 };
-use crate::{Result, image::pad::pad_to};
+use crate::{
+    Result,
+    image::{pad::pad_to, size::round_up},
+};
 use tch::{Tensor, nn::Path};
 
 /// Channels of its features.
@@ -35,7 +38,7 @@ impl Module {
     }
 }
 
-fn twice(x: &Tensor) -> Result<Tensor> {
+fn enlarged(x: &Tensor) -> Result<Tensor> {
     let (h, w) = size(x);
     bilinear(x, 2 * h, 2 * w, false)
 }
@@ -91,8 +94,7 @@ impl Edvr {
     /// The levels of an RGB frame `[1, 3, H, W]` in \[0, 1\].
     pub fn levels(&self, frame: &Tensor) -> Result<Levels> {
         let (h, w) = size(frame);
-        let up = |n: i64| (n + MULTIPLE - 1) / MULTIPLE * MULTIPLE;
-        let frame = pad_to(frame, up(h), up(w))?;
+        let frame = pad_to(frame, round_up(h, MULTIPLE), round_up(w, MULTIPLE))?;
         let first = self.conv_first.then(&[&frame], Then::lrelu(0.1))?;
         let l1 = self
             .feature_extraction
@@ -172,7 +174,7 @@ impl PcdAlignment {
             self.offset_conv1[level].forward(&cat(&[&neighbour[level], &centre[level]])?)
         };
         let refined = |level: usize, coarser: &Tensor| -> Result<Tensor> {
-            let coarser = twice(coarser)?.f_mul_scalar(2.0)?; // offsets count pixels
+            let coarser = enlarged(coarser)?.f_mul_scalar(2.0)?; // offsets count pixels
             let offset = self.offset_conv2[level].forward(&cat(&[&first(level)?, &coarser])?)?;
             self.offset_conv3[level].forward(&offset)
         };
@@ -183,13 +185,13 @@ impl PcdAlignment {
         let feature2 = self
             .feat_conv
             .1
-            .forward(&cat(&[&feature2, &twice(&feature3)?])?)?;
+            .forward(&cat(&[&feature2, &enlarged(&feature3)?])?)?;
         let offset1 = refined(0, &offset2)?;
         let feature1 = self.dcn_pack[0].forward(&neighbour[0], &offset1)?;
         let feature1 = self
             .feat_conv
             .0
-            .forward(&cat(&[&feature1, &twice(&feature2)?])?)?;
+            .forward(&cat(&[&feature1, &enlarged(&feature2)?])?)?;
 
         let offset = self
             .cas_offset_conv1
@@ -262,11 +264,11 @@ impl TsaFusion {
         let level = self
             .spatial_attn_l2
             .forward(&halves(&self.spatial_attn_l1.forward(&attention)?)?)?;
-        let level = twice(&self.spatial_attn_l3.forward(&level)?)?;
+        let level = enlarged(&self.spatial_attn_l3.forward(&level)?)?;
         let attention = self.spatial_attn3.forward(&attention)?.f_add(&level)?;
         let attention = self
             .spatial_attn5
-            .forward(&twice(&self.spatial_attn4.forward(&attention)?)?)?;
+            .forward(&enlarged(&self.spatial_attn4.forward(&attention)?)?)?;
         let addition = self
             .spatial_attn_add2
             .forward(&self.spatial_attn_add1.forward(&attention)?)?;

@@ -7,12 +7,15 @@ use super::{
 use crate::{
     Result,
     config::{FLOW_LEVELS, Recurrence},
+    image::size::round_up,
     profile::{self, Stage},
 };
 use tch::{Tensor, nn::Path};
 
 /// Pyramid levels of SPyNet; the coarsest is 1/32 of the size.
 const LEVELS: usize = FLOW_LEVELS;
+/// Pixels a side of the picture that are one of the coarsest level.
+const COARSEST: i64 = 1 << (LEVELS - 1);
 
 /// SPyNet: flow from coarse to fine over an image pyramid. With fewer levels than the pyramid has it
 /// stops at the half or quarter size, and its flow is enlarged.
@@ -69,11 +72,11 @@ impl SpyNet {
     pub fn pyramid(frame: &Tensor) -> Result<Pyramid> {
         let _stage = profile::stage(Stage::Flow);
         let (h, w) = size(frame);
-        let up = |n: i64| (n + 31) / 32 * 32;
-        let frame = if (up(h), up(w)) == (h, w) {
+        let (height, width) = (round_up(h, COARSEST), round_up(w, COARSEST));
+        let frame = if (height, width) == (h, w) {
             frame.shallow_clone()
         } else {
-            bilinear(frame, up(h), up(w), false)?
+            bilinear(frame, height, width, false)?
         };
         let mut levels = vec![channels_last(&imagenet_normalised(&frame)?)?];
         for level in 1..LEVELS {
@@ -94,17 +97,18 @@ impl SpyNet {
         let _stage = profile::stage(Stage::Flow);
         let (h, w) = size(&reference.levels[0]);
         let pictures = reference.levels[0].size()[0];
-        let mut flow = zeros(&reference.levels[0], [pictures, 2, h, w])?;
+        let coarsest = &reference.levels[0];
+        let mut flow = zeros([pictures, 2, h, w], coarsest.kind(), coarsest.device())?;
         for (level, net) in self.levels.iter().enumerate() {
             let (reference, supporting) = (&reference.levels[level], &supporting.levels[level]);
             if level > 0 {
-                flow = twice(&flow)?;
+                flow = doubled(&flow)?;
             }
             let warped = warp_pixels(supporting, &flow)?;
             flow = flow.f_add(&estimate(net, &[reference, &warped, &flow])?)?;
         }
         for _ in self.levels.len()..LEVELS {
-            flow = twice(&flow)?;
+            flow = doubled(&flow)?;
         }
         let ((h, w), (padded_h, padded_w)) = (reference.size, size(&flow));
         if (h, w) == (padded_h, padded_w) {
@@ -152,7 +156,7 @@ fn estimate(convs: &[Conv], parts: &[&Tensor]) -> Result<Tensor> {
 }
 
 /// A flow for pictures of twice the size.
-pub fn twice(flow: &Tensor) -> Result<Tensor> {
+pub fn doubled(flow: &Tensor) -> Result<Tensor> {
     let (h, w) = size(flow);
     Ok(bilinear(flow, 2 * h, 2 * w, true)?.f_mul_scalar(2.0)?)
 }

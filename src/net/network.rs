@@ -14,7 +14,10 @@ use crate::{
     Error, ModelConfig, Result,
     checkpoint::Checkpoint,
     config::Variant,
-    image::pad::pad_to,
+    image::{
+        pad::pad_to,
+        size::{rgb_size, round_up},
+    },
     native::{cuda, memory},
     profile::{self, Stage},
 };
@@ -263,18 +266,9 @@ impl Network {
     /// # Errors
     /// [`Error::Shape`] for anything but an RGB frame.
     pub fn pad(&self, frame: &Tensor) -> Result<Tensor> {
-        match frame.size()[..] {
-            [1, 3, h, w] if h.min(w) >= 1 => {
-                let (k, min) = (self.config.size_multiple(), self.min_size());
-                let up = |n: i64| (n.max(min) + k - 1) / k * k;
-                pad_to(frame, up(h), up(w))
-            }
-            ref other => Err(Error::Shape {
-                what: "frame".into(),
-                actual: format!("{other:?}"),
-                expected: "RGB, [1, 3, H, W] with H and W at least 1".into(),
-            }),
-        }
+        let (h, w) = rgb_size("frame", frame)?;
+        let up = |n: i64| round_up(n.max(self.min_size()), self.config.size_multiple());
+        pad_to(frame, up(h), up(w))
     }
 
     fn min_size(&self) -> i64 {
@@ -373,14 +367,10 @@ impl Network {
             for (what, picture) in std::iter::once(("ultra-wide frame", frame.lr))
                 .chain(frame.references.iter().map(|r| ("reference", *r)))
             {
-                match picture.size()[..] {
-                    [1, 3, h, w] if h.min(w) >= min && h % multiple == 0 && w % multiple == 0 => (),
-                    ref other => {
-                        let expected = format!(
-                            "[1, 3, H, W], H and W multiples of {multiple} and at least {min}"
-                        );
-                        return Err(wrong(what, format!("{other:?}"), &expected));
-                    }
+                let (h, w) = rgb_size(what, picture)?;
+                if h.min(w) < min || h % multiple != 0 || w % multiple != 0 {
+                    let expected = format!("H and W multiples of {multiple} and at least {min}");
+                    return Err(wrong(what, format!("{:?}", picture.size()), &expected));
                 }
             }
         }

@@ -102,9 +102,9 @@ pub fn cat(parts: &[&Tensor]) -> Result<Tensor> {
 /// Bytes that are cleared at a time.
 const CLEARED: i64 = 64 << 20;
 
-/// All zeros, of `like`'s type and device, channels last in memory.
-pub fn zeros(like: &Tensor, [n, c, h, w]: [i64; 4]) -> Result<Tensor> {
-    let zeros = Tensor::f_empty([n, h, w, c], (like.kind(), like.device()))?;
+/// All zeros, channels last in memory.
+pub fn zeros([n, c, h, w]: [i64; 4], kind: Kind, device: Device) -> Result<Tensor> {
+    let zeros = Tensor::f_empty([n, h, w, c], (kind, device))?;
     let row = (n * w * c * zeros.kind().elt_size_in_bytes() as i64).max(1);
     let rows = (CLEARED / row).max(1);
     for first in (0..h).step_by(rows as usize) {
@@ -130,6 +130,13 @@ pub fn room_like(part: &Tensor, rows: i64) -> Result<Tensor> {
 
 /// Kind of sampling positions: fp16 coordinates would be off by a pixel at 3840 columns.
 pub const GRID: Kind = Kind::Float;
+
+/// Pixel numbers along an axis of `n` pixels in units in which -1 and 1 are the centres of its first and
+/// last pixel. A single pixel lies at -1.
+pub fn centred(pixels: &Tensor, n: i64) -> Result<Tensor> {
+    let scaled = pixels.f_mul_scalar(2.0 / (n - 1).max(1) as f64)?;
+    Ok(scaled.f_sub_scalar(1.0)?)
+}
 
 /// What lies outside a picture that is sampled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use super::{
     alignment::{AlignedAttention, Places},
     blocks::{Head, PixelShuffleUp, ResList},
     context,
-    flow::{grid, twice, warp},
+    flow::{doubled, grid, warp},
     matching::FeatureMatch,
     ops::{bicubic, bicubic_twice01, clamp01, gated, size, zeros},
     strips::{Strip, in_strips},
@@ -49,7 +49,7 @@ impl Motion {
     pub fn new(flow: Tensor, level2: bool) -> Result<Self> {
         let (h, w) = size(&flow);
         let grid2 = if level2 {
-            Some(grid(&twice(&flow)?, (2 * h, 2 * w))?)
+            Some(grid(&doubled(&flow)?, (2 * h, 2 * w))?)
         } else {
             None
         };
@@ -120,14 +120,14 @@ impl State {
         let kind = context::arithmetic().kind();
         let level2 = if level2 {
             Some(Level2 {
-                feature: zeros(lr, [1, channels, 2 * h, 2 * w])?.f_to_kind(kind)?,
-                confidence: zeros(lr, [1, 1, h, w])?,
+                feature: zeros([1, channels, 2 * h, 2 * w], kind, lr.device())?,
+                confidence: zeros([1, 1, h, w], lr.kind(), lr.device())?,
             })
         } else {
             None
         };
         Ok(Self {
-            feature: zeros(lr, [1, channels, h, w])?.f_to_kind(kind)?,
+            feature: zeros([1, channels, h, w], kind, lr.device())?,
             level2,
         })
     }
@@ -172,7 +172,7 @@ impl State {
             (Recurrence::Upstream, Some(level2)) => {
                 let feature = warp(&self.feature, &motion.grid, recurrence)?;
                 let motion = stale.unwrap_or(motion);
-                let grid2 = grid(&twice(&motion.flow)?, size(&feature))?;
+                let grid2 = grid(&doubled(&motion.flow)?, size(&feature))?;
                 let level2 = Some(Level2 {
                     feature: warp(&feature, &grid2, recurrence)?,
                     confidence: warp(&level2.confidence, &motion.grid, recurrence)?,
@@ -344,7 +344,7 @@ impl Propagation {
         let channels = feature.size()[1];
         let upper = in_strips(size(&feature), (channels, 2), 2, |strip| {
             let upper = self.upsample1.forward(&strip.of(&feature, 1)?, 1.0)?;
-            self.level2(before, reference, strip, &upper)
+            self.level2(before, reference, strip, upper)
         })?;
         let confidence = before.confidence.f_maximum(&reference.confidence)?;
         Ok(State {
@@ -356,23 +356,25 @@ impl Propagation {
         })
     }
 
-    /// The level-2 feature of a strip, from the level-1 feature at twice its size.
+    /// The level-2 feature of a strip, from the level-1 feature at twice its size. Most of a session's
+    /// memory is live here: everything is made as late and dropped as soon as can be.
     fn level2(
         &self,
         state: &Level2,
         reference: &Reference,
         strip: Strip,
-        upper: &Tensor,
+        upper: Tensor,
     ) -> Result<Tensor> {
         let before = strip.of(&state.feature, 2)?;
-        let feature2 = self.feat_fusion2_1.forward(&[&before, upper])?;
-        let accumulated = bicubic_twice01(&strip.of(&state.confidence, 1)?)?;
-        let confidences = [&accumulated, &strip.of(&reference.confidence2, 2)?];
-        let weight = self.conf_fusion2.forward(&confidences)?;
+        let feature2 = self.feat_fusion2_1.forward(&[&before, &upper])?;
+        drop(upper);
         let features: Vec<&Tensor> = reference.features.iter().collect();
         let aligned2 = reference.places2.apply_rows(&features, strip.span(2))?;
         let fused = self.feat_fusion2.forward(&[&feature2, &aligned2])?;
         drop(aligned2);
+        let accumulated = bicubic_twice01(&strip.of(&state.confidence, 1)?)?;
+        let confidences = [&accumulated, &strip.of(&reference.confidence2, 2)?];
+        let weight = self.conf_fusion2.forward(&confidences)?;
         let feature2 = gated(&feature2, weight, &fused)?;
         drop(fused);
         self.feat_decoder2.forward(&feature2)

@@ -6,7 +6,7 @@ use super::{
     context,
     ops::{channels_last, size},
 };
-use crate::{Error, Result};
+use crate::{Error, Result, image::size::round_up};
 use tch::{Kind, Tensor};
 
 /// Operations of a frame's search that are taken without being asked for: 640x360 at scale 4 has 3.8e12,
@@ -42,7 +42,7 @@ pub fn step_for(cost: f64) -> usize {
 /// A picture `step` times smaller, its sides first brought to multiples of `unit` by repeating its edge.
 pub fn reduced(picture: &Tensor, step: i64, unit: i64) -> Result<Tensor> {
     let (h, w) = size(picture);
-    let missing = |n: i64| (n + unit - 1) / unit * unit - n;
+    let missing = |n: i64| round_up(n, unit) - n;
     let padded = match (missing(h), missing(w)) {
         (0, 0) => picture.shallow_clone(),
         (below, right) => picture.f_replication_pad2d([0, right, 0, below])?,
@@ -101,8 +101,8 @@ struct Blocks {
 impl Blocks {
     /// Blocks along both axes.
     fn count(self) -> (i64, i64) {
-        let up = |n: i64| (n + self.step - 1) / self.step;
-        (up(self.size.0), up(self.size.1))
+        let count = |n: i64| round_up(n, self.step) / self.step;
+        (count(self.size.0), count(self.size.1))
     }
 
     /// Row and column of the middle of the blocks of these numbers.

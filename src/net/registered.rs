@@ -15,6 +15,7 @@ use super::{
 use crate::{
     Error, Result,
     config::Recurrence,
+    image::size::rgb_size,
     profile::{self, Stage},
 };
 use tch::{Tensor, nn::Path};
@@ -238,7 +239,10 @@ impl RegisteredVsr {
         let (h, w) = size(frame);
         match state {
             Some(state) => trunk.forward(&[frame, state]),
-            None => trunk.forward(&[frame, &zeros(frame, [1, self.channels, h, w])?]),
+            None => trunk.forward(&[
+                frame,
+                &zeros([1, self.channels, h, w], frame.kind(), frame.device())?,
+            ]),
         }
     }
 
@@ -342,12 +346,12 @@ impl RegisteredVsr {
 
     /// The output of whole frames, or of strips of them.
     fn strip(&self, joined: &Tensor, frame: &Tensor, details: &Details) -> Result<Tensor> {
-        let twice = Then::shuffle(SLOPE);
-        let mut x = self.upconv1.then(&[joined], twice)?; // [1, C, 2h, 2w]
+        let enlarging = Then::shuffle(SLOPE);
+        let mut x = self.upconv1.then(&[joined], enlarging)?; // [1, C, 2h, 2w]
         if let Some(detail) = &details.wide {
             x = self.wide_fusion.forward(&x, detail)?;
         }
-        let mut x = self.upconv2.then(&[&x], twice)?; // [1, C, 4h, 4w]
+        let mut x = self.upconv2.then(&[&x], enlarging)?; // [1, C, 4h, 4w]
         if let Some(detail) = &details.tele {
             x = self.tele_fusion.forward(&x, detail)?;
         }
@@ -377,23 +381,15 @@ fn check(window: &[Moment<'_>], centre: usize) -> Result<()> {
         return Err(wrong("window", &found, "a position in the window"));
     };
     let of = moment.ultrawide.size();
-    if !matches!(of[..], [1, 3, h, w] if h > 0 && w > 0) {
-        return Err(wrong(
-            "ultra-wide frame",
-            &format!("{of:?}"),
-            "[1, 3, H, W]",
-        ));
-    }
+    rgb_size("ultra-wide frame", moment.ultrawide)?;
     for other in window {
         if other.ultrawide.size() != of {
             let found = format!("{:?} beside {of:?}", other.ultrawide.size());
             return Err(wrong("window", &found, "frames of one size"));
         }
         for (what, picture) in [("wide frame", other.wide), ("tele frame", other.tele)] {
-            match picture.map(Tensor::size).as_deref() {
-                None => (),
-                Some([1, 3, h, w]) if *h > 0 && *w > 0 => (),
-                Some(found) => return Err(wrong(what, &format!("{found:?}"), "[1, 3, H, W]")),
+            if let Some(picture) = picture {
+                rgb_size(what, picture)?;
             }
         }
     }

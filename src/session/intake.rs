@@ -4,7 +4,10 @@
 use super::{Session, Triplet, clip::Held, density::ReducedMatching};
 use crate::{
     Error, Result,
-    image::resize::{bicubic_antialiased, check_reference_area, reference_size},
+    image::{
+        resize::{bicubic_antialiased, check_reference_area, reference_size},
+        size::rgb_size,
+    },
     net::{
         flow::SpyNet,
         network::Found,
@@ -17,7 +20,7 @@ use tch::{Kind, Tensor};
 
 impl Session {
     pub(super) fn take(&mut self, triplet: &Triplet) -> Result<()> {
-        let size = picture_size("ultra-wide frame", &triplet.ultrawide)?;
+        let size = rgb_size("ultra-wide frame", &triplet.ultrawide)?;
         if let Some(first) = self.clip.size.filter(|&first| first != size) {
             let text = |(h, w)| format!("{w}x{h}");
             return Err(Error::Shape {
@@ -116,7 +119,7 @@ impl Session {
     ) -> Result<(Found, Followers)> {
         let clean = |what, frame: &Option<Tensor>| -> Result<Option<Tensor>> {
             let Some(frame) = frame else { return Ok(None) };
-            picture_size(what, frame)?;
+            rgb_size(what, frame)?;
             self.padded(frame).map(Some)
         };
         let wide = clean("wide frame", &triplet.wide)?;
@@ -163,7 +166,7 @@ fn at_reference_scale(
     ultrawide: (i64, i64),
     zoom: f64,
 ) -> Result<Tensor> {
-    let size = picture_size(what, frame)?;
+    let size = rgb_size(what, frame)?;
     let (h, w) = reference_size(ultrawide, size, zoom);
     let given = format!("{}x{} at zoom {zoom}", size.1, size.0);
     check_reference_area(what, &given, (h, w), ultrawide)?;
@@ -172,16 +175,5 @@ fn at_reference_scale(
         Ok(frame)
     } else {
         Ok(bicubic_antialiased(&frame, h, w)?.f_clamp(0.0, 1.0)?)
-    }
-}
-
-fn picture_size(what: &str, frame: &Tensor) -> Result<(i64, i64)> {
-    match frame.size()[..] {
-        [1, 3, h, w] if h > 0 && w > 0 => Ok((h, w)),
-        ref other => Err(Error::Shape {
-            what: what.into(),
-            actual: format!("{other:?}"),
-            expected: "RGB, [1, 3, H, W]".into(),
-        }),
     }
 }

@@ -1,6 +1,6 @@
 //! Where a reference camera looks, as seen by the ultra-wide one: zoom, rotation and shift.
 
-use crate::Result;
+use crate::{Result, image::size::round_up};
 use tch::{Kind, Tensor};
 
 /// Where the reference camera's picture lies in the ultra-wide one.
@@ -86,7 +86,7 @@ impl Placement {
                 return None;
             }
             let length = last - first + 1;
-            let grown = ((length + multiple - 1) / multiple * multiple).min(n);
+            let grown = round_up(length, multiple).min(n);
             let first = (first - (grown - length) / 2).clamp(0, n - grown);
             Some((first, grown))
         };
