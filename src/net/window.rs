@@ -94,11 +94,11 @@ impl Network {
         kept: Option<&Kept>,
         run: Run,
     ) -> Result<(Tensor, Kept)> {
-        let (t, m) = (window.len(), centre);
-        if m >= t || (self.refill().is_some() && t != 2 * m + 1) {
+        let (frames, m) = (window.len(), centre);
+        if m >= frames || (self.refill().is_some() && frames != 2 * m + 1) {
             return Err(wrong(
                 "window",
-                format!("position {m} of {t}"),
+                format!("position {m} of {frames}"),
                 "a position in the window; for RefVSR-IR its middle",
             ));
         }
@@ -174,7 +174,7 @@ impl Network {
         centre: usize,
         kept: Option<&Kept>,
     ) -> Result<(Tensor, Kept)> {
-        let (t, recurrence) = (window.len(), self.config().recurrence);
+        let (frames, recurrence) = (window.len(), self.config().recurrence);
         let schedule = kept.map_or_else(Schedule::default, |kept| kept.schedule);
         let refills = key_features(refill, window, schedule)?;
         let pyramids = pyramids(window)?;
@@ -182,7 +182,7 @@ impl Network {
         let motion = |from: usize, to: usize| self.motion(&pyramids[from], &pyramids[to]);
 
         let mut backward: Vec<State> = vec![];
-        for i in (0..t).rev() {
+        for i in (0..frames).rev() {
             let state = match backward.last() {
                 None => self.fresh_state(window[i].lr)?,
                 Some(state) => state.warp(&motion(i, i + 1)?, recurrence)?,
@@ -218,7 +218,7 @@ impl Network {
         let kept = Kept {
             state: state_to_keep.unwrap_or(forward),
             lr: window[0].lr.shallow_clone(),
-            schedule: schedule.next(t),
+            schedule: schedule.next(frames),
         };
         Ok((out, kept))
     }

@@ -2,7 +2,7 @@
 
 use super::{
     Session,
-    clip::{Held, Window, found},
+    clip::{ClipFrame, Window, found},
 };
 use crate::{
     Result,
@@ -24,7 +24,7 @@ impl Session {
         let forward = self.forward_run(n)?;
         let backward = self.clip.backward.front();
         let backward = backward.ok_or_else(|| crate::Error::Broken("an empty run".into()))?;
-        let Held { lr, reference, .. } = self.clip.frame(n);
+        let ClipFrame { lr, reference, .. } = self.clip.frame(n);
         let out = self
             .network
             .reconstruct(lr, reference, backward, &forward.joined())?;
@@ -69,7 +69,7 @@ impl Session {
         let mut joined = VecDeque::new();
         let mut state: Option<State> = None;
         for i in (m..end).rev() {
-            let Held { lr, reference, .. } = window.frame(i);
+            let ClipFrame { lr, reference, .. } = window.frame(i);
             let before = match state {
                 None => self.network.fresh_state(lr)?,
                 Some(state) => state.warp(window.to_next(i)?, self.recurrence())?,
@@ -105,7 +105,7 @@ impl Session {
             if i > start {
                 state = state.warp_in_run(window.to_previous(i)?, None, self.recurrence())?;
             }
-            let Held { lr, reference, .. } = window.frame(i);
+            let ClipFrame { lr, reference, .. } = window.frame(i);
             let inputs = [lr, &state.feature];
             state = self
                 .network

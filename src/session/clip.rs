@@ -22,7 +22,7 @@ pub type Refill = ([usize; FRAMES], Tensor);
 #[derive(Debug, Default)]
 pub struct Clip {
     /// Consecutive frames that a window may still need, oldest first.
-    pub frames: VecDeque<Held>,
+    pub frames: VecDeque<ClipFrame>,
     /// Frames no longer held: the number of `frames[0]`.
     pub gone: usize,
     /// Frames sent.
@@ -50,7 +50,7 @@ pub struct Clip {
 
 /// A frame and what depends on it, or on it and a neighbour, alone.
 #[derive(Debug)]
-pub struct Held {
+pub struct ClipFrame {
     /// Padded.
     pub lr: Tensor,
     pub reference: Found,
@@ -67,7 +67,7 @@ pub struct Held {
 
 impl Clip {
     /// The frame of this number, which must be held.
-    pub fn frame(&self, number: usize) -> &Held {
+    pub fn frame(&self, number: usize) -> &ClipFrame {
         &self.frames[number - self.gone]
     }
 
@@ -90,12 +90,12 @@ impl Clip {
 
     /// Bytes of all tensors held.
     pub fn bytes(&self) -> usize {
-        let frames = self.frames.iter().flat_map(|held| {
-            let motions = [&held.to_previous, &held.to_next, &held.to_itself];
+        let frames = self.frames.iter().flat_map(|frame| {
+            let motions = [&frame.to_previous, &frame.to_next, &frame.to_itself];
             let motions = motions.into_iter().flatten().flat_map(Motion::tensors);
-            let levels = held.levels.iter().flat_map(Levels::tensors);
-            std::iter::once(&held.lr)
-                .chain(held.reference.tensors())
+            let levels = frame.levels.iter().flat_map(Levels::tensors);
+            std::iter::once(&frame.lr)
+                .chain(frame.reference.tensors())
                 .chain(motions)
                 .chain(levels)
         });
@@ -152,7 +152,7 @@ impl<'a> Window<'a> {
             .min(self.clip.sent.saturating_sub(1))
     }
 
-    pub fn frame(self, position: usize) -> &'a Held {
+    pub fn frame(self, position: usize) -> &'a ClipFrame {
         self.clip.frame(self.number(position))
     }
 

@@ -1,7 +1,7 @@
 //! What is done with a frame when it comes: everything that depends on it, or on it and the frame before,
 //! alone.
 
-use super::{Session, Triplet, clip::Held, density::ReducedMatching};
+use super::{Session, Triplet, clip::ClipFrame, density::ReducedMatching};
 use crate::{
     Error, Result,
     image::{
@@ -66,7 +66,7 @@ impl Session {
         if let Some(previous) = self.clip.frames.back_mut() {
             previous.to_next = to_next;
         }
-        let held = Held {
+        let frame = ClipFrame {
             lr,
             reference,
             levels,
@@ -74,7 +74,7 @@ impl Session {
             to_next: None,
             to_itself,
         };
-        self.clip.frames.push_back(held);
+        self.clip.frames.push_back(frame);
         self.clip.followers = followers;
         self.clip.reduced_matching = reduced;
         self.clip.pyramid = Some(pyramid);

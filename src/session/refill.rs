@@ -3,7 +3,7 @@
 
 use super::{
     Session,
-    clip::{self, Held, Window, found},
+    clip::{self, ClipFrame, Window, found},
 };
 use crate::{
     Result,
@@ -59,7 +59,7 @@ impl Session {
             if i + 1 < end {
                 state = state.warp(window.to_next(i)?, self.recurrence())?;
             }
-            let Held { lr, reference, .. } = window.frame(i);
+            let ClipFrame { lr, reference, .. } = window.frame(i);
             let key = self.key_features(window, schedule, i);
             state = refill.fuse(Branch::Backward, state, key)?;
             let inputs = [lr, &state.feature];
@@ -102,7 +102,7 @@ impl Session {
             if i > 0 {
                 state = state.warp_in_run(window.to_previous(i)?, stale, self.recurrence())?;
             }
-            let Held { lr, reference, .. } = window.frame(i);
+            let ClipFrame { lr, reference, .. } = window.frame(i);
             let key = self.key_features(window, schedule, i);
             state = refill.fuse(Branch::Forward, state, key)?;
             let inputs = [lr, seen, &state.feature];
