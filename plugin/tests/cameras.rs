@@ -174,6 +174,16 @@ fn a_zoom_given_is_where_the_search_starts_and_may_change_while_playing() {
     stage.send(&ultrawide, &wide);
     let found = stage.zoom_found();
     assert!((found / ZOOM - 1.0).abs() < 0.005, "{found}");
+    // The pad's own zoom counts for more than the element's.
+    let pad = stage.rig.element.static_pad("wide").unwrap();
+    pad.set_property("zoom", 3.0);
+    let out = stage.send(&ultrawide, &wide);
+    assert_eq!(told_of(&out).get::<bool>("wide"), Ok(false));
+    pad.set_property("zoom", 2.0);
+    let out = stage.send(&ultrawide, &wide);
+    assert_eq!(told_of(&out).get::<bool>("wide"), Ok(true));
+    assert!(told_of(&out).get::<f64>("wide-agreement").unwrap() > 0.5);
+    assert!(!told_of(&out).has_field("confidence"));
 }
 
 #[test]

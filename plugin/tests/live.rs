@@ -160,6 +160,9 @@ fn frames_that_come_too_late_are_enlarged_bicubically_and_the_recurrence_goes_on
         let expected = to_bytes(&expected.unwrap().unwrap());
         assert!(bytes(&out) == expected, "frame {n}");
         assert_eq!(out.pts(), Some(FRAME * n));
+        let told = told_of(&out);
+        assert_eq!(told.get::<bool>("enlarged"), Ok(!late));
+        assert_eq!(told.get::<bool>("wide"), Ok(!late));
     }
     let counts = ["frames-out", "frames-bypassed", "frames-dropped"];
     assert_eq!(counts.map(|name| stat(&live.element, name)), [6, 2, 0]);

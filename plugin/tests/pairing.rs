@@ -656,3 +656,39 @@ fn where_references_go_missing_and_come_again_is_told() {
         .collect();
     assert_eq!(told, [(true, FRAME * 2, 0_u64), (false, FRAME * 4, 2)]);
 }
+
+#[test]
+fn a_camera_that_is_steadily_off_is_moved_by_its_pads_offset() {
+    const OFF: gst::ClockTime = gst::ClockTime::from_mseconds(400);
+    for while_playing in [false, true] {
+        let element = element();
+        element.set_property("pts-tolerance", 5_000_000_u64);
+        let pad = element.static_pad("wide").unwrap();
+        let offset = -(OFF.nseconds() as i64);
+        let mut rig = Rig::without_wide(element);
+        if !while_playing {
+            pad.set_property("offset", offset);
+        }
+        rig.link_wide();
+        if while_playing {
+            pad.set_property("offset", offset);
+        }
+        let late = (0..5).map(|n| buffer(picture(WIDE, n), FRAME * n as u64 + OFF, FRAME));
+        let out = rig.run(frames(ULTRAWIDE, 0..5), late.collect(), vec![]);
+        assert_pictures(&out, &expected(&together(0..5), 1));
+        assert_eq!(rig.stat("missing-references"), 0);
+    }
+}
+
+#[test]
+fn pads_take_their_zoom_from_a_launch_line() {
+    let pipeline = parse(
+        "refvsr name=r wide::zoom=1.9 tele::zoom=4.5 \
+         videotestsrc ! r.ultrawide videotestsrc ! r.wide videotestsrc ! r.tele r. ! fakesink",
+    );
+    let element = pipeline.by_name("r").unwrap();
+    for (name, zoom) in [("wide", 1.9), ("tele", 4.5)] {
+        let pad = element.static_pad(name).unwrap();
+        assert_eq!(pad.property::<f64>("zoom"), zoom, "{name}");
+    }
+}

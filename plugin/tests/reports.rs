@@ -406,3 +406,24 @@ fn push_and_wait(rig: &mut Rig, n: usize) {
         rig.stat("frames-in") == n as u64 + 1
     });
 }
+
+#[test]
+fn every_frame_says_which_references_went_into_it() {
+    let element = element();
+    element.set_property_from_str("on-missing-reference", "self");
+    let mut rig = Rig::new(element);
+    rig.link_tele();
+    let out = rig.run(
+        frames(ULTRAWIDE, 0..4),
+        frames(WIDE, 0..2),
+        frames(TELE, 1..4),
+    );
+    for (n, buffer) in out.iter().enumerate() {
+        let told = told_of(buffer);
+        let flags = ["enlarged", "wide", "tele"].map(|name| told.get::<bool>(name).unwrap());
+        assert_eq!(flags, [true, n < 2, n >= 1], "frame {n}: {told}");
+        let confidence = told.get::<f64>("confidence").unwrap();
+        assert!((0.0..=1.0).contains(&confidence), "frame {n}: {told}");
+    }
+    assert_eq!(out.len(), 4);
+}

@@ -64,6 +64,14 @@ pub(crate) enum Found {
 }
 
 impl Found {
+    /// The matching's confidence, where there was one.
+    pub(crate) fn confidence(&self) -> Option<&Tensor> {
+        match self {
+            Self::Matched(reference) => Some(reference.confidence()),
+            Self::Registered(_) => None,
+        }
+    }
+
     pub(crate) fn tensors(&self) -> Vec<&Tensor> {
         match self {
             Self::Matched(reference) => reference.tensors().collect(),

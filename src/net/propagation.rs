@@ -209,6 +209,11 @@ pub struct Reference {
 }
 
 impl Reference {
+    /// Matching confidence, `[1, 1, h, w]`.
+    pub(crate) fn confidence(&self) -> &Tensor {
+        &self.confidence
+    }
+
     pub(crate) fn tensors(&self) -> impl Iterator<Item = &Tensor> {
         [&self.confidence, &self.confidence2]
             .into_iter()

@@ -26,7 +26,7 @@ use crate::{
     stop::Stopper,
 };
 use clip::Clip;
-use tch::Tensor;
+use tch::{Kind, Tensor};
 
 /// What the three cameras saw at one moment. Each is RGB, `[1, 3, H, W]`, f32 in \[0, 1\], on the network's device.
 #[derive(Debug)]
@@ -238,6 +238,20 @@ impl Session {
             followers.and_then(|followers| followers.wide.sighting()),
             followers.and_then(|followers| followers.tele.sighting()),
         )
+    }
+
+    /// How alike the frame that was sent last is to what was matched in its references, on average: one
+    /// number, on the device. `None` before a frame was sent, and for the registered variant, which does
+    /// not match; see [`sightings`](Self::sightings).
+    ///
+    /// # Errors
+    /// [`Error::Torch`] where memory runs out.
+    pub fn confidence(&self) -> Result<Option<Tensor>> {
+        let last = self.clip.frames.back();
+        let confidence = last.and_then(|frame| frame.reference.confidence());
+        Ok(confidence
+            .map(|confidence| confidence.f_mean(Kind::Float))
+            .transpose()?)
     }
 
     /// A handle that stops the session's work from another thread.

@@ -57,6 +57,11 @@ impl RefVsr {
         }
     }
 
+    /// A reference camera's pad.
+    pub fn reference_pad(&self, camera: Camera) -> Option<super::RefVsrPad> {
+        self.pad(camera)?.downcast().ok()
+    }
+
     /// The reference cameras' pads.
     pub fn references(&self) -> impl Iterator<Item = (Camera, AggregatorPad)> {
         Camera::REFERENCES

@@ -23,21 +23,29 @@ impl ObjectSubclass for RefVsr {
     const NAME: &'static str = "GstRefVsr";
     type Type = super::RefVsr;
     type ParentType = gst_base::Aggregator;
+    type Interfaces = (gst::ChildProxy,);
 
     fn with_class(class: &Self::Class) -> Self {
-        let pad = |camera: Camera| match class.pad_template(camera.name()) {
-            Some(template) => gst::PadBuilder::<AggregatorPad>::from_template(&template).build(),
-            None => gst::PadBuilder::<AggregatorPad>::new(gst::PadDirection::Sink)
-                .name(camera.name())
-                .build(),
-        };
         Self {
-            ultrawide: pad(Camera::UltraWide),
-            wide: pad(Camera::Wide),
+            ultrawide: pad::<AggregatorPad>(class, Camera::UltraWide),
+            wide: pad::<super::RefVsrPad>(class, Camera::Wide).upcast(),
             settings: Mutex::default(),
             state: Mutex::default(),
             unlinked: Unlinked::default(),
         }
+    }
+}
+
+/// The pad of a camera that is always there.
+fn pad<P: IsA<gst::Pad> + IsA<glib::Object> + glib::object::IsClass>(
+    class: &<RefVsr as ObjectSubclass>::Class,
+    camera: Camera,
+) -> P {
+    match class.pad_template(camera.name()) {
+        Some(template) => gst::PadBuilder::<P>::from_template(&template).build(),
+        None => gst::PadBuilder::<P>::new(gst::PadDirection::Sink)
+            .name(camera.name())
+            .build(),
     }
 }
 
@@ -52,6 +60,15 @@ impl ObjectImpl for RefVsr {
             self.update_latency();
         }
         gst::debug!(CAT, imp = self, "{} = {value:?}", pspec.name());
+        let applies = pspec.flags().contains(gst::PARAM_FLAG_MUTABLE_PLAYING);
+        if !applies && self.running(|_| ()).is_some() {
+            let name = pspec.name();
+            gst::warning!(
+                CAT,
+                imp = self,
+                "{name} applies when the element is started next"
+            );
+        }
     }
 
     fn property(&self, _id: usize, pspec: &glib::ParamSpec) -> glib::Value {
@@ -72,6 +89,22 @@ impl ObjectImpl for RefVsr {
 }
 
 impl GstObjectImpl for RefVsr {}
+
+/// Lets `gst-launch-1.0` and applications set the pads' properties, as in `wide::zoom=1.9`.
+impl ChildProxyImpl for RefVsr {
+    fn children_count(&self) -> u32 {
+        u32::from(self.obj().num_pads())
+    }
+
+    fn child_by_index(&self, index: u32) -> Option<glib::Object> {
+        let pad = self.obj().pads().into_iter().nth(index as usize)?;
+        Some(pad.upcast())
+    }
+
+    fn child_by_name(&self, name: &str) -> Option<glib::Object> {
+        self.obj().static_pad(name).map(Cast::upcast)
+    }
+}
 
 impl ElementImpl for RefVsr {
     fn metadata() -> Option<&'static gst::subclass::ElementMetadata> {
@@ -97,14 +130,11 @@ impl ElementImpl for RefVsr {
             ]
             .into_iter()
             .filter_map(|(name, direction, presence)| {
-                gst::PadTemplate::with_gtype(
-                    name,
-                    direction,
-                    presence,
-                    &TEMPLATE,
-                    AggregatorPad::static_type(),
-                )
-                .ok()
+                let kind = match name {
+                    "wide" | "tele" => super::RefVsrPad::static_type(),
+                    _ => AggregatorPad::static_type(),
+                };
+                gst::PadTemplate::with_gtype(name, direction, presence, &TEMPLATE, kind).ok()
             })
             .collect()
         });
@@ -123,8 +153,20 @@ impl ElementImpl for RefVsr {
         self.parent_change_state(transition)
     }
 
+    fn request_new_pad(
+        &self,
+        template: &gst::PadTemplate,
+        name: Option<&str>,
+        caps: Option<&gst::Caps>,
+    ) -> Option<gst::Pad> {
+        let pad = self.parent_request_new_pad(template, name, caps)?;
+        self.obj().child_added(&pad, &pad.name());
+        Some(pad)
+    }
+
     fn release_pad(&self, pad: &gst::Pad) {
         let camera = Camera::of(pad);
+        self.obj().child_removed(pad, &pad.name());
         if let Some(pad) = pad.downcast_ref() {
             self.unlinked.forget(pad);
         }

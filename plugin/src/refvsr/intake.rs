@@ -191,14 +191,20 @@ impl RefVsr {
             .map_err(|why| self.bad_frame(&self.ultrawide, &why.to_string()))?;
         drop(buffer);
         self.state().stats.frames_in += 1;
-        let (wide, tele) = turn.settings.zooms(work.session.network());
+        let given = (triplet.wide.is_some(), triplet.tele.is_some());
+        let zooms = |camera| {
+            self.reference_pad(camera)
+                .map_or(0.0, |pad| pad.imp().zoom())
+        };
+        let zooms = (zooms(Camera::Wide), zooms(Camera::Tele));
+        let (wide, tele) = turn.settings.zooms(work.session.network(), zooms);
         let sent = work.session.set_zooms(wide, tele);
         sent.and_then(|()| work.session.send(triplet))
             .map_err(|e| self.failed(&e))?;
-        self.note_sightings(work);
+        let sources = self.sources(work, given)?;
         work.under_way = true;
         self.tell_reduced(work, turn);
-        work.held.push_back(Held::Frame(shell));
+        work.held.push_back(Held::Frame(shell, sources));
         Ok(())
     }
 

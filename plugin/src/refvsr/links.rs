@@ -16,9 +16,10 @@ impl RefVsr {
             );
             return None;
         }
-        let pad = gst::PadBuilder::<AggregatorPad>::from_template(template)
+        let pad = gst::PadBuilder::<super::RefVsrPad>::from_template(template)
             .name(name)
-            .build();
+            .build()
+            .upcast::<AggregatorPad>();
         self.follow_links(&pad);
         if self.running(|_| ()).is_some() {
             self.watch_unlinked();

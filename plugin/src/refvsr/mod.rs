@@ -29,6 +29,17 @@
  * degrees, `shift-x` and `shift-y` in ultra-wide pixels), tells where a camera has been found, at first and after it was lost;
  * `stats` has the zooms of the last frame. Other models take the zooms as given, 2 and 5 if they are not.
  *
+ * The pads `wide` and `tele` have properties of their own: `zoom` counts for more than the element's, and `offset`, as every pad has it, moves
+ * the camera's frames in time where its clock is steadily off. Both may change while playing, as may the element's zooms,
+ * tolerance, `use-tele`, `overload` and what is said of missing references; they apply from the next frame on. `gst-launch-1.0` sets them as in
+ * `refvsr wide::zoom=1.9 wide::offset=-20000000`.
+ *
+ * ## What a frame was made of
+ *
+ * Each buffer that comes out has a custom meta `GstRefVsrMeta` (`gst_buffer_get_custom_meta`): `enlarged` (by the network, not bicubically), `wide`
+ * and `tele` (whether that camera's picture went in), and `wide-agreement` and `tele-agreement`, correlations of local detail, of registered
+ * models, or `confidence`, the mean of the matching, of others. 1 is equal, 0 unrelated.
+ *
  * ## Events
  *
  * Tags, TOC and custom events of the ultra-wide stream come out between the same frames that they came in between. Those of the
@@ -97,11 +108,13 @@ mod links;
 mod log;
 mod model;
 mod negotiation;
+mod origin;
 mod output;
 mod overload;
 mod pairing;
 mod qos;
 mod queries;
+mod reference_pad;
 mod references;
 mod settings;
 mod sightings;
@@ -115,12 +128,19 @@ pub use enums::{MissingReference, Model, Overload, Precision};
 
 glib::wrapper! {
     /// The element.
-    pub struct RefVsr(ObjectSubclass<element::RefVsr>) @extends gst_base::Aggregator, gst::Element, gst::Object;
+    pub struct RefVsr(ObjectSubclass<element::RefVsr>) @extends gst_base::Aggregator, gst::Element, gst::Object, @implements gst::ChildProxy;
+}
+
+glib::wrapper! {
+    /// The pad of the wide or the tele camera.
+    pub struct RefVsrPad(ObjectSubclass<reference_pad::RefVsrPad>) @extends gst_base::AggregatorPad, gst::Pad, gst::Object;
 }
 
 /// Registers the element and its enums.
 pub fn register(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
     Precision::static_type().mark_as_plugin_api(gst::PluginAPIFlags::empty());
+    origin::register();
+    RefVsrPad::static_type().mark_as_plugin_api(gst::PluginAPIFlags::empty());
     Overload::static_type().mark_as_plugin_api(gst::PluginAPIFlags::empty());
     Model::static_type().mark_as_plugin_api(gst::PluginAPIFlags::empty());
     MissingReference::static_type().mark_as_plugin_api(gst::PluginAPIFlags::empty());

@@ -4,6 +4,7 @@ use super::{
     element::RefVsr,
     frames,
     log::CAT,
+    origin,
     overload::{Fate, News, Now},
     qos::Late,
     video::Video,
@@ -72,7 +73,7 @@ impl RefVsr {
             if self.is_over(turn) {
                 return Err(AGGREGATOR_FLOW_NEED_DATA);
             }
-            let Some(Held::Frame(shell)) = work.held.front() else {
+            let Some(Held::Frame(shell, _)) = work.held.front() else {
                 return Ok(());
             };
             let live = self.obj().latency().is_some();
@@ -88,12 +89,18 @@ impl RefVsr {
             else {
                 return Ok(());
             };
-            work.held.pop_front();
+            let Some(Held::Frame(_, sources)) = work.held.pop_front() else {
+                return Ok(());
+            };
             self.state().stats.device_memory = work.session.memory() as u64;
-            let buffer = match picture {
+            let mut buffer = match picture {
                 Some(picture) => Some(self.output_buffer(&picture, &going_out, work.discont)?),
                 None => None,
             };
+            if let Some(buffer) = buffer.as_mut().and_then(gst::Buffer::get_mut) {
+                origin::describe(buffer, &sources, fate)
+                    .map_err(|why| self.bad_output(&why.to_string()))?;
+            }
             if self.is_over(turn) {
                 return Err(AGGREGATOR_FLOW_NEED_DATA);
             }
@@ -164,7 +171,7 @@ impl RefVsr {
         while work
             .held
             .front()
-            .is_some_and(|held| !matches!(held, Held::Frame(_)))
+            .is_some_and(|held| !matches!(held, Held::Frame(..)))
         {
             if self.is_over(turn) {
                 return Err(AGGREGATOR_FLOW_NEED_DATA);
@@ -187,7 +194,7 @@ impl RefVsr {
             let is_missing = |held: &Held| match held {
                 Held::Caps { .. } => !has_caps,
                 Held::Segment(_) => has_caps && !has_segment,
-                Held::Frame(_) | Held::Gap(..) | Held::Event(_) => false,
+                Held::Frame(..) | Held::Gap(..) | Held::Event(_) => false,
             };
             return match held.iter().position(is_missing) {
                 Some(index) => held.remove(index),
@@ -205,7 +212,7 @@ impl RefVsr {
 
     fn pass_on(&self, held: Held) -> Result<(), gst::FlowError> {
         match held {
-            Held::Frame(_) => (),
+            Held::Frame(..) => (),
             Held::Caps { video, .. } => self.apply_caps(video)?,
             Held::Segment(segment) => self.apply_segment(segment),
             Held::Gap(pts, duration) => {

@@ -23,6 +23,8 @@ pub struct Sight {
     ultrawide: Arc<Video>,
     /// How far from the ultra-wide frame a frame may lie.
     tolerance: ClockTime,
+    /// What the pad's property `offset` has changed by since its segment came, in nanoseconds.
+    offset: i64,
     /// Whether its frames are used.
     pub wanted: bool,
 }
@@ -37,6 +39,12 @@ pub fn at_rate_of(pad: &AggregatorPad, duration: Option<ClockTime>) -> Option<Cl
     })
 }
 
+/// A time, some nanoseconds later or earlier; not before 0.
+fn moved(time: ClockTime, by: i64) -> ClockTime {
+    let moved = time.nseconds().saturating_add_signed(by);
+    ClockTime::from_nseconds(moved.min(ClockTime::MAX.nseconds()))
+}
+
 impl RefVsr {
     /// The reference cameras at an ultra-wide frame of this video that lasts so long.
     pub fn sights(
@@ -45,8 +53,8 @@ impl RefVsr {
         duration: Option<ClockTime>,
         turn: &Turn,
     ) -> Result<Vec<Sight>, gst::FlowError> {
-        let videos = self
-            .running(|running| running.videos.clone())
+        let (videos, offsets) = self
+            .running(|running| (running.videos.clone(), running.offsets))
             .ok_or(gst::FlowError::Flushing)?;
         let sights = self.references().map(|(camera, pad)| {
             let video = videos[camera].clone();
@@ -59,6 +67,7 @@ impl RefVsr {
             };
             Sight {
                 camera,
+                offset: pad.offset().saturating_sub(offsets[camera]),
                 pad,
                 video,
                 ultrawide: ultrawide.clone(),
@@ -87,7 +96,7 @@ impl RefVsr {
                 pairing.hide();
                 break;
             };
-            let start = clock.time(pad, &buffer);
+            let start = moved(clock.time(pad, &buffer), sight.offset);
             let duration = buffer
                 .duration()
                 .or_else(|| video.as_ref().and_then(|video| video.frame_duration()));
@@ -116,7 +125,7 @@ impl RefVsr {
                 break;
             }
             self.take(pad, buffer, turn)?;
-            clock.advance(start, duration);
+            clock.advance(moved(start, -sight.offset), duration);
             pairing.advance(time);
         }
         let complete = turn.timeout || pad.is_eos();

@@ -67,21 +67,21 @@ const MAX_LOOK_AHEAD: i32 = 50;
 const MAX_BACKWARD_GROUP: i32 = 50;
 const MAX_MATCHING_STEP: u32 = 16;
 
+/// A property that is a zoom, 0 by default, which stands for none.
+pub fn zoom(name: &str) -> glib::ParamSpecDoubleBuilder<'_> {
+    glib::ParamSpecDouble::builder(name)
+        .minimum(0.0)
+        .maximum(MAX_ZOOM)
+        .default_value(0.0)
+        .mutable_playing()
+}
+
 impl Settings {
     /// All properties, `stats` too.
     pub fn properties() -> &'static [glib::ParamSpec] {
         static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
             let default = Settings::default();
-            let zoom = |name, nick, blurb, default| {
-                glib::ParamSpecDouble::builder(name)
-                    .nick(nick)
-                    .blurb(blurb)
-                    .minimum(0.0)
-                    .maximum(MAX_ZOOM)
-                    .default_value(default)
-                    .mutable_playing()
-                    .build()
-            };
+            let zoom = |name, nick, blurb| zoom(name).nick(nick).blurb(blurb).build();
             vec![
                 glib::ParamSpecString::builder("model-file")
                     .nick("Model file")
@@ -157,8 +157,8 @@ impl Settings {
                     .default_value(default.repeat_limit.nseconds())
                     .mutable_playing()
                     .build(),
-                zoom("wide-zoom", "Wide zoom", "Focal length of the wide lens over the ultra-wide's, 0.1 to 100; registered models start their search there (0 = found by registered models, 2 for others)", default.wide_zoom),
-                zoom("tele-zoom", "Tele zoom", "Focal length of the tele lens over the ultra-wide's, 0.1 to 100; registered models start their search there (0 = found by registered models, 5 for others)", default.tele_zoom),
+                zoom("wide-zoom", "Wide zoom", "Focal length of the wide lens over the ultra-wide's, 0.1 to 100; registered models start their search there (0 = found by registered models, 2 for others)"),
+                zoom("tele-zoom", "Tele zoom", "Focal length of the tele lens over the ultra-wide's, 0.1 to 100; registered models start their search there (0 = found by registered models, 5 for others)"),
                 glib::ParamSpecBoolean::builder("qos")
                     .nick("Quality of service")
                     .blurb("Leave out frames that would come too late, where overload is auto")
@@ -247,6 +247,7 @@ impl Settings {
     /// How a session of `network` should run.
     pub fn session_options(&self, network: &Network) -> SessionOptions {
         let models = ::refvsr::Session::options_of(network);
+        let (wide_zoom, tele_zoom) = self.zooms(network, (0.0, 0.0));
         SessionOptions {
             look_ahead: usize::try_from(self.look_ahead).ok(),
             backward_group: usize::try_from(self.backward_group).ok(),
@@ -260,24 +261,20 @@ impl Settings {
                 0 => None,
                 step => usize::try_from(step).ok(),
             },
-            ..self.with_zooms(models)
+            wide_zoom,
+            tele_zoom,
         }
     }
 
-    /// The options with the zooms asked for, where there are any.
-    fn with_zooms(&self, options: SessionOptions) -> SessionOptions {
-        let asked = |zoom: f64, own: f64| if zoom > 0.0 { zoom } else { own };
-        SessionOptions {
-            wide_zoom: asked(self.wide_zoom, options.wide_zoom),
-            tele_zoom: asked(self.tele_zoom, options.tele_zoom),
-            ..options
-        }
-    }
-
-    /// The wide and the tele camera's zoom for a session of `network`.
-    pub fn zooms(&self, network: &Network) -> (f64, f64) {
-        let options = self.with_zooms(::refvsr::Session::options_of(network));
-        (options.wide_zoom, options.tele_zoom)
+    /// The wide and the tele camera's zoom for a session of `network`: those of their pads, else the
+    /// element's, else the model's. 0 is none.
+    pub fn zooms(&self, network: &Network, pads: (f64, f64)) -> (f64, f64) {
+        let models = ::refvsr::Session::options_of(network);
+        let first = |zooms: [f64; 3]| zooms.into_iter().find(|zoom| *zoom > 0.0).unwrap_or(0.0);
+        (
+            first([pads.0, self.wide_zoom, models.wide_zoom]),
+            first([pads.1, self.tele_zoom, models.tele_zoom]),
+        )
     }
 }
 

@@ -1,22 +1,40 @@
 //! Where registered models see the reference cameras: in the statistics, and on the bus.
 
-use super::{camera::Camera, element::RefVsr, log::CAT, work::Work};
+use super::{
+    camera::Camera,
+    element::RefVsr,
+    log::CAT,
+    work::{Sources, Work},
+};
 use ::refvsr::net::registration::{Placement, Sighting};
 use gst::{prelude::*, subclass::prelude::*};
 
 impl RefVsr {
-    /// Takes note of where the cameras were seen in the frame that was sent last. Where one was found, at
-    /// first or after it was lost, the bus is told.
-    pub fn note_sightings(&self, work: &mut Work) {
+    /// What became of the pictures `given` of the wide and the tele camera with the frame that was sent
+    /// last. Takes note of where registered models saw the cameras; where one was found, at first or after
+    /// it was lost, the bus is told.
+    pub fn sources(&self, work: &mut Work, given: (bool, bool)) -> Result<Sources, gst::FlowError> {
+        let confidence = work.session.confidence().map_err(|e| self.failed(&e))?;
+        let matches = confidence.is_some();
+        let mut sources = Sources {
+            confidence,
+            ..Sources::default()
+        };
         let (wide, tele) = work.session.sightings();
-        for (camera, sighting) in [(Camera::Wide, wide), (Camera::Tele, tele)] {
+        for (camera, given, sighting) in
+            [(Camera::Wide, given.0, wide), (Camera::Tele, given.1, tele)]
+        {
+            let held = given && sighting.is_some_and(|sighting| sighting.holds);
+            sources.used[camera] = given && (matches || held);
             let Some(sighting) = sighting else { continue };
+            sources.agreement[camera] = held.then_some(sighting.agreement);
             let zoom = sighting.placement.zoom;
             self.state().stats.zooms_found[camera] = Some(zoom);
             if is_news(&mut work.seen[camera], &sighting) {
                 self.tell_found(camera, sighting.placement);
             }
         }
+        Ok(sources)
     }
 
     fn tell_found(&self, camera: Camera, placement: Placement) {

@@ -13,6 +13,7 @@ use ::refvsr::Session;
 use gst::ClockTime;
 use gst_base::prelude::*;
 use std::{collections::VecDeque, sync::Arc, time::Instant};
+use tch::Tensor;
 
 /// The segments of pads, and of downstream.
 pub type Segment = gst::FormattedSegment<ClockTime>;
@@ -89,7 +90,7 @@ impl Work {
 #[derive(Debug)]
 pub enum Held {
     /// A frame, without its picture.
-    Frame(gst::Buffer),
+    Frame(gst::Buffer, Sources),
     /// A gap in the stream.
     Gap(ClockTime, Option<ClockTime>),
     /// New caps.
@@ -104,13 +105,25 @@ pub enum Held {
     Event(gst::Event),
 }
 
+/// What the network was given for a frame.
+#[derive(Debug, Default)]
+pub struct Sources {
+    /// The cameras whose pictures it was given, or of which a registered model has used them.
+    pub used: PerCamera<bool>,
+    /// How well registered models' references agreed with the frame, see
+    /// [`Sighting`](::refvsr::net::registration::Sighting).
+    pub agreement: PerCamera<Option<f64>>,
+    /// Mean confidence of the matching, one number on the device; of other models.
+    pub confidence: Option<Tensor>,
+}
+
 impl Held {
     /// Whether the frames before it and those after it are of two clips.
     fn ends_clip(&self) -> bool {
         match self {
             Self::Caps { same_picture, .. } => !same_picture,
             Self::Segment(_) => true,
-            Self::Frame(_) | Self::Gap(..) | Self::Event(_) => false,
+            Self::Frame(..) | Self::Gap(..) | Self::Event(_) => false,
         }
     }
 
@@ -119,7 +132,7 @@ impl Held {
         match self {
             Self::Caps { .. } => true,
             Self::Event(event) => event.is_sticky(),
-            Self::Frame(_) | Self::Gap(..) | Self::Segment(_) => false,
+            Self::Frame(..) | Self::Gap(..) | Self::Segment(_) => false,
         }
     }
 }

@@ -468,3 +468,10 @@ pub fn pulled(harness: &mut Harness) -> gst::Buffer {
     let mut pulls = std::iter::repeat_with(|| harness.pull()).take(10);
     pulls.find_map(Result::ok).expect("no buffer came out")
 }
+
+/// What the meta of a frame that came out says of how it was made.
+#[track_caller]
+pub fn told_of(buffer: &gst::Buffer) -> gst::Structure {
+    let meta = gst::meta::CustomMeta::from_buffer(buffer, "GstRefVsrMeta").unwrap();
+    meta.structure().to_owned()
+}

@@ -1,0 +1,67 @@
+//! The wide and tele cameras' pads, which have properties of their own.
+
+use super::settings;
+use gst::{glib, prelude::*, subclass::prelude::*};
+use gst_base::subclass::prelude::*;
+use std::sync::{LazyLock, Mutex};
+
+/// Behind a reference camera's pad.
+#[derive(Debug, Default)]
+pub struct RefVsrPad {
+    /// 0: as the element says.
+    zoom: Mutex<f64>,
+}
+
+impl RefVsrPad {
+    /// The zoom that was set, 0 if none was.
+    pub fn zoom(&self) -> f64 {
+        *self.zoom.lock().unwrap()
+    }
+}
+
+#[glib::object_subclass]
+impl ObjectSubclass for RefVsrPad {
+    const NAME: &'static str = "GstRefVsrPad";
+    type Type = super::RefVsrPad;
+    type ParentType = gst_base::AggregatorPad;
+}
+
+impl ObjectImpl for RefVsrPad {
+    fn properties() -> &'static [glib::ParamSpec] {
+        static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
+            vec![
+                settings::zoom("zoom")
+                    .nick("Zoom")
+                    .blurb("This camera's focal length over the ultra-wide's, 0.1 to 100 (0 = as the element's wide-zoom or tele-zoom says)")
+                    .build(),
+                // GstPad's own takes no value below zero.
+                glib::ParamSpecInt64::builder("offset")
+                    .nick("Offset")
+                    .blurb("Moves this camera's frames in time, in nanoseconds: below 0 where its clock is late")
+                    .default_value(0)
+                    .mutable_playing()
+                    .build(),
+            ]
+        });
+        &PROPERTIES
+    }
+
+    fn set_property(&self, _id: usize, value: &glib::Value, pspec: &glib::ParamSpec) {
+        if pspec.name() == "offset" {
+            self.obj().set_offset(value.get().unwrap_or_default());
+        } else if let Ok(zoom) = value.get() {
+            *self.zoom.lock().unwrap() = zoom;
+        }
+    }
+
+    fn property(&self, _id: usize, pspec: &glib::ParamSpec) -> glib::Value {
+        match pspec.name() {
+            "offset" => self.obj().offset().to_value(),
+            _ => self.zoom().to_value(),
+        }
+    }
+}
+
+impl GstObjectImpl for RefVsrPad {}
+impl PadImpl for RefVsrPad {}
+impl AggregatorPadImpl for RefVsrPad {}
