@@ -29,5 +29,5 @@ pub use error::{Error, Result};
 pub use native::{memory, trace};
 pub use net::Network;
 pub use precision::Precision;
-pub use session::{ReducedMatching, Session, SessionOptions, Triplet};
+pub use session::{ReducedMatching, Session, SessionOptions, SharedNetwork, Triplet, WeakNetwork};
 pub use stop::Stopper;

@@ -6,7 +6,8 @@ mod common;
 use common::{clips, config, difference, network};
 use proptest::prelude::*;
 use refvsr::{
-    Bundled, Error, ModelConfig, Network, Precision, Session, SessionOptions, Triplet,
+    Bundled, Error, ModelConfig, Network, Precision, Session, SessionOptions, SharedNetwork,
+    Triplet,
     config::{Recurrence, Variant},
     metrics::psnr,
     net::{Frame, Kept, Run},
@@ -220,6 +221,41 @@ fn frames_passed_by_leave_the_others_as_they_are() {
         while next(&mut session) {}
         assert_eq!(number, frames);
         assert!(compared >= frames / 2);
+    }
+}
+
+#[test]
+fn sessions_of_one_network_compute_at_the_same_time_what_each_does_alone() {
+    for precision in [Precision::Fp32, Precision::Fp32Fast] {
+        let options = SessionOptions {
+            precision,
+            ..exact(1, 1)
+        };
+        let clips = [noise(5, 6, 8, 21), noise(5, 6, 8, 22)];
+        let alone = clips.each_ref().map(|clip| {
+            let mut session = Session::new(network(clean()), options.clone()).unwrap();
+            streamed(&mut session, clip, clip)
+        });
+        let shared = SharedNetwork::from(network(clean()));
+        let weights = shared.downgrade();
+        let sessions = [(); 2].map(|()| Session::new(shared.clone(), options.clone()).unwrap());
+        drop(shared);
+        std::thread::scope(|scope| {
+            for ((mut session, clip), alone) in sessions.into_iter().zip(clips).zip(&alone) {
+                let alone: Vec<Tensor> = alone.iter().map(Tensor::shallow_clone).collect();
+                scope.spawn(move || {
+                    for _ in 0..3 {
+                        let found = streamed(&mut session, &clip, &clip);
+                        assert!(found.iter().zip(&alone).all(|(a, b)| a.equal(b)));
+                        session.reset();
+                    }
+                });
+            }
+        });
+        assert!(
+            weights.upgrade().is_none(),
+            "the last session took it along"
+        );
     }
 }
 

@@ -6,7 +6,7 @@ use super::{
     pieces::{Piece, Window, in_pieces},
 };
 use crate::{Result, native::winograd, profile};
-use std::cell::{Cell, RefCell};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tch::{
     Device, Kind, Tensor,
     nn::{Init, Path},
@@ -22,9 +22,9 @@ pub struct Conv {
     /// What it may be computed by, whatever the context asks for.
     limit: Limit,
     /// The weights as the last call needed them. Made anew when weights or context have changed.
-    prepared: RefCell<Option<Prepared>>,
+    prepared: Mutex<Option<Arc<Prepared>>>,
     /// Whether the weights are all zero, as found at a version of them.
-    idle: Cell<Option<(i64, bool)>>,
+    idle: Mutex<Option<(i64, bool)>>,
 }
 
 /// Convolutions that decide where something is matched or sampled are computed in fp32.
@@ -43,6 +43,14 @@ struct Prepared {
     arithmetic: Arithmetic,
     version: i64,
     form: Form,
+}
+
+// SAFETY: its tensors are never changed, and libtorch's tensors may be read from any number of threads.
+unsafe impl Sync for Prepared {}
+
+/// A lock's content. What it guards is replaced whole, so a panic elsewhere leaves it as it was.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[derive(Debug)]
@@ -126,8 +134,8 @@ impl Conv {
             stride,
             padding: shape[2] / 2,
             limit: Limit::Any,
-            prepared: RefCell::new(None),
-            idle: Cell::new(None),
+            prepared: Mutex::new(None),
+            idle: Mutex::new(None),
         })
     }
 
@@ -149,13 +157,14 @@ impl Conv {
             return Ok(false);
         }
         let version = self.version()?;
-        if let Some((_, idle)) = self.idle.get().filter(|&(found, _)| found == version) {
+        let known = *locked(&self.idle);
+        if let Some((_, idle)) = known.filter(|&(found, _)| found == version) {
             return Ok(idle);
         }
         let zero =
             |t: &Tensor| -> Result<bool> { Ok(t.f_count_nonzero(None)?.f_int64_value(&[])? == 0) };
         let idle = zero(&self.bias)? && zero(&self.weight)?;
-        self.idle.set(Some((version, idle)));
+        *locked(&self.idle) = Some((version, idle));
         Ok(idle)
     }
 
@@ -182,31 +191,35 @@ impl Conv {
             return self.direct(&self.weight, &self.bias, parts, then);
         }
         let arithmetic = self.arithmetic(parts, tracked);
-        let mut prepared = self.prepared.borrow_mut();
         let version = self.version()?;
-        let usable = prepared.as_ref().is_some_and(|p| {
+        // Not locked for longer: sessions of one network compute at the same time.
+        let known = locked(&self.prepared).clone();
+        let usable = |p: &Arc<Prepared>| {
             (p.arithmetic, p.version) == (arithmetic, version)
                 && match &p.form {
                     Form::Winograd(weights) => weights.fits(parts, then.shuffle),
                     Form::Direct(..) => true,
                 }
-        });
-        if !usable {
-            let form = self.prepare(arithmetic, parts, then.shuffle)?;
-            *prepared = Some(Prepared {
-                arithmetic,
-                version,
-                form,
-            });
-        }
-        match prepared.as_ref().map(|p| &p.form) {
-            Some(Form::Winograd(weights)) => context::with_stop(|stop| {
+        };
+        let prepared = match known.filter(usable) {
+            Some(prepared) => prepared,
+            None => {
+                let prepared = Arc::new(Prepared {
+                    arithmetic,
+                    version,
+                    form: self.prepare(arithmetic, parts, then.shuffle)?,
+                });
+                *locked(&self.prepared) = Some(prepared.clone());
+                prepared
+            }
+        };
+        match &prepared.form {
+            Form::Winograd(weights) => context::with_stop(|stop| {
                 let out = weights.convolve(parts, then.slope, then.residual, stop)?;
                 self.count(&out);
                 Ok(out)
             }),
-            Some(Form::Direct(weight, bias)) => self.direct(weight, bias, parts, then),
-            None => self.direct(&self.weight, &self.bias, parts, then),
+            Form::Direct(weight, bias) => self.direct(weight, bias, parts, then),
         }
     }
 

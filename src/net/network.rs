@@ -35,6 +35,12 @@ pub struct Network {
     body: Body,
 }
 
+// SAFETY: its methods change nothing but what convolutions keep of their weights, behind locks, and
+// libtorch's tensors may be read from any number of threads. Its weights can be changed through clones of
+// its variables, as those of any tensor that tch gives out; tch leaves it to the caller that nobody
+// computes with them meanwhile.
+unsafe impl Sync for Network {}
+
 /// The layers of one of the families.
 #[derive(Debug)]
 enum Body {

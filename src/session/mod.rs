@@ -11,9 +11,11 @@ mod density;
 mod intake;
 mod options;
 mod refill;
+mod shared;
 
 pub use density::ReducedMatching;
 pub use options::SessionOptions;
+pub use shared::{SharedNetwork, WeakNetwork};
 
 use crate::{
     Error, Network, Result,
@@ -70,7 +72,7 @@ pub struct Triplet {
 /// ```
 #[derive(Debug)]
 pub struct Session {
-    network: Network,
+    network: SharedNetwork,
     /// Of the network, whose size does not change: [`Session::memory`] is asked for at every frame.
     weight_bytes: usize,
     options: SessionOptions,
@@ -96,14 +98,13 @@ impl Session {
         }
     }
 
-    /// A session at the start of a clip.
+    /// A session at the start of a clip, of a network of its own or of one that it shares with others.
     ///
     /// # Errors
     /// [`Error::Config`] for options outside their range.
-    pub fn new(mut network: Network, options: SessionOptions) -> Result<Self> {
+    pub fn new(network: impl Into<SharedNetwork>, options: SessionOptions) -> Result<Self> {
+        let network = network.into();
         options.validate(network.config())?;
-        network.freeze();
-        network.skip_idle();
         Ok(Self {
             weight_bytes: network.weight_bytes(),
             arithmetic: options.precision.arithmetic(network.device()),

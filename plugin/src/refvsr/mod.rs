@@ -108,6 +108,7 @@ mod links;
 mod log;
 mod model;
 mod negotiation;
+mod networks;
 mod origin;
 mod output;
 mod overload;

@@ -1,6 +1,10 @@
 //! Loading the model, with PROGRESS messages.
 
-use super::{log::CAT, settings::Settings};
+use super::{
+    log::CAT,
+    networks::{self, Key, Source},
+    settings::Settings,
+};
 use ::refvsr::{
     Bundled, DeviceChoice, Error, ModelConfig, Network, Precision, Session, checkpoint::Checkpoint,
     config::Variant,
@@ -73,13 +77,25 @@ fn open(
 ) -> Result<(Session, String, Vec<String>), Error> {
     let precision = Precision::from(settings.precision);
     let device = settings.device.parse::<DeviceChoice>()?.resolve()?;
-    let checkpoint = match &settings.model_file {
-        Some(path) => Checkpoint::read(path)?,
-        None => Bundled::choose(settings.model.into(), device)?.checkpoint()?,
+    let source = match &settings.model_file {
+        Some(path) => Source::file(path),
+        None => Source::Bundled(Bundled::choose(settings.model.into(), device)?),
     };
-    let network = Network::from_checkpoint(&checkpoint, device)?;
-    let unused = checkpoint.unused(&network);
-    drop(checkpoint);
+    let key = Key {
+        source: source.clone(),
+        device,
+        precision: precision.on(device),
+    };
+    let mut unused = Vec::new();
+    let network = networks::shared(key, || {
+        let checkpoint = match source {
+            Source::Bundled(model) => model.checkpoint()?,
+            Source::File { path, .. } => Checkpoint::read(&path)?,
+        };
+        let network = Network::from_checkpoint(&checkpoint, device)?;
+        unused = checkpoint.unused(&network);
+        Ok(network)
+    })?;
     let model = describe(network.config(), precision.on(device), &device_name(device));
     progress(gst::ProgressType::Continue, &model);
     let options = settings.session_options(&network);
