@@ -99,7 +99,6 @@ pub const CASES: [Case; 13] = [
         look_ahead: Some(0),
         frames: 1,
         usual: false,
-        ..USUAL
     },
     Case {
         name: "bundled-640",

@@ -260,7 +260,8 @@ impl Conv {
         })
     }
 
-    /// By libtorch, in pieces of rows where the picture is large; whole where gradients are wanted.
+    /// By libtorch: on the CPU in pieces of rows where the picture is large; whole where gradients are
+    /// wanted, and on devices that are given orders and not waited for.
     fn direct(
         &self,
         weight: &Tensor,
@@ -282,7 +283,7 @@ impl Conv {
             .chain(then.residual)
             .map(|x| Ok(x.requires_grad() && x.f_narrow(0, 0, 1)?.requires_grad()))
             .collect::<Result<Vec<bool>>>()?;
-        if tracked.contains(&true) {
+        if tracked.contains(&true) || weight.device() != Device::Cpu {
             return self.piece(weight, bias, parts, then, window.whole(h));
         }
         let factor = if then.shuffle { 2 } else { 1 };

@@ -33,7 +33,7 @@ fn any_chunking_finds_what_the_whole_matrix_holds() {
 
 #[test]
 fn blocks_of_scores_fit_the_device() {
-    let mib = |device| scores_at_a_time(device) * 4 >> 20;
+    let mib = |device| scores_at_a_time(device) * 4 / (1 << 20);
     assert_eq!((mib(Device::Cpu), mib(Device::Cuda(0))), (4, 256));
 }
 
