@@ -335,7 +335,7 @@ impl Config {
             self.model.variant
         );
         ensure!(
-            (self.lesson == LessonKind::Trunks) == !self.start.teacher.as_os_str().is_empty(),
+            (self.lesson == LessonKind::Trunks) != self.start.teacher.as_os_str().is_empty(),
             "start.teacher is '{}' and lesson {:?}; the lesson trunks needs a teacher, the others have none",
             self.start.teacher.display(),
             self.lesson

@@ -474,7 +474,7 @@ fn of_several_places_the_one_with_most_detail_is_cut() {
             .join("UW/a");
         std::fs::create_dir_all(&clip).unwrap();
         let pixel = |x: usize, y: usize| {
-            if x >= side / 2 && (x + y) % 2 == 0 {
+            if x >= side / 2 && (x + y).is_multiple_of(2) {
                 250
             } else {
                 10
