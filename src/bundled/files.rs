@@ -1,6 +1,6 @@
 // The bundled models: name, and file in the folder models/. Read by build.rs too, which looks for files
 // that were missing when this list changes.
 [
-    ("quality", "default.safetensors"),
+    ("quality", "quality.safetensors"),
     ("light", "light.safetensors"),
 ]

@@ -66,14 +66,12 @@ fn gradients_reach_both_halves_of_the_winning_pair() {
     }
 }
 
-/// A network that matches as the bundled one does.
-fn bundled() -> FeatureMatch {
-    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/models/default.safetensors");
-    let checkpoint = crate::checkpoint::Checkpoint::read(std::path::Path::new(file)).unwrap();
+/// A network that matches by features as they are drawn.
+fn drawn() -> FeatureMatch {
+    tch::manual_seed(2);
     let vs = tch::nn::VarStore::new(Device::Cpu);
-    let net = FeatureMatch::new(vs.root() / "feature_match", &checkpoint.config).unwrap();
-    checkpoint.copy_to(&vs).unwrap();
-    net
+    let config = ModelConfig::preset("refvsr-mfid").unwrap();
+    FeatureMatch::new(vs.root(), &config).unwrap()
 }
 
 /// A real picture of 256x256, RGB in \[0, 1\].
@@ -86,7 +84,7 @@ fn photo() -> Tensor {
 
 #[test]
 fn blocks_of_a_moved_picture_are_found_where_it_moved() {
-    let net = bundled();
+    let net = drawn();
     let lr = photo().narrow(2, 0, 96).narrow(3, 0, 120);
     // Twice the size and moved by 6 rows and -10 columns of positions.
     let reference = lr
@@ -116,7 +114,7 @@ fn blocks_of_a_moved_picture_are_found_where_it_moved() {
 
 #[test]
 fn a_photo_matched_in_blocks_resembles_the_frame_as_one_matched_at_full_density() {
-    let net = bundled();
+    let net = drawn();
     let whole = photo();
     let lr = whole.avg_pool2d([2, 2], [2, 2], [0, 0], false, true, None);
     // What a wide camera sees: the middle half, half a position beside the frame's own.
@@ -143,7 +141,7 @@ fn a_photo_matched_in_blocks_resembles_the_frame_as_one_matched_at_full_density(
 
 #[test]
 fn no_step_leaves_less_than_two_blocks() {
-    let net = bundled();
+    let net = drawn();
     let picture = |n| Tensor::rand([1, 3, n, n], (Kind::Float, Device::Cpu));
     for n in [8, 10, 34] {
         for step in reduced::STEPS {
