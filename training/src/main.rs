@@ -87,8 +87,8 @@ enum Dataset {
 struct Train {
     /// A config file, or the name of one that comes with this program (--help lists them).
     ///
-    /// refvsr-mfid, refvsr-l1, refvsr-small-mfid, refvsr-small-l1 (pretrain); refvsr-mfid-8k, refvsr-small-mfid-8k (adapt); default (pretrain: the
-    /// bundled model); tiny (pretrain on a CPU within minutes). --show prints one with what every value is for.
+    /// RefVSR: refvsr-mfid, refvsr-l1, refvsr-small-mfid, refvsr-small-l1, refvsr-ir-l1, refvsr-ir-mfid (pretrain); refvsr-mfid-8k, refvsr-small-mfid-8k (adapt); tiny (pretrain on
+    /// a CPU within minutes). The bundled models: quality, light-trunks, light (pretrain); own (adapt to cameras of one's own). --show prints one with what every value is for.
     config: String,
     /// Folder of the run [default: runs/CONFIG].
     #[arg(long, value_name = "FOLDER")]
