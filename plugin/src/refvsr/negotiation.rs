@@ -104,7 +104,6 @@ impl RefVsr {
             );
             return false;
         };
-        self.running(|running| running.offsets[camera] = pad.offset());
         if camera == Camera::UltraWide {
             let before = self.running(|running| running.segment_in.replace(segment.clone()));
             if before.flatten().as_ref() != Some(segment) {

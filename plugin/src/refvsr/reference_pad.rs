@@ -10,12 +10,19 @@ use std::sync::{LazyLock, Mutex};
 pub struct RefVsrPad {
     /// 0: as the element says.
     zoom: Mutex<f64>,
+    /// Nanoseconds. GstPad's own offset moves segments, and only those that come after it was set.
+    offset: Mutex<i64>,
 }
 
 impl RefVsrPad {
     /// The zoom that was set, 0 if none was.
     pub fn zoom(&self) -> f64 {
         *self.zoom.lock().unwrap()
+    }
+
+    /// How far this camera's frames are moved in time, in nanoseconds.
+    pub fn offset(&self) -> i64 {
+        *self.offset.lock().unwrap()
     }
 }
 
@@ -48,7 +55,7 @@ impl ObjectImpl for RefVsrPad {
 
     fn set_property(&self, _id: usize, value: &glib::Value, pspec: &glib::ParamSpec) {
         if pspec.name() == "offset" {
-            self.obj().set_offset(value.get().unwrap_or_default());
+            *self.offset.lock().unwrap() = value.get().unwrap_or_default();
         } else if let Ok(zoom) = value.get() {
             *self.zoom.lock().unwrap() = zoom;
         }
@@ -56,7 +63,7 @@ impl ObjectImpl for RefVsrPad {
 
     fn property(&self, _id: usize, pspec: &glib::ParamSpec) -> glib::Value {
         match pspec.name() {
-            "offset" => self.obj().offset().to_value(),
+            "offset" => self.offset().to_value(),
             _ => self.zoom().to_value(),
         }
     }

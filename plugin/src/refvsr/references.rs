@@ -23,7 +23,7 @@ pub struct Sight {
     ultrawide: Arc<Video>,
     /// How far from the ultra-wide frame a frame may lie.
     tolerance: ClockTime,
-    /// What the pad's property `offset` has changed by since its segment came, in nanoseconds.
+    /// How far the camera's frames are moved in time, in nanoseconds.
     offset: i64,
     /// Whether its frames are used.
     pub wanted: bool,
@@ -53,8 +53,8 @@ impl RefVsr {
         duration: Option<ClockTime>,
         turn: &Turn,
     ) -> Result<Vec<Sight>, gst::FlowError> {
-        let (videos, offsets) = self
-            .running(|running| (running.videos.clone(), running.offsets))
+        let videos = self
+            .running(|running| running.videos.clone())
             .ok_or(gst::FlowError::Flushing)?;
         let sights = self.references().map(|(camera, pad)| {
             let video = videos[camera].clone();
@@ -67,7 +67,9 @@ impl RefVsr {
             };
             Sight {
                 camera,
-                offset: pad.offset().saturating_sub(offsets[camera]),
+                offset: self
+                    .reference_pad(camera)
+                    .map_or(0, |pad| pad.imp().offset()),
                 pad,
                 video,
                 ultrawide: ultrawide.clone(),

@@ -49,8 +49,6 @@ pub struct Running {
     pub output: Option<Arc<Video>>,
     /// The ultra-wide segment that came last.
     pub segment_in: Option<Segment>,
-    /// The pads' property `offset` as it is in their present segments.
-    pub offsets: PerCamera<i64>,
     /// The segment of the frames that come out at present.
     pub segment: Option<Segment>,
     /// The timestamp of the frame that came out last.
@@ -76,7 +74,6 @@ impl Running {
             source: None,
             output: None,
             segment_in: None,
-            offsets: PerCamera::default(),
             segment: None,
             position: None,
             segment_out: None,
