@@ -63,10 +63,16 @@ pub struct Episode {
     last: Option<ClockTime>,
     pub dropped: u64,
     pub bypassed: u64,
+    /// Frames dropped since one came out.
+    in_a_row: u64,
 }
 
 /// Without a late frame for so long an overload is over.
 const OVER: ClockTime = ClockTime::SECOND;
+
+/// Dropped frames in a row after which one goes through the network however late it is: on a machine
+/// that is always late nothing at all would come out otherwise.
+const DROPPED_IN_A_ROW: u64 = 4;
 
 /// What is to be said of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,8 +86,21 @@ pub enum News {
 }
 
 impl Episode {
+    /// What becomes of the next frame, where late ones are `of_late`.
+    pub fn fate(&self, is_late: bool, of_late: Fate) -> Fate {
+        match of_late {
+            Fate::Dropped if self.in_a_row >= DROPPED_IN_A_ROW => Fate::Enlarged,
+            _ if is_late => of_late,
+            _ => Fate::Enlarged,
+        }
+    }
+
     /// Takes note of a frame that comes out, or does not.
     pub fn note(&mut self, time: ClockTime, fate: Fate) -> Option<News> {
+        self.in_a_row = match fate {
+            Fate::Dropped => self.in_a_row + 1,
+            Fate::Enlarged | Fate::Bypassed => 0,
+        };
         match fate {
             Fate::Enlarged => {
                 let since = time.saturating_sub(self.last?);
@@ -129,6 +148,23 @@ mod tests {
         ] {
             assert_eq!(overload.of_late(qos, live), expected, "{overload:?}");
         }
+    }
+
+    #[test]
+    fn on_a_machine_that_is_always_late_every_fifth_frame_comes_out() {
+        for (of_late, expected) in [(Fate::Dropped, 4), (Fate::Bypassed, 0)] {
+            let mut episode = Episode::default();
+            let enlarged = (0..20).filter(|&n| {
+                let fate = episode.fate(true, of_late);
+                episode.note(ms(40 * n), fate);
+                fate == Fate::Enlarged
+            });
+            assert_eq!(enlarged.count(), expected, "{of_late:?}");
+        }
+        assert_eq!(
+            Episode::default().fate(false, Fate::Dropped),
+            Fate::Enlarged
+        );
     }
 
     #[test]
