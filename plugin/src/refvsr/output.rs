@@ -80,7 +80,9 @@ impl RefVsr {
             let of_late = turn.settings.overload.of_late(turn.settings.qos, live);
             let going_out = self.going_out(shell.clone())?;
             // Judged before the work, most of which a frame that is left out saves.
-            let fate = work.overload.fate(going_out.late.is_some(), of_late);
+            let fate = work
+                .overload
+                .fate(going_out.late.as_ref().map(|late| late.lateness), of_late);
             let Some(picture) =
                 next_picture(&mut work.session, fate).map_err(|e| self.failed(&e))?
             else {

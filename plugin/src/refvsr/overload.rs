@@ -19,6 +19,15 @@ pub enum Fate {
     Dropped,
 }
 
+/// Why a frame is late.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lateness {
+    /// By the clock.
+    Overdue,
+    /// Downstream has said that it would not take it.
+    Refused,
+}
+
 impl Overload {
     /// What becomes of late frames.
     pub fn of_late(self, qos: bool, live: bool) -> Fate {
@@ -86,12 +95,15 @@ pub enum News {
 }
 
 impl Episode {
-    /// What becomes of the next frame, where late ones are `of_late`.
-    pub fn fate(&self, is_late: bool, of_late: Fate) -> Fate {
-        match of_late {
-            Fate::Dropped if self.in_a_row >= DROPPED_IN_A_ROW => Fate::Enlarged,
-            _ if is_late => of_late,
-            _ => Fate::Enlarged,
+    /// What becomes of the next frame, where late ones are `of_late`. One that downstream has refused
+    /// beforehand is not worth the work in any case.
+    pub fn fate(&self, late: Option<Lateness>, of_late: Fate) -> Fate {
+        match (late, of_late) {
+            (None, _) => Fate::Enlarged,
+            (Some(Lateness::Overdue), Fate::Dropped) if self.in_a_row >= DROPPED_IN_A_ROW => {
+                Fate::Enlarged
+            }
+            (Some(_), of_late) => of_late,
         }
     }
 
@@ -152,19 +164,20 @@ mod tests {
 
     #[test]
     fn on_a_machine_that_is_always_late_every_fifth_frame_comes_out() {
-        for (of_late, expected) in [(Fate::Dropped, 4), (Fate::Bypassed, 0)] {
+        for (late, of_late, expected) in [
+            (Lateness::Overdue, Fate::Dropped, 4),
+            (Lateness::Refused, Fate::Dropped, 0),
+            (Lateness::Overdue, Fate::Bypassed, 0),
+        ] {
             let mut episode = Episode::default();
             let enlarged = (0..20).filter(|&n| {
-                let fate = episode.fate(true, of_late);
+                let fate = episode.fate(Some(late), of_late);
                 episode.note(ms(40 * n), fate);
                 fate == Fate::Enlarged
             });
-            assert_eq!(enlarged.count(), expected, "{of_late:?}");
+            assert_eq!(enlarged.count(), expected, "{of_late:?}, {late:?}");
         }
-        assert_eq!(
-            Episode::default().fate(false, Fate::Dropped),
-            Fate::Enlarged
-        );
+        assert_eq!(Episode::default().fate(None, Fate::Dropped), Fate::Enlarged);
     }
 
     #[test]

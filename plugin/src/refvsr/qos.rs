@@ -1,6 +1,9 @@
 //! Which frames downstream would drop as too late.
 
-use super::{overload::Now, work::Segment};
+use super::{
+    overload::{Lateness, Now},
+    work::Segment,
+};
 use gst::ClockTime;
 
 /// What downstream said last.
@@ -52,6 +55,7 @@ pub struct Late {
     duration: Option<ClockTime>,
     by: ClockTime,
     proportion: f64,
+    pub lateness: Lateness,
 }
 
 impl Late {
@@ -68,12 +72,17 @@ impl Late {
         let by_clock = now
             .zip(running_time)
             .and_then(|(now, time)| now.lateness(time));
+        let refused = qos.lateness(running_time);
         Some(Self {
+            lateness: match refused {
+                Some(_) => Lateness::Refused,
+                None => Lateness::Overdue,
+            },
             running_time,
             stream_time: segment.zip(pts).and_then(|(s, pts)| s.to_stream_time(pts)),
             timestamp: pts,
             duration: frame.duration(),
-            by: qos.lateness(running_time).max(by_clock)?,
+            by: refused.max(by_clock)?,
             proportion: qos.proportion,
         })
     }
