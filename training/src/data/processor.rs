@@ -74,14 +74,22 @@ impl Strengths {
             ("noise", self.noise),
             ("something_else", self.something_else),
         ];
-        for (name, value) in shares {
-            ensure!(
-                (0.0..=1.0).contains(&value),
-                "references.camera.{name} is {value}; 0 to 1 expected"
-            );
-        }
-        Ok(())
+        check_shares("references.camera", &shares)
     }
+}
+
+/// Checks that values of a section of the config, by name, lie between 0 and 1.
+///
+/// # Errors
+/// With the value's name.
+pub fn check_shares(section: &str, shares: &[(&str, f64)]) -> Result<()> {
+    for (name, value) in shares {
+        ensure!(
+            (0.0..=1.0).contains(value),
+            "{section}.{name} is {value}; 0 to 1 expected"
+        );
+    }
+    Ok(())
 }
 
 /// One camera's.

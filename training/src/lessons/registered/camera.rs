@@ -6,10 +6,10 @@
 //! to differ between the cameras of one phone is drawn here, at the strengths of the config.
 
 use crate::{
-    data::processor::{Processor, Strengths, coarse, spread},
+    data::processor::{Processor, Strengths, check_shares, coarse, spread},
     data::random::Random,
 };
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use refvsr::net::{
     fusion::Detail,
     registration::{Interpolation, Rectangle, crop, lay, pixels, sample},
@@ -45,12 +45,7 @@ impl References {
             ("ending", self.ending),
             ("misplaced", self.misplaced),
         ];
-        for (name, value) in shares {
-            ensure!(
-                (0.0..=1.0).contains(&value),
-                "references.{name} is {value}; 0 to 1 expected"
-            );
-        }
+        check_shares("references", &shares)?;
         self.camera.check()
     }
 

@@ -1,16 +1,15 @@
 //! The fusion's lesson: what registered references add, on the features of frozen trunks.
 
 use super::{
+    against_truth,
     camera::References,
     features::{Features, Motions},
 };
 use crate::{
     data::batch::ClipPatch,
     data::random::{Random, hash},
-    lessons::windows::psnr,
     lessons::{Exercise, Lesson, StepLosses, Strip},
-    losses::{Losses, Report, Target},
-    precision::Precision as Training,
+    losses::Losses,
 };
 use anyhow::{Context, Result, bail, ensure};
 use refvsr::{
@@ -221,22 +220,7 @@ impl Exercise for Clip<'_> {
             (None, None) => bail!("a patch without references"),
         })?;
         let output = self.network.enlarged(&self.joined[k], lr, &details)?;
-        let target = Target {
-            hr,
-            reference_features: None,
-            reduce: None,
-        };
-        let Report { parts, total } =
-            self.lesson
-                .losses
-                .of(&output, target, None, Training::Fp32)?;
-        let psnr = tch::no_grad(|| psnr(&output, hr, None))?;
-        Ok(StepLosses {
-            parts,
-            total,
-            psnr,
-            output,
-        })
+        against_truth(&self.lesson.losses, output, hr)
     }
 
     fn forget(&mut self) {}

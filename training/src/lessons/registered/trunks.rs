@@ -4,16 +4,15 @@
 //! teacher's features can be used with the pupil's.
 
 use super::{
+    against_truth,
     features::{Features, Motions},
     fusion::layers,
 };
 use crate::{
     data::batch::ClipPatch,
     data::random::{Random, hash},
-    lessons::windows::psnr,
     lessons::{Exercise, Lesson, StepLosses, Strip},
-    losses::{Losses, Report, Target},
-    precision::Precision as Training,
+    losses::Losses,
 };
 use anyhow::{Result, ensure};
 use refvsr::{
@@ -173,17 +172,13 @@ impl Exercise for Clip<'_> {
         let (lr, hr) = (&self.lr[k], &self.hr[k]);
         let joined = self.pupil.joined(&found.backward[k], &found.forward[k])?;
         let output = self.pupil.enlarged(&joined, lr, &Details::default())?;
-        let target = Target {
-            hr,
-            reference_features: None,
-            reduce: None,
-        };
-        let Report { mut parts, total } =
-            self.lesson
-                .losses
-                .of(&output, target, None, Training::Fp32)?;
+        let StepLosses {
+            mut parts,
+            total,
+            psnr,
+            output,
+        } = against_truth(&self.lesson.losses, output, hr)?;
         parts.push(("features".into(), alike.value.shallow_clone()));
-        let psnr = tch::no_grad(|| psnr(&output, hr, None))?;
         Ok(StepLosses {
             parts,
             total: total.plus(&alike)?,
