@@ -100,10 +100,11 @@ impl Lesson for Fusion {
             hr: patch.frames("hr", &patch.hr, device)?,
             own: match self.references {
                 Some(_) => None,
-                None => Some([&patch.wide, &patch.loss_references].map(|x| x.f_to_device(device))),
-            }
-            .map(|[wide, tele]| Ok::<_, anyhow::Error>([wide?, tele?]))
-            .transpose()?,
+                None => Some([
+                    patch.wide.f_to_device(device)?,
+                    patch.loss_references.f_to_device(device)?,
+                ]),
+            },
             random: Random::new(self.seed, REFERENCES, hash(&patch.name) ^ steps),
             lr,
             joined,
