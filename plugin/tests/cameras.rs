@@ -8,36 +8,10 @@ mod library {
 
 use common::*;
 use gst::prelude::*;
-use library::rig::{Rig as Cameras, give_flow, leaves};
-use refvsr::{
-    ModelConfig, Network,
-    config::{Recurrence, Variant},
-};
-use std::path::Path;
-use tch::{Device, Tensor};
+use library::rig::{Rig as Cameras, leaves, registered_model};
+use tch::Tensor;
 
 const ZOOM: f64 = 2.05;
-
-/// A registered model that adds something of its references, and whose flow network knows its trade.
-pub fn registered_model(folder: &Path) -> String {
-    let config = ModelConfig {
-        variant: Variant::Registered,
-        mid_channels: 4,
-        num_blocks: 1,
-        frame_num: 1,
-        scale: 4,
-        hd: false,
-        reset_interval: None,
-        recurrence: Recurrence::Clean,
-        flow_levels: refvsr::config::FLOW_LEVELS,
-    };
-    let network = Network::new(config, Device::Cpu).unwrap();
-    library::common::fill(network.weights());
-    give_flow(network.weights());
-    let path = folder.join("registered.safetensors");
-    refvsr::checkpoint::save(&network, &path, tch::Kind::Float).unwrap();
-    path.to_str().unwrap().to_owned()
-}
 
 fn element_with(model: &str) -> gst::Element {
     init();

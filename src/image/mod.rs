@@ -6,4 +6,5 @@ mod format;
 pub mod pad;
 mod plane;
 pub mod resize;
+pub mod scene;
 pub(crate) mod size;

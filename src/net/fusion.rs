@@ -17,6 +17,8 @@ use tch::{Kind, Tensor, nn::Path};
 
 /// Channels of [`detail`].
 pub const DETAIL: i64 = 12;
+/// The one of them that is the local correlation.
+const CORRELATION: i64 = 9;
 
 /// Slope of the leaky ReLUs.
 const SLOPE: f64 = 0.1;
@@ -103,6 +105,17 @@ impl Detail {
             field,
             density,
         })
+    }
+
+    /// How alike reference and frame are about each pixel of the field, `[1, 1, h, w]`: local
+    /// correlation, 0 where the reference shows nothing.
+    ///
+    /// # Errors
+    /// [`Error::Torch`](crate::Error::Torch) where memory runs out.
+    pub fn correlation(&self) -> Result<Tensor> {
+        let d = [self.density; 2];
+        let fine = self.input.f_narrow(1, CORRELATION, 1)?;
+        Ok(fine.f_avg_pool2d(d, d, [0, 0], false, true, None)?)
     }
 
     /// The part of it that lies in `rows` rows of the frame from `first` on, as a detail of those rows

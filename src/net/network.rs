@@ -78,6 +78,14 @@ impl Found {
         }
     }
 
+    /// How alike each pixel of the frame `[1, 3, h, w]` is to what its references show, `[1, 1, h, w]`.
+    pub(crate) fn confidence_map(&self, frame: &Tensor) -> Result<Tensor> {
+        match self {
+            Self::Matched(reference) => Ok(reference.confidence().shallow_clone()),
+            Self::Registered(details) => details.confidence(frame),
+        }
+    }
+
     pub(crate) fn tensors(&self) -> Vec<&Tensor> {
         match self {
             Self::Matched(reference) => reference.tensors().collect(),

@@ -111,6 +111,21 @@ impl Details {
         })
     }
 
+    /// How alike each pixel of a frame `[1, 3, h, w]` is to what its references show there, `[1, 1, h,
+    /// w]`: the highest local correlation, 0 outside of their fields.
+    ///
+    /// # Errors
+    /// [`Error::Torch`] where memory runs out.
+    pub fn confidence(&self, frame: &Tensor) -> Result<Tensor> {
+        let (h, w) = size(frame);
+        let map = zeros([1, 1, h, w], frame.kind(), frame.device())?;
+        for detail in self.wide.iter().chain(&self.tele) {
+            let mut part = crop(&map, detail.field)?;
+            part.f_copy_(&part.f_maximum(&detail.correlation()?)?)?;
+        }
+        Ok(map)
+    }
+
     pub(crate) fn tensors(&self) -> impl Iterator<Item = &Tensor> {
         self.wide
             .iter()

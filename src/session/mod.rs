@@ -255,6 +255,20 @@ impl Session {
             .transpose()?)
     }
 
+    /// How alike each pixel of the frame that was sent last is to what its references show, `[1, 1, H, W]`
+    /// in \[0, 1\], on the device: the matching's cosine similarity, or for the registered variant the local
+    /// correlation with the references, 0 outside of their fields. `None` before a frame was sent.
+    ///
+    /// # Errors
+    /// [`Error::Torch`] where memory runs out.
+    pub fn confidence_map(&self) -> Result<Option<Tensor>> {
+        let (Some(last), Some((h, w))) = (self.clip.frames.back(), self.clip.size) else {
+            return Ok(None);
+        };
+        let map = last.reference.confidence_map(&last.lr)?;
+        Ok(Some(map.f_narrow(2, 0, h)?.f_narrow(3, 0, w)?))
+    }
+
     /// A handle that stops the session's work from another thread.
     pub fn stopper(&self) -> Stopper {
         self.stopper.clone()

@@ -2,8 +2,13 @@
 //! the second one looks is known to the pixel.
 #![allow(dead_code)] // each test file uses its own part
 
-use super::common::uniform;
-use refvsr::{Bundled, net::flow::SpyNet};
+use super::common::{fill, uniform};
+use refvsr::{
+    Bundled, ModelConfig, Network,
+    config::{Recurrence, Variant},
+    net::flow::SpyNet,
+};
+use std::path::Path;
 use tch::{Device, Kind, Tensor, nn::VarStore};
 
 /// The bundled model's flow network, and the store of its weights.
@@ -40,6 +45,27 @@ pub fn give_flow(store: &VarStore) {
         let variable = variables.get_mut(&basicvsrs(&name)).unwrap();
         tch::no_grad(|| variable.copy_(&weights));
     }
+}
+
+/// A registered model that adds something of its references, and whose flow network knows its trade.
+pub fn registered_model(folder: &Path) -> String {
+    let config = ModelConfig {
+        variant: Variant::Registered,
+        mid_channels: 4,
+        num_blocks: 1,
+        frame_num: 1,
+        scale: 4,
+        hd: false,
+        reset_interval: None,
+        recurrence: Recurrence::Clean,
+        flow_levels: refvsr::config::FLOW_LEVELS,
+    };
+    let network = Network::new(config, Device::Cpu).unwrap();
+    fill(network.weights());
+    give_flow(network.weights());
+    let path = folder.join("registered.safetensors");
+    refvsr::checkpoint::save(&network, &path, tch::Kind::Float).unwrap();
+    path.to_str().unwrap().to_owned()
 }
 
 /// Numbers of a stream, one after the other.

@@ -88,6 +88,26 @@ pub enum MissingReference {
     Error,
 }
 
+/// Whether a new clip starts where the scene changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, glib::Enum)]
+#[repr(u32)]
+#[enum_type(name = "GstRefVsrSceneCut")]
+pub enum SceneCut {
+    /// `On` for models with clean recurrence, as the bundled ones.
+    #[default]
+    #[enum_value(
+        name = "on for models with clean recurrence, as the bundled ones, else off",
+        nick = "auto"
+    )]
+    Auto,
+    /// It does.
+    #[enum_value(name = "A new clip starts at a scene cut", nick = "on")]
+    On,
+    /// It does not.
+    #[enum_value(name = "The recurrence goes on over scene cuts", nick = "off")]
+    Off,
+}
+
 /// What becomes of frames that the network would finish too late.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, glib::Enum)]
 #[repr(u32)]

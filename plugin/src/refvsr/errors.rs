@@ -1,10 +1,19 @@
-//! What goes wrong in a stream, on the bus and as a flow.
+//! What the bus is told, and what goes wrong in a stream, as a flow.
 
-use super::element::RefVsr;
+use super::{element::RefVsr, log::CAT};
 use gst::{prelude::*, subclass::prelude::*};
 use gst_base::{AGGREGATOR_FLOW_NEED_DATA, AggregatorPad, prelude::*};
 
 impl RefVsr {
+    /// Posts an element message.
+    pub fn tell(&self, told: gst::Structure) {
+        gst::info!(CAT, imp = self, "{told}");
+        let message = gst::message::Element::builder(told).src(&*self.obj());
+        if self.obj().post_message(message.build()).is_err() {
+            gst::debug!(CAT, imp = self, "No bus takes the message");
+        }
+    }
+
     pub fn no_caps(&self, pad: &AggregatorPad) -> gst::FlowError {
         gst::element_imp_error!(
             self,

@@ -113,9 +113,10 @@ impl RefVsr {
         let Some(event) = info.event() else {
             return gst::PadProbeReturn::Ok;
         };
+        self.pass_on_confidence_event(event);
         match event.view() {
             gst::EventView::StreamStart(_) => {
-                if let Some(start) = self.stream_start() {
+                if let Some(start) = self.stream_start("refvsr") {
                     info.data = Some(gst::PadProbeData::Event(start));
                 }
             }
@@ -134,10 +135,10 @@ impl RefVsr {
         gst::PadProbeReturn::Ok
     }
 
-    /// The output's stream start: a stream made from the ultra-wide one, of the same group.
-    fn stream_start(&self) -> Option<gst::Event> {
+    /// An output's stream start: a stream made from the ultra-wide one, of the same group.
+    pub fn stream_start(&self, name: &str) -> Option<gst::Event> {
         let theirs = self.ultrawide.sticky_event::<gst::event::StreamStart>(0)?;
-        let id = format!("{}/refvsr", theirs.stream_id());
+        let id = format!("{}/{name}", theirs.stream_id());
         let ours = gst::event::StreamStart::builder(&id)
             .seqnum(theirs.seqnum())
             .flags(theirs.stream_flags())

@@ -4,6 +4,7 @@
 use super::{
     allocation,
     camera::Camera,
+    confidence,
     element::RefVsr,
     log::CAT,
     model,
@@ -136,6 +137,7 @@ impl ElementImpl for RefVsr {
                 };
                 gst::PadTemplate::with_gtype(name, direction, presence, &TEMPLATE, kind).ok()
             })
+            .chain(confidence::template())
             .collect()
         });
         &TEMPLATES
@@ -159,14 +161,20 @@ impl ElementImpl for RefVsr {
         name: Option<&str>,
         caps: Option<&gst::Caps>,
     ) -> Option<gst::Pad> {
-        let pad = self.parent_request_new_pad(template, name, caps)?;
+        let pad = match template.name_template() == confidence::PAD {
+            true => self.new_confidence(template)?,
+            false => self.parent_request_new_pad(template, name, caps)?,
+        };
         self.obj().child_added(&pad, &pad.name());
         Some(pad)
     }
 
     fn release_pad(&self, pad: &gst::Pad) {
-        let camera = Camera::of(pad);
         self.obj().child_removed(pad, &pad.name());
+        if pad.name() == confidence::PAD {
+            return self.remove_confidence(pad);
+        }
+        let camera = Camera::of(pad);
         if let Some(pad) = pad.downcast_ref() {
             self.unlinked.forget(pad);
         }

@@ -7,6 +7,7 @@ use super::{
     frames,
     log::CAT,
     references::{Sight, at_rate_of},
+    restarts::LastFrame,
     video::Video,
     work::{Held, Turn, Work},
 };
@@ -100,6 +101,7 @@ impl RefVsr {
             return self.put_out(work, turn);
         }
 
+        self.restart_at_jump(work, time, &turn)?;
         let moment = self.moment(time, &buffer, &turn)?;
         let mut decided = true;
         for sight in &moment.sights {
@@ -152,9 +154,14 @@ impl RefVsr {
         turn: &Turn,
     ) -> Result<(), gst::FlowError> {
         let buffer = self.take(&self.ultrawide, buffer, turn)?;
+        let device = work.session.network().device();
+        let ultrawide = frames::read(&buffer, &moment.video, device)
+            .map_err(|why| self.bad_frame(&self.ultrawide, &why))?;
+        let scene = self.restart_at_cut(work, &ultrawide, moment.time, turn)?;
         if !work.under_way {
             self.choose_backward_group(work, turn)?;
         }
+        work.last = Some(LastFrame::new(moment.time, moment.duration, scene));
         work.clocks[Camera::UltraWide].advance(moment.time, moment.duration);
         let now = self.obj().current_running_time();
         let delay = now.map(|now| now.saturating_sub(moment.time));
@@ -165,10 +172,8 @@ impl RefVsr {
         self.update_latency();
         self.obj()
             .selected_samples(buffer.pts(), buffer.dts(), buffer.duration(), None);
-        let device = work.session.network().device();
         let mut triplet = ::refvsr::Triplet {
-            ultrawide: frames::read(&buffer, &moment.video, device)
-                .map_err(|why| self.bad_frame(&self.ultrawide, &why))?,
+            ultrawide,
             wide: None,
             tele: None,
         };

@@ -40,6 +40,17 @@
  * and `tele` (whether that camera's picture went in), and `wide-agreement` and `tele-agreement`, correlations of local detail, of registered
  * models, or `confidence`, the mean of the matching, of others. 1 is equal, 0 unrelated.
  *
+ * The request source pad `confidence` puts out a grey picture (GRAY8, of the ultra-wide video's size) with each frame, before it and with its
+ * timestamps: how alike each pixel is to what its references show, 0 to 255. Registered models show 0 outside of the
+ * references' fields. It needs a queue of its own, as every branch does. Frames that do not come out have no map.
+ *
+ * ## Where a clip starts anew
+ *
+ * The recurrence forgets a clip, after all its frames have been put out, where a frame starts more than a second after the end of the last one (or
+ * two durations of it, if that is longer) or more than a second before it, and where the scene changes (`scene-cut`;
+ * thumbnails of neighbouring frames are compared). An element message `refvsr-clip-restarts` says so: `pad`, `reason` (`timestamps` or
+ * `scene-cut`), `running-time`; `stats` counts them as `clips-restarted`.
+ *
  * ## Events
  *
  * Tags, TOC and custom events of the ultra-wide stream come out between the same frames that they came in between. Those of the
@@ -95,6 +106,7 @@ use gst::{glib, prelude::*};
 mod allocation;
 mod camera;
 mod caps;
+mod confidence;
 mod element;
 mod enums;
 mod epochs;
@@ -117,6 +129,7 @@ mod qos;
 mod queries;
 mod reference_pad;
 mod references;
+mod restarts;
 mod settings;
 mod sightings;
 mod state;
@@ -125,7 +138,7 @@ mod unlinked;
 mod video;
 mod work;
 
-pub use enums::{MissingReference, Model, Overload, Precision};
+pub use enums::{MissingReference, Model, Overload, Precision, SceneCut};
 
 glib::wrapper! {
     /// The element.
@@ -144,6 +157,7 @@ pub fn register(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
     RefVsrPad::static_type().mark_as_plugin_api(gst::PluginAPIFlags::empty());
     Overload::static_type().mark_as_plugin_api(gst::PluginAPIFlags::empty());
     Model::static_type().mark_as_plugin_api(gst::PluginAPIFlags::empty());
+    SceneCut::static_type().mark_as_plugin_api(gst::PluginAPIFlags::empty());
     MissingReference::static_type().mark_as_plugin_api(gst::PluginAPIFlags::empty());
     gst::Element::register(
         Some(plugin),

@@ -111,6 +111,9 @@ impl RefVsr {
                 self.update_latency();
             }
             self.note_overload(work, fate, going_out.running_time);
+            if buffer.is_some() {
+                self.put_out_confidence(&sources, &going_out.shell, &going_out.input)?;
+            }
             self.finish(buffer, fate, &going_out)?;
             started = Instant::now();
         }
@@ -302,11 +305,7 @@ impl RefVsr {
             .field("dropped", dropped)
             .field("bypassed", bypassed)
             .build();
-        gst::info!(CAT, imp = self, "{told}");
-        let message = gst::message::Element::builder(told).src(&*self.obj());
-        if self.obj().post_message(message.build()).is_err() {
-            gst::debug!(CAT, imp = self, "No bus takes the message of an overload");
-        }
+        self.tell(told);
     }
 
     fn tell_dropped(&self, late: &Late) {

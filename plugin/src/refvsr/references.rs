@@ -151,14 +151,7 @@ impl RefVsr {
             .field("running-time", time)
             .field("frames", frames)
             .build();
-        let message = gst::message::Element::builder(told).src(&*self.obj());
-        if self.obj().post_message(message.build()).is_err() {
-            gst::debug!(
-                CAT,
-                imp = self,
-                "No bus takes the message of missing references"
-            );
-        }
+        self.tell(told);
     }
 
     /// The reference picture for the frame at `time`, after [`Self::look`] has said that it is known.

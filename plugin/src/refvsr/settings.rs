@@ -1,6 +1,6 @@
 //! The element's properties.
 
-use super::enums::{MissingReference, Model, Overload, Precision};
+use super::enums::{MissingReference, Model, Overload, Precision, SceneCut};
 use ::refvsr::{DeviceChoice, Network, SessionOptions};
 use gst::{glib, prelude::*};
 use std::{path::PathBuf, sync::LazyLock};
@@ -33,6 +33,7 @@ pub struct Settings {
     pub tele_zoom: f64,
     pub qos: bool,
     pub overload: Overload,
+    pub scene_cut: SceneCut,
     /// How long a frame takes; `None`: it is measured.
     pub processing_deadline: Option<gst::ClockTime>,
 }
@@ -56,6 +57,7 @@ impl Default for Settings {
             tele_zoom: 0.0,
             qos: false,
             overload: Overload::default(),
+            scene_cut: SceneCut::default(),
             processing_deadline: None,
         }
     }
@@ -170,6 +172,11 @@ impl Settings {
                     .blurb("What becomes of frames that the network would finish too late, as downstream says or, in live pipelines, the clock")
                     .mutable_playing()
                     .build(),
+                glib::ParamSpecEnum::builder_with_default("scene-cut", default.scene_cut)
+                    .nick("Scene cut")
+                    .blurb("Whether a new clip starts where the scene changes: nothing of the old one is remembered, and all of it is put out")
+                    .mutable_playing()
+                    .build(),
                 glib::ParamSpecUInt64::builder("processing-deadline")
                     .nick("Processing deadline")
                     .blurb("The time a frame takes, which the latency counts beside the look-ahead, in nanoseconds (18446744073709551615 = measured, in whole frames)")
@@ -178,7 +185,7 @@ impl Settings {
                     .build(),
                 glib::ParamSpecBoxed::builder::<gst::Structure>("stats")
                     .nick("Statistics")
-                    .blurb("Frames in, out, dropped and bypassed, missing references, zooms found, mean and last latency (time to process a frame), device memory, model")
+                    .blurb("Frames in, out, dropped and bypassed, missing references, clips restarted, zooms found, mean and last latency (time to process a frame), device memory, model")
                     .read_only()
                     .build(),
             ]
@@ -211,6 +218,7 @@ impl Settings {
             "tele-zoom" => assign(&mut self.tele_zoom, value),
             "qos" => assign(&mut self.qos, value),
             "overload" => assign(&mut self.overload, value),
+            "scene-cut" => assign(&mut self.scene_cut, value),
             "processing-deadline" => self.processing_deadline = value.get().ok().flatten(),
             _ => (),
         }
@@ -239,6 +247,7 @@ impl Settings {
             "tele-zoom" => self.tele_zoom.to_value(),
             "qos" => self.qos.to_value(),
             "overload" => self.overload.to_value(),
+            "scene-cut" => self.scene_cut.to_value(),
             "processing-deadline" => self.processing_deadline.to_value(),
             _ => return None,
         })

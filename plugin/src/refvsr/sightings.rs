@@ -18,6 +18,7 @@ impl RefVsr {
         let matches = confidence.is_some();
         let mut sources = Sources {
             confidence,
+            confidence_map: self.confidence_map(work)?,
             ..Sources::default()
         };
         let (wide, tele) = work.session.sightings();

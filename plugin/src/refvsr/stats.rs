@@ -19,6 +19,8 @@ pub struct Stats {
     pub frames_bypassed: u64,
     /// Wide frames (and, where tele is linked and used, tele frames) that an ultra-wide frame had to do without.
     pub missing_references: u64,
+    /// Where clips were started anew within a stream.
+    pub clips_restarted: u64,
     /// The zoom at which a registered model saw each reference camera last.
     pub zooms_found: PerCamera<Option<f64>>,
     /// Bytes of device memory held for the weights and for all frames in flight.
@@ -63,6 +65,7 @@ impl Stats {
             .field("frames-dropped", self.frames_dropped)
             .field("frames-bypassed", self.frames_bypassed)
             .field("missing-references", self.missing_references)
+            .field("clips-restarted", self.clips_restarted)
             .field(
                 "mean-latency",
                 nanoseconds(self.busy).checked_div(finished).unwrap_or(0),

@@ -6,6 +6,7 @@ use super::{
     frames::Reference,
     overload::Episode,
     pairing::Pairing,
+    restarts::LastFrame,
     settings::Settings,
     video::Video,
 };
@@ -26,6 +27,8 @@ pub struct Work {
     pub epoch: u64,
     /// Frames were sent to the session since it was new or reset.
     pub under_way: bool,
+    /// The frame that came last, in the clip there is.
+    pub last: Option<LastFrame>,
     /// That frames are too large for the model's matching has been said.
     pub told_reduced: bool,
     /// What has come in and not gone out yet, in order.
@@ -50,6 +53,7 @@ impl Work {
             session,
             epoch: 0,
             under_way: false,
+            last: None,
             told_reduced: false,
             held: VecDeque::new(),
             missing: PerCamera::default(),
@@ -78,6 +82,7 @@ impl Work {
     pub fn end_clip(&mut self) {
         self.session.reset();
         self.under_way = false;
+        self.last = None;
     }
 
     /// Whether frames held have to come out before anything new is taken in.
@@ -115,6 +120,8 @@ pub struct Sources {
     pub agreement: PerCamera<Option<f64>>,
     /// Mean confidence of the matching, one number on the device; of other models.
     pub confidence: Option<Tensor>,
+    /// What the pad `confidence` puts out, `[H, W]` of 8 bits on the device; if there is the pad.
+    pub confidence_map: Option<Tensor>,
 }
 
 impl Held {

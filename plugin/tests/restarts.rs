@@ -1,0 +1,128 @@
+//! Where a clip starts anew within a stream: timestamps jump, or the scene changes.
+
+mod common;
+use common::*;
+use gst::{ClockTime, prelude::*};
+use refvsr::{ModelConfig, config::Recurrence};
+
+/// A camera's standing picture, and another scene's: four fields.
+fn scene(camera: u64, other: bool) -> Vec<u8> {
+    if !other {
+        return picture(camera, 0);
+    }
+    let (w, h) = SIZE;
+    let bright = |x: usize, y: usize| (x < w / 2) == (y < h / 2);
+    let value = |at: usize| if bright(at % w, at / w) { 200 } else { 40 };
+    (0..w * h).flat_map(|at| [value(at); 3]).collect()
+}
+
+/// Frames of a camera at these times, the first `of_one` of one scene.
+fn footage(camera: u64, times: &[ClockTime], of_one: usize) -> Vec<gst::Buffer> {
+    let frame = |(n, time): (usize, &ClockTime)| buffer(scene(camera, n >= of_one), *time, FRAME);
+    times.iter().enumerate().map(frame).collect()
+}
+
+fn moments(frames: usize, other: bool) -> Vec<Moment> {
+    let wide = scene(WIDE, other);
+    let moment = (scene(ULTRAWIDE, other), Some(wide), None);
+    vec![moment; frames]
+}
+
+fn regular(frames: usize) -> Vec<ClockTime> {
+    (0..frames as u64).map(|n| FRAME * n).collect()
+}
+
+struct Played {
+    out: Vec<gst::Buffer>,
+    told: Vec<gst::Structure>,
+    restarts: u64,
+}
+
+fn play_clip(element: gst::Element, times: &[ClockTime], of_one: usize) -> Played {
+    let bus = gst::Bus::new();
+    element.set_bus(Some(&bus));
+    let mut rig = Rig::new(element);
+    let [ultrawide, wide] = [ULTRAWIDE, WIDE].map(|camera| footage(camera, times, of_one));
+    let out = rig.run(ultrawide, wide, vec![]);
+    let elements = std::iter::from_fn(|| bus.pop_filtered(&[gst::MessageType::Element]));
+    let told = elements
+        .filter_map(|message| message.structure().map(ToOwned::to_owned))
+        .filter(|told| told.name() == "refvsr-clip-restarts")
+        .collect();
+    Played {
+        out,
+        told,
+        restarts: rig.stat("clips-restarted"),
+    }
+}
+
+#[test]
+fn a_scene_cut_starts_a_new_clip() {
+    let element = with_lookahead(2);
+    element.set_property_from_str("scene-cut", "on");
+    let played = play_clip(element, &regular(8), 5);
+    let two_clips = [
+        expected(&moments(5, false), 2),
+        expected(&moments(3, true), 2),
+    ];
+    assert_pictures(&played.out, &two_clips.concat());
+    assert_times(&played.out, 0);
+    assert_eq!(played.restarts, 1);
+    let [told] = &played.told[..] else {
+        panic!("{:?}", played.told)
+    };
+    assert_eq!(told.get::<&str>("reason"), Ok("scene-cut"));
+    assert_eq!(told.get::<ClockTime>("running-time"), Ok(FRAME * 5));
+}
+
+#[test]
+fn models_as_published_go_on_over_cuts_unless_asked() {
+    let both = [moments(3, false), moments(2, true)].concat();
+    for asked in ["auto", "off"] {
+        let element = element();
+        element.set_property_from_str("scene-cut", asked);
+        let played = play_clip(element, &regular(5), 3);
+        assert_pictures(&played.out, &expected(&both, 1));
+        assert_eq!((played.restarts, played.told.len()), (0, 0));
+    }
+}
+
+#[test]
+fn models_of_clean_recurrence_start_anew_unasked() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = ModelConfig {
+        mid_channels: 2,
+        num_blocks: 1,
+        frame_num: 3,
+        recurrence: Recurrence::Clean,
+        ..ModelConfig::preset("refvsr-mfid").unwrap()
+    };
+    let element = element();
+    element.set_property("model-file", save_model(config, folder.path()));
+    let played = play_clip(element, &regular(5), 3);
+    assert_eq!((played.out.len(), played.restarts), (5, 1));
+}
+
+#[test]
+fn a_jump_of_timestamps_starts_a_new_clip() {
+    let three_then_three = |jump: ClockTime| -> Vec<ClockTime> {
+        let late = regular(3).into_iter().map(|time| time + FRAME * 3 + jump);
+        regular(3).into_iter().chain(late).collect()
+    };
+    let times = three_then_three(ClockTime::from_mseconds(1200));
+    let played = play_clip(element(), &times, 6);
+    let clip = expected(&moments(3, false), 1);
+    assert_pictures(&played.out, &[clip.clone(), clip].concat());
+    assert_eq!(played.restarts, 1);
+    assert_eq!(
+        played.told[0].get::<&str>("reason"),
+        Ok("timestamps"),
+        "{:?}",
+        played.told
+    );
+
+    let times = three_then_three(ClockTime::from_mseconds(900));
+    let played = play_clip(element(), &times, 6);
+    assert_pictures(&played.out, &expected(&moments(6, false), 1));
+    assert_eq!(played.restarts, 0);
+}
