@@ -1,10 +1,13 @@
 //! Pixel formats to tensors and back, on the tensor's device.
 //!
 //! The bytes of a plane are copied to the device as they are, and whole bytes are copied back; everything between is computed on the
-//! device in f32. Memory layouts are those of GStreamer's "Raw Video Media Types", matrices those of ITU-R BT.601, BT.709,
+//! device in f32, in bands of rows where pictures are large. Memory layouts are those of GStreamer's "Raw Video Media Types", matrices those of ITU-R BT.601, BT.709,
 //! BT.2020, SMPTE 240M and FCC 47 CFR 73.682, ranges and rounding those of ITU-T H.273.
 
-use super::plane::{decode, encode, rows, rows_mut};
+use super::{
+    band::bands,
+    plane::{Rows, decode, encode, rows, rows_mut},
+};
 use crate::{Error, Result};
 use tch::{Device, Kind, Tensor};
 
@@ -21,23 +24,40 @@ pub use super::plane::{Plane, PlaneMut};
 /// [`Error::Unsupported`] where a Y'CbCr format comes with [`Matrix::Rgb`];
 /// [`Error::Torch`] where the device is not there or its memory runs out.
 pub fn to_tensor(layout: &ImageLayout, planes: &[Plane<'_>], device: Device) -> Result<Tensor> {
-    let weights = LumaWeights::of(layout)?;
-    let description = layout.format.description();
-    let sizes = layout.planes()?;
+    LumaWeights::of(layout)?;
+    let (rows, sizes) = (rows(layout, planes)?, layout.planes()?);
+    let mut picture: Option<Tensor> = None;
+    for band in bands(layout) {
+        let upload = |(rows, size): (&Rows<'_>, &PlaneSize)| {
+            let part = band.in_plane(*size, layout);
+            rows.part(part.start(), part.height())?.upload(device)
+        };
+        let bytes: Vec<_> = rows.iter().zip(&sizes).map(upload).collect::<Result<_>>()?;
+        let part = decoded(&bytes, &band.layout(layout))?;
+        if band.rows == layout.height {
+            return Ok(part);
+        }
+        let part = part.f_narrow(2, band.above as i64, band.rows as i64)?;
+        let whole = match &picture {
+            Some(picture) => picture,
+            None => {
+                let size = [1, 3, layout.height as i64, layout.width as i64];
+                picture.insert(Tensor::f_empty(size, (Kind::Float, device))?)
+            }
+        };
+        let mut place = whole.f_narrow(2, band.first as i64, band.rows as i64)?;
+        place.f_copy_(&part)?;
+    }
+    picture.ok_or_else(|| Error::Broken("a picture without rows".into()))
+}
 
+/// RGB `[1, 3, H, W]` from the bytes of all planes.
+fn decoded(planes: &[Tensor], layout: &ImageLayout) -> Result<Tensor> {
+    let description = layout.format.description();
     // Of each component the samples of a group of pixels, as they lie in memory.
     let mut components: [Vec<Tensor>; 3] = Default::default();
-    for ((rows, size), order) in rows(layout, planes)?
-        .iter()
-        .zip(sizes)
-        .zip(description.planes)
-    {
-        let codes = decode(
-            &rows.upload(device)?,
-            &description,
-            size.rows as i64,
-            order.len() as i64,
-        )?;
+    for (bytes, order) in planes.iter().zip(description.planes) {
+        let codes = decode(bytes, &description, order.len() as i64)?;
         for (&component, codes) in order.iter().zip(codes) {
             // What is beyond the three is alpha.
             if let Some(samples) = components.get_mut(component) {
@@ -57,7 +77,7 @@ pub fn to_tensor(layout: &ImageLayout, planes: &[Plane<'_>], device: Device) -> 
         picture.push(values);
     }
     let picture = Tensor::f_stack(&picture, 0)?; // [3, H, W]
-    let rgb = match weights {
+    let rgb = match LumaWeights::of(layout)? {
         Some(weights) => weights.to_rgb(&picture)?,
         None => picture,
     };
@@ -75,14 +95,27 @@ pub fn to_tensor(layout: &ImageLayout, planes: &[Plane<'_>], device: Device) -> 
 /// [`Error::Unsupported`] where a Y'CbCr format comes with [`Matrix::Rgb`];
 /// [`Error::Torch`] where the memory of the device runs out.
 pub fn from_tensor(rgb: &Tensor, layout: &ImageLayout, planes: &mut [PlaneMut<'_>]) -> Result<()> {
-    let weights = LumaWeights::of(layout)?;
-    let description = layout.format.description();
-    let mut rows = rows_mut(layout, planes)?;
+    LumaWeights::of(layout)?;
+    let (mut rows, sizes) = (rows_mut(layout, planes)?, layout.planes()?);
     check_picture(rgb, layout)?;
+    for band in bands(layout) {
+        let part = rgb.f_narrow(2, band.start() as i64, band.height() as i64)?;
+        let planes = encoded(&part, &band.layout(layout))?;
+        for ((rows, bytes), size) in rows.iter_mut().zip(planes).zip(&sizes) {
+            let part = band.in_plane(*size, layout);
+            let bytes = bytes.f_narrow(0, part.above as i64, part.rows as i64)?;
+            rows.fill(part.first, &bytes)?;
+        }
+    }
+    Ok(())
+}
 
+/// The bytes of all planes, `[rows, row_bytes]` each, of RGB `[1, 3, H, W]`.
+fn encoded(rgb: &Tensor, layout: &ImageLayout) -> Result<Vec<Tensor>> {
+    let description = layout.format.description();
     let rgb = rgb.f_detach()?.f_select(0, 0)?.f_totype(Kind::Float)?; // [3, H, W]
     let rgb = rgb.f_nan_to_num(0.0, None, None)?.f_clamp(0.0, 1.0)?;
-    let picture = match weights {
+    let picture = match LumaWeights::of(layout)? {
         Some(weights) => weights.to_ycbcr(&rgb)?,
         None => rgb,
     };
@@ -102,7 +135,7 @@ pub fn from_tensor(rgb: &Tensor, layout: &ImageLayout, planes: &mut [PlaneMut<'_
         );
     }
     let opaque = |like: &Tensor| like.f_full_like(description.max());
-    for (rows, order) in rows.iter_mut().zip(description.planes) {
+    let plane = |order: &&[usize]| {
         let mut codes = Vec::new();
         for (place, component) in order.iter().enumerate() {
             let count = |order: &[usize]| order.iter().filter(|c| *c == component).count() as i64;
@@ -111,9 +144,9 @@ pub fn from_tensor(rgb: &Tensor, layout: &ImageLayout, planes: &mut [PlaneMut<'_
                 None => opaque(&picture.f_select(0, 0)?)?,
             });
         }
-        rows.fill(&encode(&codes, &description)?)?;
-    }
-    Ok(())
+        encode(&codes, &description)
+    };
+    description.planes.iter().map(plane).collect()
 }
 
 /// A component's samples from those of the first, second ... pixel of each group.

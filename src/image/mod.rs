@@ -1,5 +1,6 @@
 //! Pictures and tensors: pixel formats, resizing, padding.
 
+mod band;
 mod chroma;
 pub mod colour;
 mod format;

@@ -1,4 +1,4 @@
-//! Planes of bytes to tensors of codes and back. Bytes are copied once a plane; all else happens on the tensor's device.
+//! Planes of bytes to tensors of codes and back. Bytes are copied once; all else happens on the tensor's device.
 
 use super::format::{Description, ImageLayout, PlaneSize};
 use crate::{Error, Result};
@@ -76,6 +76,14 @@ pub(super) fn rows_mut<'a>(
 }
 
 impl Rows<'_> {
+    /// Some of the rows.
+    pub(super) fn part(&self, first: usize, rows: usize) -> Result<Self> {
+        Ok(Self {
+            view: self.view.f_narrow(0, first as i64, rows as i64)?,
+            borrowed: PhantomData,
+        })
+    }
+
     /// A copy of the pixels' bytes on `device`, u8. To a CUDA device they go through pinned memory, which
     /// the device reads while the host goes on; libtorch keeps that memory until it has been read.
     pub(super) fn upload(&self, device: Device) -> Result<Tensor> {
@@ -97,9 +105,11 @@ impl Rows<'_> {
 }
 
 impl RowsMut<'_> {
-    /// Copies bytes, u8 of the same shape, from any device over the pixels.
-    pub(super) fn fill(&mut self, bytes: &Tensor) -> Result<()> {
-        Ok(self.view.f_copy_(bytes)?)
+    /// Copies bytes, u8 `[rows, row_bytes]`, from any device over so many rows of pixels from `first` on.
+    pub(super) fn fill(&mut self, first: usize, bytes: &Tensor) -> Result<()> {
+        let mut part = self.view.f_narrow(0, first as i64, bytes.size()[0])?;
+        part.f_copy_(bytes)?;
+        Ok(())
     }
 }
 
@@ -183,12 +193,8 @@ unsafe fn view(data: *const u8, length: usize, stride: usize, size: PlaneSize) -
 }
 
 /// Bytes `[rows, row_bytes]` of pixels of `count` samples to codes `[rows, columns]` of each of them, f32.
-pub(super) fn decode(
-    bytes: &Tensor,
-    description: &Description,
-    rows: i64,
-    count: i64,
-) -> Result<Vec<Tensor>> {
+pub(super) fn decode(bytes: &Tensor, description: &Description, count: i64) -> Result<Vec<Tensor>> {
+    let rows = bytes.size()[0];
     let codes = if description.sample_bytes() == 1 {
         bytes.f_reshape([rows, -1, count])?
     } else {

@@ -643,6 +643,35 @@ fn noisy(width: usize, height: usize) -> Tensor {
     })
 }
 
+/// A picture of several bands is what it would be as one.
+#[test]
+fn bands_leave_no_seams() {
+    let (width, height) = (30_001, 75);
+    for (format, site) in [Rgb, I420, Nv12, P010Le, Yuy2]
+        .into_iter()
+        .flat_map(|f| SITES.map(|s| (f, s)))
+    {
+        let layout = ImageLayout {
+            site,
+            ..layout(format, width, height)
+        };
+        assert_eq!(bands(&layout).count(), 3);
+        let rgb = Tensor::rand(
+            [1, 3, height as i64, width as i64],
+            (Kind::Float, Device::Cpu),
+        );
+        let planes = write(&rgb, &layout);
+        let whole: Vec<Tensor> = encoded(&rgb, &layout).unwrap();
+        for (plane, whole) in planes.iter().zip(&whole) {
+            let plane = Tensor::from_slice(plane).view_as(whole);
+            assert!(plane.equal(whole), "{} {site:?}", format.name());
+        }
+        let whole = decoded(&whole, &layout).unwrap();
+        let read = read(&layout, &planes);
+        assert!(read.equal(&whole), "{} {site:?}", format.name());
+    }
+}
+
 #[test]
 fn a_smooth_picture_survives_subsampling() {
     for (format, (width, height)) in [I420, Nv12, Y42b, P010Le, I42010Le]
