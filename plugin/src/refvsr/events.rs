@@ -53,6 +53,9 @@ impl RefVsr {
         let (start, seqnum) = (event.type_() == gst::EventType::FlushStart, event.seqnum());
         if start {
             self.running(|running| running.flush_start(camera, seqnum));
+            if camera == Camera::UltraWide {
+                self.flush_pool(true);
+            }
         }
         self.forget_flushed();
         if camera == Camera::UltraWide {
@@ -69,6 +72,9 @@ impl RefVsr {
         // forgotten with its own flush.
         let done = self.parent_sink_event(pad, event);
         if !start {
+            if camera == Camera::UltraWide {
+                self.flush_pool(false);
+            }
             self.running(|running| running.epochs.flush_stop(camera, seqnum));
             self.forget_flushed();
         }

@@ -5,9 +5,10 @@ use ::refvsr::image::{
     colour::{self, Plane, PlaneMut},
     resize::bicubic_antialiased,
 };
+use gst::{buffer::BufferMetaForeachAction, meta::tags};
 use gst_video::prelude::*;
 use once_cell::unsync::OnceCell;
-use std::sync::Arc;
+use std::{ops::ControlFlow, sync::Arc};
 use tch::{Device, Tensor};
 
 /// Whether a buffer stands for a gap. A frame may carry the flag too, as videorate's duplicates do.
@@ -113,7 +114,8 @@ pub fn write(picture: &Tensor, buffer: &mut gst::BufferRef, video: &Video) -> Re
     colour::from_tensor(picture, &video.layout, &mut planes).map_err(|e| e.to_string())
 }
 
-/// A buffer's timestamps, flags and metadata without its picture, so that upstream gets the memory back.
+/// A buffer's timestamps, flags and metadata without its picture, nor what holds on to it, so that
+/// upstream gets the memory back.
 pub fn shell(buffer: &gst::BufferRef) -> Result<gst::Buffer, gst::glib::BoolError> {
     let mut shell = gst::Buffer::new();
     if let Some(shell) = shell.get_mut() {
@@ -124,6 +126,13 @@ pub fn shell(buffer: &gst::BufferRef) -> Result<gst::Buffer, gst::glib::BoolErro
                 | gst::BufferCopyFlags::META,
             ..,
         )?;
+        shell.foreach_meta_mut(|meta| {
+            let pins = meta.has_tag::<tags::Memory>() || meta.has_tag::<tags::MemoryReference>();
+            ControlFlow::Continue(match pins {
+                true => BufferMetaForeachAction::Remove,
+                false => BufferMetaForeachAction::Keep,
+            })
+        });
     }
     Ok(shell)
 }

@@ -151,6 +151,7 @@ impl ElementImpl for RefVsr {
             self.unlinked.clear();
             // The base class waits for the streaming thread.
             self.running(Running::stop);
+            self.flush_pool(true);
         }
         self.parent_change_state(transition)
     }
@@ -273,11 +274,11 @@ impl AggregatorImpl for RefVsr {
 
     fn propose_allocation(
         &self,
-        _pad: &AggregatorPad,
+        pad: &AggregatorPad,
         _decide: Option<&gst::query::Allocation>,
         query: &mut gst::query::Allocation,
     ) -> Result<(), gst::LoggableError> {
-        allocation::propose(query);
+        allocation::propose(Camera::of(pad), query);
         Ok(())
     }
 

@@ -93,7 +93,10 @@ impl RefVsr {
             };
             self.state().stats.device_memory = work.session.memory() as u64;
             let mut buffer = match picture {
-                Some(picture) => Some(self.output_buffer(&picture, &going_out, work.discont)?),
+                Some(picture) => match self.output_buffer(&picture, &going_out, work.discont) {
+                    Err(_) if self.is_over(turn) => return Err(AGGREGATOR_FLOW_NEED_DATA),
+                    buffer => Some(buffer?),
+                },
                 None => None,
             };
             if let Some(buffer) = buffer.as_mut().and_then(gst::Buffer::get_mut) {
