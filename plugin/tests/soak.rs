@@ -5,10 +5,30 @@ mod common;
 use common::*;
 use gst::prelude::*;
 use gst_check::Harness;
-use std::{collections::BTreeSet, thread::JoinHandle, time::Duration};
+use refvsr::{
+    ModelConfig,
+    config::{Recurrence, Variant},
+};
+use std::{collections::BTreeSet, path::Path, thread::JoinHandle, time::Duration};
 
 const SIZE: (usize, usize) = (64, 48);
 const SEED: u64 = 7;
+
+/// A model that takes a few milliseconds a frame. Its references are read and paired, but add nothing.
+fn quick_model(folder: &Path) -> String {
+    let config = ModelConfig {
+        variant: Variant::Registered,
+        mid_channels: 2,
+        num_blocks: 1,
+        frame_num: 5,
+        scale: 4,
+        hd: false,
+        reset_interval: None,
+        recurrence: Recurrence::Clean,
+        flow_levels: 1,
+    };
+    save_model(config, folder)
+}
 
 /// Numbers that look random and are the same in every run.
 struct Dice(u64);
@@ -140,21 +160,17 @@ fn resident() -> usize {
     pages.parse::<usize>().unwrap() * 4096
 }
 
-/// Checks that the frames are those that were sent, in order, from the first on, each made of what
-/// there was. Those behind may be missing.
+/// Checks that the frames are those that were sent, in order, from the first on. Those behind may be
+/// missing.
 #[track_caller]
-fn check(out: &[gst::Buffer], parts: &[Part; 3]) {
-    let [ultrawide, wide, tele] = [0, 1, 2].map(|camera: usize| parts[camera].frames());
+fn check(out: &[gst::Buffer], ultrawide: &BTreeSet<usize>) {
     let sent = ultrawide.iter().take(out.len());
     let number =
         |buffer: &gst::Buffer| (buffer.pts().unwrap() / FRAME.nseconds()).nseconds() as usize;
     let came: Vec<_> = out.iter().map(number).collect();
     assert_eq!(came, sent.copied().collect::<Vec<_>>());
-    for (buffer, n) in out.iter().zip(came) {
-        let told = told_of(buffer);
-        assert_eq!(told.get("wide"), Ok(wide.contains(&n)), "wide, moment {n}");
-        assert_eq!(told.get("tele"), Ok(tele.contains(&n)), "tele, moment {n}");
-        assert_eq!(told.get("enlarged"), Ok(true));
+    for buffer in out {
+        assert_eq!(told_of(buffer).get("enlarged"), Ok(true));
     }
 }
 
@@ -164,7 +180,7 @@ fn nothing_is_lost_and_memory_is_flat_whatever_happens() {
     let wanted: usize = asked.map_or(600, |n| n.parse().unwrap());
     let folder = tempfile::tempdir().unwrap();
     let element = with_lookahead(2);
-    element.set_property("model-file", tiny_model(folder.path()));
+    element.set_property("model-file", quick_model(folder.path()));
     element.set_property_from_str("on-missing-reference", "self");
     let mut stage = Stage::new(element);
     let mut dice = Dice(SEED);
@@ -174,15 +190,17 @@ fn nothing_is_lost_and_memory_is_flat_whatever_happens() {
         let (first, moments) = (dice.below(1000) as usize, 5 + dice.below(120) as usize);
         stage.flush(first);
         stage.pull_all();
+        let missing_before = stat(&stage.element, "missing-references");
         let parts = [(); 3].map(|()| Part::new(&mut dice, first, moments));
+        let [ultrawide, wide, tele] = [0, 1, 2].map(|camera: usize| parts[camera].frames());
         let feeds = [0, 1, 2].map(|camera: usize| {
             parts[camera].feed(stage.pads[camera].clone(), stage.pictures[camera].clone())
         });
         let ends_early = dice.below(3) == 0;
         if ends_early {
-            std::thread::sleep(Duration::from_millis(dice.below(200)));
+            std::thread::sleep(Duration::from_millis(dice.below(500)));
             let before = stage.pull_all();
-            check(&before, &parts);
+            check(&before, &ultrawide);
             out += before.len();
             stage.flush(first);
             cut_short += 1;
@@ -190,13 +208,19 @@ fn nothing_is_lost_and_memory_is_flat_whatever_happens() {
         let well = feeds.map(|feed| feed.join().unwrap());
         if !ends_early {
             assert!(well[0], "the ultra-wide camera was told to stop");
-            let frames = parts[0].frames().len();
+            let frames = ultrawide.len();
             let mut all = vec![];
             eventually("the section's end", || {
                 all.extend(stage.pull_all());
                 all.len() >= frames
             });
-            check(&all, &parts);
+            check(&all, &ultrawide);
+            let missing: usize = [wide, tele]
+                .iter()
+                .map(|frames| ultrawide.difference(frames).count())
+                .sum();
+            let counted = stat(&stage.element, "missing-references") - missing_before;
+            assert_eq!(counted, missing as u64);
             out += all.len();
         }
         sections += 1;
