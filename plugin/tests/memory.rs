@@ -6,22 +6,9 @@ use gst::prelude::*;
 
 /// Plays a pipeline under the leaks tracer. Returns whether it ended well, and what there was to say.
 fn traced(arguments: &str) -> (bool, String) {
-    let output = gst_launch(
-        arguments,
-        &[
-            ("GST_TRACERS", "leaks"),
-            ("GST_DEBUG", "GST_TRACER:7"),
-            ("GST_DEBUG_NO_COLOR", "1"),
-        ],
-    );
+    let output = gst_launch(arguments, &LEAKS_TRACER);
     let log = text(&output.stderr);
-    let leaks: Vec<&str> = log
-        .lines()
-        .filter(|line| line.contains("object-alive,"))
-        .filter(|line| !line.contains("build_format"))
-        .collect();
-    assert!(log.contains("object-alive"), "the tracer was at work");
-    assert!(leaks.is_empty(), "{leaks:#?}");
+    assert_eq!(leaks(&log), Vec::<&str>::new());
     (output.status.success(), log)
 }
 

@@ -175,6 +175,7 @@ fn check(out: &[gst::Buffer], ultrawide: &BTreeSet<usize>) {
 }
 
 #[test]
+#[expect(clippy::print_stdout, reason = "figures of a long run")]
 fn nothing_is_lost_and_memory_is_flat_whatever_happens() {
     let asked = std::env::var("REFVSR_SOAK_FRAMES").ok();
     let wanted: usize = asked.map_or(600, |n| n.parse().unwrap());

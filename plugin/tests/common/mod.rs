@@ -422,6 +422,23 @@ pub fn gst_launch_well(arguments: &str) -> Output {
     output
 }
 
+/// Environment in which a process tells, when it lets go of GStreamer, of all objects still there.
+pub const LEAKS_TRACER: [(&str, &str); 3] = [
+    ("GST_TRACERS", "leaks"),
+    ("GST_DEBUG", "GST_TRACER:7"),
+    ("GST_DEBUG_NO_COLOR", "1"),
+];
+
+/// What the leaks tracer told.
+#[track_caller]
+pub fn leaks(log: &str) -> Vec<&str> {
+    assert!(log.contains("object-alive"), "the tracer was at work");
+    log.lines()
+        .filter(|line| line.contains("object-alive,"))
+        .filter(|line| !line.contains("build_format"))
+        .collect()
+}
+
 pub fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
