@@ -69,6 +69,7 @@ fn meson_installs_a_plugin_that_needs_nothing_of_the_checkout() {
         .env("GST_REGISTRY", path("registry.bin")));
     assert!(text(&inspected.stdout).contains("lookahead"));
     assert!(path("moved/lib/pkgconfig/gstrefvsr.pc").exists());
+    assert!(path("moved/share/gstreamer-1.0/presets/GstRefVsr.prs").exists());
     assert!(
         !path("moved/share/refvsr").exists(),
         "the model is part of the plugin"

@@ -25,6 +25,11 @@ pub fn lines(project: &Project) -> Result<String> {
         std::env::var_os("GST_PLUGIN_PATH"),
     )?;
     export("GST_PLUGIN_PATH", &plugins)?;
+    let presets = with_front(
+        &project.root.join("plugin/presets"),
+        std::env::var_os("GST_PRESET_PATH"),
+    )?;
+    export("GST_PRESET_PATH", &presets)?;
     export(
         "LD_LIBRARY_PATH",
         &with_front(&project.libtorch_lib()?, project.user_library_path())?,

@@ -24,7 +24,7 @@ impl ObjectSubclass for RefVsr {
     const NAME: &'static str = "GstRefVsr";
     type Type = super::RefVsr;
     type ParentType = gst_base::Aggregator;
-    type Interfaces = (gst::ChildProxy,);
+    type Interfaces = (gst::ChildProxy, gst::Preset);
 
     fn with_class(class: &Self::Class) -> Self {
         Self {
@@ -107,6 +107,9 @@ impl ChildProxyImpl for RefVsr {
     }
 }
 
+/// Applications load presets from GstRefVsr.prs.
+impl PresetImpl for RefVsr {}
+
 impl ElementImpl for RefVsr {
     fn metadata() -> Option<&'static gst::subclass::ElementMetadata> {
         static METADATA: LazyLock<gst::subclass::ElementMetadata> = LazyLock::new(|| {
@@ -114,7 +117,7 @@ impl ElementImpl for RefVsr {
                 "Multi-camera video super-resolution",
                 "Filter/Converter/Video/Scaler",
                 "Enlarges an ultra-wide camera's video with detail from a wide and a tele camera (RefVSR)",
-                "The refvsr developers",
+                concat!("The refvsr developers <", env!("CARGO_PKG_REPOSITORY"), ">"),
             )
         });
         Some(&METADATA)

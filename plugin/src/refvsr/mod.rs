@@ -85,20 +85,27 @@
  * While the model loads, PROGRESS messages are posted. A model file that cannot be used, or a device that is not there, is an error
  * that says so when the element goes to PAUSED.
  *
- * ## Example pipeline
+ * ## Presets
+ *
+ * `Viewfinder` (live, no look-ahead, never late), `Recorder` (live, to be kept) and `Archive` (files, the best pictures) set the
+ * properties for these uses; `gst-launch-1.0` takes them as `@preset=Viewfinder`.
+ *
+ * ## Example pipelines
+ *
+ * Two recordings to one file:
  *
  * ```bash
- * gst-launch-1.0 refvsr name=r ! videoconvert ! autovideosink \
- *     videotestsrc num-buffers=30 ! video/x-raw,width=64,height=48 ! r.ultrawide \
- *     videotestsrc num-buffers=30 ! video/x-raw,width=64,height=48 ! r.wide
- * ```
- *
- * With two files, a model and a GPU:
- *
- * ```bash
- * gst-launch-1.0 refvsr name=r model-file=model.safetensors device=cuda ! x264enc ! matroskamux ! filesink location=out.mkv \
+ * gst-launch-1.0 -e refvsr name=r @preset=Archive ! queue ! videoconvert ! x264enc ! matroskamux ! filesink location=out.mkv \
  *     filesrc location=ultrawide.mkv ! decodebin ! queue ! r.ultrawide \
  *     filesrc location=wide.mkv ! decodebin ! queue ! r.wide
+ * ```
+ *
+ * Two cameras to the screen:
+ *
+ * ```bash
+ * gst-launch-1.0 refvsr name=r @preset=Viewfinder ! queue ! videoconvert ! autovideosink \
+ *     v4l2src device=/dev/video0 ! videoconvert ! queue ! r.ultrawide \
+ *     v4l2src device=/dev/video2 ! videoconvert ! queue ! r.wide
  * ```
  */
 use gst::{glib, prelude::*};
@@ -142,7 +149,7 @@ pub use enums::{MissingReference, Model, Overload, Precision, SceneCut};
 
 glib::wrapper! {
     /// The element.
-    pub struct RefVsr(ObjectSubclass<element::RefVsr>) @extends gst_base::Aggregator, gst::Element, gst::Object, @implements gst::ChildProxy;
+    pub struct RefVsr(ObjectSubclass<element::RefVsr>) @extends gst_base::Aggregator, gst::Element, gst::Object, @implements gst::ChildProxy, gst::Preset;
 }
 
 glib::wrapper! {
