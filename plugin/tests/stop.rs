@@ -31,6 +31,23 @@ fn a_stop_does_not_wait_for_the_frame_in_work() {
 }
 
 #[test]
+fn a_seek_does_not_wait_for_the_frame_in_work() {
+    let source = "videotestsrc ! video/x-raw,format=RGB,width=1280,height=720,framerate=25/1";
+    let pipeline = parse(&format!(
+        "refvsr name=r device=cpu lookahead=0 ! fakesink {source} ! r.ultrawide {source} ! r.wide"
+    ));
+    pipeline.set_state(gst::State::Playing).unwrap();
+    let element = pipeline.by_name("r").unwrap();
+    eventually("a frame in work", || stat(&element, "frames-in") >= 1);
+    let before = Instant::now();
+    let flags = gst::SeekFlags::FLUSH;
+    pipeline.seek_simple(flags, gst::ClockTime::SECOND).unwrap();
+    let took = before.elapsed();
+    pipeline.set_state(gst::State::Null).unwrap();
+    assert!(took < Duration::from(PATIENCE), "{took:?}");
+}
+
+#[test]
 fn a_seek_does_not_wait_for_the_frame_in_work_and_work_goes_on_after_it() {
     let folder = tempfile::tempdir().unwrap();
     let (w, h) = SIZE;

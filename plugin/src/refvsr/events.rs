@@ -103,9 +103,18 @@ impl RefVsr {
                 return true;
             }
             gst::EventView::Seek(seek) if seek.get().1.contains(gst::SeekFlags::FLUSH) => {
-                self.running(|running| running.epochs.seek());
+                // The base class waits for the streaming thread before it sends the seek on.
+                self.running(|running| {
+                    running.epochs.seek();
+                    running.stopper.stop();
+                });
+                self.flush_pool(true);
                 let done = self.parent_src_event(event);
-                self.running(|running| running.epochs.seek_done());
+                self.flush_pool(false);
+                self.running(|running| {
+                    running.epochs.seek_done();
+                    running.stopper.rearm();
+                });
                 return done;
             }
             _ => (),
