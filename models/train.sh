@@ -78,11 +78,11 @@ learn() {
     fi
     "$train" pretrain "$config" --run "$folder/runs/$name" --set data.root="$folder/clips" "$@"
 }
-learn first-quality quality --set start.weights="[\"$basicvsr\"]"
-"$train" export "$folder/runs/first-quality" --output "$folder/first-quality.safetensors"
+learn quality quality --set start.weights="[\"$basicvsr\"]"
+"$train" export "$folder/runs/quality" --output "$folder/first-quality.safetensors"
 # On from there, with other patches and a cosine of its own: the fusion still gained when the first run ended.
-learn quality quality --set optimiser.steps=4800 --set seed=7 --set start.weights="[\"$folder/first-quality.safetensors\"]" --set start.zero="[]"
-"$train" export "$folder/runs/quality" --output "$folder/quality.safetensors"
+learn quality-more quality --set optimiser.steps=4800 --set seed=7 --set start.weights="[\"$folder/first-quality.safetensors\"]" --set start.zero="[]"
+"$train" export "$folder/runs/quality-more" --output "$folder/quality.safetensors"
 learn light-trunks light-trunks --set start.teacher="$basicvsr"
 fusions="{ file = \"$folder/quality.safetensors\", only = [\"wide_fusion.\", \"tele_fusion.\"] }"
 learn light light --set start.weights="[\"$folder/runs/light-trunks/best.safetensors\", $fusions]"

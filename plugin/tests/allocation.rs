@@ -53,7 +53,7 @@ fn upstream_is_told_how_many_buffers_are_held() {
     rig.link_tele();
     rig.tele.as_mut().unwrap().push(frame(TELE, 0)).unwrap();
     feed(&mut rig, 0..1);
-    for (pad, held) in [("ultrawide", 1), ("wide", 3), ("tele", 3)] {
+    for (pad, held) in [("ultrawide", 2), ("wide", 4), ("tele", 4)] {
         let pad = rig.element.static_pad(pad).unwrap();
         let mut query = gst::query::Allocation::new(Some(&caps()), true);
         assert!(pad.query(&mut query));

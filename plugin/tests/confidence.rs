@@ -92,6 +92,38 @@ fn the_pad_may_come_and_go_while_playing() {
     assert_eq!(harness.buffers_in_queue(), 0);
 }
 
+/// A branch that has stopped taking pictures, whether or not it said so.
+#[test]
+fn a_branch_that_goes_away_does_not_stop_the_video() {
+    for release in [true, false] {
+        let mut rig = Rig::new(with_lookahead(0));
+        let confidence = Harness::with_element(&rig.element, None, Some("confidence"));
+        let sink = confidence.sinkpad().unwrap().clone();
+        let (blocks, waits) = std::sync::mpsc::channel();
+        sink.add_probe(
+            gst::PadProbeType::BLOCK | gst::PadProbeType::BUFFER,
+            move |_, _| {
+                let _ = blocks.send(());
+                gst::PadProbeReturn::Ok
+            },
+        );
+        rig.wide().push(frame(WIDE, 0)).unwrap();
+        rig.ultrawide.push(frame(ULTRAWIDE, 0)).unwrap();
+        waits.recv().unwrap(); // the streaming thread is in that branch
+        if release {
+            let pad = rig.element.static_pad("confidence").unwrap();
+            rig.element.release_request_pad(&pad);
+        }
+        sink.set_active(false).unwrap();
+        for n in 1..4 {
+            rig.wide().push(frame(WIDE, n)).unwrap();
+            rig.ultrawide.push(frame(ULTRAWIDE, n)).unwrap();
+        }
+        let out: Vec<_> = (0..4).map(|_| pulled(&mut rig.ultrawide)).collect();
+        assert_pictures(&out, &expected(&together(0..4), 0));
+    }
+}
+
 #[test]
 fn a_seek_from_there_is_a_seek_of_the_element() {
     let folder = tempfile::tempdir().unwrap();

@@ -11,12 +11,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// The default model, on pictures of which a CPU works at each for minutes.
+/// The larger bundled model, on pictures of which a CPU works at each for minutes.
 #[test]
 fn a_stop_does_not_wait_for_the_frame_in_work() {
     let source = "videotestsrc ! video/x-raw,format=RGB,width=1280,height=720,framerate=25/1";
     let pipeline = parse(&format!(
-        "refvsr name=r device=cpu lookahead=3 ! fakesink {source} ! r.ultrawide {source} ! r.wide"
+        "refvsr name=r device=cpu model=quality lookahead=3 ! fakesink {source} ! r.ultrawide {source} ! r.wide"
     ));
     pipeline.set_state(gst::State::Playing).unwrap();
     let element = pipeline.by_name("r").unwrap();
@@ -34,7 +34,7 @@ fn a_stop_does_not_wait_for_the_frame_in_work() {
 fn a_seek_does_not_wait_for_the_frame_in_work() {
     let source = "videotestsrc ! video/x-raw,format=RGB,width=1280,height=720,framerate=25/1";
     let pipeline = parse(&format!(
-        "refvsr name=r device=cpu lookahead=0 ! fakesink {source} ! r.ultrawide {source} ! r.wide"
+        "refvsr name=r device=cpu model=quality lookahead=0 ! fakesink {source} ! r.ultrawide {source} ! r.wide"
     ));
     pipeline.set_state(gst::State::Playing).unwrap();
     let element = pipeline.by_name("r").unwrap();
@@ -62,7 +62,7 @@ fn a_seek_does_not_wait_for_the_frame_in_work_and_work_goes_on_after_it() {
         );
     }
     let pipeline = parse(&format!(
-        "refvsr name=r device=cpu lookahead=1 model-file={} ! appsink name=s sync=false {branches}",
+        "refvsr name=r device=cpu model=quality lookahead=1 model-file={} ! appsink name=s sync=false {branches}",
         model()
     ));
     let sink = pipeline.by_name("s").unwrap();
@@ -145,7 +145,7 @@ fn it_plays_and_stops_twenty_times() {
     let folder = tempfile::tempdir().unwrap();
     let source = "videotestsrc ! video/x-raw,format=RGB,width=16,height=12,framerate=25/1";
     let pipeline = parse(&format!(
-        "refvsr name=r device=cpu lookahead=1 model-file={} ! fakesink {source} ! r.ultrawide {source} ! r.wide",
+        "refvsr name=r device=cpu model=quality lookahead=1 model-file={} ! fakesink {source} ! r.ultrawide {source} ! r.wide",
         tiny_model(folder.path())
     ));
     let element = pipeline.by_name("r").unwrap();

@@ -5,11 +5,12 @@ use gst::{prelude::*, subclass::prelude::*};
 use gst_base::prelude::*;
 use gst_video::{VideoAlignment, VideoInfo, VideoMeta, prelude::*};
 
-/// Buffers of an ultra-wide stream held at once: the one at the head. Its picture is read when it is taken.
-const HELD: u32 = 1;
-/// Buffers of a reference stream held at once: the one at the head, and those that later ultra-wide
-/// frames may be paired to, see [`pairing`](super::pairing).
-const HELD_REFERENCES: u32 = 3;
+/// Buffers of an ultra-wide stream held at once: the one at the head, and in live pipelines one behind
+/// it. Its picture is read when it is taken.
+const HELD: u32 = 2;
+/// Buffers of a reference stream held at once: those, and two that later ultra-wide frames may be paired
+/// to, see [`pairing`](super::pairing).
+const HELD_REFERENCES: u32 = 4;
 
 /// Tells upstream what its buffers may look like, and how many it needs to have.
 pub fn propose(camera: Camera, query: &mut gst::query::Allocation) {

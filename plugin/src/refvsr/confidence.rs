@@ -43,7 +43,8 @@ fn picture(map: &Tensor, info: &VideoInfo) -> Result<gst::Buffer, String> {
     let bytes = map
         .f_to_device(tch::Device::Cpu)
         .map_err(|e| e.to_string())?;
-    let bytes = Vec::<u8>::try_from(&bytes.flatten(0, -1)).map_err(|e| e.to_string())?;
+    let bytes = bytes.f_flatten(0, -1).map_err(|e| e.to_string())?;
+    let bytes = Vec::<u8>::try_from(&bytes).map_err(|e| e.to_string())?;
     let buffer = gst::Buffer::with_size(info.size()).map_err(|e| e.to_string())?;
     let mut frame = gst_video::VideoFrame::from_buffer_writable(buffer, info)
         .map_err(|_| "the buffer has no room for the picture".to_owned())?;
@@ -151,14 +152,42 @@ impl RefVsr {
         let mut buffer = picture(map, &info).map_err(|why| self.bad_output(&why))?;
         if let Some(buffer) = buffer.get_mut() {
             shell
-                .copy_into(buffer, gst::BufferCopyFlags::TIMESTAMPS, ..)
+                .copy_into(
+                    buffer,
+                    gst::BufferCopyFlags::TIMESTAMPS | gst::BufferCopyFlags::FLAGS,
+                    ..,
+                )
                 .map_err(|e| self.bad_output(&e.to_string()))?;
         }
         self.begin_confidence(&pad, &info)?;
         match pad.push(buffer) {
-            // Whoever does not want it any more does not end the video.
-            Err(gst::FlowError::NotLinked | gst::FlowError::Eos) => Ok(()),
+            // Whoever does not want it any more, or at present, does not end the video. If the video is
+            // flushed too, it says so itself.
+            Err(gst::FlowError::NotLinked | gst::FlowError::Eos | gst::FlowError::Flushing) => {
+                Ok(())
+            }
+            Err(gst::FlowError::NotNegotiated) => {
+                let text = format!("Downstream of pad {PAD} takes no GRAY8 video of this size");
+                gst::element_imp_error!(self, gst::CoreError::Negotiation, ("{text}"));
+                Err(gst::FlowError::NotNegotiated)
+            }
             result => result.map(|_| ()),
+        }
+    }
+
+    /// Tells that a frame, which was left out, has no map either.
+    pub fn skip_confidence(&self, shell: &gst::BufferRef) {
+        if let Some((pad, pts)) = self.confidence_pad().zip(shell.pts()) {
+            let gap = gst::event::Gap::builder(pts).duration(shell.duration());
+            self.put_out_confidence_gap(&pad, gap.build());
+        }
+    }
+
+    /// Nothing comes before caps and segment.
+    fn put_out_confidence_gap(&self, pad: &gst::Pad, gap: gst::Event) {
+        if pad.current_caps().is_some() {
+            self.announce_confidence_segment(pad);
+            pad.push_event(gap);
         }
     }
 
@@ -171,14 +200,23 @@ impl RefVsr {
         if pad.current_caps().as_ref() != Some(&caps) {
             pad.push_event(gst::event::Caps::new(&caps));
         }
-        let segment = self.running(|running| running.segment.clone()).flatten();
-        if let Some(segment) = segment {
-            let told = pad.sticky_event::<gst::event::Segment>(0);
-            if !told.is_some_and(|told| told.segment() == segment.upcast_ref()) {
-                pad.push_event(gst::event::Segment::new(&segment));
-            }
-        }
+        self.announce_confidence_segment(pad);
         Ok(())
+    }
+
+    fn announce_confidence_segment(&self, pad: &gst::Pad) {
+        let Some(segment) = self.running(|running| running.segment.clone()).flatten() else {
+            return;
+        };
+        let told = pad.sticky_event::<gst::event::Segment>(0);
+        if !told.is_some_and(|told| told.segment() == segment.upcast_ref()) {
+            let news = gst::event::Segment::builder(&segment);
+            let theirs = self.ultrawide.sticky_event::<gst::event::Segment>(0);
+            pad.push_event(
+                news.seqnum_if_some(theirs.map(|theirs| theirs.seqnum()))
+                    .build(),
+            );
+        }
     }
 
     fn start_confidence(&self, pad: &gst::Pad) {
@@ -202,10 +240,7 @@ impl RefVsr {
                 self.start_confidence(&pad);
                 pad.push_event(event.to_owned());
             }
-            // Nothing before caps and segment.
-            gst::EventType::Gap if pad.sticky_event::<gst::event::Segment>(0).is_some() => {
-                pad.push_event(event.to_owned());
-            }
+            gst::EventType::Gap => self.put_out_confidence_gap(&pad, event.to_owned()),
             _ => (),
         }
     }

@@ -72,13 +72,18 @@ impl RefVsr {
     /// Takes the work out of the state, unless another thread has it or the element is stopped.
     pub fn take_work(&self, timeout: bool) -> Option<(Work, Turn)> {
         let work = self.running(Running::take_work)??;
+        Some(self.with_turn(work, timeout))
+    }
+
+    /// Work, and the turn in which it is done.
+    pub fn with_turn(&self, work: Work, timeout: bool) -> (Work, Turn) {
         let turn = Turn {
             epoch: work.epoch,
             timeout,
             settings: self.settings(),
             started: Instant::now(),
         };
-        Some((work, turn))
+        (work, turn)
     }
 
     /// Puts the work back, without what was flushed meanwhile.
@@ -109,9 +114,11 @@ impl RefVsr {
         }
     }
 
-    /// Whether the ultra-wide pad was flushed since the turn began, or the element stopped.
+    /// Whether the ultra-wide pad was flushed since the turn began, or will be, or the element stopped.
     pub fn is_over(&self, turn: &Turn) -> bool {
-        self.running(|running| running.epochs.left(Camera::UltraWide, turn.epoch))
-            .unwrap_or(true)
+        let look = |running: &mut Running| {
+            running.epochs.left(Camera::UltraWide, turn.epoch) || running.epochs.is_seeking()
+        };
+        self.running(look).unwrap_or(true)
     }
 }

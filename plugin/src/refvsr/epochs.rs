@@ -28,6 +28,8 @@ pub struct Epochs {
     open_since: Option<Instant>,
     /// Flushing seeks that are on their way upstream.
     seeks: usize,
+    /// The last of them. A pipeline of several sinks sends each several times.
+    last_seek: Option<Seqnum>,
 }
 
 impl Epochs {
@@ -41,9 +43,16 @@ impl Epochs {
         self.entered[camera] > epoch
     }
 
-    /// A flushing seek sets out.
-    pub fn seek(&mut self) {
-        self.seeks += 1;
+    /// A flushing seek sets out. `false`: it has been sent already.
+    pub fn seek(&mut self, seqnum: Seqnum) -> bool {
+        let is_new = self.last_seek.replace(seqnum) != Some(seqnum);
+        self.seeks += usize::from(is_new);
+        is_new
+    }
+
+    /// Whether one is on its way: what is under way now is of no use.
+    pub fn is_seeking(&self) -> bool {
+        self.seeks > 0
     }
 
     /// A flushing seek has been everywhere.
@@ -128,9 +137,12 @@ mod tests {
         std::thread::sleep(GRACE);
         assert!(!epochs.is_open(&linked), "it was alone");
 
-        epochs.seek();
-        assert!(epochs.is_open(&linked));
+        let seek = Seqnum::next();
+        assert!(epochs.seek(seek));
+        assert!(!epochs.seek(seek), "a second sink sends it too");
+        assert!(epochs.is_open(&linked) && epochs.is_seeking());
         epochs.seek_done();
+        assert!(!epochs.is_seeking());
         epochs.flush_start(Tele, Seqnum::next());
         epochs.replace_pad(Tele);
         assert!(!epochs.is_open(&linked));

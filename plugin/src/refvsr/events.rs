@@ -103,23 +103,48 @@ impl RefVsr {
                 return true;
             }
             gst::EventView::Seek(seek) if seek.get().1.contains(gst::SeekFlags::FLUSH) => {
-                // The base class waits for the streaming thread before it sends the seek on.
-                self.running(|running| {
-                    running.epochs.seek();
-                    running.stopper.stop();
-                });
-                self.flush_pool(true);
-                let done = self.parent_src_event(event);
-                self.flush_pool(false);
-                self.running(|running| {
-                    running.epochs.seek_done();
-                    running.stopper.rearm();
-                });
-                return done;
+                return self.seek(event);
             }
             _ => (),
         }
         self.parent_src_event(event)
+    }
+
+    /// A flushing seek.
+    fn seek(&self, event: gst::Event) -> bool {
+        // The base class would flush downstream, whether or not there is anything to seek. Before the
+        // first caps a stream may not know yet that it can.
+        let knows = self.running(|running| running.videos[Camera::UltraWide].is_some());
+        let mut seekable = gst::query::Seeking::new(gst::Format::Time);
+        if knows == Some(true) && self.ultrawide.peer_query(&mut seekable) && !seekable.result().0 {
+            gst::debug!(CAT, imp = self, "The ultra-wide stream cannot seek");
+            return false;
+        }
+        let seqnum = event.seqnum();
+        // The base class waits for the streaming thread before it sends the seek on.
+        let is_new = self.running(|running| {
+            let is_new = running.epochs.seek(seqnum);
+            if is_new {
+                running.stopper.stop();
+            }
+            is_new
+        });
+        if is_new != Some(true) {
+            return self.parent_src_event(event);
+        }
+        self.flush_pool(true);
+        let done = self.parent_src_event(event);
+        let goes_on = self.running(|running| {
+            running.epochs.seek_done();
+            if !running.stopping {
+                running.stopper.rearm();
+            }
+            !running.stopping
+        });
+        if goes_on == Some(true) {
+            self.flush_pool(false);
+        }
+        done
     }
 
     /// Sees the events that leave the element, whoever sends them: the base class makes up a stream

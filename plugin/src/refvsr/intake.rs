@@ -29,27 +29,32 @@ impl RefVsr {
             .into_iter()
             .filter(|&camera| self.pad(camera).is_some_and(|pad| pad.is_linked()))
             .collect();
+        // One look at the state, so that no flush comes between.
         let ready = self.running(|running| {
             let open = running.epochs.is_open(&linked);
             let epoch = running.epochs.current();
             let last = std::mem::replace(&mut running.last_turn, epoch);
-            // Buffers that the base class has peeked at since the last turn may be from before a
-            // flush; it lets go of them at the end of this one.
-            (open, last == epoch, running.stopping)
-        });
-        match ready {
-            None | Some((_, _, true)) => return Err(gst::FlowError::Flushing),
-            Some((true, ..)) => {
-                // Briefly: the base class may be about to stop this thread.
-                std::thread::sleep(std::time::Duration::from_millis(1));
-                return Err(AGGREGATOR_FLOW_NEED_DATA);
+            if running.stopping {
+                Err(gst::FlowError::Flushing)
+            } else if open {
+                Ok(None)
+            } else if last == epoch {
+                running
+                    .take_work()
+                    .map(Some)
+                    .ok_or(AGGREGATOR_FLOW_NEED_DATA)
+            } else {
+                // Buffers that the base class has peeked at since the last turn may be from before a
+                // flush; it lets go of them at the end of this one.
+                Err(AGGREGATOR_FLOW_NEED_DATA)
             }
-            Some((false, false, _)) => return Err(AGGREGATOR_FLOW_NEED_DATA),
-            Some((false, true, _)) => (),
-        }
-        let Some((mut work, turn)) = self.take_work(timeout) else {
+        });
+        let Some(work) = ready.ok_or(gst::FlowError::Flushing)?? else {
+            // Briefly: the base class may be about to stop this thread.
+            std::thread::sleep(std::time::Duration::from_millis(1));
             return Err(AGGREGATOR_FLOW_NEED_DATA);
         };
+        let (mut work, turn) = self.with_turn(work, timeout);
         let result = self.step(&mut work, turn);
         self.put_back(work);
         result
@@ -153,11 +158,11 @@ impl RefVsr {
         buffer: gst::Buffer,
         turn: &Turn,
     ) -> Result<(), gst::FlowError> {
-        let buffer = self.take(&self.ultrawide, buffer, turn)?;
         let device = work.session.network().device();
         let ultrawide = frames::read(&buffer, &moment.video, device)
             .map_err(|why| self.bad_frame(&self.ultrawide, &why))?;
         let scene = self.restart_at_cut(work, &ultrawide, moment.time, turn)?;
+        let buffer = self.take(&self.ultrawide, buffer, turn)?;
         if !work.under_way {
             self.choose_backward_group(work, turn)?;
         }

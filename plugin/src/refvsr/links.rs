@@ -9,11 +9,7 @@ impl RefVsr {
     pub fn new_tele(&self, template: &gst::PadTemplate) -> Option<AggregatorPad> {
         let name = Camera::Tele.name();
         if template.name_template() != name || self.pad(Camera::Tele).is_some() {
-            gst::error!(
-                CAT,
-                imp = self,
-                "There is one pad to request, '{name}', and it can be requested once"
-            );
+            gst::error!(CAT, imp = self, "Pad '{name}' can be requested once");
             return None;
         }
         let pad = gst::PadBuilder::<super::RefVsrPad>::from_template(template)

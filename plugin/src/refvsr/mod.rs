@@ -42,13 +42,15 @@
  *
  * The request source pad `confidence` puts out a grey picture (GRAY8, of the ultra-wide video's size) with each frame, before it and with its
  * timestamps: how alike each pixel is to what its references show, 0 to 255. Registered models show 0 outside of the
- * references' fields. It needs a queue of its own, as every branch does. Frames that do not come out have no map.
+ * references' fields. It needs a queue of its own, as every branch does. For frames that do not come out it puts out a GAP. Tags and
+ * other events of the stream are the pad `src`'s alone.
  *
  * ## Where a clip starts anew
  *
  * The recurrence forgets a clip, after all its frames have been put out, where a frame starts more than a second after the end of the last one (or
- * two durations of it, if that is longer) or more than a second before it, and where the scene changes (`scene-cut`;
- * thumbnails of neighbouring frames are compared). An element message `refvsr-clip-restarts` says so: `pad`, `reason` (`timestamps` or
+ * two durations of it, if that is longer; GAPs between do not count) or more than a second before it, and where the scene changes
+ * (`scene-cut`; thumbnails of neighbouring frames are compared). After a jump back references are found again once their times have
+ * come to where they were. An element message `refvsr-clip-restarts` says so: `pad`, `reason` (`timestamps` or
  * `scene-cut`), `running-time`; `stats` counts them as `clips-restarted`.
  *
  * ## Events
@@ -80,7 +82,8 @@
  *
  * An element message `refvsr-overload` tells where frames begin to be late, and when none has been for a second: `overloaded`,
  * `running-time`, and `dropped` and `bypassed`, how many were. `stats` counts them too. Upstream is never told to drop frames.
- * A flush of the ultra-wide pad, and a stop, end the work on the frame at hand.
+ * A flush of the ultra-wide pad, a flushing seek, and a stop, end the work on the frame at hand. Seeks are refused where the ultra-wide
+ * stream cannot seek.
  *
  * While the model loads, PROGRESS messages are posted. A model file that cannot be used, or a device that is not there, is an error
  * that says so when the element goes to PAUSED.

@@ -114,8 +114,9 @@ impl RefVsr {
                 self.update_latency();
             }
             self.note_overload(work, fate, going_out.running_time);
-            if buffer.is_some() {
-                self.put_out_confidence(&sources, &going_out.shell, &going_out.input)?;
+            match buffer {
+                Some(_) => self.put_out_confidence(&sources, &going_out.shell, &going_out.input)?,
+                None => self.skip_confidence(&going_out.shell),
             }
             self.finish(buffer, fate, &going_out)?;
             started = Instant::now();
@@ -258,6 +259,19 @@ impl RefVsr {
         Ok(())
     }
 
+    /// A buffer of the pool; one of so many bytes where there is no pool.
+    fn room(&self, bytes: usize) -> Result<gst::Buffer, gst::FlowError> {
+        let Some(pool) = self.obj().buffer_pool() else {
+            return gst::Buffer::with_size(bytes).map_err(|e| self.bad_output(&e.to_string()));
+        };
+        pool.set_active(true)
+            .map_err(|_| self.bad_output("the pool of its buffers could not be set up"))?;
+        pool.acquire_buffer(None).map_err(|flow| match flow {
+            gst::FlowError::Flushing => flow,
+            _ => self.bad_output("the pool of its buffers gave none"),
+        })
+    }
+
     fn output_buffer(
         &self,
         picture: &Tensor,
@@ -265,16 +279,7 @@ impl RefVsr {
         discont: bool,
     ) -> Result<gst::Buffer, gst::FlowError> {
         let output = &frame.output;
-        let mut buffer = match self.obj().buffer_pool() {
-            Some(pool) => {
-                pool.set_active(true)
-                    .map_err(|_| gst::FlowError::Flushing)?;
-                pool.acquire_buffer(None)?
-            }
-            None => {
-                gst::Buffer::with_size(output.info.size()).map_err(|_| gst::FlowError::Error)?
-            }
-        };
+        let mut buffer = self.room(output.info.size())?;
         buffer
             .get_mut()
             .ok_or_else(|| "the buffer is shared".to_owned())

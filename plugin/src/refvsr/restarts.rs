@@ -2,7 +2,7 @@
 //! recurrence remembers is of no use then.
 
 use super::{
-    camera::Camera,
+    camera::{Camera, PerCamera},
     element::RefVsr,
     enums::SceneCut,
     log::CAT,
@@ -29,10 +29,11 @@ impl LastFrame {
     }
 
     /// Whether a frame at this running time goes on from it: it starts within a second of its end, or
-    /// within twice its duration where that is longer, and no earlier.
+    /// within twice its duration where that is longer, and no more than a second before its start.
     fn leads_to(&self, time: ClockTime) -> bool {
         let duration = self.end.saturating_sub(self.start);
-        let latest = self.end + ClockTime::SECOND.max(duration * 2);
+        let margin = ClockTime::SECOND.max(duration.saturating_add(duration));
+        let latest = self.end.saturating_add(margin);
         (self.start.saturating_sub(ClockTime::SECOND)..=latest).contains(&time)
     }
 }
@@ -58,7 +59,12 @@ impl RefVsr {
         turn: &Turn,
     ) -> Result<(), gst::FlowError> {
         match &work.last {
-            Some(last) if !last.leads_to(time) => self.restart(work, "timestamps", time, turn),
+            Some(last) if !last.leads_to(time) => {
+                self.restart(work, "timestamps", time, turn)?;
+                // What has been taken of the references is of the old clip.
+                work.references = PerCamera::default();
+                Ok(())
+            }
             _ => Ok(()),
         }
     }
