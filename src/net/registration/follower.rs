@@ -49,6 +49,12 @@ const PATIENCE: u32 = 3;
 /// At least every so many frames a lost camera is looked for.
 const RETRY: u32 = 32;
 
+/// Registration ends as near as this, in zoom and in shift, to where the search began it, else one
+/// of the two is wrong: soft pictures can be bent to agree almost anywhere.
+const CONFIRMED: (f64, f64) = (0.08, 0.03);
+/// Agreement from which on no other place is looked at.
+const CERTAIN: f64 = 0.9;
+
 impl Follower {
     /// A camera of which only its range of zooms is known. `density` is that of its references: 2
     /// or 4 pixels an ultra-wide pixel.
@@ -123,16 +129,14 @@ impl Follower {
             }
         }
         if self.is_search_due()
-            && let Some((placement, _)) = search(frame, reference, self.zooms)?
-            && let Some(first) = register_at(placement.zoom, &placement.into())?
+            && let Some((zoom, first)) = self.look(frame, reference, &register_at)?
         {
             // Once more from there: the search is right to a pixel or two and a few per cent of
             // zoom.
-            let zoom = first.track.placement.zoom;
-            let second = register_at(zoom, &first.track)?;
-            return Ok(match second {
-                Some(second) => self.found(zoom, second),
-                None => self.found(placement.zoom, first),
+            let found = first.track.placement.zoom;
+            return Ok(match register_at(found, &first.track)? {
+                Some(second) => self.found(found, second),
+                None => self.found(zoom, first),
             });
         }
         let lost = Self {
@@ -144,6 +148,35 @@ impl Follower {
             ..*self
         };
         Ok((None, lost))
+    }
+
+    /// The place at which frame and reference agree most once registered, and the zoom it was
+    /// registered from. `None` where no place holds.
+    fn look(
+        &self,
+        frame: &Tensor,
+        reference: &Tensor,
+        register_at: &dyn Fn(f64, &Track) -> Result<Option<Registered>>,
+    ) -> Result<Option<(f64, Registered)>> {
+        let width = size(frame).1;
+        let mut best: Option<(f64, Registered)> = None;
+        for (placement, _) in search(frame, reference, self.zooms)? {
+            let Some(found) = register_at(placement.zoom, &placement.into())? else {
+                continue;
+            };
+            let agreement = found.laid.agreement;
+            if found.track.placement.is_near(&placement, width, CONFIRMED)
+                && best
+                    .as_ref()
+                    .is_none_or(|(_, b)| agreement > b.laid.agreement)
+            {
+                best = Some((placement.zoom, found));
+            }
+            if agreement >= CERTAIN {
+                break;
+            }
+        }
+        Ok(best)
     }
 
     fn found(&self, zoom: f64, found: Registered) -> (Option<Registered>, Self) {

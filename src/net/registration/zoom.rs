@@ -54,55 +54,95 @@ const WIDTH: f64 = 64.0;
 const INNER: f64 = 0.8;
 /// The least side of that part.
 const LEAST: i64 = 12;
-/// Correlation from which on a place is believed. True places reach 0.9, the best of all wrong ones
-/// 0.4.
-const BELIEVED: f64 = 0.6;
+/// Correlation from which on a place is worth a closer look. True places reach 0.9, the best of all
+/// wrong ones 0.4; true ones in soft pictures of which the reference sees a part differently as
+/// little as that.
+const BELIEVED: f64 = 0.35;
+/// The most places that are given out.
+const CANDIDATES: usize = 3;
+/// Places that differ by less in zoom and shift are one: registration leads from either to the same.
+const SAME_PLACE: (f64, f64) = (0.15, 0.05);
 
-/// Where `reference` `[1, 3, H, W]` lies in `frame` `[1, 3, h, w]`, to a pixel or two, with the
-/// correlation found there: the best of all zooms of the range, rotations of up to 4 degrees and
-/// shifts. `None` where nothing is alike enough to be believed.
+/// A band of detail: the sigmas of the two blurs it lies between, in pixels.
+#[derive(Debug, Clone, Copy)]
+struct Band {
+    fine: f64,
+    coarse: f64,
+}
+
+/// Fine detail tells places apart, coarse detail is there in soft pictures too.
+const BANDS: [Band; 2] = [
+    Band {
+        fine: 0.5,
+        coarse: 3.0,
+    },
+    Band {
+        fine: 1.5,
+        coarse: 6.0,
+    },
+];
+/// Contrast that counts as none: this share of the mean square of a picture's detail.
+const PLAIN: f64 = 0.1;
+
+/// Where `reference` `[1, 3, H, W]` may lie in `frame` `[1, 3, h, w]`, to a pixel or two, with the
+/// correlations found there, the highest first: the best of all zooms of the range, rotations of up
+/// to 4 degrees and shifts, and up to two more that lie elsewhere. None where nothing is alike
+/// enough. Which of them is right, if any, only registration tells.
 ///
 /// # Errors
 /// [`Error::Torch`](crate::Error::Torch) where memory runs out.
-pub fn search(
-    frame: &Tensor,
-    reference: &Tensor,
-    zooms: Zooms,
-) -> Result<Option<(Placement, f64)>> {
+pub fn search(frame: &Tensor, reference: &Tensor, zooms: Zooms) -> Result<Vec<(Placement, f64)>> {
     let (h, w) = size(frame);
     let middle = (zooms.from * zooms.to).sqrt();
     let factor = (WIDTH * middle / w as f64).min(1.0);
     let scaled = |n: i64| ((n as f64 * factor).round() as i64).max(1);
-    let image = Image::new(&detail(&reduced(frame, scaled(h), scaled(w))?)?)?;
+    let small = reduced(frame, scaled(h), scaled(w))?;
     // What is finer than the largest template shows is taken off once, not at every zoom.
-    let most = (2.0 * image.width as f64 / zooms.from).ceil() as i64;
+    let most = (2.0 * size(&small).1 as f64 / zooms.from).ceil() as i64;
     let (rows, columns) = size(reference);
     let reference = if columns > most {
         reduced(reference, (rows * most / columns).max(1), most)?
     } else {
         reference.shallow_clone()
     };
-    let mut best: Option<(Placement, f64)> = None;
-    for zoom in zooms.steps() {
-        let Some(found) = image.find(&reference, zoom)? else {
-            continue;
-        };
-        if best.is_none_or(|(_, score)| found.1 > score) {
-            best = Some(found);
+    let to_frame = w as f64 / size(&small).1 as f64;
+    let mut found = vec![];
+    for band in BANDS {
+        let image = Image::new(&detail(&small, band)?, band)?;
+        for zoom in zooms.steps() {
+            for (placement, score) in image.find(&reference, zoom)? {
+                let (x, y) = placement.shift;
+                let shift = (x * to_frame, y * to_frame);
+                found.push((Placement { shift, ..placement }, score));
+            }
         }
     }
-    let to_frame = w as f64 / image.width as f64;
-    Ok(best
-        .filter(|(_, score)| *score >= BELIEVED)
-        .map(|(placement, score)| {
-            let (x, y) = placement.shift;
-            let shift = (x * to_frame, y * to_frame);
-            (Placement { shift, ..placement }, score)
-        }))
+    found.retain(|(_, score)| *score >= BELIEVED);
+    found.sort_by(|a, b| b.1.total_cmp(&a.1));
+    let mut best: Vec<(Placement, f64)> = vec![];
+    for candidate in found {
+        let near = |(other, _): &(Placement, f64)| other.is_near(&candidate.0, w, SAME_PLACE);
+        if !best.iter().any(near) {
+            best.push(candidate);
+        }
+    }
+    best.truncate(CANDIDATES);
+    Ok(best)
+}
+
+impl Placement {
+    /// Whether two placements in a frame of this width differ by at most so much in zoom (as a
+    /// share) and shift (as a share of the width).
+    pub(super) fn is_near(&self, other: &Self, width: i64, (zoom, shift): (f64, f64)) -> bool {
+        let (x, y) = (self.shift.0 - other.shift.0, self.shift.1 - other.shift.1);
+        (self.zoom / other.zoom).ln().abs() <= zoom && x.hypot(y) <= shift * width as f64
+    }
 }
 
 /// The ultra-wide frame's detail, as correlation needs it.
 struct Image {
+    /// The band it shows.
+    band: Band,
     height: i64,
     width: i64,
     /// Its Fourier transform, and that of its square.
@@ -111,10 +151,11 @@ struct Image {
 }
 
 impl Image {
-    fn new(detail: &Tensor) -> Result<Self> {
+    fn new(detail: &Tensor, band: Band) -> Result<Self> {
         let (height, width) = size(detail);
         let plane = detail.f_reshape([height, width])?;
         Ok(Self {
+            band,
             height,
             width,
             spectrum: transform(&plane)?,
@@ -122,20 +163,20 @@ impl Image {
         })
     }
 
-    /// The best place of the reference at this zoom, in this image's pixels; `None` where it does
-    /// not fit in.
-    fn find(&self, reference: &Tensor, zoom: f64) -> Result<Option<(Placement, f64)>> {
+    /// The best place of the reference at this zoom and each rotation, in this image's pixels; none
+    /// where it does not fit in.
+    fn find(&self, reference: &Tensor, zoom: f64) -> Result<Vec<(Placement, f64)>> {
         let (h, w) = size(reference);
         let columns = (self.width as f64 / zoom).round() as i64;
         let rows = (h as f64 * columns as f64 / w as f64).round() as i64;
         if columns.min(rows) < LEAST {
-            return Ok(None);
+            return Ok(vec![]);
         }
-        let detail = detail(&reduced(reference, rows, columns)?)?;
+        let detail = detail(&reduced(reference, rows, columns)?, self.band)?;
         let inner = |n: i64, most: i64| (n.min(most) as f64 * INNER) as i64;
         let (height, width) = (inner(rows, self.height), inner(columns, self.width));
         if height.min(width) < LEAST {
-            return Ok(None);
+            return Ok(vec![]);
         }
         let ones = Tensor::f_ones([height, width], (Kind::Float, detail.device()))?;
         // Not less than a twentieth of the detail that is everywhere else: else plain places win.
@@ -143,7 +184,7 @@ impl Image {
             .correlate(&self.spectrum_of_square, &ones)?
             .f_clamp_min((height * width) as f64 * 0.05)?
             .f_sqrt()?;
-        let mut best: Option<(Placement, f64)> = None;
+        let mut best = vec![];
         for degrees in ROTATIONS {
             let rotation = degrees.to_radians();
             let template = turned(&detail, rotation, height, width)?;
@@ -153,18 +194,16 @@ impl Image {
             let scores = scores.f_narrow(0, 0, down)?.f_narrow(1, 0, across)?;
             let (score, at) = scores.f_reshape([-1])?.f_max_dim(0, false)?;
             let (score, at) = (score.f_double_value(&[])?, at.f_int64_value(&[])?);
-            if best.is_none_or(|(_, b)| score > b) {
-                let offset = |first: i64, n: i64, of: i64| first as f64 + (n - of) as f64 / 2.0;
-                let placement = Placement {
-                    zoom,
-                    rotation,
-                    shift: (
-                        offset(at % across, width, self.width),
-                        offset(at / across, height, self.height),
-                    ),
-                };
-                best = Some((placement, score));
-            }
+            let offset = |first: i64, n: i64, of: i64| first as f64 + (n - of) as f64 / 2.0;
+            let placement = Placement {
+                zoom,
+                rotation,
+                shift: (
+                    offset(at % across, width, self.width),
+                    offset(at / across, height, self.height),
+                ),
+            };
+            best.push((placement, score));
         }
         Ok(best)
     }
@@ -207,15 +246,21 @@ fn reduced(picture: &Tensor, height: i64, width: i64) -> Result<Tensor> {
     Ok(picture.f_internal_upsample_bilinear2d_aa([height, width], false, None, None)?)
 }
 
-/// Brightness in a band of fine detail, at equal contrast everywhere: `[1, 1, H, W]`. Tone, shading
-/// and colour of different cameras are not in it.
-fn detail(picture: &Tensor) -> Result<Tensor> {
+/// Brightness in a band of detail, at equal contrast everywhere: `[1, 1, H, W]`. Tone, shading and
+/// colour of different cameras are not in it.
+fn detail(picture: &Tensor, band: Band) -> Result<Tensor> {
     let grey = picture.f_mean_dim([1i64].as_slice(), true, None::<Kind>)?;
-    let band = gaussian(&grey, 0.5)?.f_sub(&gaussian(&grey, 3.0)?)?;
-    let contrast = gaussian(&band.f_square()?, 6.0)?
-        .f_add_scalar(1e-5)?
+    let part = gaussian(&grey, band.fine)?.f_sub(&gaussian(&grey, band.coarse)?)?;
+    let square = part.f_square()?;
+    // Noise in plain places is not to look like detail.
+    let floor = square
+        .f_mean(Kind::Float)?
+        .f_mul_scalar(PLAIN)?
+        .f_add_scalar(1e-6)?;
+    let contrast = gaussian(&square, 2.0 * band.coarse)?
+        .f_add(&floor)?
         .f_sqrt()?;
-    Ok(band.f_div(&contrast)?)
+    Ok(part.f_div(&contrast)?)
 }
 
 #[cfg(test)]
