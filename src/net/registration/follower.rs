@@ -165,10 +165,12 @@ impl Follower {
                 continue;
             };
             let agreement = found.laid.agreement;
-            if found.track.placement.is_near(&placement, width, CONFIRMED)
-                && best
-                    .as_ref()
-                    .is_none_or(|(_, b)| agreement > b.laid.agreement)
+            if !found.track.placement.is_near(&placement, width, CONFIRMED) {
+                continue;
+            }
+            if best
+                .as_ref()
+                .is_none_or(|(_, b)| agreement > b.laid.agreement)
             {
                 best = Some((placement.zoom, found));
             }
