@@ -1,4 +1,4 @@
-//! The project's own tool: `cargo xtask setup`, `build`, `test`, `lint`, `demo`, `bench`, `env`,
+//! The project's own tool: `cargo xtask setup`, `build`, `test`, `docs`, `lint`, `demo`, `bench`, `env`,
 //! `device-check`.
 //!
 //! It is what makes a bare machine ready, so it depends on neither libtorch nor GStreamer. It speaks on
@@ -61,6 +61,8 @@ enum Task {
         #[arg(last = true)]
         args: Vec<String>,
     },
+    /// Write the plugin's documentation cache anew: docs/plugins/gst_plugins_cache.json
+    Docs,
     /// Check the format and run clippy with warnings as errors
     Lint,
     /// Set up, build, and make the demo's video and picture in target/demo
@@ -128,6 +130,11 @@ fn perform(task: Task) -> anyhow::Result<ExitCode> {
             )?;
             return test::test(&project, &args);
         }
+        Task::Docs => run::run(
+            project
+                .cargo(&["test", "-p", "gst-plugin-refvsr", "--test", "documentation"])
+                .env("REFVSR_REFRESH_DOCS", "1"),
+        )?,
         Task::Lint => lint::lint(&project)?,
         Task::Demo { args } => {
             setup::setup(
