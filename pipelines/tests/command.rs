@@ -115,5 +115,5 @@ fn the_scripts_are_shell_and_say_how_they_are_used() {
         );
         scripts += 1;
     }
-    assert_eq!(scripts, 5);
+    assert_eq!(scripts, 8);
 }

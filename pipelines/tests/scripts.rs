@@ -152,3 +152,54 @@ fn three_cameras_are_recorded_and_shown() {
         assert!(said.err.contains(message), "{said:?}");
     }
 }
+
+#[test]
+fn nvidias_decoders_and_encoder_are_used_or_said_to_be_missing() {
+    let place = Place::new();
+    let (film, out) = (place.film("film.mkv", 6), place.text("out.mkv"));
+    let model = format!("model-file={}", place.model());
+    let arguments = [film.as_str(), &film, &out, &model, "device=auto"];
+    let plain = [("DECODER", "avdec_h264"), ("ENCODER", "x264enc")];
+    script_well("nvidia.sh", &arguments, &plain);
+    assert_eq!(frames(&out).0.len(), 6);
+
+    std::fs::remove_file(&out).unwrap();
+    let said = script("nvidia.sh", &arguments, &[]);
+    let missing = gst::ElementFactory::find("nvh264dec").is_none();
+    assert_eq!(said.code == Some(0), !missing, "{said:?}");
+    if missing {
+        let line = said.err.lines().last().unwrap();
+        assert!(
+            line.starts_with("nvidia.sh: GStreamer lacks the element nvh264dec: "),
+            "{said:?}"
+        );
+    }
+}
+
+#[test]
+fn browsers_are_served_or_what_is_missing_is_said() {
+    let place = Place::new();
+    let model = format!("model-file={}", place.model());
+    let arguments = ["test", &model, "device=cpu", "lookahead=0"];
+    let (pictures, out) = (place.text("pictures.mkv"), place.path("pictures.mkv"));
+    let sink = format!("x264enc ! matroskamux ! filesink location={pictures}");
+    let small = [
+        ("SINK", sink.as_str()),
+        ("WIDTH", "32"),
+        ("HEIGHT", "24"),
+        ("FPS", "5"),
+        ("FRAMES", "6"),
+    ];
+    script_well("webrtc.sh", &arguments, &small);
+    assert_eq!(frames(out).1.width(), 128);
+    if gst::ElementFactory::find("webrtcsink").is_none() {
+        let said = script("webrtc.sh", &arguments, &[]);
+        assert!(
+            said.code == Some(1)
+                && said
+                    .err
+                    .starts_with("webrtc.sh: GStreamer lacks the element webrtcsink; "),
+            "{said:?}"
+        );
+    }
+}

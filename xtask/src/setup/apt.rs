@@ -33,9 +33,15 @@ const PIP_PACKAGES: [&str; 2] = ["python3", "python3-pip"];
 /// Training in several processes; its bindings are made from the MPI library's headers by libclang.
 const MPI_PACKAGES: [&str; 3] = ["libopenmpi-dev", "openmpi-bin", "libclang-dev"];
 
-/// What the tests use besides: the browser in which they open the page that `refvsr evaluate --report` writes, and GStreamer's
-/// bindings for the Python app of docs/embedding.md.
-const TEST_PACKAGES: [&str; 3] = ["chromium", "python3-gi", "gir1.2-gstreamer-1.0"];
+/// What the tests use besides: the browser in which they open the page that `refvsr evaluate --report` writes, GStreamer's bindings for
+/// the Python app of docs/embedding.md, and an RTSP server and what sends to it.
+const TEST_PACKAGES: [&str; 5] = [
+    "chromium",
+    "python3-gi",
+    "gir1.2-gstreamer-1.0",
+    "gir1.2-gst-rtsp-server-1.0",
+    "gstreamer1.0-rtsp",
+];
 
 /// The footage that `refvsr demo` takes its clip from.
 const DEMO_PACKAGES: [&str; 1] = ["forensics-samples-files"];

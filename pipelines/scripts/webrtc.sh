@@ -1,0 +1,53 @@
+#!/bin/sh
+# Two live cameras in, a 4x preview in a browser out.
+set -eu
+
+usage() {
+    cat >&2 <<'END'
+usage: webrtc.sh ULTRAWIDE-DEVICE WIDE-DEVICE [PROPERTY=VALUE ...]
+       webrtc.sh test [PROPERTY=VALUE ...]
+
+Serves the camera ULTRAWIDE-DEVICE (/dev/video0, say), enlarged with detail from WIDE-DEVICE, over WebRTC: a page at
+http://HOST:8080/webrtcsink/ shows it. `test` uses moving test pictures for cameras. It needs the element webrtcsink of
+gst-plugins-rs 0.13 or later, which Debian 12 does not have, and says so where it is missing.
+Properties of the element may follow: device=cuda:0 lookahead=0 (gst-inspect-1.0 refvsr lists all).
+
+Environment: WIDTH, HEIGHT, FPS   what the cameras are asked for (320, 180, 30)
+             FRAMES               how many pictures `test` gives (-1: until Ctrl-C)
+             SINK                 what takes the pictures (webrtcsink with a web server and a signalling server)
+END
+    exit 2
+}
+
+[ $# -ge 1 ] || usage
+if [ "$1" = test ]; then
+    pictures="videotestsrc is-live=true num-buffers=${FRAMES:--1} pattern=ball"
+    ultrawide=$pictures wide="$pictures flip=true"
+    shift
+else
+    [ $# -ge 2 ] || usage
+    for device in "$1" "$2"; do
+        [ -c "$device" ] || { echo "webrtc.sh: $device is no camera device" >&2; exit 1; }
+    done
+    ultrawide="v4l2src device=$1" wide="v4l2src device=$2"
+    shift 2
+fi
+if [ -z "${SINK:-}" ]; then
+    there() { gst-inspect-1.0 --exists --atleast-version=0.0 "$1"; }
+    there webrtcsink || {
+        echo 'webrtc.sh: GStreamer lacks the element webrtcsink; cargo cinstall -p gst-plugin-webrtc in a checkout of gst-plugins-rs builds it' >&2
+        exit 1
+    }
+    there nicesrc || { echo 'webrtc.sh: GStreamer lacks the element nicesrc; on Debian: apt-get install gstreamer1.0-nice' >&2; exit 1; }
+    SINK='webrtcsink run-signalling-server=true run-web-server=true'
+fi
+
+size=video/x-raw,width=${WIDTH:-320},height=${HEIGHT:-180},framerate=${FPS:-30}/1
+# Queues that drop old frames keep the delay short where the machine cannot keep up.
+fresh='queue leaky=downstream max-size-buffers=2'
+# The unquoted variables are several words each, on purpose.
+# shellcheck disable=SC2086
+exec gst-launch-1.0 -e \
+    $ultrawide ! decodebin ! videoconvert ! videoscale ! videorate ! "$size" ! $fresh ! sr.ultrawide \
+    $wide ! decodebin ! videoconvert ! videoscale ! videorate ! "$size" ! $fresh ! sr.wide \
+    refvsr name=sr overload=bypass "$@" ! queue ! videoconvert ! $SINK
