@@ -1,5 +1,6 @@
 //! `refvsr doctor`: what is there, what is missing, and what to do about it.
 
+use crate::model::Model;
 use crate::{element, speed};
 use anyhow::Result;
 use gst::prelude::*;
@@ -216,7 +217,7 @@ fn benchmark(findings: &mut Findings) {
         Device::Cuda(_) => CUDA_SIZE,
         _ => SIZE,
     };
-    match speed::bundled(device).and_then(|network| speed::measure(network, size, TIME)) {
+    match Model::Auto.network(device).and_then(|network| speed::measure(network, size, TIME)) {
         Ok(speed) => findings.good(&format!(
             "benchmark on {device:?}: {:.3} s a frame of {}x{} with the bundled model, {:.0} MiB of weights and remembered frames",
             speed.seconds_per_frame,

@@ -1,11 +1,10 @@
 //! `refvsr info`: what a model file is.
 
-use crate::speed;
+use crate::model::Model;
+use crate::{card, speed};
 use anyhow::Result;
-use refvsr::checkpoint::Checkpoint;
 use refvsr::config::{PRESETS, Recurrence, Variant};
-use refvsr::{DeviceChoice, Network};
-use std::path::PathBuf;
+use refvsr::{Bundled, DeviceChoice, Network};
 use std::time::Duration;
 
 /// Arguments of `refvsr info`.
@@ -14,9 +13,10 @@ use std::time::Duration;
 The kind of file is told by its content, not by its name. Files of the RefVSR authors (.pytorch) carry no
 description of themselves: theirs is read off the shapes of the weights. Our own .safetensors files carry it.")]
 pub struct Args {
-    /// A model file: .safetensors, or .pytorch/.pth/.pt as the authors of RefVSR publish
-    model: PathBuf,
-    /// Measure time and memory on frames of this size (of the ultra-wide camera)
+    /// A model file: .safetensors, or .pytorch/.pth/.pt as the authors of RefVSR publish; or a bundled model
+    #[arg(value_name = "FILE|auto|quality|light")]
+    model: Model,
+    /// Measure the time and memory that frames of this size take (the ultra-wide camera's)
     #[arg(long, value_name = "WxH", value_parser = size)]
     size: Option<(i64, i64)>,
     /// Where to measure: auto, cpu, cuda or cuda:N
@@ -39,11 +39,15 @@ const MEASURED: Duration = Duration::from_secs(3);
 
 /// Prints what the model is.
 pub fn run(args: &Args) -> Result<()> {
-    let checkpoint = Checkpoint::read(&args.model)?;
+    let device = args.device.parse::<DeviceChoice>()?.resolve()?;
+    let checkpoint = args.model.checkpoint(device)?;
     let network = Network::from_checkpoint(&checkpoint, tch::Device::Cpu)?;
     let config = network.config();
     let row = |name: &str, value: String| println!("{name:<15} {value}");
-    row("file", args.model.display().to_string());
+    match args.model.file() {
+        Some(file) => row("file", file.display().to_string()),
+        None => row("bundled", args.model.name(device)?),
+    }
     row(
         "variant",
         match config.variant {
@@ -106,8 +110,12 @@ pub fn run(args: &Args) -> Result<()> {
     if !unused.is_empty() {
         row("unused tensors", unused.join(", "));
     }
+    if let Some(name) = bundled(&args.model, device)? {
+        for (what, text) in card::rows(name) {
+            row(&format!("card: {what}"), text);
+        }
+    }
     if let Some((width, height)) = args.size {
-        let device = args.device.parse::<DeviceChoice>()?.resolve()?;
         let network = Network::from_checkpoint(&checkpoint, device)?;
         let speed = speed::measure(network, (width, height), MEASURED)?;
         row(
@@ -120,12 +128,32 @@ pub fn run(args: &Args) -> Result<()> {
         row(
             "memory",
             format!(
-                "{:.0} MiB of weights and remembered frames",
-                speed.bytes as f64 / f64::from(1 << 20)
+                "{:.0} MiB of weights and remembered frames{}",
+                mebibytes(speed.bytes as u64),
+                match (speed.peak, device) {
+                    (Some(peak), tch::Device::Cpu) =>
+                        format!(", {:.0} MiB with all that a step needs", mebibytes(peak)),
+                    _ => String::new(),
+                }
             ),
         );
     }
     Ok(())
+}
+
+/// The name of the bundled model that this is; a file may be one too.
+fn bundled(model: &Model, device: tch::Device) -> Result<Option<&'static str>> {
+    let digest = model.digest(device)?;
+    for one in Bundled::ALL {
+        if one.content().is_some() && Model::Bundled(one).digest(device)? == digest {
+            return Ok(Some(one.name()));
+        }
+    }
+    Ok(None)
+}
+
+fn mebibytes(bytes: u64) -> f64 {
+    bytes as f64 / f64::from(1 << 20)
 }
 
 fn frames(n: usize) -> String {

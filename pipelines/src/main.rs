@@ -9,6 +9,7 @@
 )]
 
 mod canvas;
+mod card;
 mod compare;
 mod demo;
 mod doctor;
@@ -18,6 +19,8 @@ mod frames;
 mod gst;
 mod info;
 mod media;
+mod model;
+mod peak;
 mod progress;
 mod speed;
 mod stop;
@@ -42,7 +45,7 @@ Examples:
   refvsr evaluate RealMCVSR                 scores the bundled model on the test set
   refvsr compare out.mkv truth.mkv          PSNR, SSIM and the worst frames
   refvsr doctor                             what is installed, and what is missing
-  refvsr info refvsr-small-mfid.pytorch     what is in a model file
+  refvsr info refvsr-small-mfid.pytorch     what is in a model file; quality and light are the bundled ones
 
 The element itself is used from GStreamer: gst-inspect-1.0 refvsr lists its pads and properties,
 and pipelines/scripts/ holds ready gst-launch-1.0 lines for files, PNG sequences and live cameras.";

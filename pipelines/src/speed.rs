@@ -1,15 +1,10 @@
 //! How fast a model is here, measured.
 
+use crate::peak;
 use anyhow::{Context, Result};
-use refvsr::{Bundled, Network, Session, Triplet};
+use refvsr::{Network, Session, Triplet};
 use std::time::{Duration, Instant};
 use tch::{Device, Kind, Tensor};
-
-/// The bundled model that the element takes on a device where nothing else is asked for.
-pub fn bundled(device: Device) -> Result<Network> {
-    let checkpoint = Bundled::choose(None, device)?.checkpoint()?;
-    Ok(Network::from_checkpoint(&checkpoint, device)?)
-}
 
 /// What was measured.
 #[derive(Debug, Clone, Copy)]
@@ -17,6 +12,8 @@ pub struct Speed {
     pub seconds_per_frame: f64,
     /// Bytes of weights and remembered frames.
     pub bytes: usize,
+    /// The most memory that the process held meanwhile; on a GPU not that of the GPU.
+    pub peak: Option<u64>,
     /// Frames that were measured.
     pub frames: usize,
 }
@@ -29,6 +26,7 @@ pub fn measure(network: Network, (width, height): (i64, i64), time: Duration) ->
     let mut session = Session::new(network, options)?;
     let camera = || Tensor::f_rand([1, 3, height, width], (Kind::Float, device));
     let (mut frames, mut bytes, mut began) = (0, 0, None);
+    peak::reset();
     let first = Instant::now();
     loop {
         session.send(Triplet {
@@ -50,6 +48,7 @@ pub fn measure(network: Network, (width, height): (i64, i64), time: Duration) ->
             return Ok(Speed {
                 seconds_per_frame: began.elapsed().as_secs_f64() / f64::from(frames),
                 bytes,
+                peak: peak::bytes(),
                 frames: frames as usize,
             });
         }

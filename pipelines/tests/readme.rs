@@ -26,8 +26,7 @@ fn commands(page: &str) -> Vec<String> {
     listings
         .flat_map(|rest| {
             let listing = rest.split("```").next().unwrap().replace("\\\n", " ");
-            let lines: Vec<_> = listing.lines().map(str::to_owned).collect();
-            lines
+            listing.lines().map(str::to_owned).collect::<Vec<_>>()
         })
         .map(|line| line.split(" # ").next().unwrap().trim().to_owned())
         .filter(|line| !line.is_empty())

@@ -1,11 +1,11 @@
 //! What is evaluated: bicubic enlargement, and models with and without the other cameras.
 
 use super::data::{Clip, Lens, density, read};
-use crate::speed;
+use crate::model::Model;
 use anyhow::{Context, Result, ensure};
 use refvsr::net::Frame;
-use refvsr::{Network, Precision, Session, Triplet};
-use std::path::{Path, PathBuf};
+use refvsr::{Precision, Session, Triplet};
+use std::path::PathBuf;
 use std::time::Instant;
 use tch::{Device, Tensor};
 
@@ -52,18 +52,15 @@ pub struct Enlarged {
 }
 
 impl Method {
-    /// A model from a file; the bundled one for `None`.
+    /// A model.
     pub fn model(
-        path: Option<&PathBuf>,
+        model: &Model,
         references: References,
         look_ahead: Option<usize>,
         precision: Precision,
         device: Device,
     ) -> Result<Self> {
-        let (network, name) = match path {
-            Some(path) => (Network::load(path, device)?, stem(path)),
-            None => (speed::bundled(device)?, "bundled".to_owned()),
-        };
+        let (network, name) = (model.network(device)?, model.name(device)?);
         let mut options = Session::options_of(&network);
         options.look_ahead = look_ahead.or(options.look_ahead);
         options.precision = precision;
@@ -265,11 +262,4 @@ pub fn bicubic(frame: &Tensor, scale: i64) -> Result<Tensor> {
     Ok(frame
         .f_upsample_bicubic2d([height, width], false, None::<f64>, None::<f64>)?
         .f_clamp(0.0, 1.0)?)
-}
-
-fn stem(path: &Path) -> String {
-    path.file_stem()
-        .unwrap_or_default()
-        .to_string_lossy()
-        .into_owned()
 }

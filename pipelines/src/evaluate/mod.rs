@@ -6,6 +6,8 @@ mod method;
 mod report;
 mod tables;
 
+use crate::model::Model;
+use crate::peak;
 use crate::stop::Stop;
 use anyhow::{Context, Result, ensure};
 use data::{Clip, Lens};
@@ -33,9 +35,9 @@ pub struct Args {
     /// Part of the data set
     #[arg(long, default_value = "test")]
     split: String,
-    /// Model file; may be repeated [default: the bundled model]
-    #[arg(long, value_name = "FILE")]
-    model: Vec<PathBuf>,
+    /// A bundled model, or a model file; may be repeated
+    #[arg(long, default_value = "auto", value_name = "auto|quality|light|FILE")]
+    model: Vec<Model>,
     /// Which references the models get
     #[arg(long, default_value = "both", value_enum)]
     references: Which,
@@ -168,7 +170,7 @@ fn frames_of(clip: &Clip, args: &Args) -> usize {
 /// A method before it is loaded: models do not lie in memory side by side.
 enum Column<'a> {
     Bicubic(i64),
-    Model(Option<&'a PathBuf>, References),
+    Model(&'a Model, References),
 }
 
 impl Column<'_> {
@@ -178,12 +180,12 @@ impl Column<'_> {
                 scale: *scale,
                 waiting: None,
             }),
-            Self::Model(path, references) => {
+            Self::Model(model, references) => {
                 let mut method =
-                    Method::model(*path, *references, args.look_ahead, args.precision, device)?;
-                let alike =
-                    |other: &&PathBuf| other.file_stem() == path.and_then(|p| p.file_stem());
-                if let (Some(path), 2..) = (path, args.model.iter().filter(alike).count()) {
+                    Method::model(model, *references, args.look_ahead, args.precision, device)?;
+                let stem = model.file().and_then(Path::file_stem);
+                let alike = |other: &&Model| other.file().and_then(Path::file_stem) == stem;
+                if let (Some(path), 2..) = (model.file(), args.model.iter().filter(alike).count()) {
                     // Two files of one name are told apart by their folders.
                     method.rename(&path.display().to_string());
                 }
@@ -195,14 +197,10 @@ impl Column<'_> {
 
 /// The columns of the tables: bicubic enlargement at each scale of the models, then the models.
 fn columns<'a>(args: &'a Args, clips: &[Clip]) -> Result<Vec<Column<'a>>> {
-    let models: Vec<Option<&PathBuf>> = match args.model.is_empty() {
-        true => vec![None],
-        false => args.model.iter().map(Some).collect(),
-    };
     let (mut scales, mut columns) = (vec![], vec![]);
-    for path in models {
+    for model in &args.model {
         let method = Method::model(
-            path,
+            model,
             References::None,
             args.look_ahead,
             Precision::Fp32,
@@ -217,10 +215,10 @@ fn columns<'a>(args: &'a Args, clips: &[Clip]) -> Result<Vec<Column<'a>>> {
             false => References::Wide,
         };
         if args.references != Which::With {
-            columns.push(Column::Model(path, References::None));
+            columns.push(Column::Model(model, References::None));
         }
         if args.references != Which::Without {
-            columns.push(Column::Model(path, with));
+            columns.push(Column::Model(model, with));
         }
     }
     Ok(scales
@@ -241,7 +239,7 @@ fn evaluate(
 ) -> Result<()> {
     let name = method.name();
     let (mut state_bytes, first) = (method.memory(), results.frames.len());
-    reset_peak();
+    peak::reset();
     for clip in clips {
         let truth = match method.has_truth() {
             true => Some(clip.files("HR", Lens::Ultrawide)?),
@@ -287,24 +285,10 @@ fn evaluate(
         seconds_per_frame: seconds / own.len().max(1) as f64,
         scale: method.scale(),
         state_bytes,
-        peak_bytes: peak(),
+        peak_bytes: peak::bytes(),
         mean: results.mean(None, &name),
         name,
     };
     results.methods.push(summary);
     Ok(())
-}
-
-/// Lets the kernel count the peak anew, where it can.
-fn reset_peak() {
-    _ = std::fs::write("/proc/self/clear_refs", "5");
-}
-
-/// The most memory this process has held since, in bytes.
-fn peak() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmHWM:"))?;
-    Some(line.split_whitespace().next()?.parse::<u64>().ok()? * 1024)
 }

@@ -1,9 +1,12 @@
 //! Reading what cameras recorded.
 
+pub mod continuity;
 pub mod messages;
 pub mod orientation;
 pub mod pictures;
 pub mod reader;
+pub mod stream;
+pub mod timecode;
 
 use crate::stop::Stop;
 use anyhow::Result;
@@ -19,6 +22,14 @@ pub enum Footage {
 }
 
 impl Footage {
+    /// The file or folder.
+    pub fn path(&self) -> &Path {
+        match self {
+            Self::Recording(reader) => reader.path(),
+            Self::Pictures(pictures) => pictures.path(),
+        }
+    }
+
     /// The pictures, where it is a folder of them.
     pub fn pictures(&self) -> Option<&Pictures> {
         match self {

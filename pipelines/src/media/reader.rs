@@ -2,11 +2,13 @@
 
 use super::messages::{preroll, wait};
 use super::orientation::Orientation;
+use super::stream::{Stream, tags};
+use super::timecode;
 use crate::element::make;
 use crate::stop::Stop;
 use anyhow::{Context, Result, anyhow, ensure};
 use gst::prelude::*;
-use gst_app::{AppSink, AppSrc};
+use gst_app::AppSink;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex};
@@ -16,19 +18,8 @@ const FRAMES_WAITING: u32 = 3;
 /// Compressed pieces of sound that wait.
 const PACKETS_WAITING: u32 = 64;
 
-/// A stream as it comes out of the file.
-#[derive(Debug, Clone)]
-pub struct Stream {
-    sink: AppSink,
-    /// Its format.
-    pub caps: gst::Caps,
-    /// What the file says of it.
-    pub tags: gst::TagList,
-    /// Running time of its first buffer in nanoseconds; below zero where the file wants the start cut off.
-    pub first: i64,
-    /// Time of day of its first picture in nanoseconds, where the file has timecodes.
-    pub timecode: Option<u64>,
-}
+/// A stream of sound whose last packet begins no earlier before the file's end is what the file's length comes from.
+const SOUND_LEFT: gst::ClockTime = gst::ClockTime::from_mseconds(500);
 
 /// A recording, open, at its first frame.
 #[derive(Debug)]
@@ -41,7 +32,13 @@ pub struct Reader {
     pub audio: Vec<Stream>,
     /// What the file says of all of it: title, place, date.
     pub tags: gst::TagList,
+    /// It has sound, handed over or not.
+    has_sound: bool,
+    /// The latest frame that went into the decoder, in the file's time.
+    encoded: Encoded,
 }
+
+type Encoded = Arc<Mutex<Option<gst::ClockTime>>>;
 
 /// What the pipeline of a reader says while it runs.
 #[derive(Debug)]
@@ -66,6 +63,7 @@ pub enum Sound {
 struct Found {
     video: Option<AppSink>,
     audio: Vec<AppSink>,
+    has_sound: bool,
 }
 
 impl Reader {
@@ -99,6 +97,10 @@ impl Reader {
             }
         });
 
+        let encoded = Encoded::default();
+        let latest = encoded.clone();
+        pipeline.connect_deep_element_added(move |_, _, element| follow(element, &latest));
+
         let opened = preroll(&pipeline, stop).and_then(|()| {
             let found = std::mem::take(&mut *lock(&found));
             let video = found.video.context("it holds no video")?;
@@ -110,9 +112,11 @@ impl Reader {
             let audio = found.audio.into_iter().filter(|sink| !sink.is_eos());
             Ok(Self {
                 path: path.to_owned(),
-                video: stream(video)?,
-                audio: audio.map(stream).collect::<Result<_>>()?,
+                video: Stream::open(video)?,
+                audio: audio.map(Stream::open).collect::<Result<_>>()?,
                 tags,
+                has_sound: found.has_sound,
+                encoded,
                 pipeline: pipeline.clone(),
             })
         });
@@ -150,6 +154,45 @@ impl Reader {
             .get::<gst::tags::ImageOrientation>()
             .map(|tag| Orientation::from_tag(tag.get()))
             .unwrap_or_default()
+    }
+
+    /// The time of day of its first frame in nanoseconds, where it has timecodes.
+    pub fn timecode(&self) -> Option<u64> {
+        self.video
+            .timecode
+            .or_else(|| timecode::of_file(&self.path))
+    }
+
+    /// What was wrong with the picture as far as it was read, or up to `to`: frames that are missing or cannot be decoded, and an end
+    /// that comes too early.
+    pub fn complaint(&self, to: Option<gst::ClockTime>) -> Option<String> {
+        let encoded = *lock(&self.encoded);
+        // Where a reference goes on longer than the ultra-wide picture, its end has not been seen.
+        let end = match self.video.has_ended() {
+            true => self.length().map(|end| to.map_or(end, |to| to.min(end))),
+            false => None,
+        };
+        self.video.seen().complaint(encoded, end)
+    }
+
+    /// Where the picture should end: the file's length, if that is written in the file (others make a guess) and is not the sound's.
+    fn length(&self) -> Option<gst::ClockTime> {
+        let known = self.has_sound == !self.audio.is_empty() && self.has_length();
+        let length = self.duration().filter(|_| known)?;
+        let reaches = |track: &Stream| {
+            let last = track.seen().last();
+            last.is_some_and(|last| last.saturating_add(SOUND_LEFT) >= length)
+        };
+        (!self.audio.iter().any(reaches)).then_some(length)
+    }
+
+    /// Whether the length is written in the file.
+    fn has_length(&self) -> bool {
+        let names = ["matroskademux", "qtdemux"];
+        let elements = self.pipeline.iterate_recurse().into_iter().flatten();
+        elements
+            .filter_map(|element| element.factory())
+            .any(|factory| names.contains(&factory.name().as_str()))
     }
 
     /// Goes to the first frame at or after `from`; the stream ends before `to`. Running time starts anew there.
@@ -212,57 +255,39 @@ impl Drop for Reader {
     }
 }
 
-impl Stream {
-    /// Hands all buffers to `to`, their times as running time plus `shift` nanoseconds. What would come before time 0 is left out.
-    pub fn connect(&self, to: AppSrc, shift: i64) {
-        let end = to.clone();
-        let mut caps = None;
-        self.sink.set_callbacks(
-            gst_app::AppSinkCallbacks::builder()
-                .new_sample(move |sink| {
-                    let sample = sink.pull_sample().map_err(|_| gst::FlowError::Eos)?;
-                    if let Some(new) = sample.caps_owned().filter(|new| caps.as_ref() != Some(new))
-                    {
-                        to.set_caps(Some(&new));
-                        caps = Some(new);
-                    }
-                    match shifted(&sample, shift) {
-                        Some(buffer) => to.push_buffer(buffer),
-                        None => Ok(gst::FlowSuccess::Ok),
-                    }
-                })
-                .eos(move |_| {
-                    // It fails only while the pipeline is being taken down.
-                    _ = end.end_of_stream();
-                })
-                .build(),
-        );
-    }
-}
-
-/// The sample's buffer with its times as running time plus `shift`; none where that lies before 0.
-fn shifted(sample: &gst::Sample, shift: i64) -> Option<gst::Buffer> {
-    let mut buffer = sample.buffer_owned()?;
-    let segment = sample.segment()?.downcast_ref::<gst::ClockTime>()?.clone();
-    let time = |time: Option<gst::ClockTime>| {
-        let at = nanoseconds(segment.to_running_time_full(time?)?) + shift;
-        u64::try_from(at).ok().map(gst::ClockTime::from_nseconds)
+/// Notes the latest frame that goes into an element, if that is a decoder of pictures.
+fn follow(element: &gst::Element, latest: &Encoded) {
+    let decodes = element.factory().is_some_and(|factory| {
+        let pictures = gst::ElementFactoryType::MEDIA_VIDEO | gst::ElementFactoryType::MEDIA_IMAGE;
+        factory.has_type(gst::ElementFactoryType::DECODER | pictures)
+    });
+    let (true, Some(pad)) = (decodes, element.static_pad("sink")) else {
+        return;
     };
-    let (pts, dts) = (time(buffer.pts()), time(buffer.dts()));
-    if buffer.pts().is_some() && pts.is_none() {
-        return None;
-    }
-    let inner = buffer.make_mut();
-    inner.set_pts(pts);
-    inner.set_dts(dts);
-    Some(buffer)
+    let latest = latest.clone();
+    let kinds = gst::PadProbeType::BUFFER | gst::PadProbeType::EVENT_DOWNSTREAM;
+    pad.add_probe(kinds, move |pad, info| {
+        if let Some(event) = info.event() {
+            // What came before a seek does not count.
+            if event.type_() == gst::EventType::Segment {
+                *lock(&latest) = None;
+            }
+        } else if let Some(time) = info.buffer().and_then(|buffer| stream_time(pad, buffer)) {
+            let mut latest = lock(&latest);
+            *latest = latest.max(Some(time));
+        }
+        gst::PadProbeReturn::Ok
+    });
 }
 
-fn nanoseconds(time: gst::Signed<gst::ClockTime>) -> i64 {
-    match time {
-        gst::Signed::Positive(time) => time.nseconds() as i64,
-        gst::Signed::Negative(time) => -(time.nseconds() as i64),
-    }
+/// When a buffer is in the file; none where it is to be cut off.
+fn stream_time(pad: &gst::Pad, buffer: &gst::BufferRef) -> Option<gst::ClockTime> {
+    let event = pad.sticky_event::<gst::event::Segment>(0)?;
+    let segment = event.segment().downcast_ref::<gst::ClockTime>()?;
+    let pts = buffer
+        .pts()
+        .filter(|pts| segment.stop().is_none_or(|stop| *pts < stop))?;
+    segment.to_stream_time(pts)
 }
 
 /// Links a new pad of the decoder to a sink of its own.
@@ -278,6 +303,7 @@ fn link(
         .map(|s| s.name().to_string())
         .unwrap_or_default();
     let mut found = lock(found);
+    found.has_sound |= kind.starts_with("audio/");
     let (sink, waiting) = if kind == "video/x-raw" && found.video.is_none() {
         let sink = found.video.insert(AppSink::builder().build());
         (Some(sink.clone()), FRAMES_WAITING)
@@ -306,52 +332,6 @@ fn link(
     let target = sink.static_pad("sink").context("a sink without a pad")?;
     pad.link(&target)?;
     Ok(())
-}
-
-fn stream(sink: AppSink) -> Result<Stream> {
-    let sample = sink
-        .try_pull_preroll(gst::ClockTime::ZERO)
-        .context("a stream without a first buffer")?;
-    let caps = sample.caps_owned().context("a stream without a format")?;
-    let time = sample.buffer().and_then(gst::BufferRef::pts);
-    let first = sample
-        .segment()
-        .and_then(|segment| {
-            segment
-                .downcast_ref::<gst::ClockTime>()?
-                .to_running_time_full(time?)
-        })
-        .map_or(0, nanoseconds);
-    let timecode = sample.buffer().and_then(|buffer| {
-        let meta = buffer.meta::<gst_video::VideoTimeCodeMeta>()?;
-        Some(meta.tc().time_since_daily_jam().nseconds())
-    });
-    let tags = tags(&sink, gst::TagScope::Stream);
-    Ok(Stream {
-        sink,
-        caps,
-        tags,
-        first,
-        timecode,
-    })
-}
-
-/// The tags of a scope that came with a stream.
-fn tags(sink: &AppSink, scope: gst::TagScope) -> gst::TagList {
-    let mut all = gst::TagList::new();
-    let Some(pad) = sink.static_pad("sink") else {
-        return all;
-    };
-    pad.sticky_events_foreach(|event| {
-        if let gst::EventView::Tag(event) = event.view()
-            && event.tag().scope() == scope
-        {
-            all.make_mut()
-                .insert(event.tag(), gst::TagMergeMode::Append);
-        }
-        std::ops::ControlFlow::Continue(gst::EventForeachAction::Keep)
-    });
-    all
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

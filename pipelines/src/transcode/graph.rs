@@ -6,7 +6,8 @@ use super::options::Lens;
 use super::{format, sound};
 use crate::element::{make, set};
 use crate::media::orientation::Orientation;
-use crate::media::reader::Stream;
+use crate::media::stream::Stream;
+use crate::model::Model;
 use anyhow::{Context, Result, bail};
 use gst::prelude::*;
 use gst_app::AppSrc;
@@ -19,9 +20,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 #[derive(Debug, Clone, Default, clap::Args)]
 #[command(next_help_heading = "Network")]
 pub struct NetworkOptions {
-    /// Model file [default: the element's own]
-    #[arg(long, value_name = "FILE")]
-    pub model: Option<std::path::PathBuf>,
+    /// A bundled model, or a model file; auto is the bundled one that suits the device
+    #[arg(long, default_value = "auto", value_name = "auto|quality|light|FILE")]
+    pub model: Model,
     /// Where to compute
     #[arg(long, default_value = "auto", value_name = "auto|cpu|cuda|cuda:N")]
     pub device: String,
@@ -76,9 +77,8 @@ const WAITING: u64 = 64 << 20;
 /// Makes the element, with what the user said.
 pub fn element(options: &NetworkOptions) -> Result<gst::Element> {
     let element = make("refvsr")?;
-    if let Some(model) = &options.model {
-        set(&element, "model-file", &model.to_string_lossy())?;
-    }
+    let (property, model) = options.model.property();
+    set(&element, property, &model)?;
     set(&element, "device", &options.device)?;
     for (name, value) in &options.properties {
         set(&element, name, value)?;

@@ -1,34 +1,19 @@
 //! One clip: its cameras are read, enlarged and written under a temporary name, which becomes the output's at the end.
 
 use super::container::Container;
-use super::graph::{self, Camera, Graph};
+use super::graph::{self, Camera};
 use super::options::Lens;
 use super::partial::{Kind, Partial};
 use super::report::Reporter;
 use super::wishes::Options;
+use super::{damage, watch};
 use crate::media::Footage;
-use crate::media::messages::error_text;
 use crate::media::orientation::Orientation;
-use crate::media::reader;
 use crate::stop::Stop;
-use anyhow::{Context, Result, anyhow, bail, ensure};
+use anyhow::{Context, Result};
 use gst::prelude::*;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::time::Duration;
-
-/// The error of an output for which there is no room.
-#[derive(Debug, Clone)]
-pub struct DiskFull(PathBuf);
-
-impl std::fmt::Display for DiskFull {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "cannot write {}: the disk is full", self.0.display())
-    }
-}
-
-impl std::error::Error for DiskFull {}
 
 /// A clip to enlarge.
 #[derive(Debug)]
@@ -66,19 +51,6 @@ impl Target {
     }
 }
 
-/// What happens while a clip is worked on.
-enum Event {
-    Graph(gst::Message),
-    Reader(reader::Report),
-    Failed(anyhow::Error),
-}
-
-impl From<reader::Report> for Event {
-    fn from(report: reader::Report) -> Self {
-        Self::Reader(report)
-    }
-}
-
 fn camera(footage: &Footage) -> Result<Camera> {
     Ok(match footage {
         Footage::Recording(reader) => Camera {
@@ -110,34 +82,24 @@ fn frames(footage: &Footage, options: &Options) -> Option<u64> {
     }
 }
 
-/// Starts reading.
-fn start(
-    footage: &Footage,
-    video: &gst_app::AppSrc,
-    shift: i64,
-    events: &Sender<Event>,
-) -> Result<()> {
-    match footage {
-        Footage::Recording(reader) => {
-            reader.video.connect(video.clone(), shift);
-            reader.report_to(events.clone())?;
-            reader.play()
-        }
-        Footage::Pictures(pictures) => {
-            let events = events.clone();
-            pictures.play(video.clone(), move |error| {
-                _ = events.send(Event::Failed(error));
-            });
-            Ok(())
-        }
-    }
+/// A clip that was enlarged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finished {
+    pub frames: u64,
+    /// What was wrong with the recordings and could be left out, each with its file.
+    pub damage: Vec<String>,
 }
 
-/// Enlarges a clip. Returns its number of frames.
+/// Enlarges a clip.
 ///
 /// # Errors
 /// One message that names the file; what was written of the output is removed.
-pub fn run(clip: &Clip, options: &Options, reporter: &mut Reporter, stop: &Stop) -> Result<u64> {
+pub fn run(
+    clip: &Clip,
+    options: &Options,
+    reporter: &mut Reporter,
+    stop: &Stop,
+) -> Result<Finished> {
     reporter.begin(&clip.name, frames(&clip.ultrawide, options));
     let shifts = line_up(clip, options, reporter, stop)?;
     let (partial, output, lead);
@@ -189,7 +151,7 @@ pub fn run(clip: &Clip, options: &Options, reporter: &mut Reporter, stop: &Stop)
     for note in &graph.notes {
         reporter.note(&format!("{}: {note}", clip.output.path().display()));
     }
-    let played = play(clip, &graph, &shifts, lead, reporter, stop);
+    let played = watch::play(clip, &graph, &shifts, lead, reporter, stop);
     let missing = graph
         .refvsr
         .property::<gst::Structure>("stats")
@@ -197,12 +159,15 @@ pub fn run(clip: &Clip, options: &Options, reporter: &mut Reporter, stop: &Stop)
         .unwrap_or(0);
     // First the pipeline that others feed, so that they do not wait for it.
     _ = graph.pipeline.set_state(gst::State::Null);
-    let damage = played?;
+    let told = played?;
     partial.finish()?;
+    let damage = damage::of(clip, options, &told, lead);
     reporter.frames(graph.frames.load(Ordering::Relaxed));
     reporter.done(&clip.output.path().to_string_lossy(), missing);
-    ensure!(damage.is_empty(), "{}", damage.join("; "));
-    Ok(graph.frames.load(Ordering::Relaxed))
+    Ok(Finished {
+        frames: graph.frames.load(Ordering::Relaxed),
+        damage,
+    })
 }
 
 /// Brings every camera to the moment where the output begins. Returns how much later than time 0 each reference is fed in, in
@@ -241,94 +206,6 @@ fn line_up(clip: &Clip, options: &Options, reporter: &Reporter, stop: &Stop) -> 
         }
     }
     Ok(shifts)
-}
-
-/// Plays the pipeline to its end. Returns what was wrong with the input and could be left out.
-fn play(
-    clip: &Clip,
-    graph: &Graph,
-    shifts: &[i64],
-    lead: i64,
-    reporter: &mut Reporter,
-    stop: &Stop,
-) -> Result<Vec<String>> {
-    let (events, received) = channel();
-    let bus = graph.pipeline.bus().context("a pipeline without a bus")?;
-    let to = events.clone();
-    bus.set_sync_handler(move |_, message| {
-        _ = to.send(Event::Graph(message.clone()));
-        gst::BusSyncReply::Drop
-    });
-    let started = graph.pipeline.set_state(gst::State::Playing);
-    if started.is_err() {
-        // A message says why.
-        return watch(&received, clip, graph, reporter, stop)
-            .and_then(|_| bail!("the pipeline does not start"));
-    }
-    for (((_, footage), source), shift) in clip.references.iter().zip(&graph.references).zip(shifts)
-    {
-        start(footage, source, shift + lead, &events)?;
-    }
-    if let Footage::Recording(reader) = &clip.ultrawide {
-        for (track, source) in reader.audio.iter().zip(&graph.sound) {
-            track.connect(source.clone(), lead);
-        }
-    }
-    start(&clip.ultrawide, &graph.ultrawide, lead, &events)?;
-    watch(&received, clip, graph, reporter, stop)
-}
-
-fn watch(
-    events: &Receiver<Event>,
-    clip: &Clip,
-    graph: &Graph,
-    reporter: &mut Reporter,
-    stop: &Stop,
-) -> Result<Vec<String>> {
-    let mut damage: Vec<String> = Vec::new();
-    loop {
-        stop.check()?;
-        reporter.frames(graph.frames.load(Ordering::Relaxed));
-        let event = match events.recv_timeout(Duration::from_millis(100)) {
-            Ok(event) => event,
-            Err(RecvTimeoutError::Timeout) => continue,
-            Err(RecvTimeoutError::Disconnected) => bail!("the pipeline has gone"),
-        };
-        match event {
-            Event::Failed(error) => return Err(error),
-            Event::Reader(report) => match report.message.view() {
-                gst::MessageView::Error(error) => {
-                    return Err(anyhow!(
-                        "cannot read {}: {}",
-                        report.path.display(),
-                        error_text(error)
-                    ));
-                }
-                gst::MessageView::Warning(warning) => {
-                    let text = format!("{} is damaged: {}", report.path.display(), warning.error());
-                    if !damage.contains(&text) {
-                        damage.push(text);
-                    }
-                }
-                _ => (),
-            },
-            Event::Graph(message) => match message.view() {
-                gst::MessageView::Eos(_) => return Ok(damage),
-                gst::MessageView::Error(error) => {
-                    let text = error_text(error);
-                    if error.error().matches(gst::ResourceError::NoSpaceLeft) {
-                        bail!(DiskFull(clip.output.path().to_owned()))
-                    }
-                    let writes = message.src() == Some(graph.writer.upcast_ref());
-                    return Err(match writes {
-                        true => anyhow!("cannot write {}: {text}", clip.output.path().display()),
-                        false => anyhow!("cannot enlarge {}: {text}", clip.name),
-                    });
-                }
-                _ => (),
-            },
-        }
-    }
 }
 
 /// Tags of the recording that hold for the output as well: not those about how the recording was written.

@@ -2,16 +2,19 @@
 
 mod collection;
 mod container;
+mod damage;
 mod encoder;
 mod format;
 mod graph;
 mod job;
+mod keeper;
 mod knobs;
 mod options;
 mod partial;
 mod report;
 mod sound;
 mod sync;
+mod watch;
 mod wishes;
 
 use crate::element;
@@ -21,7 +24,7 @@ use anyhow::{Context, Result, ensure};
 use collection::CollectionOptions;
 use job::{Clip, Target};
 use options::Lens;
-use report::Reporter;
+use report::{Count, Reporter};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -68,6 +71,9 @@ pub struct Args {
     /// Frames a second of PNG files
     #[arg(long, default_value = "30", value_name = "N|N/D", value_parser = options::framerate)]
     framerate: gst::Fraction,
+    /// Exit with 0 although recordings lack frames or have damaged ones, which is told in any case
+    #[arg(long)]
+    accept_missing: bool,
     /// Events as JSON, one a line, in place of messages
     #[arg(long)]
     json: bool,
@@ -98,12 +104,24 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     let mut reporter = Reporter::new(args.json, 1);
     let outcome =
         clip(args, &stop).and_then(|clip| job::run(&clip, &options, &mut reporter, &stop));
-    let failed = usize::from(outcome.is_err());
-    if let Err(error) = &outcome {
-        reporter.failed(&args.output.display().to_string(), error);
+    let name = args.output.display().to_string();
+    let mut count = Count::default();
+    match &outcome {
+        Ok(finished) => {
+            count.done = 1;
+            if !finished.damage.is_empty() {
+                count.damaged = 1;
+                reporter.damaged(&name, &finished.damage);
+            }
+        }
+        Err(error) => {
+            count.failed = 1;
+            reporter.failed(&name, error);
+        }
     }
-    reporter.end(1 - failed, 0, failed);
+    reporter.end(count);
     Ok(match outcome {
+        Ok(_) if count.damaged > 0 && !options.accept_missing => ExitCode::FAILURE,
         Ok(_) => ExitCode::SUCCESS,
         Err(error) if error.is::<Stopped>() => ExitCode::from(crate::stop::EXIT_CODE),
         Err(_) => ExitCode::FAILURE,
@@ -122,6 +140,7 @@ fn options(args: &Args) -> Result<wishes::Options> {
         sync: args.sync,
         from: args.from,
         to: args.to,
+        accept_missing: args.accept_missing,
     })
 }
 

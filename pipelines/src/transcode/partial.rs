@@ -4,6 +4,18 @@ use anyhow::{Context, Result, bail};
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 
+/// The error of an output for which there is no room.
+#[derive(Debug, Clone)]
+pub struct DiskFull(pub PathBuf);
+
+impl std::fmt::Display for DiskFull {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "cannot write {}: the disk is full", self.0.display())
+    }
+}
+
+impl std::error::Error for DiskFull {}
+
 /// A file or a folder in the making. What is not finished is removed when this is dropped; what a killed process left is written over
 /// by the next one, for the temporary name is always the same.
 #[derive(Debug)]
@@ -76,7 +88,13 @@ impl Partial {
     /// Gives it its name, once all of it is on the disk.
     pub fn finish(mut self) -> Result<()> {
         let named = || format!("cannot write {}", self.target.display());
-        self.lock.sync_all().with_context(named)?;
+        match self.lock.sync_all() {
+            // Some file systems only find out now.
+            Err(error) if error.kind() == std::io::ErrorKind::StorageFull => {
+                bail!(DiskFull(self.target.clone()))
+            }
+            synced => synced.with_context(named)?,
+        }
         let old = self.part.with_extension("old");
         if self.target.is_dir() {
             fs::rename(&self.target, &old).with_context(named)?;

@@ -25,6 +25,16 @@ struct Clip {
     told: Instant,
 }
 
+/// What became of the clips.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Count {
+    pub done: usize,
+    pub skipped: usize,
+    pub failed: usize,
+    /// Of those done and skipped: recordings lack frames.
+    pub damaged: usize,
+}
+
 /// Time between two progress events in JSON.
 const PERIOD: Duration = Duration::from_secs(1);
 
@@ -130,6 +140,13 @@ impl Reporter {
         ));
     }
 
+    /// Recordings of a finished clip lack frames.
+    pub fn damaged(&self, name: &str, damage: &[String]) {
+        let text = damage.join("; ");
+        self.event(json!({"event": "damage", "clip": name, "text": text}));
+        self.say(&format!("refvsr: {text}"));
+    }
+
     /// The clip was finished by an earlier run.
     pub fn skipped(&mut self, name: &str) {
         self.clips.0 += 1;
@@ -147,13 +164,24 @@ impl Reporter {
     }
 
     /// The end of a job of several clips.
-    pub fn end(&self, done: usize, skipped: usize, failed: usize) {
+    pub fn end(&self, count: Count) {
+        let Count {
+            done,
+            skipped,
+            failed,
+            damaged,
+        } = count;
         let seconds = self.start.elapsed().as_secs_f64();
-        self.event(json!({"event": "end", "done": done, "skipped": skipped, "failed": failed, "seconds": seconds}));
+        self.event(json!({
+            "event": "end", "done": done, "skipped": skipped, "failed": failed, "damaged": damaged, "seconds": seconds,
+        }));
         if self.clips.1 != 1 {
             let mut text = format!("{done} clips enlarged in {}", minutes(seconds));
             if skipped > 0 {
                 text += &format!(", {skipped} were finished before");
+            }
+            if damaged > 0 {
+                text += &format!(", {damaged} of them lack frames");
             }
             if failed > 0 {
                 text += &format!(", {failed} failed");

@@ -2,7 +2,7 @@
 
 use super::container::{self, Container};
 use crate::element::make;
-use crate::media::reader::Stream;
+use crate::media::stream::Stream;
 use anyhow::{Context, Result};
 use gst::prelude::*;
 use gst_app::AppSrc;

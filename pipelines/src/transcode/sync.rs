@@ -51,7 +51,7 @@ pub fn offset(sync: Sync, ultrawide: &Reader, other: &Reader, stop: &Stop) -> Re
         }
         Sync::Timecode => {
             let code = |reader: &Reader| {
-                let code = reader.video.timecode.map(|code| code as i64);
+                let code = reader.timecode().map(|code| code as i64);
                 code.with_context(|| format!("{} has no timecode", reader.path().display()))
             };
             Ok(code(other)? - code(ultrawide)?)

@@ -15,9 +15,17 @@ pub struct Options {
     pub sync: Option<Sync>,
     pub from: Option<gst::ClockTime>,
     pub to: Option<gst::ClockTime>,
+    /// Frames that are missing are no failure.
+    pub accept_missing: bool,
 }
 
 impl Options {
+    /// Whether the user said what stands in for missing reference frames.
+    pub fn has_stand_in(&self) -> bool {
+        let mut properties = self.network.properties.iter();
+        properties.any(|(name, _)| name == "on-missing-reference")
+    }
+
     /// Everything that decides what comes out, in words.
     pub fn words(&self) -> Vec<String> {
         let network = &self.network.properties;

@@ -12,6 +12,19 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use tch::{Device, Kind};
 
+/// A network that is done in milliseconds.
+const TINY: ModelConfig = ModelConfig {
+    variant: Variant::RefVsr,
+    mid_channels: 2,
+    num_blocks: 1,
+    frame_num: 3,
+    scale: 4,
+    hd: false,
+    reset_interval: None,
+    recurrence: Recurrence::Clean,
+    flow_levels: FLOW_LEVELS,
+};
+
 /// What the command said and how it ended.
 #[derive(Debug)]
 pub struct Said {
@@ -71,20 +84,24 @@ impl Place {
 
     /// A model that is done in milliseconds.
     pub fn model(&self) -> String {
-        let path = self.path("tiny.safetensors");
+        self.saved("tiny.safetensors", TINY)
+    }
+
+    /// A model that matches nothing, for frames of a usual size.
+    pub fn light_model(&self) -> String {
+        let light = ModelConfig {
+            variant: Variant::Registered,
+            frame_num: 1,
+            flow_levels: 2,
+            ..TINY
+        };
+        self.saved("light.safetensors", light)
+    }
+
+    fn saved(&self, name: &str, config: ModelConfig) -> String {
+        let path = self.path(name);
         if !path.exists() {
             tch::manual_seed(1);
-            let config = ModelConfig {
-                variant: Variant::RefVsr,
-                mid_channels: 2,
-                num_blocks: 1,
-                frame_num: 3,
-                scale: 4,
-                hd: false,
-                reset_interval: None,
-                recurrence: Recurrence::Clean,
-                flow_levels: FLOW_LEVELS,
-            };
             checkpoint::save(
                 &Network::new(config, Device::Cpu).unwrap(),
                 &path,
@@ -122,6 +139,35 @@ impl Place {
                  ! x264enc ! matroskamux ! filesink location={{}}"
             ),
         )
+    }
+}
+
+impl Place {
+    /// A recording of 64x48 whose frames are at these times in milliseconds, in a file that tells this frame rate; 0/1 is none.
+    pub fn film_at(&self, name: &str, framerate: &str, times: &[u64]) -> String {
+        let path = self.text(name);
+        let pipeline = gst::parse::launch(&format!(
+            "appsrc name=in format=time caps=video/x-raw,format=I420,width=64,height=48,framerate={framerate} ! x264enc bframes=2 \
+             ! h264parse ! matroskamux ! filesink location={path}"
+        ))
+        .unwrap();
+        let bin = pipeline.downcast_ref::<gst::Bin>().unwrap();
+        let source = bin.by_name("in").unwrap();
+        let source = source.downcast::<gst_app::AppSrc>().unwrap();
+        pipeline.set_state(gst::State::Playing).unwrap();
+        for (n, time) in times.iter().enumerate() {
+            let mut buffer = gst::Buffer::from_mut_slice(vec![n as u8 * 12; 64 * 48 * 3 / 2]);
+            let time = gst::ClockTime::from_mseconds(*time);
+            buffer.get_mut().unwrap().set_pts(time);
+            source.push_buffer(buffer).unwrap();
+        }
+        source.end_of_stream().unwrap();
+        let bus = pipeline.bus().unwrap();
+        let end = [gst::MessageType::Eos, gst::MessageType::Error];
+        let message = bus.timed_pop_filtered(gst::ClockTime::NONE, &end).unwrap();
+        pipeline.set_state(gst::State::Null).unwrap();
+        assert_eq!(message.type_(), gst::MessageType::Eos);
+        path
     }
 }
 
@@ -182,6 +228,18 @@ pub fn frames(file: impl AsRef<Path>) -> (Vec<gst::Buffer>, gst_video::VideoInfo
     ));
     let info = gst_video::VideoInfo::from_caps(&caps).expect("no video came out");
     (frames, info)
+}
+
+/// How long a file is, as it says.
+pub fn length(file: &str) -> gst::ClockTime {
+    let description = format!("filesrc location={file} ! decodebin ! fakesink");
+    let pipeline = gst::parse::launch(&description).unwrap();
+    pipeline.set_state(gst::State::Paused).unwrap();
+    let (reached, ..) = pipeline.state(gst::ClockTime::NONE);
+    reached.unwrap();
+    let length = pipeline.query_duration().unwrap();
+    pipeline.set_state(gst::State::Null).unwrap();
+    length
 }
 
 /// The times of frames in milliseconds.

@@ -3,9 +3,8 @@
 use super::list::Source;
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use std::fs;
-use std::io::{Read, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 /// The folder of manifests and claims in the output folder.
@@ -14,7 +13,7 @@ pub const FOLDER: &str = ".refvsr";
 /// All that decides what comes out. Another job is done anew.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Job {
-    /// SHA-256 of the model file, or the version whose bundled model it is.
+    /// SHA-256 of the model's file.
     pub model: String,
     /// Options, as on the command line.
     pub options: Vec<String>,
@@ -28,8 +27,16 @@ pub struct Job {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
-    Done { frames: u64, seconds: f64 },
-    Failed { error: String },
+    Done {
+        frames: u64,
+        seconds: f64,
+        /// Recordings that lack frames, in words.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        damage: Vec<String>,
+    },
+    Failed {
+        error: String,
+    },
 }
 
 /// A clip's file.
@@ -84,6 +91,14 @@ impl Manifest {
             && Path::new(&job.output).exists()
     }
 
+    /// Which recordings lack frames.
+    pub fn damage(&self) -> &[String] {
+        match &self.outcome {
+            Outcome::Done { damage, .. } => damage,
+            Outcome::Failed { .. } => &[],
+        }
+    }
+
     /// Writes it, whole or not at all.
     pub fn write(&self, output: &Path) -> Result<()> {
         let path = Self::path(output, &self.clip);
@@ -98,27 +113,6 @@ impl Manifest {
         file.persist(&path).with_context(written)?;
         Ok(())
     }
-}
-
-/// What a model is known by.
-pub fn model(path: Option<&Path>) -> Result<String> {
-    let Some(path) = path else {
-        return Ok(format!("bundled with {}", env!("CARGO_PKG_VERSION")));
-    };
-    let unreadable = || format!("cannot read the model {}", path.display());
-    let mut file = fs::File::open(path).with_context(unreadable)?;
-    let (mut digest, mut part) = (Sha256::new(), vec![0; 1 << 20]);
-    loop {
-        match file.read(&mut part).with_context(unreadable)? {
-            0 => break,
-            n => digest.update(&part[..n]),
-        }
-    }
-    Ok(digest
-        .finalize()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect())
 }
 
 #[cfg(test)]
@@ -145,6 +139,7 @@ mod tests {
             outcome: Outcome::Done {
                 frames: 3,
                 seconds: 1.5,
+                damage: vec![],
             },
         };
         manifest.write(folder.path()).unwrap();
@@ -165,24 +160,6 @@ mod tests {
                 ..manifest
             }
             .finished(&job)
-        );
-    }
-
-    #[test]
-    fn models_are_known_by_their_content() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("m");
-        fs::write(&path, "abc").unwrap();
-        let sum = model(Some(&path)).unwrap();
-        assert_eq!(
-            sum,
-            "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
-        );
-        assert!(
-            model(Some(&folder.path().join("none")))
-                .unwrap_err()
-                .to_string()
-                .contains("none")
         );
     }
 }

@@ -4,10 +4,13 @@ mod claim;
 pub mod list;
 mod manifest;
 pub mod shard;
+mod status;
 
-use super::job::{self, Clip, DiskFull, Target};
+use super::job::{self, Clip, Target};
+use super::keeper::Keeper;
 use super::options::Lens;
-use super::report::Reporter;
+use super::partial::DiskFull;
+use super::report::{Count, Reporter};
 use super::wishes::Options;
 use crate::media::open;
 use crate::stop::{Stop, Stopped};
@@ -15,7 +18,9 @@ use anyhow::{Context, Result, bail, ensure};
 use claim::Claim;
 use list::{Format, Source};
 use manifest::{Job, Manifest, Outcome};
+use refvsr::DeviceChoice;
 use shard::Shard;
+use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -104,12 +109,15 @@ struct Work<'a> {
     model: String,
     words: Vec<String>,
     stop: &'a Stop,
+    /// Loaded before the first clip that is to be done.
+    keeper: OnceCell<Keeper>,
 }
 
 /// How a clip's turn ended.
 enum Turn {
-    Done,
-    Skipped,
+    Done(Vec<String>),
+    /// It was finished before; its recordings lack these frames.
+    Skipped(Vec<String>),
     /// Another process works on it.
     Taken,
     Failed,
@@ -125,17 +133,25 @@ pub fn run(
     stop: &Stop,
 ) -> Result<ExitCode> {
     let (sources, format) = collection.sources(output)?;
+    let device = options.network.device.parse::<DeviceChoice>()?.resolve()?;
     let work = Work {
         output,
         format,
         framerate,
         options,
-        model: manifest::model(options.network.model.as_deref())?,
+        model: options.network.model.digest(device)?,
         words: options.words(),
         stop,
+        keeper: OnceCell::new(),
     };
     if collection.status {
         return work.status(&sources);
+    }
+    // No clip would do with another encoder or property than these.
+    super::graph::element(&options.network)?;
+    if let Target::Video(_, container) = format.target(format.path(output, "clip"))? {
+        super::encoder::choose(&options.encoder, container.default_codec())
+            .with_context(|| format!("cannot write into {}", output.display()))?;
     }
     let variable = |name: &str| std::env::var(name).ok();
     let shard = match collection.shard {
@@ -148,26 +164,45 @@ pub fn run(
         turns.extend(others);
     }
     let mut reporter = Reporter::new(json, turns.len());
-    let (mut done, mut skipped, mut failed) = (0, 0, 0);
+    let mut count = Count::default();
     let mut ended = None;
     for place in turns {
-        match work.turn(&sources[place], &mut reporter) {
-            Ok(Turn::Done) => done += 1,
-            Ok(Turn::Skipped | Turn::Taken) => skipped += 1,
-            Ok(Turn::Failed) => failed += 1,
+        let name = &sources[place].name;
+        let damage = match work.turn(&sources[place], &mut reporter) {
+            Ok(Turn::Done(damage)) => {
+                count.done += 1;
+                damage
+            }
+            Ok(Turn::Skipped(damage)) => {
+                count.skipped += 1;
+                damage
+            }
+            Ok(Turn::Taken) => {
+                count.skipped += 1;
+                vec![]
+            }
+            Ok(Turn::Failed) => {
+                count.failed += 1;
+                vec![]
+            }
             Err(error) => {
                 // No other clip would fare better.
-                reporter.failed(&sources[place].name, &error);
-                failed += usize::from(!error.is::<Stopped>());
+                reporter.failed(name, &error);
+                count.failed += usize::from(!error.is::<Stopped>());
                 ended = Some(error);
                 break;
             }
+        };
+        if !damage.is_empty() {
+            count.damaged += 1;
+            reporter.damaged(name, &damage);
         }
     }
-    reporter.end(done, skipped, failed);
+    reporter.end(count);
+    let lacking = count.damaged > 0 && !options.accept_missing;
     Ok(match ended {
         Some(error) if error.is::<Stopped>() => ExitCode::from(crate::stop::EXIT_CODE),
-        _ if failed > 0 => ExitCode::FAILURE,
+        _ if count.failed > 0 || lacking => ExitCode::FAILURE,
         _ => ExitCode::SUCCESS,
     })
 }
@@ -179,29 +214,35 @@ impl Work<'_> {
         let job = Job::of(source, &self.model, &self.words);
         let finished = || {
             Manifest::read(self.output, &source.name)
-                .is_some_and(|manifest| manifest.finished(&job))
+                .filter(|manifest| manifest.finished(&job))
+                .map(|manifest| Turn::Skipped(manifest.damage().to_vec()))
         };
-        if finished() {
+        if let Some(turn) = finished() {
             reporter.skipped(&source.name);
-            return Ok(Turn::Skipped);
+            return Ok(turn);
         }
         let Some(claim) = Claim::take(self.output, &source.name)? else {
             reporter.skipped(&source.name);
             return Ok(Turn::Taken);
         };
         // Whoever had the claim before may have finished it.
-        if finished() {
+        if let Some(turn) = finished() {
             reporter.skipped(&source.name);
-            return Ok(Turn::Skipped);
+            return Ok(turn);
         }
+        self.load()?;
         let start = std::time::Instant::now();
         let result = self
             .clip(source)
             .and_then(|clip| job::run(&clip, self.options, reporter, self.stop));
         let (turn, outcome) = match result {
-            Ok(frames) => {
-                let seconds = start.elapsed().as_secs_f64();
-                (Turn::Done, Outcome::Done { frames, seconds })
+            Ok(job::Finished { frames, damage }) => {
+                let outcome = Outcome::Done {
+                    frames,
+                    seconds: start.elapsed().as_secs_f64(),
+                    damage: damage.clone(),
+                };
+                (Turn::Done(damage), outcome)
             }
             Err(error) if error.is::<Stopped>() || error.is::<DiskFull>() => return Err(error),
             Err(error) => {
@@ -218,6 +259,15 @@ impl Work<'_> {
         manifest.write(self.output)?;
         drop(claim);
         Ok(turn)
+    }
+
+    /// Loads the model, once.
+    fn load(&self) -> Result<()> {
+        if self.keeper.get().is_none() {
+            let keeper = Keeper::load(&self.options.network)?;
+            _ = self.keeper.set(keeper);
+        }
+        Ok(())
     }
 
     /// Opens a clip's files.
@@ -248,12 +298,7 @@ impl Work<'_> {
         other: &crate::media::Footage,
         lens: Lens,
     ) -> Result<()> {
-        let said = self
-            .options
-            .network
-            .properties
-            .iter()
-            .any(|(name, _)| name == "on-missing-reference");
+        let said = self.options.has_stand_in();
         let (Some(a), Some(b), false) = (ultrawide.pictures(), other.pictures(), said) else {
             return Ok(());
         };
@@ -267,47 +312,5 @@ impl Work<'_> {
             lens.name()
         );
         Ok(())
-    }
-
-    /// Sums up the manifests of all shares.
-    fn status(&self, sources: &[Source]) -> Result<ExitCode> {
-        let (mut done, mut failed, mut now, mut left, mut frames, mut seconds) =
-            (0, 0, 0, 0, 0, 0.0);
-        for source in sources {
-            let job = Job::of(source, &self.model, &self.words);
-            let manifest =
-                Manifest::read(self.output, &source.name).filter(|manifest| manifest.job == job);
-            match manifest.map(|manifest| (manifest.finished(&job), manifest.outcome)) {
-                _ if Claim::is_taken(self.output, &source.name) => {
-                    println!("{}: being worked on", source.name);
-                    now += 1;
-                }
-                Some((
-                    true,
-                    Outcome::Done {
-                        frames: n,
-                        seconds: s,
-                    },
-                )) => {
-                    done += 1;
-                    frames += n;
-                    seconds += s;
-                }
-                Some((_, Outcome::Failed { error })) => {
-                    println!("{}: {error}", source.name);
-                    failed += 1;
-                }
-                _ => left += 1,
-            }
-        }
-        println!(
-            "{done} of {} clips finished ({frames} frames, {seconds:.0} s of work), {now} being worked on, {failed} failed, {left} left",
-            sources.len()
-        );
-        Ok(if done == sources.len() {
-            ExitCode::SUCCESS
-        } else {
-            ExitCode::FAILURE
-        })
     }
 }

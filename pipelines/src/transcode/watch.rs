@@ -1,0 +1,193 @@
+//! Playing a clip's pipelines to their end, and what their messages say meanwhile.
+
+use super::graph::Graph;
+use super::job::Clip;
+use super::partial::DiskFull;
+use super::report::Reporter;
+use crate::media::Footage;
+use crate::media::messages::error_text;
+use crate::media::reader;
+use crate::stop::Stop;
+use anyhow::{Context, Result, anyhow, bail};
+use gst::prelude::*;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::Duration;
+
+/// What happens while a clip is worked on.
+enum Event {
+    Graph(gst::Message),
+    Reader(reader::Report),
+    Failed(anyhow::Error),
+}
+
+impl From<reader::Report> for Event {
+    fn from(report: reader::Report) -> Self {
+        Self::Reader(report)
+    }
+}
+
+/// What was told while the clip was enlarged, and did not end it.
+#[derive(Debug, Default)]
+pub struct Told {
+    /// Warnings about recordings, each with its file.
+    pub warnings: Vec<String>,
+    /// Where reference frames were missing, in the order of the output.
+    pub missing: Vec<Missing>,
+}
+
+/// Reference frames that were missing one after the other.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Missing {
+    /// The camera, as its pad is named.
+    pub lens: String,
+    /// Running time of the first ultra-wide frame without one.
+    pub from: gst::ClockTime,
+    /// How many; none where they did not come again.
+    pub frames: Option<u64>,
+}
+
+/// Plays the pipeline to its end.
+pub fn play(
+    clip: &Clip,
+    graph: &Graph,
+    shifts: &[i64],
+    lead: i64,
+    reporter: &mut Reporter,
+    stop: &Stop,
+) -> Result<Told> {
+    let (events, received) = channel();
+    let bus = graph.pipeline.bus().context("a pipeline without a bus")?;
+    let to = events.clone();
+    bus.set_sync_handler(move |_, message| {
+        _ = to.send(Event::Graph(message.clone()));
+        gst::BusSyncReply::Drop
+    });
+    let started = graph.pipeline.set_state(gst::State::Playing);
+    if started.is_err() {
+        // A message says why.
+        return watch(&received, clip, graph, reporter, stop)
+            .and_then(|_| bail!("the pipeline does not start"));
+    }
+    for (((_, footage), source), shift) in clip.references.iter().zip(&graph.references).zip(shifts)
+    {
+        start(footage, source, shift + lead, &events)?;
+    }
+    if let Footage::Recording(reader) = &clip.ultrawide {
+        for (track, source) in reader.audio.iter().zip(&graph.sound) {
+            track.connect(source.clone(), lead);
+        }
+    }
+    start(&clip.ultrawide, &graph.ultrawide, lead, &events)?;
+    watch(&received, clip, graph, reporter, stop)
+}
+
+/// Starts reading.
+fn start(
+    footage: &Footage,
+    video: &gst_app::AppSrc,
+    shift: i64,
+    events: &Sender<Event>,
+) -> Result<()> {
+    match footage {
+        Footage::Recording(reader) => {
+            reader.video.connect(video.clone(), shift);
+            reader.report_to(events.clone())?;
+            reader.play()
+        }
+        Footage::Pictures(pictures) => {
+            let events = events.clone();
+            pictures.play(video.clone(), move |error| {
+                _ = events.send(Event::Failed(error));
+            });
+            Ok(())
+        }
+    }
+}
+
+fn watch(
+    events: &Receiver<Event>,
+    clip: &Clip,
+    graph: &Graph,
+    reporter: &mut Reporter,
+    stop: &Stop,
+) -> Result<Told> {
+    let mut told = Told::default();
+    loop {
+        stop.check()?;
+        reporter.frames(graph.frames.load(Ordering::Relaxed));
+        let event = match events.recv_timeout(Duration::from_millis(100)) {
+            Ok(event) => event,
+            Err(RecvTimeoutError::Timeout) => continue,
+            Err(RecvTimeoutError::Disconnected) => bail!("the pipeline has gone"),
+        };
+        match event {
+            Event::Failed(error) => return Err(error),
+            Event::Reader(report) => match report.message.view() {
+                gst::MessageView::Error(error) => {
+                    return Err(anyhow!(
+                        "cannot read {}: {}",
+                        report.path.display(),
+                        error_text(error)
+                    ));
+                }
+                gst::MessageView::Warning(warning) => {
+                    let text = format!("{} is damaged: {}", report.path.display(), warning.error());
+                    if !told.warnings.contains(&text) {
+                        told.warnings.push(text);
+                    }
+                }
+                _ => (),
+            },
+            Event::Graph(message) => match message.view() {
+                gst::MessageView::Eos(_) => return Ok(told),
+                gst::MessageView::Error(error) => {
+                    let text = error_text(error);
+                    if error.error().matches(gst::ResourceError::NoSpaceLeft) {
+                        bail!(DiskFull(clip.output.path().to_owned()))
+                    }
+                    let writes = message.src() == Some(graph.writer.upcast_ref());
+                    return Err(match writes {
+                        true => anyhow!("cannot write {}: {text}", clip.output.path().display()),
+                        false => anyhow!("cannot enlarge {}: {text}", clip.name),
+                    });
+                }
+                gst::MessageView::Element(element) => {
+                    if let Some(structure) = element.structure() {
+                        told.note(structure);
+                    }
+                }
+                _ => (),
+            },
+        }
+    }
+}
+
+impl Told {
+    /// Takes note of an element message.
+    fn note(&mut self, structure: &gst::StructureRef) {
+        if structure.name() != "refvsr-missing-references" {
+            return;
+        }
+        let (Ok(lens), Ok(begins), Ok(time)) = (
+            structure.get::<String>("pad"),
+            structure.get::<bool>("missing"),
+            structure.get::<gst::ClockTime>("running-time"),
+        ) else {
+            return;
+        };
+        if begins {
+            self.missing.push(Missing {
+                lens,
+                from: time,
+                frames: None,
+            });
+        } else if let Some(open) = self
+            .missing
+            .iter_mut()
+            .rfind(|missing| missing.lens == lens && missing.frames.is_none())
+        {
+            open.frames = structure.get("frames").ok();
+        }
+    }
+}
