@@ -177,7 +177,7 @@ impl Reader {
 
     /// Where the picture should end: the file's length, if that is written in the file (others make a guess) and is not the sound's.
     fn length(&self) -> Option<gst::ClockTime> {
-        let known = self.has_sound == !self.audio.is_empty() && self.has_length();
+        let known = self.has_sound != self.audio.is_empty() && self.has_length();
         let length = self.duration().filter(|_| known)?;
         let reaches = |track: &Stream| {
             let last = track.seen().last();
