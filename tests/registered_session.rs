@@ -246,13 +246,40 @@ fn a_zoom_of_zero_is_for_networks_that_find_it() {
     };
     let error = Session::new(matching, options).unwrap_err().to_string();
     assert!(error.contains("wide zoom is 0"), "{error}");
+}
 
-    // A registered network does not match, and says so.
-    let frame = Tensor::rand([1, 3, 16, 16], (Kind::Float, Device::Cpu));
-    let confidence = network().confidence(refvsr::net::Frame {
-        lr: &frame,
-        references: &[&frame],
+#[test]
+fn the_confidence_map_shows_the_fields() {
+    let network = network();
+    let (ultrawide, wide, _) = clip().swap_remove(0);
+    let wide = wide.unwrap();
+    let options = exact(&network);
+    let mut session = Session::new(network, options).unwrap();
+    session
+        .send(Triplet {
+            ultrawide: ultrawide.shallow_clone(),
+            wide: Some(wide.shallow_clone()),
+            tele: None,
+        })
+        .unwrap();
+    let map = session.confidence_map().unwrap().unwrap();
+    let (h, w) = (ultrawide.size()[2], ultrawide.size()[3]);
+    assert_eq!(map.size(), [1, 1, h, w]);
+    let mean = |top, left, height, width| {
+        let part = map.narrow(2, top, height).narrow(3, left, width);
+        part.mean(Kind::Float).double_value(&[])
+    };
+    assert!(mean(h * 3 / 8, w * 3 / 8, h / 4, w / 4) > 0.4);
+    assert_eq!(mean(0, 0, h, w / 8), 0.0, "outside of the field");
+    assert!(
+        session.confidence().unwrap().is_none(),
+        "nothing is matched"
+    );
+    // The plain form, which sees that frame alone.
+    let plain = session.network().confidence(refvsr::net::Frame {
+        lr: &session.network().pad(&ultrawide).unwrap(),
+        references: &[&session.network().pad(&wide).unwrap()],
     });
-    let error = confidence.unwrap_err().to_string();
-    assert!(error.contains("registered"), "{error}");
+    let plain = plain.unwrap().narrow(2, 0, h).narrow(3, 0, w);
+    assert_close("confidence", &map, &plain, 1e-5);
 }

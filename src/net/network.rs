@@ -7,7 +7,8 @@ use super::{
     propagation::{Joined, Motion, Propagation, Reference, State},
     reconstruction::Reconstruction,
     refill::Refill,
-    registered::{Details, RegisteredVsr},
+    registered::{Details, Followers, Moment, RegisteredVsr},
+    registration::{TELE_ZOOMS, WIDE_ZOOMS},
     window::Frame,
 };
 use crate::{
@@ -306,13 +307,24 @@ impl Network {
         }
     }
 
-    /// How alike each pixel of a frame is to what was found for it in its references, `[1, 1, H, W]`: the matching's cosine similarity, which weighs what is
-    /// borrowed. To look at; [`forward`](Self::forward) computes it for itself.
+    /// How alike each pixel of a frame is to what was found for it in its references (wide, then tele if
+    /// there is one), `[1, 1, H, W]`: the matching's cosine similarity, which weighs what is borrowed, or for
+    /// the registered variant the local correlation with the references, found as in a clip's first frame. To
+    /// look at; [`forward`](Self::forward) computes it for itself.
     ///
     /// # Errors
     /// [`Error::Shape`] for frames of sizes that [`pad`](Self::pad) would change.
     pub fn confidence(&self, frame: Frame<'_>) -> Result<Tensor> {
         self.check(&[frame])?;
+        if let Some(net) = self.registered() {
+            let moment = Moment {
+                ultrawide: frame.lr,
+                wide: frame.references.first().copied(),
+                tele: frame.references.get(1).copied(),
+            };
+            let (details, _) = net.details(moment, &Followers::new(WIDE_ZOOMS, TELE_ZOOMS))?;
+            return details.confidence(frame.lr);
+        }
         self.refvsr()?
             .propagation
             .confidence(frame.lr, frame.references)
