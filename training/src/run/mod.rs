@@ -309,7 +309,8 @@ impl Run<'_> {
         let scores =
             validate(network()?, self.validation, &self.config.validation).context("validation")?;
         out.scores(trainer.steps(), &scores)?;
-        if progress.best_psnr.is_none_or(|best| scores.psnr > best) {
+        // At a tie the later weights: they have learnt more.
+        if progress.best_psnr.is_none_or(|best| scores.psnr >= best) {
             progress.best_psnr = Some(scores.psnr);
             let best = self.folder.join(BEST);
             let fresh = self.folder.join("best.new.safetensors");
