@@ -41,18 +41,6 @@ fn nothing_is_leaked_by_an_error_in_mid_stream() {
     assert!(!well && log.contains("on-missing-reference"), "{log}");
 }
 
-/// Bytes of this process's resident memory.
-fn resident() -> usize {
-    let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
-    statm
-        .split_whitespace()
-        .nth(1)
-        .unwrap()
-        .parse::<usize>()
-        .unwrap()
-        * 4096
-}
-
 #[test]
 fn memory_is_flat_over_500_frames() {
     // Small, so that it does not take long: what could grow does not depend on it.

@@ -153,13 +153,6 @@ impl Stage {
     }
 }
 
-/// Bytes of this process's resident memory.
-fn resident() -> usize {
-    let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
-    let pages = statm.split_whitespace().nth(1).unwrap();
-    pages.parse::<usize>().unwrap() * 4096
-}
-
 /// Checks that the frames are those that were sent, in order, from the first on. Those behind may be
 /// missing.
 #[track_caller]

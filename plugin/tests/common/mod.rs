@@ -422,6 +422,18 @@ pub fn gst_launch_well(arguments: &str) -> Output {
     output
 }
 
+/// Bytes of this process's resident memory.
+pub fn resident() -> usize {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
+    statm
+        .split_whitespace()
+        .nth(1)
+        .unwrap()
+        .parse::<usize>()
+        .unwrap()
+        * 4096
+}
+
 /// Environment in which a process tells, when it lets go of GStreamer, of all objects still there.
 pub const LEAKS_TRACER: [(&str, &str); 3] = [
     ("GST_TRACERS", "leaks"),
