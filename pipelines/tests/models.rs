@@ -97,34 +97,27 @@ fn bundled_models_are_named() {
 
     // Where a model was not there when this was built, that is said; a path is a path.
     let out = place.text("out");
-    if refvsr::Bundled::Light.content().is_none() {
-        let said = refvsr(&[
+    let transcode = |model: &str| {
+        refvsr(&[
             "transcode",
             "--model",
-            "light",
+            model,
             "--device",
             "cpu",
             "--tree",
             &data,
             "-o",
             &out,
-        ]);
+        ])
+    };
+    if refvsr::Bundled::Light.content().is_none() {
+        let said = transcode("light");
         assert!(
             said.code == Some(1) && said.err.contains("models/light.safetensors was not there"),
             "{said:?}"
         );
     }
-    let said = refvsr(&[
-        "transcode",
-        "--model",
-        "./light",
-        "--device",
-        "cpu",
-        "--tree",
-        &data,
-        "-o",
-        &out,
-    ]);
+    let said = transcode("./light");
     assert!(
         said.code == Some(1) && said.err.contains("./light"),
         "{said:?}"

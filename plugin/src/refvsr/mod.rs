@@ -40,18 +40,21 @@
  * and `tele` (whether that camera's picture went in), and `wide-agreement` and `tele-agreement`, correlations of local detail, of registered
  * models, or `confidence`, the mean of the matching, of others. 1 is equal, 0 unrelated.
  *
- * The request source pad `confidence` puts out a grey picture (GRAY8, of the ultra-wide video's size) with each frame, before it and with its
- * timestamps: how alike each pixel is to what its references show, 0 to 255. Registered models show 0 outside of the
- * references' fields. It needs a queue of its own, as every branch does. For frames that do not come out it puts out a GAP. Tags and
- * other events of the stream are the pad `src`'s alone.
+ * The request source pad `confidence` puts out a grey picture (GRAY8, of the ultra-wide video's
+ * size) with each frame, before it and with its timestamps: how alike each pixel is to what its
+ * references show, 0 to 255. Registered models show 0 outside of the references' fields. It needs a
+ * queue of its own, as every branch does. For frames that do not come out it puts out a GAP. Tags
+ * and other events of the stream are the pad `src`'s alone.
  *
  * ## Where a clip starts anew
  *
- * The recurrence forgets a clip, after all its frames have been put out, where a frame starts more than a second after the end of the last one (or
- * two durations of it, if that is longer; GAPs between do not count) or more than a second before it, and where the scene changes
- * (`scene-cut`; thumbnails of neighbouring frames are compared). After a jump back references are found again once their times have
- * come to where they were. An element message `refvsr-clip-restarts` says so: `pad`, `reason` (`timestamps` or
- * `scene-cut`), `running-time`; `stats` counts them as `clips-restarted`.
+ * The recurrence forgets a clip, after all its frames have been put out, where a frame starts more
+ * than a second after the end of the last one (or two durations of it, if that is longer; GAPs
+ * between do not count) or more than a second before it, and where the scene changes (`scene-cut`;
+ * thumbnails of neighbouring frames are compared). After a jump back references are found again
+ * once their times have come to where they were. An element message `refvsr-clip-restarts` says so:
+ * `pad`, `reason` (`timestamps` or `scene-cut`), `running-time`; `stats` counts them as
+ * `clips-restarted`.
  *
  * ## Events
  *
