@@ -211,11 +211,7 @@ impl RefVsr {
         let told = pad.sticky_event::<gst::event::Segment>(0);
         if !told.is_some_and(|told| told.segment() == segment.upcast_ref()) {
             let news = gst::event::Segment::builder(&segment);
-            let theirs = self.ultrawide.sticky_event::<gst::event::Segment>(0);
-            pad.push_event(
-                news.seqnum_if_some(theirs.map(|theirs| theirs.seqnum()))
-                    .build(),
-            );
+            pad.push_event(news.seqnum_if_some(self.segment_seqnum()).build());
         }
     }
 

@@ -11,8 +11,7 @@ impl RefVsr {
         match event.view() {
             gst::EventView::Caps(caps) => self.take_caps(pad, camera, caps.caps()),
             gst::EventView::Segment(segment) => {
-                self.take_segment(pad, camera, segment.segment())
-                    && self.parent_sink_event(pad, event)
+                self.take_segment(pad, camera, segment) && self.parent_sink_event(pad, event)
             }
             gst::EventView::FlushStart(_) | gst::EventView::FlushStop(_) => {
                 self.flush(pad, camera, event)
@@ -168,6 +167,17 @@ impl RefVsr {
                 let before = self.running(|running| running.segment_out.replace(segment.clone()));
                 if before.flatten().as_ref() == Some(&segment) {
                     return gst::PadProbeReturn::Handled;
+                }
+                // The base class takes the seqnum of whichever camera's segment came last.
+                if let Some(seqnum) = self.segment_seqnum() {
+                    let ours = gst::event::Segment::builder(&segment).seqnum(seqnum);
+                    info.data = Some(gst::PadProbeData::Event(ours.build()));
+                }
+            }
+            gst::EventView::Eos(_) => {
+                if let Some(theirs) = self.ultrawide.sticky_event::<gst::event::Eos>(0) {
+                    let ours = gst::event::Eos::builder().seqnum(theirs.seqnum());
+                    info.data = Some(gst::PadProbeData::Event(ours.build()));
                 }
             }
             _ => (),

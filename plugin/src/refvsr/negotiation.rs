@@ -90,8 +90,9 @@ impl RefVsr {
         &self,
         pad: &AggregatorPad,
         camera: Camera,
-        segment: &gst::Segment,
+        event: &gst::event::Segment,
     ) -> bool {
+        let segment = event.segment();
         let Some(segment) = segment.downcast_ref::<ClockTime>() else {
             let format = segment.format();
             gst::element_imp_error!(
@@ -107,16 +108,24 @@ impl RefVsr {
         if camera == Camera::UltraWide {
             let before = self.running(|running| running.segment_in.replace(segment.clone()));
             if before.flatten().as_ref() != Some(segment) {
-                self.hold(Held::Segment(segment.clone()));
+                self.hold(Held::Segment(segment.clone(), event.seqnum()));
             }
         }
         true
     }
 
     /// The frames that come out next are of this segment.
-    pub fn apply_segment(&self, segment: Segment) {
+    pub fn apply_segment(&self, segment: Segment, seqnum: gst::Seqnum) {
         self.obj().update_segment(&segment);
-        self.running(|running| running.segment = Some(segment));
+        self.running(|running| {
+            running.segment = Some(segment);
+            running.segment_seqnum = Some(seqnum);
+        });
+    }
+
+    /// The seqnum of the segment of the frames that come out at present.
+    pub fn segment_seqnum(&self) -> Option<gst::Seqnum> {
+        self.running(|running| running.segment_seqnum).flatten()
     }
 
     /// Tells downstream of the segment, where the base class has not yet: it does so with frames only.
@@ -131,7 +140,7 @@ impl RefVsr {
         if let Some(segment) = news.flatten() {
             self.obj()
                 .src_pad()
-                .push_event(gst::event::Segment::new(&segment));
+                .push_event(gst::event::Segment::new(&segment)); // see_leaving() numbers it
         }
     }
 

@@ -199,7 +199,7 @@ impl RefVsr {
                 self.running(|running| (running.output.is_some(), running.segment.is_some()))?;
             let is_missing = |held: &Held| match held {
                 Held::Caps { .. } => !has_caps,
-                Held::Segment(_) => has_caps && !has_segment,
+                Held::Segment(..) => has_caps && !has_segment,
                 Held::Frame(..) | Held::Gap(..) | Held::Event(_) => false,
             };
             return match held.iter().position(is_missing) {
@@ -209,7 +209,7 @@ impl RefVsr {
             };
         }
         let caps_and_segment = matches!(held.front(), Some(Held::Caps { .. }))
-            && matches!(held.get(1), Some(Held::Segment(_)));
+            && matches!(held.get(1), Some(Held::Segment(..)));
         if caps_and_segment {
             held.swap(0, 1);
         }
@@ -220,7 +220,7 @@ impl RefVsr {
         match held {
             Held::Frame(..) => (),
             Held::Caps { video, .. } => self.apply_caps(video)?,
-            Held::Segment(segment) => self.apply_segment(segment),
+            Held::Segment(segment, seqnum) => self.apply_segment(segment, seqnum),
             Held::Gap(pts, duration) => {
                 self.announce_segment();
                 let gap = gst::event::Gap::builder(pts).duration(duration).build();

@@ -51,6 +51,8 @@ pub struct Running {
     pub segment_in: Option<Segment>,
     /// The segment of the frames that come out at present.
     pub segment: Option<Segment>,
+    /// The seqnum of that segment's event: after a seek it is the seek's, by which players know theirs.
+    pub segment_seqnum: Option<gst::Seqnum>,
     /// The timestamp of the frame that came out last.
     pub position: Option<gst::ClockTime>,
     /// The segment downstream has been told of.
@@ -75,6 +77,7 @@ impl Running {
             output: None,
             segment_in: None,
             segment: None,
+            segment_seqnum: None,
             position: None,
             segment_out: None,
             qos: Qos::default(),

@@ -39,7 +39,8 @@ pub struct Work {
     pub seen: PerCamera<bool>,
     /// The overload at present, if there is one.
     pub overload: Episode,
-    /// Frames are missing before the next one that comes out.
+    /// The next frame that comes out does not continue one before: the stream begins, was flushed, or
+    /// frames are missing.
     pub discont: bool,
     /// Where each pad's next buffer without a timestamp belongs.
     pub clocks: PerCamera<Clock>,
@@ -59,7 +60,7 @@ impl Work {
             missing: PerCamera::default(),
             seen: PerCamera::default(),
             overload: Episode::default(),
-            discont: false,
+            discont: true,
             clocks: PerCamera::default(),
             references: PerCamera::default(),
         }
@@ -69,6 +70,7 @@ impl Work {
     pub fn forget(&mut self, camera: Camera) {
         if camera == Camera::UltraWide {
             self.end_clip();
+            self.discont = true;
             self.held.retain(Held::outlives_a_flush);
             self.clocks = PerCamera::default();
             self.references = PerCamera::default();
@@ -104,8 +106,8 @@ pub enum Held {
         /// Only the frame rate changes.
         same_picture: bool,
     },
-    /// A new segment.
-    Segment(Segment),
+    /// A new segment, and the seqnum of the event that brought it.
+    Segment(Segment, gst::Seqnum),
     /// Any other serialized event.
     Event(gst::Event),
 }
@@ -129,7 +131,7 @@ impl Held {
     fn ends_clip(&self) -> bool {
         match self {
             Self::Caps { same_picture, .. } => !same_picture,
-            Self::Segment(_) => true,
+            Self::Segment(..) => true,
             Self::Frame(..) | Self::Gap(..) | Self::Event(_) => false,
         }
     }
@@ -139,7 +141,7 @@ impl Held {
         match self {
             Self::Caps { .. } => true,
             Self::Event(event) => event.is_sticky(),
-            Self::Frame(..) | Self::Gap(..) | Self::Segment(_) => false,
+            Self::Frame(..) | Self::Gap(..) | Self::Segment(..) => false,
         }
     }
 }

@@ -12,6 +12,8 @@ struct Seen {
     flushing: bool,
     /// The number of the last flush.
     flush: Option<gst::Seqnum>,
+    /// A buffer has come since the start or a flush.
+    under_way: bool,
     ended: bool,
     last: Option<gst::ClockTime>,
     buffers: usize,
@@ -23,6 +25,10 @@ impl Seen {
             return Ok(()); // it goes nowhere
         }
         self.buffers += 1;
+        let discont = buffer.flags().contains(gst::BufferFlags::DISCONT);
+        if clipped && !std::mem::replace(&mut self.under_way, true) && !discont {
+            return Err("the first buffer goes on from none, and has no DISCONT flag".into());
+        }
         let caps = self.caps.as_ref().ok_or("a buffer before caps")?;
         let segment = self.segment.as_ref().ok_or("a buffer before a segment")?;
         if self.ended {
