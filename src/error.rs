@@ -83,6 +83,9 @@ pub enum Error {
     /// The work was told to stop by its [`Stopper`](crate::Stopper).
     #[error("stopped")]
     Stopped,
+    /// The work was not done by the time of [`Session::receive_until`](crate::Session::receive_until).
+    #[error("out of time")]
+    OutOfTime,
     /// Something that this crate itself keeps was not kept. Please report it.
     #[error("internal error: {0}")]
     Broken(String),

@@ -262,6 +262,9 @@ fn the_confidence_map_shows_the_fields() {
             tele: None,
         })
         .unwrap();
+    assert!(session.confidence_map().unwrap().is_none());
+    session.drain();
+    let _ = session.receive().unwrap().unwrap();
     let map = session.confidence_map().unwrap().unwrap();
     let (h, w) = (ultrawide.size()[2], ultrawide.size()[3]);
     assert_eq!(map.size(), [1, 1, h, w]);

@@ -22,19 +22,26 @@ fn maps(moments: &[Moment]) -> Vec<Vec<u8>> {
         ..Session::options_of(&network)
     };
     let mut session = Session::new(network, options).unwrap();
-    let map = |(ultrawide, wide, _): &Moment| {
+    let mut maps = vec![];
+    let mut finish = |session: &mut Session| {
+        while session.receive().unwrap().is_some() {
+            let map = session.confidence_map().unwrap().unwrap();
+            let bytes = (map * 255.0).round().to_kind(tch::Kind::Uint8);
+            maps.push(Vec::<u8>::try_from(&bytes.flatten(0, -1)).unwrap());
+        }
+    };
+    for (ultrawide, wide, _) in moments {
         let triplet = Triplet {
             ultrawide: to_tensor(ultrawide, SIZE),
             wide: wide.as_ref().map(|wide| to_tensor(wide, SIZE)),
             tele: None,
         };
         session.send(triplet).unwrap();
-        let map = session.confidence_map().unwrap().unwrap();
-        while session.receive().unwrap().is_some() {}
-        let bytes = (map * 255.0).round().to_kind(tch::Kind::Uint8);
-        Vec::<u8>::try_from(&bytes.flatten(0, -1)).unwrap()
-    };
-    moments.iter().map(map).collect()
+        finish(&mut session);
+    }
+    session.drain();
+    finish(&mut session);
+    maps
 }
 
 /// All up to the end of the stream.

@@ -5,7 +5,11 @@ use common::*;
 use gst::prelude::*;
 use gst_check::Harness;
 use refvsr::{Network, Session, SessionOptions, Triplet};
-use std::path::Path;
+use std::{
+    path::Path,
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
 use tch::Device;
 
 /// Two live cameras on a clock that stands still until the test moves it.
@@ -227,4 +231,38 @@ fn at_half_of_what_is_needed_every_frame_comes_out_and_two_fifths_by_the_network
     assert!(enlarged * 5 >= FRAMES * 2, "{enlarged} of {FRAMES}");
     // It keeps up, but for a second at most by which the latency may grow on a machine that is busy.
     assert!(now < FRAME * (FRAMES + 30), "{now}");
+}
+
+/// The bundled model takes seconds for a frame of this size: the work on the first one is given up after five,
+/// and no other is tried for a while.
+#[test]
+fn a_viewfinder_goes_on_where_the_network_takes_seconds() {
+    const FRAMES: u64 = 50;
+    init();
+    let camera = format!(
+        "videotestsrc is-live=true num-buffers={FRAMES} \
+         ! video/x-raw,format=RGB,width=480,height=272,framerate=5/1 ! queue"
+    );
+    let pipeline = parse(&format!(
+        "refvsr name=r device=cpu ! queue ! fakesink {camera} ! r.ultrawide {camera} ! r.wide"
+    ));
+    let element = pipeline.by_name("r").unwrap();
+    let came = Arc::new(Mutex::new(vec![]));
+    let noted = came.clone();
+    let source = element.static_pad("src").unwrap();
+    source.add_probe(gst::PadProbeType::BUFFER, move |_, _| {
+        noted.lock().unwrap().push(Instant::now());
+        gst::PadProbeReturn::Ok
+    });
+    pipeline.set_state(gst::State::Playing).unwrap();
+    let bus = pipeline.bus().unwrap();
+    let last = wait_for(&bus, &[gst::MessageType::Eos, gst::MessageType::Error]);
+    assert_eq!(last.type_(), gst::MessageType::Eos, "{last:?}");
+    let came = came.lock().unwrap();
+    let bypassed = stat(&element, "frames-bypassed");
+    pipeline.set_state(gst::State::Null).unwrap();
+    assert_eq!(came.len() as u64, FRAMES);
+    assert!(bypassed >= FRAMES - 5, "{bypassed} of {FRAMES}");
+    let longest = came.windows(2).map(|pair| pair[1] - pair[0]).max();
+    assert!(longest.unwrap() < Duration::from_secs(3), "{longest:?}");
 }

@@ -3,6 +3,7 @@
 mod band;
 mod chroma;
 pub mod colour;
+pub mod enlarge;
 mod format;
 pub mod pad;
 mod plane;

@@ -2,7 +2,7 @@
 //! it for each of its calls; outside a session convolutions are exact and nothing stops them.
 
 use crate::{Error, Result, profile, stop::Stopper};
-use std::{cell::RefCell, sync::atomic::AtomicBool};
+use std::{cell::RefCell, sync::atomic::AtomicBool, time::Instant};
 use tch::Kind;
 
 /// How convolutions are computed whose output is a feature or a picture. Those that decide where
@@ -32,6 +32,7 @@ impl Arithmetic {
 struct Context {
     arithmetic: Arithmetic,
     stopper: Option<Stopper>,
+    deadline: Option<Instant>,
 }
 
 thread_local! {
@@ -44,6 +45,16 @@ pub fn within<T>(
     stopper: &Stopper,
     work: impl FnOnce() -> Result<T>,
 ) -> Result<T> {
+    within_until(arithmetic, stopper, None, work)
+}
+
+/// The same, until `deadline` at most.
+pub fn within_until<T>(
+    arithmetic: Arithmetic,
+    stopper: &Stopper,
+    deadline: Option<Instant>,
+    work: impl FnOnce() -> Result<T>,
+) -> Result<T> {
     /// Puts the former context back, also where `work` panics.
     struct Restore(Context);
     impl Drop for Restore {
@@ -54,6 +65,7 @@ pub fn within<T>(
     let context = Context {
         arithmetic,
         stopper: Some(stopper.clone()),
+        deadline,
     };
     let _restore = Restore(CONTEXT.replace(context));
     profile::piece_starts();
@@ -71,12 +83,18 @@ pub fn arithmetic() -> Arithmetic {
 /// Gives up where the work in hand is to stop.
 ///
 /// # Errors
-/// [`Error::Stopped`].
+/// [`Error::Stopped`], [`Error::OutOfTime`].
 pub fn check() -> Result<()> {
     profile::piece_ends();
-    let stopped =
-        CONTEXT.with_borrow(|context| context.stopper.as_ref().is_some_and(Stopper::is_stopped));
-    if stopped { Err(Error::Stopped) } else { Ok(()) }
+    CONTEXT.with_borrow(|context| {
+        if context.stopper.as_ref().is_some_and(Stopper::is_stopped) {
+            return Err(Error::Stopped);
+        }
+        match context.deadline {
+            Some(deadline) if Instant::now() > deadline => Err(Error::OutOfTime),
+            _ => Ok(()),
+        }
+    })
 }
 
 /// Lends the flag that says so to a kernel that looks at it itself.

@@ -17,8 +17,14 @@ use tch::Tensor;
 impl Session {
     /// Output `n`, which is the next.
     pub(super) fn output(&mut self, n: usize) -> Result<Tensor> {
+        self.clip.shown = None;
+        let outputs = match self.clip.backward.len() {
+            0 => self.outputs_of_a_run(n),
+            known => known,
+        };
+        self.find_motions(n, n + self.window_look_ahead() + outputs)?;
+        self.register(n)?;
         if self.clip.backward.is_empty() {
-            let outputs = self.outputs_of_a_run(n);
             self.clip.backward = self.backward_run(n, outputs)?;
         }
         let forward = self.forward_run(n)?;
@@ -28,21 +34,24 @@ impl Session {
         let out = self
             .network
             .reconstruct(lr, reference, backward, &forward.joined())?;
-        self.leave(n, forward);
+        self.leave(n, forward)?;
         Ok(out)
     }
 
     /// Passes output `n` by: the forward branch goes on, nothing else is computed.
     pub(super) fn pass(&mut self, n: usize) -> Result<()> {
+        self.clip.shown = None;
+        self.find_motions(n, n + 1)?;
         let forward = self.forward_run(n)?;
-        self.leave(n, forward);
-        Ok(())
+        self.leave(n, forward)
     }
 
-    fn leave(&mut self, n: usize, forward: State) {
+    fn leave(&mut self, n: usize, forward: State) -> Result<()> {
+        self.find_pyramid(n)?;
         self.clip.forward = Some(forward);
         self.clip.backward.pop_front();
         self.advance(n + 1);
+        Ok(())
     }
 
     /// How many outputs, from `n` on, the next backward run serves.

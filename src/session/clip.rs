@@ -30,8 +30,12 @@ pub struct Clip {
     /// Frames received.
     pub received: usize,
     pub drained: bool,
-    /// Pyramid of the newest frame.
-    pub pyramid: Option<Pyramid>,
+    /// Pyramid of the frame that went out last.
+    pub former: Option<Pyramid>,
+    /// What that frame's references said of it.
+    pub shown: Option<Shown>,
+    /// A frame was left out: the next ones may be too, and are not worked on beforehand.
+    pub left_out: bool,
     /// The forward branch, as the last output left it.
     pub forward: Option<State>,
     /// The backward branch at the coming outputs that shared a run of it, the next one's first.
@@ -40,7 +44,7 @@ pub struct Clip {
     pub schedule: Schedule,
     /// The last window's key frames' features.
     pub refills: Vec<Refill>,
-    /// The reference cameras of the registered variant, as the newest frame left them.
+    /// The reference cameras of the registered variant, as the frame that went out last left them.
     pub followers: Option<Followers>,
     /// How frames are matched, where not at full density.
     pub reduced_matching: Option<ReducedMatching>,
@@ -53,7 +57,12 @@ pub struct Clip {
 pub struct ClipFrame {
     /// Padded.
     pub lr: Tensor,
+    /// What the references say of it.
     pub reference: Found,
+    /// The registered variant's references, padded, while the frame waits: they are registered when it goes
+    /// out.
+    pub waiting: Option<References>,
+    pub pyramid: Option<Pyramid>,
     /// EDVR pyramid of this frame; only RefVSR-IR has one.
     pub levels: Option<Levels>,
     /// From this frame to the one before.
@@ -65,10 +74,58 @@ pub struct ClipFrame {
     pub to_itself: Option<Motion>,
 }
 
+/// The frames of the wide and the tele camera.
+#[derive(Debug)]
+pub struct References {
+    pub wide: Option<Tensor>,
+    pub tele: Option<Tensor>,
+}
+
+/// A frame that went out.
+#[derive(Debug)]
+pub struct Shown {
+    pub lr: Tensor,
+    pub reference: Found,
+}
+
 impl Clip {
     /// The frame of this number, which must be held.
     pub fn frame(&self, number: usize) -> &ClipFrame {
         &self.frames[number - self.gone]
+    }
+
+    /// The same, to be changed.
+    pub fn frame_mut(&mut self, number: usize) -> &mut ClipFrame {
+        &mut self.frames[number - self.gone]
+    }
+
+    /// The frame that went out last, and what its references said of it.
+    pub fn shown(&self) -> Option<(&Tensor, &Found)> {
+        let number = self.received.checked_sub(1)?;
+        let held = number.checked_sub(self.gone);
+        match held.and_then(|index| self.frames.get(index)) {
+            Some(frame) => Some((&frame.lr, &frame.reference)),
+            None => self
+                .shown
+                .as_ref()
+                .map(|shown| (&shown.lr, &shown.reference)),
+        }
+    }
+
+    /// Takes the next output's frame out of the clip, as if it had not been filmed.
+    pub fn leave_out(&mut self) {
+        let index = self.received - self.gone;
+        self.frames.remove(index);
+        self.sent -= 1;
+        if let Some(after) = self.frames.get_mut(index) {
+            after.to_previous = None;
+        }
+        if let Some(before) = index.checked_sub(1).and_then(|i| self.frames.get_mut(i)) {
+            before.to_next = None;
+        }
+        self.backward.pop_front();
+        self.refills.clear();
+        self.left_out = true;
     }
 
     /// The features made of these frames, where the last window had them.
@@ -94,15 +151,25 @@ impl Clip {
             let motions = [&frame.to_previous, &frame.to_next, &frame.to_itself];
             let motions = motions.into_iter().flatten().flat_map(Motion::tensors);
             let levels = frame.levels.iter().flat_map(Levels::tensors);
+            let waiting = frame
+                .waiting
+                .iter()
+                .flat_map(|waiting| [&waiting.wide, &waiting.tele]);
             std::iter::once(&frame.lr)
                 .chain(frame.reference.tensors())
+                .chain(waiting.flatten())
+                .chain(frame.pyramid.iter().flat_map(Pyramid::tensors))
                 .chain(motions)
                 .chain(levels)
         });
+        let shown = self.shown.iter();
+        let shown =
+            shown.flat_map(|shown| std::iter::once(&shown.lr).chain(shown.reference.tensors()));
         let branches = self
-            .pyramid
+            .former
             .iter()
             .flat_map(Pyramid::tensors)
+            .chain(shown)
             .chain(self.forward.iter().flat_map(State::tensors))
             .chain(self.backward.iter().flat_map(Joined::tensors));
         let followers = self.followers.iter().flat_map(Followers::tensors);

@@ -1,7 +1,10 @@
-//! What is done with a frame when it comes: everything that depends on it, or on it and the frame before,
-//! alone.
+//! What is done with a frame when it comes, and with its references.
 
-use super::{Session, Triplet, clip::ClipFrame, density::ReducedMatching};
+use super::{
+    Session, Triplet,
+    clip::{ClipFrame, References},
+    density::ReducedMatching,
+};
 use crate::{
     Error, Result,
     image::{
@@ -9,11 +12,10 @@ use crate::{
         size::rgb_size,
     },
     net::{
-        flow::SpyNet,
         network::Found,
         ops::channels_last,
         reduced,
-        registered::{Followers, Moment, RegisteredVsr},
+        registered::{Details, Moment},
     },
 };
 use tch::{Kind, Tensor};
@@ -30,11 +32,12 @@ impl Session {
             });
         }
         let lr = self.padded(&triplet.ultrawide)?;
-        let (reference, followers, reduced) = match self.network.registered() {
-            Some(net) => {
-                let (reference, followers) = self.registered(net, &lr, triplet)?;
-                (reference, Some(followers), None)
-            }
+        let (reference, waiting, reduced) = match self.network.registered() {
+            Some(_) => (
+                Found::Registered(Details::default()),
+                Some(self.references(triplet)?),
+                None,
+            ),
             None => {
                 let (reference, reduced) = self.matched(&lr, triplet, size)?;
                 (reference, None, reduced)
@@ -42,42 +45,18 @@ impl Session {
         };
         let refill = self.network.refill();
         let levels = refill.map(|refill| refill.edvr.levels(&lr)).transpose()?;
-
-        let pyramid = SpyNet::pyramid(&lr)?;
-        let looks_ahead = self.look_ahead() > 0;
-        let repeats = self.network.config().repeats_clip_ends();
-        let to_itself = if self.clip.sent == 0 && looks_ahead && repeats {
-            Some(self.network.motion(&pyramid, &pyramid)?)
-        } else {
-            None
-        };
-        let (to_previous, to_next) = match &self.clip.pyramid {
-            None => (None, None),
-            Some(previous) if looks_ahead => {
-                let [back, on] = self.network.flow_net().flows(&pyramid, previous)?;
-                (
-                    Some(self.network.motion_of(back)?),
-                    Some(self.network.motion_of(on)?),
-                )
-            }
-            Some(previous) => (Some(self.network.motion(&pyramid, previous)?), None),
-        };
-
-        if let Some(previous) = self.clip.frames.back_mut() {
-            previous.to_next = to_next;
-        }
         let frame = ClipFrame {
             lr,
             reference,
+            waiting,
+            pyramid: None,
             levels,
-            to_previous,
+            to_previous: None,
             to_next: None,
-            to_itself,
+            to_itself: None,
         };
         self.clip.frames.push_back(frame);
-        self.clip.followers = followers;
         self.clip.reduced_matching = reduced;
-        self.clip.pyramid = Some(pyramid);
         self.clip.size = Some(size);
         self.clip.sent += 1;
         Ok(())
@@ -110,24 +89,29 @@ impl Session {
         Ok((found, reduced))
     }
 
-    /// The registered variant's, and what is known of the cameras from here on.
-    fn registered(
-        &self,
-        net: &RegisteredVsr,
-        lr: &Tensor,
-        triplet: &Triplet,
-    ) -> Result<(Found, Followers)> {
+    /// The registered variant's references, as they will be registered.
+    fn references(&self, triplet: &Triplet) -> Result<References> {
         let clean = |what, frame: &Option<Tensor>| -> Result<Option<Tensor>> {
             let Some(frame) = frame else { return Ok(None) };
             rgb_size(what, frame)?;
             self.padded(frame).map(Some)
         };
-        let wide = clean("wide frame", &triplet.wide)?;
-        let tele = clean("tele frame", &triplet.tele)?;
+        Ok(References {
+            wide: clean("wide frame", &triplet.wide)?,
+            tele: clean("tele frame", &triplet.tele)?,
+        })
+    }
+
+    /// Registers the references of frame `n`, which goes out, where they wait for that.
+    pub(super) fn register(&mut self, n: usize) -> Result<()> {
+        let frame = self.clip.frame(n);
+        let Some((net, waiting)) = self.network.registered().zip(frame.waiting.as_ref()) else {
+            return Ok(());
+        };
         let moment = Moment {
-            ultrawide: lr,
-            wide: wide.as_ref(),
-            tele: tele.as_ref(),
+            ultrawide: &frame.lr,
+            wide: waiting.wide.as_ref(),
+            tele: waiting.tele.as_ref(),
         };
         let fresh;
         let followers = match &self.clip.followers {
@@ -138,16 +122,10 @@ impl Session {
             }
         };
         let (details, followers) = net.details(moment, followers)?;
-        Ok((Found::Registered(details), followers))
-    }
-
-    /// Frames repeat at a clip's end: the motion of the last one to itself.
-    pub(super) fn find_motion_of_last_to_itself(&mut self) -> Result<()> {
-        if let (Some(last), Some(pyramid)) = (self.clip.frames.back_mut(), &self.clip.pyramid)
-            && last.to_itself.is_none()
-        {
-            last.to_itself = Some(self.network.motion(pyramid, pyramid)?);
-        }
+        let frame = self.clip.frame_mut(n);
+        frame.reference = Found::Registered(details);
+        frame.waiting = None;
+        self.clip.followers = Some(followers);
         Ok(())
     }
 

@@ -9,6 +9,7 @@ mod branches;
 mod clip;
 mod density;
 mod intake;
+mod motions;
 mod options;
 mod refill;
 mod shared;
@@ -20,14 +21,15 @@ pub use shared::{SharedNetwork, WeakNetwork};
 use crate::{
     Error, Network, Result,
     config::Recurrence,
+    image::enlarge::bicubic,
     net::{
         context::{self, Arithmetic},
-        ops::{bicubic, clamp01},
         registration::Sighting,
     },
     stop::Stopper,
 };
-use clip::Clip;
+use clip::{Clip, ClipFrame, Shown};
+use std::time::Instant;
 use tch::{Kind, Tensor};
 
 /// What the three cameras saw at one moment. Each is RGB, `[1, 3, H, W]`, f32 in \[0, 1\], on the network's device.
@@ -115,8 +117,8 @@ impl Session {
         })
     }
 
-    /// Takes the next moment of the clip and does all work that depends on it alone. Values that are no
-    /// numbers count as 0, infinite ones as 0 or 1.
+    /// Takes the next moment of the clip, and matches its references where the network matches. Values that
+    /// are no numbers count as 0, infinite ones as 0 or 1.
     ///
     /// # Errors
     /// [`Error::Full`] while a finished frame waits, [`Error::Drained`] after [`drain`](Self::drain),
@@ -143,7 +145,16 @@ impl Session {
     /// [`Error::Stopped`] where the [`stopper`](Self::stopper) says so, [`Error::Torch`] where memory runs
     /// out; the same frame can then be asked for again.
     pub fn receive(&mut self) -> Result<Option<Tensor>> {
-        self.next(true)
+        self.next(true, None)
+    }
+
+    /// The same, given up at a point in time.
+    ///
+    /// # Errors
+    /// [`Error::OutOfTime`] some tenths of a second after that at most; the same frame can then be asked for
+    /// again, or [passed by](Self::bypass). Otherwise as [`receive`](Self::receive).
+    pub fn receive_until(&mut self, deadline: Instant) -> Result<Option<Tensor>> {
+        self.next(true, Some(deadline))
     }
 
     /// Passes by the frame that [`receive`](Self::receive) would give, for little more than a step of the
@@ -153,12 +164,13 @@ impl Session {
     /// As [`receive`](Self::receive).
     pub fn skip(&mut self) -> Result<bool> {
         let before = self.clip.received;
-        self.next(false)?;
+        self.next(false, None)?;
         Ok(self.clip.received > before)
     }
 
-    /// Passes by the frame that [`receive`](Self::receive) would give, as [`skip`](Self::skip) does, and
-    /// gives its ultra-wide frame enlarged bicubically, of the same size and in \[0, 1\].
+    /// The ultra-wide frame of what [`receive`](Self::receive) would give, enlarged bicubically, of the same
+    /// size and in \[0, 1\]. The network never sees the frame: the clip goes on as if it had not been
+    /// filmed, so this costs next to nothing however large the network is.
     ///
     /// # Errors
     /// As [`receive`](Self::receive).
@@ -169,9 +181,10 @@ impl Session {
         let (h, w) = self.clip.size.unwrap_or_default();
         let padded = &self.clip.frame(n).lr;
         let frame = padded.f_narrow(2, 0, h)?.f_narrow(3, 0, w)?;
-        self.next(false)?;
         let scale = self.network.config().scale;
-        Ok(Some(clamp01(&bicubic(&frame, scale * h, scale * w)?)?))
+        let enlarged = bicubic(&frame, scale)?.f_clamp_(0.0, 1.0)?;
+        self.clip.leave_out();
+        Ok(Some(enlarged))
     }
 
     /// Says that no more frames come: [`receive`](Self::receive) then gives all that are held.
@@ -230,7 +243,7 @@ impl Session {
         Ok(())
     }
 
-    /// Where the registered variant saw the wide and the tele camera last, as of the frame that was sent
+    /// Where the registered variant saw the wide and the tele camera last, as of the frame that was received
     /// last. `None` for a camera that was not found in this clip yet, and for other variants, which do
     /// not look for it.
     pub fn sightings(&self) -> (Option<Sighting>, Option<Sighting>) {
@@ -241,31 +254,31 @@ impl Session {
         )
     }
 
-    /// How alike the frame that was sent last is to what was matched in its references, on average: one
-    /// number, on the device. `None` before a frame was sent, and for the registered variant, which does
+    /// How alike the frame that was received last is to what was matched in its references, on average: one
+    /// number, on the device. `None` before a frame was received, and for the registered variant, which does
     /// not match; see [`sightings`](Self::sightings).
     ///
     /// # Errors
     /// [`Error::Torch`] where memory runs out.
     pub fn confidence(&self) -> Result<Option<Tensor>> {
-        let last = self.clip.frames.back();
-        let confidence = last.and_then(|frame| frame.reference.confidence());
+        let shown = self.clip.shown();
+        let confidence = shown.and_then(|(_, reference)| reference.confidence());
         Ok(confidence
             .map(|confidence| confidence.f_mean(Kind::Float))
             .transpose()?)
     }
 
-    /// How alike each pixel of the frame that was sent last is to what its references show, `[1, 1, H, W]`
-    /// in \[0, 1\], on the device: the matching's cosine similarity, or for the registered variant the local
-    /// correlation with the references, 0 outside of their fields. `None` before a frame was sent.
+    /// How alike each pixel of the frame that was received last is to what its references show, `[1, 1, H,
+    /// W]` in \[0, 1\], on the device: the matching's cosine similarity, or for the registered variant the
+    /// local correlation with the references, 0 outside of their fields. `None` before a frame was received.
     ///
     /// # Errors
     /// [`Error::Torch`] where memory runs out.
     pub fn confidence_map(&self) -> Result<Option<Tensor>> {
-        let (Some(last), Some((h, w))) = (self.clip.frames.back(), self.clip.size) else {
+        let Some(((lr, reference), (h, w))) = self.clip.shown().zip(self.clip.size) else {
             return Ok(None);
         };
-        let map = last.reference.confidence_map(&last.lr)?;
+        let map = reference.confidence_map(lr)?;
         Ok(Some(map.f_narrow(2, 0, h)?.f_narrow(3, 0, w)?))
     }
 
@@ -329,22 +342,18 @@ impl Session {
     }
 
     /// Computes the next output, or passes it by where it is not wanted.
-    fn next(&mut self, wanted: bool) -> Result<Option<Tensor>> {
+    fn next(&mut self, wanted: bool, deadline: Option<Instant>) -> Result<Option<Tensor>> {
         let Some(n) = self.ready() else {
             return Ok(None);
         };
         let stopper = self.stopper.clone();
-        context::within(self.arithmetic, &stopper, || {
+        context::within_until(self.arithmetic, &stopper, deadline, || {
             let out = self.finish(n, wanted)?;
             out.map(|out| self.cropped(out)).transpose()
         })
     }
 
     fn finish(&mut self, n: usize, wanted: bool) -> Result<Option<Tensor>> {
-        let last = self.clip.drained && n + self.look_ahead() + 1 > self.clip.sent;
-        if last && self.network.config().repeats_clip_ends() {
-            self.find_motion_of_last_to_itself()?;
-        }
         if self.network.refill().is_some() {
             self.refilled_output(n, wanted)
         } else if wanted {
@@ -374,9 +383,16 @@ impl Session {
         };
         let m = self.window_look_ahead();
         let needed = run.map_or(next, |run| next.min(run.saturating_sub(m)));
-        while self.clip.gone < needed && !self.clip.frames.is_empty() {
-            self.clip.frames.pop_front();
+        while self.clip.gone < needed {
+            let Some(frame) = self.clip.frames.pop_front() else {
+                break;
+            };
             self.clip.gone += 1;
+            if self.clip.gone == next {
+                let ClipFrame { lr, reference, .. } = frame;
+                self.clip.former = frame.pyramid;
+                self.clip.shown = Some(Shown { lr, reference });
+            }
         }
     }
 }

@@ -4,7 +4,7 @@ use super::{
     element::RefVsr,
     log::CAT,
     video::{MAX_SIZE, Video},
-    work::{Sources, Work},
+    work::Work,
 };
 use gst::{prelude::*, subclass::prelude::*};
 use gst_video::{VideoFormat, VideoInfo, prelude::*};
@@ -121,7 +121,7 @@ impl RefVsr {
         }
     }
 
-    /// What the pad is to put out with the frame that was sent last; `None` where there is no pad.
+    /// What the pad is to put out with the frame that was received last; `None` where there is no pad.
     pub fn confidence_map(&self, work: &Work) -> Result<Option<Tensor>, gst::FlowError> {
         if !self.confidence_pad().is_some_and(|pad| pad.is_linked()) {
             return Ok(None);
@@ -141,11 +141,11 @@ impl RefVsr {
     /// Puts out a frame's map before the frame.
     pub fn put_out_confidence(
         &self,
-        sources: &Sources,
+        map: &Tensor,
         shell: &gst::BufferRef,
         input: &Video,
     ) -> Result<(), gst::FlowError> {
-        let Some((pad, map)) = self.confidence_pad().zip(sources.confidence_map.as_ref()) else {
+        let Some(pad) = self.confidence_pad() else {
             return Ok(());
         };
         let info = info_beside(input).map_err(|e| self.bad_output(&e.to_string()))?;
@@ -175,7 +175,7 @@ impl RefVsr {
         }
     }
 
-    /// Tells that a frame, which was left out, has no map either.
+    /// Tells that a frame has no map: the network did not see it.
     pub fn skip_confidence(&self, shell: &gst::BufferRef) {
         if let Some((pad, pts)) = self.confidence_pad().zip(shell.pts()) {
             let gap = gst::event::Gap::builder(pts).duration(shell.duration());

@@ -2,7 +2,7 @@
 //! known, and sends it to the session.
 
 use super::{
-    camera::Camera,
+    camera::{Camera, PerCamera},
     element::RefVsr,
     frames,
     log::CAT,
@@ -201,7 +201,9 @@ impl RefVsr {
             .map_err(|why| self.bad_frame(&self.ultrawide, &why.to_string()))?;
         drop(buffer);
         self.state().stats.frames_in += 1;
-        let given = (triplet.wide.is_some(), triplet.tele.is_some());
+        let mut given = PerCamera::default();
+        given[Camera::Wide] = triplet.wide.is_some();
+        given[Camera::Tele] = triplet.tele.is_some();
         let zooms = |camera| {
             self.reference_pad(camera)
                 .map_or(0.0, |pad| pad.imp().zoom())
@@ -211,10 +213,9 @@ impl RefVsr {
         let sent = work.session.set_zooms(wide, tele);
         sent.and_then(|()| work.session.send(triplet))
             .map_err(|e| self.failed(&e))?;
-        let sources = self.sources(work, given)?;
         work.under_way = true;
         self.tell_reduced(work, turn);
-        work.held.push_back(Held::Frame(shell, sources));
+        work.held.push_back(Held::Frame(shell, given));
         Ok(())
     }
 

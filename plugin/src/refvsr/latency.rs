@@ -4,6 +4,7 @@
 //! in whole frames, at least one: a machine that keeps up with the stream takes no longer than a
 //! frame on average, and a latency that follows every millisecond would make live pipelines jump.
 
+use super::overload::SLOWEST;
 use gst::ClockTime;
 use std::{collections::VecDeque, time::Duration};
 
@@ -11,8 +12,6 @@ use std::{collections::VecDeque, time::Duration};
 const RECENT: usize = 32;
 /// The first frames take longer, while memory and kernels are set up.
 const WARM_UP: usize = 2;
-/// Slower than this is no matter of latency but of overload.
-const SLOWEST: ClockTime = ClockTime::SECOND;
 /// Frames that a live pad queues beside those that are held.
 const QUEUED: u64 = 2;
 

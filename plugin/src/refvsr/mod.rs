@@ -75,13 +75,16 @@
  *
  * A frame is late if downstream says so in QOS events or, in a live pipeline, if the network would not be done with it by
  * its time plus the latency, and three quarters of a frame more. (Where the camera itself is later than it says, that counts from when
- * its frames come.) It is judged before the work. Of the network then only the step that later frames build on runs, and `overload`
- * decides what becomes of the frame:
+ * its frames come.) It is judged before the work, and `overload` decides what becomes of the frame:
  *
  * * `wait`: nothing is judged, frames come out late;
- * * `drop`: it does not come out, and a QOS message is posted;
- * * `bypass`: it comes out in time, enlarged bicubically;
+ * * `drop`: it does not come out, and a QOS message is posted; the network makes only the step that later frames build on;
+ * * `bypass`: it comes out in time, enlarged bicubically, and the network goes on as if it had not been filmed;
  * * `auto`: `drop` with the property `qos`, else `bypass` in live pipelines and `wait` in others.
+ *
+ * With `bypass` a live pipeline does not stand still for a frame that takes longer than the latency can make up for: after a second (or two
+ * frames; five seconds for the first frames) the work on it is given up, it is bypassed, and none is tried for ten seconds, then
+ * for twenty, and so on up to five minutes.
  *
  * An element message `refvsr-overload` tells where frames begin to be late, and when none has been for a second: `overloaded`,
  * `running-time`, and `dropped` and `bypassed`, how many were. `stats` counts them too. Upstream is never told to drop frames.
@@ -125,6 +128,7 @@ mod enums;
 mod epochs;
 mod errors;
 mod events;
+mod fates;
 mod frames;
 mod imp;
 mod intake;
@@ -138,6 +142,7 @@ mod origin;
 mod output;
 mod overload;
 mod pairing;
+mod patience;
 mod qos;
 mod queries;
 mod reference_pad;

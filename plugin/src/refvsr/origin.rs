@@ -1,6 +1,6 @@
 //! What a frame that comes out was made of, told in a meta of its buffer.
 
-use super::{camera::Camera, overload::Fate, work::Sources};
+use super::{camera::Camera, overload::Fate, sightings::Sources};
 use gst::meta::CustomMeta;
 
 /// The meta's name.

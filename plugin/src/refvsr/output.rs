@@ -5,12 +5,12 @@ use super::{
     frames,
     log::CAT,
     origin,
-    overload::{Fate, News, Now},
+    overload::{Fate, Now},
     qos::Late,
+    sightings::Sources,
     video::Video,
     work::{Held, Turn, Work},
 };
-use ::refvsr::{Error, Session};
 use gst::{ClockTime, prelude::*, subclass::prelude::*};
 use gst_base::{AGGREGATOR_FLOW_NEED_DATA, prelude::*};
 use std::{sync::Arc, time::Instant};
@@ -23,16 +23,6 @@ struct GoingOut {
     output: Arc<Video>,
     running_time: Option<ClockTime>,
     late: Option<Late>,
-}
-
-/// The session's next picture; `Some(None)` where the frame does not come out, `None` where no frame is
-/// ready.
-fn next_picture(session: &mut Session, fate: Fate) -> Result<Option<Option<Tensor>>, Error> {
-    Ok(match fate {
-        Fate::Enlarged => session.receive()?.map(Some),
-        Fate::Bypassed => session.bypass()?.map(Some),
-        Fate::Dropped => session.skip()?.then_some(None),
-    })
 }
 
 impl RefVsr {
@@ -80,16 +70,19 @@ impl RefVsr {
             let of_late = turn.settings.overload.of_late(turn.settings.qos, live);
             let going_out = self.going_out(shell.clone())?;
             // Judged before the work, most of which a frame that is left out saves.
-            let fate = work
-                .overload
-                .fate(going_out.late.as_ref().map(|late| late.lateness), of_late);
-            let Some(picture) =
-                next_picture(&mut work.session, fate).map_err(|e| self.failed(&e))?
+            let lateness = going_out.late.as_ref().map(|late| late.lateness);
+            let fate = work.overload.fate(lateness, of_late);
+            let Some((fate, picture)) =
+                self.picture(work, fate, live && of_late == Fate::Bypassed)?
             else {
                 return Ok(());
             };
-            let Some(Held::Frame(_, sources)) = work.held.pop_front() else {
+            let Some(Held::Frame(_, given)) = work.held.pop_front() else {
                 return Ok(());
+            };
+            let sources = match fate {
+                Fate::Enlarged => self.sources(work, given)?,
+                Fate::Bypassed | Fate::Dropped => Sources::default(),
             };
             self.state().stats.device_memory = work.session.memory() as u64;
             let mut buffer = match picture {
@@ -114,8 +107,8 @@ impl RefVsr {
                 self.update_latency();
             }
             self.note_overload(work, fate, going_out.running_time);
-            match buffer {
-                Some(_) => self.put_out_confidence(&sources, &going_out.shell, &going_out.input)?,
+            match sources.confidence_map {
+                Some(map) => self.put_out_confidence(&map, &going_out.shell, &going_out.input)?,
                 None => self.skip_confidence(&going_out.shell),
             }
             self.finish(buffer, fate, &going_out)?;
@@ -294,41 +287,5 @@ impl RefVsr {
             })
             .map_err(|why| self.bad_output(&why))?;
         Ok(buffer)
-    }
-
-    /// Says on the bus where an overload begins and ends.
-    fn note_overload(&self, work: &mut Work, fate: Fate, time: Option<ClockTime>) {
-        let Some((time, news)) =
-            time.and_then(|time| Some((time, work.overload.note(time, fate)?)))
-        else {
-            return;
-        };
-        let (dropped, bypassed) = match news {
-            News::Begins => (0, 0),
-            News::Ends { dropped, bypassed } => (dropped, bypassed),
-        };
-        let told = gst::Structure::builder("refvsr-overload")
-            .field("overloaded", news == News::Begins)
-            .field("running-time", time)
-            .field("dropped", dropped)
-            .field("bypassed", bypassed)
-            .build();
-        self.tell(told);
-    }
-
-    fn tell_dropped(&self, late: &Late) {
-        let stats = self.state().stats.clone();
-        let message = late
-            .message(self.obj().latency().is_some())
-            .stats(
-                gst::format::Buffers::from_u64(stats.frames_out),
-                gst::format::Buffers::from_u64(stats.frames_dropped),
-            )
-            .src(&*self.obj())
-            .build();
-        gst::debug!(CAT, imp = self, "Left out a frame: {late:?}");
-        if self.obj().post_message(message).is_err() {
-            gst::debug!(CAT, imp = self, "No bus takes the QOS message");
-        }
     }
 }

@@ -76,6 +76,9 @@ pub struct Episode {
     in_a_row: u64,
 }
 
+/// A frame that takes longer than this is no matter of latency but of overload.
+pub const SLOWEST: ClockTime = ClockTime::SECOND;
+
 /// Without a late frame for so long an overload is over.
 const OVER: ClockTime = ClockTime::SECOND;
 

@@ -1,19 +1,38 @@
 //! Where registered models see the reference cameras: in the statistics, and on the bus.
 
 use super::{
-    camera::Camera,
+    camera::{Camera, PerCamera},
     element::RefVsr,
     log::CAT,
-    work::{Sources, Work},
+    work::Work,
 };
 use ::refvsr::net::registration::{Placement, Sighting};
 use gst::{prelude::*, subclass::prelude::*};
+use tch::Tensor;
+
+/// What the network was given for a frame.
+#[derive(Debug, Default)]
+pub struct Sources {
+    /// The cameras whose pictures it was given, or of which a registered model has used them.
+    pub used: PerCamera<bool>,
+    /// How well registered models' references agreed with the frame, see
+    /// [`Sighting`](::refvsr::net::registration::Sighting).
+    pub agreement: PerCamera<Option<f64>>,
+    /// Mean confidence of the matching, one number on the device; of other models.
+    pub confidence: Option<Tensor>,
+    /// What the pad `confidence` puts out, `[H, W]` of 8 bits on the device; if there is the pad.
+    pub confidence_map: Option<Tensor>,
+}
 
 impl RefVsr {
-    /// What became of the pictures `given` of the wide and the tele camera with the frame that was sent
-    /// last. Takes note of where registered models saw the cameras; where one was found, at first or after
+    /// What became of the pictures `given` of the reference cameras with the frame that was received last.
+    /// Takes note of where registered models saw the cameras; where one was found, at first or after
     /// it was lost, the bus is told.
-    pub fn sources(&self, work: &mut Work, given: (bool, bool)) -> Result<Sources, gst::FlowError> {
+    pub fn sources(
+        &self,
+        work: &mut Work,
+        given: PerCamera<bool>,
+    ) -> Result<Sources, gst::FlowError> {
         let confidence = work.session.confidence().map_err(|e| self.failed(&e))?;
         let matches = confidence.is_some();
         let mut sources = Sources {
@@ -22,9 +41,8 @@ impl RefVsr {
             ..Sources::default()
         };
         let (wide, tele) = work.session.sightings();
-        for (camera, given, sighting) in
-            [(Camera::Wide, given.0, wide), (Camera::Tele, given.1, tele)]
-        {
+        for (camera, sighting) in [(Camera::Wide, wide), (Camera::Tele, tele)] {
+            let given = given[camera];
             let held = given && sighting.is_some_and(|sighting| sighting.holds);
             sources.used[camera] = given && (matches || held);
             let Some(sighting) = sighting else { continue };

@@ -6,6 +6,7 @@ use super::{
     frames::Reference,
     overload::Episode,
     pairing::Pairing,
+    patience::Patience,
     restarts::LastFrame,
     settings::Settings,
     video::Video,
@@ -14,7 +15,6 @@ use ::refvsr::Session;
 use gst::ClockTime;
 use gst_base::prelude::*;
 use std::{collections::VecDeque, sync::Arc, time::Instant};
-use tch::Tensor;
 
 /// The segments of pads, and of downstream.
 pub type Segment = gst::FormattedSegment<ClockTime>;
@@ -39,6 +39,8 @@ pub struct Work {
     pub seen: PerCamera<bool>,
     /// The overload at present, if there is one.
     pub overload: Episode,
+    /// How long a frame may take, where late ones are bypassed.
+    pub patience: Patience,
     /// The next frame that comes out does not continue one before: the stream begins, was flushed, or
     /// frames are missing.
     pub discont: bool,
@@ -60,6 +62,7 @@ impl Work {
             missing: PerCamera::default(),
             seen: PerCamera::default(),
             overload: Episode::default(),
+            patience: Patience::default(),
             discont: true,
             clocks: PerCamera::default(),
             references: PerCamera::default(),
@@ -96,8 +99,8 @@ impl Work {
 /// Something of the ultra-wide stream on its way through.
 #[derive(Debug)]
 pub enum Held {
-    /// A frame, without its picture.
-    Frame(gst::Buffer, Sources),
+    /// A frame, without its picture, and the cameras whose pictures were sent with it.
+    Frame(gst::Buffer, PerCamera<bool>),
     /// A gap in the stream.
     Gap(ClockTime, Option<ClockTime>),
     /// New caps.
@@ -110,20 +113,6 @@ pub enum Held {
     Segment(Segment, gst::Seqnum),
     /// Any other serialized event.
     Event(gst::Event),
-}
-
-/// What the network was given for a frame.
-#[derive(Debug, Default)]
-pub struct Sources {
-    /// The cameras whose pictures it was given, or of which a registered model has used them.
-    pub used: PerCamera<bool>,
-    /// How well registered models' references agreed with the frame, see
-    /// [`Sighting`](::refvsr::net::registration::Sighting).
-    pub agreement: PerCamera<Option<f64>>,
-    /// Mean confidence of the matching, one number on the device; of other models.
-    pub confidence: Option<Tensor>,
-    /// What the pad `confidence` puts out, `[H, W]` of 8 bits on the device; if there is the pad.
-    pub confidence_map: Option<Tensor>,
 }
 
 impl Held {
