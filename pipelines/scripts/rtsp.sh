@@ -7,7 +7,7 @@ usage() {
 usage: rtsp.sh OUTPUT ULTRAWIDE-URL WIDE-URL [TELE-URL] [PROPERTY=VALUE ...]
 
 Reads the streams rtsp://... of two or three cameras and enlarges the ultra-wide one with detail from the others. OUTPUT is a file
-(.mkv), or an address rtsp://... to which a server lets clients send (MediaMTX, for instance; sending is not exercised by the tests yet). Ctrl-C ends it properly.
+(.mkv), or an address rtsp://... to which a server lets clients send (MediaMTX, for instance). Ctrl-C ends it properly.
 Frames that the machine is too slow for are enlarged bicubically and in time (overload=bypass). The cameras' clocks have to agree: with
 NTP in all of them, CLOCK=ntp lines the streams up by the times in their RTCP reports.
 Properties of the element may follow: device=cuda:0 wide::offset=-20000000 (gst-inspect-1.0 refvsr lists all).

@@ -47,7 +47,9 @@ impl Drop for Server {
 fn rtsp(arguments: &[&str]) -> Said {
     let built = Path::new(env!("CARGO_BIN_EXE_refvsr")).parent().unwrap();
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/rtsp.sh");
-    let output = Command::new("sh")
+    // A stream that does not end must not hold up the tests.
+    let output = Command::new("timeout")
+        .args(["60", "sh"])
         .arg(script)
         .args(arguments)
         .env("GST_PLUGIN_PATH", built)
@@ -67,11 +69,11 @@ fn rtsp(arguments: &[&str]) -> Said {
 }
 
 #[test]
-fn streams_of_cameras_become_a_file() {
+fn streams_of_cameras_become_a_file_or_a_stream() {
     let place = Place::new();
     let model = format!("model-file={}", place.model());
     let sent = place.text("sent.h264");
-    for out in ["file"] {
+    for out in ["file", "server"] {
         let server = Server::start(&sent);
         let to = match out {
             "file" => place.text("out.mkv"),
