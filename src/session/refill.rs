@@ -39,7 +39,8 @@ impl Session {
         } else {
             None
         };
-        self.clip.schedule = schedule.next(window.frames());
+        self.find_pyramid(n)?;
+        self.clip.schedule = schedule.next(2 * m + 1);
         self.clip.forward = Some(first);
         self.advance(n + 1);
         Ok(out)
