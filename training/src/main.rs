@@ -268,12 +268,11 @@ fn train_in(processes: &Processes, options: &Train, stage: Stage) -> Result<()> 
     });
     let learn_from = LearnFrom::open(&config, processes, options.overfit.as_deref())?;
     if processes.is_first() {
-        let _ = writeln!(
-            stderr(),
-            "{} clips to learn from, {} too short and left out",
-            learn_from.clips,
-            learn_from.skipped
+        let line = format!(
+            "{} clips to learn from, {} too short and left out\n",
+            learn_from.clips, learn_from.skipped
         );
+        let _ = stderr().write_all(line.as_bytes());
     }
 
     listen(

@@ -166,12 +166,12 @@ impl Processes {
     /// What an error of one process means for the others, who would wait for it for ever: with several processes it is said and all are ended.
     pub fn give_up(&self, error: &anyhow::Error) {
         if self.count > 1 {
-            let _ = writeln!(
-                stderr(),
-                "refvsr-train, process {} of {}: {error:#}",
-                self.rank,
-                self.count
+            // All processes write to one place: a line at once, or another's words get into it.
+            let line = format!(
+                "refvsr-train, process {} of {}: {error:#}\n",
+                self.rank, self.count
             );
+            let _ = stderr().write_all(line.as_bytes());
             self.abort();
         }
     }
