@@ -29,6 +29,21 @@ fn clean() -> ModelConfig {
     }
 }
 
+fn upstream() -> ModelConfig {
+    ModelConfig {
+        recurrence: Recurrence::Upstream,
+        ..clean()
+    }
+}
+
+fn refill() -> ModelConfig {
+    ModelConfig {
+        variant: Variant::RefVsrIr,
+        num_blocks: 1,
+        ..config(4, false)
+    }
+}
+
 fn exact(m: usize, group: usize) -> SessionOptions {
     SessionOptions {
         look_ahead: Some(m),
@@ -177,16 +192,7 @@ fn a_group_that_cannot_be_is_refused_in_words() {
 
 #[test]
 fn frames_passed_by_leave_the_others_as_they_are() {
-    let refill = ModelConfig {
-        variant: Variant::RefVsrIr,
-        num_blocks: 1,
-        ..config(4, false)
-    };
-    let upstream = ModelConfig {
-        recurrence: Recurrence::Upstream,
-        ..clean()
-    };
-    for (config, frames) in [(clean(), 7), (upstream, 7), (refill, 4)] {
+    for (config, frames) in [(clean(), 7), (upstream(), 7), (refill(), 4)] {
         let (ultrawide, wide) = (noise(frames, 6, 8, 5), noise(frames, 6, 8, 6));
         let mut session = Session::new(network(config.clone()), exact(1, 1)).unwrap();
         let all = streamed(&mut session, &ultrawide, &wide);
@@ -222,17 +228,8 @@ fn frames_passed_by_leave_the_others_as_they_are() {
 
 #[test]
 fn the_clip_goes_on_as_if_frames_enlarged_bicubically_had_not_been_filmed() {
-    let refill = ModelConfig {
-        variant: Variant::RefVsrIr,
-        num_blocks: 1,
-        ..config(4, false)
-    };
-    let upstream = ModelConfig {
-        recurrence: Recurrence::Upstream,
-        ..clean()
-    };
     let is_bypassed = |number: usize| [0, 3, 4, 7].contains(&number);
-    for (config, same) in [(clean(), true), (upstream, true), (refill, false)] {
+    for (config, same) in [(clean(), true), (upstream(), true), (refill(), false)] {
         let (ultrawide, wide) = (noise(9, 6, 8, 5), noise(9, 6, 8, 6));
         let mut session = Session::new(network(config.clone()), exact(1, 1)).unwrap();
         let mut found = vec![];
