@@ -65,6 +65,21 @@ fn triplet(u: &Tensor, w: &Tensor) -> Triplet {
 }
 
 /// All outputs of a clip.
+/// Sends a clip; `next` takes what is ready, and tells whether anything was.
+fn play(
+    session: &mut Session,
+    ultrawide: &[Tensor],
+    wide: &[Tensor],
+    mut next: impl FnMut(&mut Session) -> bool,
+) {
+    for (u, w) in ultrawide.iter().zip(wide) {
+        session.send(triplet(u, w)).unwrap();
+        while next(session) {}
+    }
+    session.drain();
+    while next(session) {}
+}
+
 fn streamed(session: &mut Session, ultrawide: &[Tensor], wide: &[Tensor]) -> Vec<Tensor> {
     let mut out = vec![];
     for (sent, (u, w)) in ultrawide.iter().zip(wide).enumerate() {
@@ -157,13 +172,9 @@ proptest! {
 #[test]
 fn every_output_comes_and_sees_its_look_ahead_with_published_weights_too() {
     for g in [2, 3] {
-        let upstream = ModelConfig {
-            recurrence: Recurrence::Upstream,
-            ..clean()
-        };
         let (ultrawide, wide) = (noise(7, 6, 8, 1), noise(7, 6, 8, 2));
-        let mut shared = Session::new(network(upstream.clone()), exact(1, g)).unwrap();
-        let mut alone = Session::new(network(upstream), exact(1, 1)).unwrap();
+        let mut shared = Session::new(network(upstream()), exact(1, g)).unwrap();
+        let mut alone = Session::new(network(upstream()), exact(1, 1)).unwrap();
         let found = streamed(&mut shared, &ultrawide, &wide);
         let expected = streamed(&mut alone, &ultrawide, &wide);
         assert_eq!(found.len(), 7);
@@ -198,7 +209,7 @@ fn frames_passed_by_leave_the_others_as_they_are() {
         let all = streamed(&mut session, &ultrawide, &wide);
         session.reset();
         let (mut number, mut compared) = (0, 0);
-        let mut next = |session: &mut Session| {
+        let next = |session: &mut Session| {
             let (out, expected) = match number % 5 {
                 1 | 3 => (None, None),
                 _ => {
@@ -215,12 +226,7 @@ fn frames_passed_by_leave_the_others_as_they_are() {
             number += usize::from(came);
             came
         };
-        for (u, w) in ultrawide.iter().zip(&wide) {
-            session.send(triplet(u, w)).unwrap();
-            while next(&mut session) {}
-        }
-        session.drain();
-        while next(&mut session) {}
+        play(&mut session, &ultrawide, &wide, next);
         assert_eq!(number, frames);
         assert!(compared >= frames / 2);
     }
@@ -233,7 +239,7 @@ fn the_clip_goes_on_as_if_frames_enlarged_bicubically_had_not_been_filmed() {
         let (ultrawide, wide) = (noise(9, 6, 8, 5), noise(9, 6, 8, 6));
         let mut session = Session::new(network(config.clone()), exact(1, 1)).unwrap();
         let mut found = vec![];
-        let mut next = |session: &mut Session| {
+        let next = |session: &mut Session| {
             let number: usize = found.len();
             let out = match is_bypassed(number) {
                 true => session.bypass(),
@@ -243,12 +249,7 @@ fn the_clip_goes_on_as_if_frames_enlarged_bicubically_had_not_been_filmed() {
             found.extend(out.as_ref().map(Tensor::shallow_clone));
             out.is_some()
         };
-        for (u, w) in ultrawide.iter().zip(&wide) {
-            session.send(triplet(u, w)).unwrap();
-            while next(&mut session) {}
-        }
-        session.drain();
-        while next(&mut session) {}
+        play(&mut session, &ultrawide, &wide, next);
         assert_eq!(found.len(), 9);
 
         let filmed: Vec<usize> = (0..9).filter(|&number| !is_bypassed(number)).collect();
@@ -284,7 +285,7 @@ fn a_frame_whose_time_is_up_can_be_asked_for_again() {
     let all = streamed(&mut session, &ultrawide, &wide);
     session.reset();
     let mut found = vec![];
-    let mut next = |session: &mut Session| {
+    let next = |session: &mut Session| {
         let before = std::time::Instant::now();
         match session.receive_until(before) {
             Err(Error::OutOfTime) => (),
@@ -295,12 +296,7 @@ fn a_frame_whose_time_is_up_can_be_asked_for_again() {
         found.extend(out.as_ref().map(Tensor::shallow_clone));
         out.is_some()
     };
-    for (u, w) in ultrawide.iter().zip(&wide) {
-        session.send(triplet(u, w)).unwrap();
-        while next(&mut session) {}
-    }
-    session.drain();
-    while next(&mut session) {}
+    play(&mut session, &ultrawide, &wide, next);
     assert_eq!(found.len(), all.len());
     assert!(found.iter().zip(&all).all(|(a, b)| a.equal(b)));
 }

@@ -39,22 +39,20 @@ impl RefVsr {
         mut fate: Fate,
         keep_going: bool,
     ) -> Result<Option<(Fate, Option<Tensor>)>, gst::FlowError> {
-        let mut deadline = None;
-        if keep_going && fate == Fate::Enlarged {
-            let now = self.obj().current_running_time().unwrap_or_default();
-            let frame = self.running(|running| running.latency.frame());
-            deadline = Some(Instant::now() + work.patience.limit(frame.unwrap_or_default()));
-            if work.patience.rests(now) {
-                fate = Fate::Bypassed;
-            }
+        let now = || self.obj().current_running_time().unwrap_or_default();
+        if keep_going && fate == Fate::Enlarged && work.patience.rests(now()) {
+            fate = Fate::Bypassed;
         }
+        let deadline = (keep_going && fate == Fate::Enlarged).then(|| {
+            let frame = self.running(|running| running.latency.frame());
+            Instant::now() + work.patience.limit(frame.unwrap_or_default())
+        });
         let mut picture = next_picture(&mut work.session, fate, deadline);
         match picture {
             Ok(Some(_)) if fate == Fate::Enlarged => work.patience.finished(),
             Err(Error::OutOfTime) => {
                 gst::info!(CAT, imp = self, "The network takes too long: bypassed");
-                work.patience
-                    .gave_up(self.obj().current_running_time().unwrap_or_default());
+                work.patience.gave_up(now());
                 fate = Fate::Bypassed;
                 picture = next_picture(&mut work.session, fate, None);
             }

@@ -11,7 +11,7 @@ use std::{collections::VecDeque, time::Duration};
 /// Frames whose times are looked at.
 const RECENT: usize = 32;
 /// The first frames take longer, while memory and kernels are set up.
-const WARM_UP: usize = 2;
+pub const WARM_UP: usize = 2;
 /// Frames that a live pad queues beside those that are held.
 const QUEUED: u64 = 2;
 

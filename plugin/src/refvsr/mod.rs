@@ -43,7 +43,7 @@
  * The request source pad `confidence` puts out a grey picture (GRAY8, of the ultra-wide video's
  * size) with each frame, before it and with its timestamps: how alike each pixel is to what its
  * references show, 0 to 255. Registered models show 0 outside of the references' fields. It needs a
- * queue of its own, as every branch does. For frames that do not come out it puts out a GAP. Tags
+ * queue of its own, as every branch does. For frames that the network has not enlarged it puts out a GAP. Tags
  * and other events of the stream are the pad `src`'s alone.
  *
  * ## Where a clip starts anew

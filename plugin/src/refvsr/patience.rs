@@ -4,14 +4,12 @@
 //! machine where a frame takes many seconds a viewfinder would stand still, so the work is given up, and
 //! not tried again for a while.
 
-use super::overload::SLOWEST;
+use super::{latency::WARM_UP, overload::SLOWEST};
 use gst::ClockTime;
 use std::time::Duration;
 
-/// The first frames take longer, while memory and kernels are set up.
+/// How long each of the first frames ([`WARM_UP`]) may take, which set up memory and kernels.
 const FIRST: Duration = Duration::from_secs(5);
-/// Frames that count as the first ones.
-const WARM_UP: usize = 2;
 /// After the first frame given up none is tried for so long, then for twice as long, and so on.
 const REST: ClockTime = ClockTime::from_seconds(10);
 /// But for no longer than this.
