@@ -45,10 +45,12 @@ fn custom(name: &str) -> gst::Event {
     gst::event::CustomDownstream::new(gst::Structure::new_empty(name))
 }
 
+/// The wide frame first: an ultra-wide one behind a gap is let in when the gap is taken, and that waits for
+/// something on the wide pad.
 fn push_together(rig: &mut Rig, range: std::ops::Range<usize>) {
     for n in range {
-        rig.ultrawide.push(frame(ULTRAWIDE, n)).unwrap();
         rig.wide().push(frame(WIDE, n)).unwrap();
+        rig.ultrawide.push(frame(ULTRAWIDE, n)).unwrap();
     }
 }
 

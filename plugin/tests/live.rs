@@ -45,10 +45,17 @@ impl Live {
     }
 }
 
+/// Without look-ahead; it counts as fast enough, whatever else the machine does.
+fn keeping_up() -> gst::Element {
+    let element = with_lookahead(0);
+    element.set_property("processing-deadline", FRAME.nseconds());
+    element
+}
+
 #[test]
 fn live_streams_go_on_without_what_is_late() {
     // The harness's clock stands still until it is cranked: time is up when the test says so.
-    let element = with_lookahead(0);
+    let element = keeping_up();
     let mut ultrawide = gst_check::Harness::with_element(&element, Some("ultrawide"), Some("src"));
     ultrawide.set_src_caps(caps());
     let mut wide = gst_check::Harness::with_element(&element, Some("wide"), None);
@@ -131,22 +138,25 @@ fn send(session: &mut Session, n: usize) {
     session.send(triplet).unwrap();
 }
 
+/// Whether it begins, and how many frames were dropped and bypassed.
+fn overload_of(message: &gst::Message) -> Option<(bool, u64, u64)> {
+    let told = message.structure()?.to_owned();
+    (told.name() == "refvsr-overload").then(|| {
+        let count = |name| told.get::<u64>(name).unwrap();
+        let overloaded = told.get::<bool>("overloaded").unwrap();
+        (overloaded, count("dropped"), count("bypassed"))
+    })
+}
+
 fn overloads(bus: &gst::Bus) -> Vec<(bool, u64, u64)> {
     std::iter::from_fn(|| bus.pop_filtered(&[gst::MessageType::Element]))
-        .filter_map(|message| {
-            let told = message.structure()?.to_owned();
-            (told.name() == "refvsr-overload").then(|| {
-                let count = |name| told.get::<u64>(name).unwrap();
-                let overloaded = told.get::<bool>("overloaded").unwrap();
-                (overloaded, count("dropped"), count("bypassed"))
-            })
-        })
+        .filter_map(|message| overload_of(&message))
         .collect()
 }
 
 #[test]
 fn frames_that_come_too_late_are_enlarged_bicubically_and_the_recurrence_goes_on() {
-    let element = with_lookahead(0);
+    let element = keeping_up();
     let bus = gst::Bus::new();
     element.set_bus(Some(&bus));
     let mut live = Live::new(element);
@@ -233,8 +243,34 @@ fn at_half_of_what_is_needed_every_frame_comes_out_and_two_fifths_by_the_network
     assert!(now < FRAME * (FRAMES + 30), "{now}");
 }
 
-/// The bundled model takes seconds for a frame of this size: the work on the first one is given up after five,
-/// and no other is tried for a while.
+/// The network sets itself up for the first frame. One that is due meanwhile comes out all the same, enlarged
+/// bicubically, which is not told as an overload; while there is time, the network is waited for.
+#[test]
+fn a_live_stream_starts_at_once() {
+    init();
+    // The bundled model: some tenths of a second on any machine.
+    let element = gst::ElementFactory::make("refvsr")
+        .property("device", "cpu")
+        .property("lookahead", 0)
+        .build()
+        .unwrap();
+    let bus = gst::Bus::new();
+    element.set_bus(Some(&bus));
+    let mut live = Live::new(element);
+    live.wide.push(frame(WIDE, 0)).unwrap();
+    live.ultrawide.push(frame(ULTRAWIDE, 0)).unwrap();
+    let sent = || stat(&live.element, "frames-in") == 1;
+    eventually("the first frame", sent);
+    live.clock().set_time(FRAME * 3);
+    let first = pulled(&mut live.ultrawide);
+    assert_eq!(told_of(&first).get::<bool>("enlarged"), Ok(false));
+    let second = live.send(3, FRAME * 3);
+    assert_eq!(told_of(&second).get::<bool>("enlarged"), Ok(true));
+    assert_eq!(overloads(&bus), []);
+}
+
+/// The bundled model takes seconds for a frame of this size, on most machines: the rehearsal shows that, and none
+/// is tried for a while. No frame waits for any of it.
 #[test]
 fn a_viewfinder_goes_on_where_the_network_takes_seconds() {
     const FRAMES: u64 = 50;
@@ -262,7 +298,7 @@ fn a_viewfinder_goes_on_where_the_network_takes_seconds() {
     let bypassed = stat(&element, "frames-bypassed");
     pipeline.set_state(gst::State::Null).unwrap();
     assert_eq!(came.len() as u64, FRAMES);
-    assert!(bypassed >= FRAMES - 5, "{bypassed} of {FRAMES}");
+    assert!(bypassed > 0);
     let longest = came.windows(2).map(|pair| pair[1] - pair[0]).max();
-    assert!(longest.unwrap() < Duration::from_secs(3), "{longest:?}");
+    assert!(longest.unwrap() < Duration::from_secs(2), "{longest:?}");
 }

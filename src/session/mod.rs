@@ -117,6 +117,18 @@ impl Session {
         })
     }
 
+    /// Another session of the same network with the same options, at the start of a clip.
+    pub fn sibling(&self) -> Self {
+        Self {
+            network: self.network.clone(),
+            weight_bytes: self.weight_bytes,
+            options: self.options.clone(),
+            arithmetic: self.arithmetic,
+            stopper: Stopper::default(),
+            clip: Clip::default(),
+        }
+    }
+
     /// Takes the next moment of the clip, and matches its references where the network matches. Values that
     /// are no numbers count as 0, infinite ones as 0 or 1.
     ///

@@ -4,14 +4,19 @@ use super::{
     element::RefVsr,
     log::CAT,
     overload::{Fate, News},
+    patience,
     qos::Late,
-    work::Work,
+    rehearsal::Rehearsal,
+    work::{Turn, Work},
 };
-use ::refvsr::{Error, Session};
+use ::refvsr::{Error, Session, Triplet};
 use gst::{ClockTime, prelude::*, subclass::prelude::*};
 use gst_base::prelude::*;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tch::Tensor;
+
+/// How often the clock is looked at while a rehearsal is waited for.
+const GLANCE: Duration = Duration::from_millis(5);
 
 /// The session's next picture; `Some(None)` where the frame does not come out, `None` where no frame is
 /// ready. The network gives up at `deadline`.
@@ -31,28 +36,45 @@ fn next_picture(
 }
 
 impl RefVsr {
-    /// The session's next picture. Where a viewfinder must not stand still, the frame is bypassed in place of
-    /// work that takes too long.
+    /// Where a viewfinder must not stand still: before the first frame of a size, and after a rest, the
+    /// network begins a rehearsal with this moment.
+    pub fn rehearse(&self, work: &mut Work, moment: &Triplet, turn: &Turn) {
+        let size = moment.ultrawide.size();
+        if !self.keeps_going(turn) || !work.patience.needs_rehearsal(&size, self.now()) {
+            return;
+        }
+        let copy = Triplet {
+            ultrawide: moment.ultrawide.shallow_clone(),
+            wide: moment.wide.as_ref().map(Tensor::shallow_clone),
+            tele: moment.tele.as_ref().map(Tensor::shallow_clone),
+        };
+        match Rehearsal::begin(work.session.sibling(), copy) {
+            Ok(rehearsal) => work.patience.rehearse(size, rehearsal),
+            Err(error) => gst::warning!(CAT, imp = self, "No thread for a rehearsal: {error}"),
+        }
+    }
+
+    /// The session's next picture, which is due at this running time. Where a viewfinder must not stand
+    /// still, the frame is bypassed in place of work that takes too long.
     pub fn picture(
         &self,
         work: &mut Work,
         mut fate: Fate,
-        keep_going: bool,
+        due: Option<ClockTime>,
+        turn: &Turn,
     ) -> Result<Option<(Fate, Option<Tensor>)>, gst::FlowError> {
-        let now = || self.obj().current_running_time().unwrap_or_default();
-        if keep_going && fate == Fate::Enlarged && work.patience.rests(now()) {
+        let keep_going = self.keeps_going(turn);
+        if keep_going && fate == Fate::Enlarged && !self.is_ready(work, due, turn) {
             fate = Fate::Bypassed;
         }
-        let deadline = (keep_going && fate == Fate::Enlarged).then(|| {
-            let frame = self.running(|running| running.latency.frame());
-            Instant::now() + work.patience.limit(frame.unwrap_or_default())
-        });
+        let deadline = (keep_going && fate == Fate::Enlarged)
+            .then(|| Instant::now() + patience::limit(self.frame()));
         let mut picture = next_picture(&mut work.session, fate, deadline);
         match picture {
             Ok(Some(_)) if fate == Fate::Enlarged => work.patience.finished(),
             Err(Error::OutOfTime) => {
                 gst::info!(CAT, imp = self, "The network takes too long: bypassed");
-                work.patience.gave_up(now());
+                work.patience.gave_up(self.now());
                 fate = Fate::Bypassed;
                 picture = next_picture(&mut work.session, fate, None);
             }
@@ -62,8 +84,55 @@ impl RefVsr {
         Ok(picture.map(|picture| (fate, picture)))
     }
 
+    /// Whether the network may work on a frame: the rehearsal, which is waited for as long as the frame is in
+    /// time all the same, has shown that it is fast enough.
+    fn is_ready(&self, work: &mut Work, due: Option<ClockTime>, turn: &Turn) -> bool {
+        let frame = self.frame();
+        // A part of the frame's time is left to enlarge it bicubically.
+        let last = due.map_or(ClockTime::ZERO, |due| due.saturating_sub(frame / 2));
+        while let Some(rehearsal) = work.patience.rehearsal() {
+            let in_time = self.now() < last && !self.is_over(turn);
+            let timeout = if in_time { GLANCE } else { Duration::ZERO };
+            let Some(outcome) = rehearsal.wait(timeout) else {
+                if in_time {
+                    continue;
+                }
+                return false;
+            };
+            gst::info!(CAT, imp = self, "Rehearsal: a frame takes {outcome:?}");
+            if let Err(error) = &outcome {
+                gst::warning!(CAT, imp = self, "The rehearsal failed: {error}");
+            }
+            let took = work.patience.rehearsed(&outcome, frame, self.now());
+            if let Some(took) = took {
+                self.running(|running| running.latency.rehearsed(took));
+                self.update_latency();
+            }
+        }
+        !work.patience.rests()
+    }
+
+    /// Whether a live pipeline must not stand still for a frame that takes long.
+    fn keeps_going(&self, turn: &Turn) -> bool {
+        let live = self.obj().latency().is_some();
+        live && turn.settings.overload.of_late(turn.settings.qos, live) == Fate::Bypassed
+    }
+
+    fn now(&self) -> ClockTime {
+        self.obj().current_running_time().unwrap_or_default()
+    }
+
+    /// How long a frame lasts.
+    fn frame(&self) -> ClockTime {
+        let frame = self.running(|running| running.latency.frame());
+        frame.unwrap_or_default()
+    }
+
     /// Says on the bus where an overload begins and ends.
     pub fn note_overload(&self, work: &mut Work, fate: Fate, time: Option<ClockTime>) {
+        if work.patience.rehearsal().is_some() {
+            return; // bypassed until it is over, whether the machine is too slow or not
+        }
         let Some((time, news)) =
             time.and_then(|time| Some((time, work.overload.note(time, fate)?)))
         else {

@@ -210,8 +210,9 @@ impl RefVsr {
         };
         let zooms = (zooms(Camera::Wide), zooms(Camera::Tele));
         let (wide, tele) = turn.settings.zooms(work.session.network(), zooms);
-        let sent = work.session.set_zooms(wide, tele);
-        sent.and_then(|()| work.session.send(triplet))
+        let set = work.session.set_zooms(wide, tele);
+        self.rehearse(work, &triplet, turn);
+        set.and_then(|()| work.session.send(triplet))
             .map_err(|e| self.failed(&e))?;
         work.under_way = true;
         self.tell_reduced(work, turn);

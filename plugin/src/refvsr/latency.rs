@@ -89,6 +89,12 @@ impl Latency {
         }
     }
 
+    /// A rehearsal has shown that a frame takes so long; the first frames count from now on.
+    pub fn rehearsed(&mut self, time: Duration) {
+        self.finished = self.finished.max(WARM_UP);
+        self.took(time);
+    }
+
     /// How long a frame takes at present, on average.
     fn mean(&self) -> Duration {
         let sum: Duration = self.recent.iter().sum();
@@ -165,6 +171,16 @@ mod tests {
         assert_eq!(least(&latency), 80);
         latency.took(Duration::from_secs(100));
         assert_eq!(least(&latency), 40 + 1000, "more is overload");
+    }
+
+    #[test]
+    fn what_a_rehearsal_shows_counts_at_once() {
+        let mut latency = at_25(1);
+        latency.rehearsed(Duration::from_millis(70));
+        assert_eq!(latency.range(None).0, ms(40 + 80));
+        assert_eq!(latency.expected(None), ms(70));
+        latency.took(Duration::from_millis(90));
+        assert_eq!(latency.range(None).0, ms(40 + 120), "as the frames do");
     }
 
     #[test]

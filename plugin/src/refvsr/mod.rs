@@ -82,9 +82,10 @@
  * * `bypass`: it comes out in time, enlarged bicubically, and the network goes on as if it had not been filmed;
  * * `auto`: `drop` with the property `qos`, else `bypass` in live pipelines and `wait` in others.
  *
- * With `bypass` a live pipeline does not stand still for a frame that takes longer than the latency can make up for: after a second (or two
- * frames; five seconds for the first frames) the work on it is given up, it is bypassed, and none is tried for ten seconds, then
- * for twenty, and so on up to five minutes.
+ * With `bypass` a live pipeline starts at once: its first frames are bypassed while the network rehearses with one of them, until it
+ * is set up and it is known how long a frame takes. Nor does it stand still for a frame that takes longer than the latency can make
+ * up for: after a second (or two frames) the work on it is given up, it is bypassed, and none is tried for ten seconds, then for
+ * twenty, and so on up to five minutes. The rehearsal gives up after eight seconds, with the same rests.
  *
  * An element message `refvsr-overload` tells where frames begin to be late, and when none has been for a second: `overloaded`,
  * `running-time`, and `dropped` and `bypassed`, how many were. `stats` counts them too. Upstream is never told to drop frames.
@@ -147,6 +148,7 @@ mod qos;
 mod queries;
 mod reference_pad;
 mod references;
+mod rehearsal;
 mod restarts;
 mod settings;
 mod sightings;

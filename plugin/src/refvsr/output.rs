@@ -22,6 +22,8 @@ struct GoingOut {
     input: Arc<Video>,
     output: Arc<Video>,
     running_time: Option<ClockTime>,
+    /// In running time, where the pipeline is live.
+    due: Option<ClockTime>,
     late: Option<Late>,
 }
 
@@ -72,9 +74,7 @@ impl RefVsr {
             // Judged before the work, most of which a frame that is left out saves.
             let lateness = going_out.late.as_ref().map(|late| late.lateness);
             let fate = work.overload.fate(lateness, of_late);
-            let Some((fate, picture)) =
-                self.picture(work, fate, live && of_late == Fate::Bypassed)?
-            else {
+            let Some((fate, picture)) = self.picture(work, fate, going_out.due, turn)? else {
                 return Ok(());
             };
             let Some(Held::Frame(_, given)) = work.held.pop_front() else {
@@ -121,7 +121,7 @@ impl RefVsr {
         let deadline = self.settings().processing_deadline;
         // Only where the pipeline is live does the clock say when a frame is due.
         let (latency, time) = (self.obj().latency(), self.obj().current_running_time());
-        let (videos, running_time, late) = self
+        let (videos, running_time, due, late) = self
             .running(|running| {
                 let videos = running.source.clone().zip(running.output.clone());
                 let (own, _) = running.latency.range(deadline);
@@ -136,7 +136,8 @@ impl RefVsr {
                 let late = Late::of(&shell, segment, &running.qos, now);
                 let times = segment.zip(shell.pts());
                 let running_time = times.and_then(|(s, pts)| s.to_running_time(pts));
-                (videos, running_time, late)
+                let due = now.zip(running_time).map(|(now, time)| now.due(time));
+                (videos, running_time, due, late)
             })
             .ok_or(gst::FlowError::Flushing)?;
         let (input, output) = videos.ok_or_else(|| self.not_negotiated())?;
@@ -145,6 +146,7 @@ impl RefVsr {
             input,
             output,
             running_time,
+            due,
             late,
         })
     }

@@ -55,11 +55,16 @@ pub struct Now {
 }
 
 impl Now {
+    /// When a frame of this running time is due downstream.
+    pub fn due(&self, frame: ClockTime) -> ClockTime {
+        frame.saturating_add(self.latency)
+    }
+
     /// By how much a frame of this running time would be late, where it would be too late. It may be by
     /// less than a frame: one whose references were waited for comes half a frame late.
     pub fn lateness(&self, frame: ClockTime) -> Option<ClockTime> {
         let slack = self.frame / 4 * 3;
-        let due = frame.saturating_add(self.latency);
+        let due = self.due(frame);
         let done = self.time.saturating_add(self.takes);
         (done > due.saturating_add(slack)).then(|| done - due)
     }

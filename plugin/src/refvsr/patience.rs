@@ -1,57 +1,107 @@
-//! How long the network may work on one frame where late frames come out enlarged bicubically.
+//! Whether the network may work on frames where late ones come out enlarged bicubically, and how long.
 //!
-//! The latency makes up for a second at most, and while the network works on a frame all later ones wait. On a
-//! machine where a frame takes many seconds a viewfinder would stand still, so the work is given up, and
-//! not tried again for a while.
+//! The latency makes up for a second at most, and while the network works on a frame all later ones wait. So a
+//! [rehearsal](super::rehearsal) shows first how long a frame takes. On a machine where it takes too long, then
+//! or later, no frame is tried for a while, and after it there is a rehearsal again.
 
-use super::{latency::WARM_UP, overload::SLOWEST};
+use super::{
+    overload::SLOWEST,
+    rehearsal::{Outcome, Rehearsal},
+};
 use gst::ClockTime;
 use std::time::Duration;
 
-/// How long each of the first frames ([`WARM_UP`]) may take, which set up memory and kernels.
-const FIRST: Duration = Duration::from_secs(5);
 /// After the first frame given up none is tried for so long, then for twice as long, and so on.
 const REST: ClockTime = ClockTime::from_seconds(10);
 /// But for no longer than this.
 const LONGEST_REST: ClockTime = ClockTime::from_seconds(300);
 
 /// What is known of this machine.
-#[derive(Debug, Default, Clone, Copy)]
+#[derive(Debug, Default)]
 pub struct Patience {
-    finished: usize,
-    /// The last rest, and where it ends, in running time.
-    rest: Option<(ClockTime, ClockTime)>,
+    stage: Stage,
+    /// The size of the ultra-wide frames it is known for.
+    size: Vec<i64>,
+    /// The last rest, where no frame has been finished since.
+    rest: Option<ClockTime>,
+}
+
+#[derive(Debug, Default)]
+enum Stage {
+    #[default]
+    Unknown,
+    Rehearsing(Rehearsal),
+    Ready,
+    /// Until this running time.
+    Resting(ClockTime),
+}
+
+/// How long the network may work on a frame; frames last `frame`.
+pub fn limit(frame: ClockTime) -> Duration {
+    Duration::from(SLOWEST.max(frame * 2))
 }
 
 impl Patience {
-    /// Whether no frame is to be tried at this running time.
-    pub fn rests(&self, now: ClockTime) -> bool {
-        self.rest.is_some_and(|(_, end)| now < end)
+    /// Whether there is to be a rehearsal at this running time, of frames of this size.
+    pub fn needs_rehearsal(&self, size: &[i64], now: ClockTime) -> bool {
+        match self.stage {
+            _ if self.size != size => true,
+            Stage::Unknown => true,
+            Stage::Rehearsing(_) | Stage::Ready => false,
+            Stage::Resting(end) => now >= end,
+        }
     }
 
-    /// How long the network may work on a frame; frames last `frame`.
-    pub fn limit(&self, frame: ClockTime) -> Duration {
-        let most = Duration::from(SLOWEST.max(frame * 2));
-        if self.finished < WARM_UP && self.rest.is_none() {
-            most.max(FIRST)
-        } else {
-            most
+    /// It has begun.
+    pub fn rehearse(&mut self, size: Vec<i64>, rehearsal: Rehearsal) {
+        self.size = size;
+        self.stage = Stage::Rehearsing(rehearsal);
+    }
+
+    /// The rehearsal there is at present.
+    pub fn rehearsal(&self) -> Option<&Rehearsal> {
+        match &self.stage {
+            Stage::Rehearsing(rehearsal) => Some(rehearsal),
+            Stage::Unknown | Stage::Ready | Stage::Resting(_) => None,
         }
+    }
+
+    /// The rehearsal is over. How long a frame takes, if that is not too long.
+    pub fn rehearsed(
+        &mut self,
+        outcome: &Outcome,
+        frame: ClockTime,
+        now: ClockTime,
+    ) -> Option<Duration> {
+        let took = match *outcome {
+            Ok(Some(took)) if took <= limit(frame) => Some(took),
+            _ => None,
+        };
+        match took {
+            Some(_) => self.stage = Stage::Ready,
+            None => self.gave_up(now),
+        }
+        took
+    }
+
+    /// Whether no frame is to be tried.
+    pub fn rests(&self) -> bool {
+        matches!(self.stage, Stage::Resting(_))
     }
 
     /// A frame was finished.
     pub fn finished(&mut self) {
-        self.finished += 1;
         self.rest = None;
     }
 
     /// A frame was given up at this running time.
     pub fn gave_up(&mut self, now: ClockTime) {
         let length = match self.rest {
-            Some((last, _)) => (last * 2).min(LONGEST_REST),
+            Some(last) => (last * 2).min(LONGEST_REST),
             None => REST,
         };
-        self.rest = Some((length, now + length));
+        self.rest = Some(length);
+        self.stage = Stage::Resting(now + length);
     }
 }
 
@@ -59,35 +109,58 @@ impl Patience {
 mod tests {
     use super::*;
 
+    const FRAME: ClockTime = ClockTime::from_mseconds(40);
+
     #[test]
     fn a_slow_machine_is_tried_ever_more_rarely() {
         let at = ClockTime::from_seconds;
-        let frame = ClockTime::from_mseconds(40);
-        let mut patience = Patience::default();
-        assert!(!patience.rests(at(0)));
-        assert_eq!(patience.limit(frame), FIRST);
-        patience.gave_up(at(5));
-        assert!(patience.rests(at(14)) && !patience.rests(at(15)));
-        assert_eq!(patience.limit(frame), Duration::from_secs(1));
-        patience.gave_up(at(16));
-        assert!(patience.rests(at(35)) && !patience.rests(at(36)));
+        let size = [1, 3, 16, 16];
+        let mut patience = Patience {
+            size: size.to_vec(),
+            ..Patience::default()
+        };
+        assert!(patience.needs_rehearsal(&size, at(0)));
+        let slow = Ok(Some(Duration::from_millis(1001)));
+        assert_eq!(patience.rehearsed(&slow, FRAME, at(5)), None);
+        assert!(patience.rests());
+        assert!(!patience.needs_rehearsal(&size, at(14)));
+        assert!(patience.needs_rehearsal(&size, at(15)));
+        assert_eq!(patience.rehearsed(&Ok(None), FRAME, at(16)), None);
+        assert!(!patience.needs_rehearsal(&size, at(35)));
+        assert!(patience.needs_rehearsal(&size, at(36)));
         for _ in 0..9 {
             patience.gave_up(at(0));
         }
-        assert!(patience.rests(at(299)) && !patience.rests(at(300)));
+        assert!(!patience.needs_rehearsal(&size, at(299)));
+        assert!(patience.needs_rehearsal(&size, at(300)));
+
+        let fast = Ok(Some(Duration::from_millis(1000)));
+        assert!(patience.rehearsed(&fast, FRAME, at(300)).is_some());
+        assert!(!patience.rests() && !patience.needs_rehearsal(&size, at(300)));
+        patience.gave_up(at(301));
+        assert!(
+            !patience.needs_rehearsal(&size, at(600)),
+            "no frame was done"
+        );
+        assert!(patience.rehearsed(&fast, FRAME, at(601)).is_some());
         patience.finished();
-        assert!(!patience.rests(at(0)));
+        patience.gave_up(at(700));
+        assert!(patience.needs_rehearsal(&size, at(710)), "it begins anew");
+    }
+
+    #[test]
+    fn frames_of_another_size_are_rehearsed_anew() {
+        let mut patience = Patience::default();
+        let fast = Ok(Some(Duration::from_millis(1)));
+        patience.size = vec![1, 3, 16, 16];
+        assert!(patience.rehearsed(&fast, FRAME, FRAME).is_some());
+        assert!(!patience.needs_rehearsal(&[1, 3, 16, 16], FRAME));
+        assert!(patience.needs_rehearsal(&[1, 3, 16, 32], FRAME));
     }
 
     #[test]
     fn slow_cameras_give_more_time() {
-        let mut patience = Patience::default();
-        patience.finished();
-        patience.finished();
-        assert_eq!(patience.limit(ClockTime::SECOND), Duration::from_secs(2));
-        assert_eq!(
-            patience.limit(ClockTime::from_mseconds(40)),
-            Duration::from_secs(1)
-        );
+        assert_eq!(limit(ClockTime::SECOND), Duration::from_secs(2));
+        assert_eq!(limit(FRAME), Duration::from_secs(1));
     }
 }

@@ -39,7 +39,7 @@ pub struct Work {
     pub seen: PerCamera<bool>,
     /// The overload at present, if there is one.
     pub overload: Episode,
-    /// How long a frame may take, where late ones are bypassed.
+    /// Whether frames are tried, where late ones are bypassed.
     pub patience: Patience,
     /// The next frame that comes out does not continue one before: the stream begins, was flushed, or
     /// frames are missing.
