@@ -7,14 +7,16 @@ usage() {
 usage: webrtc.sh ULTRAWIDE-DEVICE WIDE-DEVICE [PROPERTY=VALUE ...]
        webrtc.sh test [PROPERTY=VALUE ...]
 
-Serves the camera ULTRAWIDE-DEVICE (/dev/video0, say), enlarged with detail from WIDE-DEVICE, over WebRTC: a page at
-http://HOST:8080/webrtcsink/ shows it. `test` uses moving test pictures for cameras. It needs the element webrtcsink of
-gst-plugins-rs 0.13 or later, which Debian 12 does not have, and says so where it is missing.
+Serves the camera ULTRAWIDE-DEVICE (/dev/video0, say), enlarged with detail from WIDE-DEVICE, over WebRTC, with a signalling
+server on port 8443. `test` uses moving test pictures for cameras. It needs the element webrtcsink of gst-plugins-rs 0.13 or
+later, which Debian 12 does not have, and says so where it is missing.
 Properties of the element may follow: device=cuda:0 lookahead=0 (gst-inspect-1.0 refvsr lists all).
 
 Environment: WIDTH, HEIGHT, FPS   what the cameras are asked for (320, 180, 30)
              FRAMES               how many pictures `test` gives (-1: until Ctrl-C)
-             SINK                 what takes the pictures (webrtcsink with a web server and a signalling server)
+             PAGE                 a folder to serve at http://HOST:8080/, the `dist` of the npm package gstwebrtc-api for
+                                  instance: its page lists the streams and shows them
+             SINK                 what takes the pictures (webrtcsink)
 END
     exit 2
 }
@@ -39,7 +41,11 @@ if [ -z "${SINK:-}" ]; then
         exit 1
     }
     there nicesrc || { echo 'webrtc.sh: GStreamer lacks the element nicesrc; on Debian: apt-get install gstreamer1.0-nice' >&2; exit 1; }
-    SINK='webrtcsink run-signalling-server=true run-web-server=true'
+    SINK='webrtcsink run-signalling-server=true'
+    if [ -n "${PAGE:-}" ]; then
+        [ -r "$PAGE/index.html" ] || { echo "webrtc.sh: PAGE is $PAGE, which has no index.html" >&2; exit 1; }
+        SINK="$SINK run-web-server=true web-server-host-addr=http://0.0.0.0:8080/ web-server-directory=$PAGE"
+    fi
 fi
 
 size=video/x-raw,width=${WIDTH:-320},height=${HEIGHT:-180},framerate=${FPS:-30}/1

@@ -201,5 +201,9 @@ fn browsers_are_served_or_what_is_missing_is_said() {
                     .starts_with("webrtc.sh: GStreamer lacks the element webrtcsink; "),
             "{said:?}"
         );
+    } else {
+        let said = script("webrtc.sh", &arguments, &[("PAGE", "/no/page")]);
+        let expected = "webrtc.sh: PAGE is /no/page, which has no index.html\n";
+        assert!(said.code == Some(1) && said.err == expected, "{said:?}");
     }
 }
