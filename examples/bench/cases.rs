@@ -1,10 +1,7 @@
 //! What is measured: models and frame sizes.
 
-use crate::{Result, common, rig};
-use refvsr::{
-    Bundled, ModelConfig, Network,
-    config::{Recurrence, Variant},
-};
+use crate::{Result, common};
+use refvsr::{Bundled, ModelConfig, Network};
 use tch::Device;
 
 /// Where a case's weights come from.
@@ -13,11 +10,8 @@ pub enum Model {
     /// A published model's shape with generated weights: its preset, channels, blocks, window and
     /// whether it takes full-resolution input.
     Generated(&'static str, usize),
-    /// The registered variant of so many blocks in BasicVSR's shape, with generated weights, whose flow
-    /// network is the bundled model's: references do register.
-    Registered(i64),
-    /// The bundled model.
-    Bundled,
+    /// A bundled model.
+    Bundled(Bundled),
 }
 
 /// A model on frames of one size.
@@ -39,7 +33,7 @@ const USUAL: Case = Case {
     name: "",
     what: "",
     size: (120, 160),
-    model: Model::Bundled,
+    model: Model::Bundled(Bundled::Quality),
     look_ahead: None,
     frames: 6,
     usual: true,
@@ -62,57 +56,62 @@ pub const CASES: [Case; 13] = [
         ..USUAL
     },
     Case {
-        name: "bundled-256",
-        what: "the bundled model",
+        name: "quality-256",
+        what: "the bundled model quality",
         size: (144, 256),
+        model: Model::Bundled(Bundled::Quality),
         frames: 4,
         ..USUAL
     },
     Case {
-        name: "bundled-480",
-        what: "the bundled model",
+        name: "light-256",
+        what: "the bundled model light",
+        size: (144, 256),
+        model: Model::Bundled(Bundled::Light),
+        frames: 4,
+        ..USUAL
+    },
+    Case {
+        name: "quality-480",
+        what: "the bundled model quality",
         size: (270, 480),
+        model: Model::Bundled(Bundled::Quality),
         frames: 2,
         ..USUAL
     },
     Case {
-        name: "registered-256",
-        what: "registered, 30 blocks",
-        size: (144, 256),
-        model: Model::Registered(30),
-        frames: 4,
+        name: "light-480",
+        what: "the bundled model light",
+        size: (270, 480),
+        model: Model::Bundled(Bundled::Light),
+        frames: 2,
         ..USUAL
     },
     Case {
-        name: "registered-light-256",
-        what: "registered, 10 blocks",
-        size: (144, 256),
-        model: Model::Registered(10),
-        frames: 4,
-        ..USUAL
-    },
-    Case {
-        name: "registered-8k",
-        what: "registered, 30 blocks, no look-ahead",
-        size: (1080, 1920),
-        model: Model::Registered(30),
-        look_ahead: Some(0),
-        frames: 1,
-        usual: false,
-    },
-    Case {
-        name: "bundled-640",
-        what: "the bundled model, no look-ahead",
+        name: "quality-640",
+        what: "quality, no look-ahead",
         size: (360, 640),
+        model: Model::Bundled(Bundled::Quality),
         look_ahead: Some(0),
         frames: 1,
         usual: false,
         ..USUAL
     },
     Case {
-        name: "bundled-1080",
-        what: "the bundled model, no look-ahead",
+        name: "quality-1080",
+        what: "quality, no look-ahead",
         size: (1080, 1920),
+        model: Model::Bundled(Bundled::Quality),
+        look_ahead: Some(0),
+        frames: 1,
+        usual: false,
+        ..USUAL
+    },
+    Case {
+        name: "light-1080",
+        what: "light, no look-ahead",
+        size: (1080, 1920),
+        model: Model::Bundled(Bundled::Light),
         look_ahead: Some(0),
         frames: 1,
         usual: false,
@@ -162,20 +161,8 @@ impl Case {
                 frame_num,
                 ..ModelConfig::preset(preset)?
             })),
-            Model::Registered(num_blocks) => {
-                let network = common::network(ModelConfig {
-                    variant: Variant::Registered,
-                    mid_channels: 64,
-                    num_blocks,
-                    reset_interval: None,
-                    recurrence: Recurrence::Clean,
-                    ..ModelConfig::preset("refvsr-mfid")?
-                });
-                rig::give_flow(network.weights());
-                Ok(network)
-            }
-            Model::Bundled => {
-                let checkpoint = Bundled::Quality.checkpoint()?;
+            Model::Bundled(model) => {
+                let checkpoint = model.checkpoint()?;
                 Ok(Network::from_checkpoint(&checkpoint, Device::Cpu)?)
             }
         }

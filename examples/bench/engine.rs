@@ -61,7 +61,7 @@ const fn form(name: &'static str, precision: Precision, shared: bool) -> Form {
 
 /// The names of the forms that the case has on this machine, the plain one first.
 pub fn forms(case: &Case) -> Vec<&'static str> {
-    let shares = matches!(case.model, Model::Bundled | Model::Registered(_));
+    let shares = matches!(case.model, Model::Bundled(_));
     let has = |form: &&Form| {
         (!form.shared || shares) && (form.precision != Precision::Bf16 || computes_bf16())
     };

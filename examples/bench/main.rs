@@ -17,8 +17,6 @@ mod common;
 mod engine;
 mod footage;
 mod process;
-#[path = "../../tests/rig/mod.rs"]
-mod rig;
 mod stop;
 
 use cases::{CASES, Case};

@@ -5,7 +5,7 @@ use common::*;
 use gst::prelude::*;
 use refvsr::{ModelConfig, config::Recurrence};
 
-/// An element with a tiny model of clean recurrence, whose own group is 4.
+/// An element with a tiny model of clean recurrence, whose own group is 6.
 fn clean_element(folder: &std::path::Path) -> gst::Element {
     let config = ModelConfig {
         mid_channels: 4,
@@ -14,7 +14,7 @@ fn clean_element(folder: &std::path::Path) -> gst::Element {
         recurrence: Recurrence::Clean,
         ..ModelConfig::preset("refvsr-mfid").unwrap()
     };
-    assert_eq!(config.backward_group(), 4);
+    assert_eq!(config.backward_group(), 6);
     let element = with_lookahead(1);
     element.set_property("model-file", save_model(config, folder));
     element
@@ -22,7 +22,7 @@ fn clean_element(folder: &std::path::Path) -> gst::Element {
 
 /// How many frames come in before the first one comes out.
 fn frames_in_before_the_first(mut rig: Rig) -> u64 {
-    for n in 0..9 {
+    for n in 0..11 {
         rig.wide().push(frame(WIDE, n)).unwrap();
         rig.ultrawide.push(frame(ULTRAWIDE, n)).unwrap();
         eventually("the frame is taken", || {
@@ -39,7 +39,7 @@ fn frames_in_before_the_first(mut rig: Rig) -> u64 {
 #[test]
 fn files_share_backward_runs_and_live_pipelines_do_not() {
     let folder = tempfile::tempdir().unwrap();
-    for (live, asked, ahead) in [(false, -1, 4), (true, -1, 1), (false, 1, 1), (true, 3, 3)] {
+    for (live, asked, ahead) in [(false, -1, 6), (true, -1, 1), (false, 1, 1), (true, 3, 3)] {
         let element = clean_element(folder.path());
         element.set_property("backward-group", asked);
         let mut rig = Rig::new(element);

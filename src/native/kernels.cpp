@@ -16,6 +16,14 @@ namespace refvsr {
 #include "match_kernel.h"
 #undef NAME
 
-Kernels SET() { return {winograd_tiles, sample_pixels, match_queries}; }
+#define NAME convolve_row
+#include "rows_kernel.h"
+#undef NAME
+
+#define NAME blur_row
+#include "blur_kernel.h"
+#undef NAME
+
+Kernels SET() { return {winograd_tiles, sample_pixels, match_queries, convolve_row, blur_row}; }
 
 }  // namespace refvsr

@@ -41,6 +41,28 @@ struct Sampling {
   float* out;
 };
 
+// A convolution of stride 1, channels last in memory.
+struct Rows {
+  const float* in;  // [pictures][in_height][in_width][depth]
+  int in_height, in_width, depth;
+  int above, side;  // rows and columns of zeros before the first one of the input
+  int height, width, kernel;  // of the output, and of the window
+  const float* weights;
+  const float* bias;
+  int channels;
+  float* out;
+};
+
+// Pictures of one channel under a window along rows or columns; beyond a picture its edge is repeated.
+struct Blur {
+  const float* picture;  // [planes][height][width]
+  int height, width;
+  const float* weights;  // [taps], an odd number
+  int taps;
+  int along_columns;
+  float* out;
+};
+
 // Rows of unit length to match.
 struct Matching {
   const float* query;  // [queries][depth], at least MATCH_ROWS queries
@@ -55,6 +77,8 @@ struct Kernels {
   void (*winograd)(const Job&, int first, int count, int most, float* scratch);
   void (*sample)(const Sampling&, long first, long count);
   void (*match)(const Matching&, long first, int skip);
+  void (*rows)(const Rows&, long row, float* sums);
+  void (*blur)(const Blur&, long row, float* scratch);
 };
 
 Kernels kernels_baseline();

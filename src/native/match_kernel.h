@@ -35,7 +35,7 @@ static void NAME(const Matching& job, long first, int skip) {
       const float* q = job.query + (first + r) * depth;
       for (long b = from; b < end; b++) {
         float sums[QUERIES * BLOCK];
-        multiply<BLOCK, QUERIES>(q, job.key + b * depth * BLOCK, depth, sums);
+        multiply<BLOCK, QUERIES>(q, depth, job.key + b * depth * BLOCK, depth, sums);
         if (b + 1 == blocks)
           for (int i = 0; i < QUERIES; i++)
             for (int lane = lanes; lane < BLOCK; lane++) sums[i * BLOCK + lane] = -2e30f;

@@ -54,7 +54,7 @@ using namespace refvsr;
 extern "C" int refvsr_winograd(const Job* job, int threads, const volatile unsigned char* stop) {
   const int tiles = ((job->height + TILE - 1) / TILE) * ((job->width + TILE - 1) / TILE);
   // As many tiles at a time as keep their points in a core's own cache, and every thread busy.
-  int most = job->depth > 96 ? ROWS : 2 * ROWS;
+  int most = job->depth > 32 ? ROWS : 2 * ROWS;
   if (tiles < 2 * most * threads) most = ROWS;
   const size_t floats =
       POINTS * ((size_t)most * job->depth + 16) + POINTS * ((size_t)most * BLOCK + 16);
@@ -94,6 +94,46 @@ extern "C" int refvsr_sample(const Sampling* sampling, long samples, int threads
     }
     const long first = p * part, left = samples - first;
     kernels().sample(*sampling, first, left < part ? left : part);
+  }
+  return status;
+}
+
+// 0 when done, 1 when *stop was set meanwhile, 2 where memory ran out.
+extern "C" int refvsr_rows(const Rows* job, long rows, int threads,
+                           const volatile unsigned char* stop) {
+  const size_t floats = (size_t)job->width * ((job->channels + BLOCK - 1) / BLOCK * BLOCK) +
+                        (size_t)(job->in_width + 2 * job->side) * job->depth;
+  int status = 0;
+#pragma omp parallel for schedule(dynamic) num_threads(threads) if (rows > 1)
+  for (long row = 0; row < rows; row++) {
+    static thread_local Scratch scratch;
+    float* sums = scratch.of(floats);
+    if (!sums || (stop && *stop)) {
+#pragma omp atomic write
+      status = sums ? 1 : 2;
+      continue;
+    }
+    kernels().rows(*job, row, sums);
+  }
+  return status;
+}
+
+// 0 when done, 1 when *stop was set meanwhile, 2 where memory ran out.
+extern "C" int refvsr_blur(const Blur* blur, long rows, int threads,
+                           const volatile unsigned char* stop) {
+  const long part = 16, parts = (rows + part - 1) / part;
+  int status = 0;
+#pragma omp parallel for schedule(static) num_threads(threads) if (parts > 1)
+  for (long p = 0; p < parts; p++) {
+    static thread_local Scratch scratch;
+    float* memory = scratch.of((size_t)blur->width + blur->taps);
+    if (!memory || (stop && *stop)) {
+#pragma omp atomic write
+      status = memory ? 1 : 2;
+      continue;
+    }
+    for (long row = p * part; row < rows && row < (p + 1) * part; row++)
+      kernels().blur(*blur, row, memory);
   }
   return status;
 }

@@ -4,10 +4,10 @@
 
 namespace {
 
-// m[R][N] = v[R][depth] * u[depth][N]. N is 8 or 16; R * N / 8 vectors of eight floats, or R of N where
-// registers are that wide, have to fit the registers.
-template <int N, int R>
-static inline void multiply(const float* v, const float* u, int depth, float* m) {
+// m[R][N] = v[R][depth] * u[depth][N], or that added to m. Rows of v lie `step` apart. N is 8 or 16; R * N / 8
+// vectors of eight floats, or R of N where registers are that wide, have to fit the registers.
+template <int N, int R, bool ADD = false>
+static inline void multiply(const float* v, long step, const float* u, int depth, float* m) {
 #ifdef __AVX512F__
   typedef float vector __attribute__((vector_size(4 * N)));
 #else
@@ -19,14 +19,15 @@ static inline void multiply(const float* v, const float* u, int depth, float* m)
 #pragma GCC unroll 16
   for (int r = 0; r < R; r++)
 #pragma GCC unroll 2
-    for (int n = 0; n < NV; n++) sum[r][n] = vector{};
+    for (int n = 0; n < NV; n++)
+      sum[r][n] = ADD ? vector(*(const any*)(m + r * N + n * L)) : vector{};
   for (int k = 0; k < depth; k++) {
     vector w[NV];
 #pragma GCC unroll 2
     for (int n = 0; n < NV; n++) w[n] = *(const any*)(u + (long)k * N + n * L);
 #pragma GCC unroll 16
     for (int r = 0; r < R; r++) {
-      const float factor = v[(long)r * depth + k];
+      const float factor = v[r * step + k];
 #pragma GCC unroll 2
       for (int n = 0; n < NV; n++) sum[r][n] += w[n] * factor;
     }

@@ -82,7 +82,7 @@ static inline void multiply_point(const float* v, const float* u, int depth, flo
   constexpr int R = ROWS * 8 / N;
 #endif
   for (int t = 0; t < tiles; t += R)
-    multiply<N, R>(v + (long)t * depth, u, depth, m + (long)t * N);
+    multiply<N, R>(v + (long)t * depth, depth, u, depth, m + (long)t * N);
 }
 
 // Eight output channels from `channel` of group `group` on, of the tile at row ty, column tx of tiles.

@@ -5,7 +5,11 @@ use super::{
     ops::{activated, added, cat, channels_last, size},
     pieces::{Piece, Window, in_pieces},
 };
-use crate::{Result, native::winograd, profile};
+use crate::{
+    Result,
+    native::{rows, winograd},
+    profile,
+};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tch::{
     Device, Kind, Tensor,
@@ -38,9 +42,19 @@ enum Limit {
     Exact,
 }
 
+/// How a convolution is computed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// By libtorch, in this kind.
+    Torch(Kind),
+    /// In its direct form, by our kernel.
+    Rows,
+    Winograd,
+}
+
 #[derive(Debug)]
 struct Prepared {
-    arithmetic: Arithmetic,
+    way: Way,
     version: i64,
     form: Form,
 }
@@ -55,9 +69,15 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[derive(Debug)]
 enum Form {
-    /// Weight and bias of the arithmetic's kind, channels last.
-    Direct(Tensor, Tensor),
+    Direct(Direct),
     Winograd(winograd::Weights),
+}
+
+#[derive(Debug)]
+enum Direct {
+    /// Weight and bias, channels last.
+    Torch(Tensor, Tensor),
+    Rows(rows::Weights),
 }
 
 /// What follows a convolution.
@@ -188,14 +208,15 @@ impl Conv {
             .any(|x| x.requires_grad());
         if self.weight.requires_grad() || self.bias.requires_grad() {
             // Being trained: the weights as they are, which keeps their gradients.
-            return self.direct(&self.weight, &self.bias, parts, then);
+            let own = (self.weight.shallow_clone(), self.bias.shallow_clone());
+            return self.direct(&Direct::Torch(own.0, own.1), parts, then);
         }
-        let arithmetic = self.arithmetic(parts, tracked);
+        let way = self.way(parts, tracked);
         let version = self.version()?;
         // Not locked for longer: sessions of one network compute at the same time.
         let known = locked(&self.prepared).clone();
         let usable = |p: &Arc<Prepared>| {
-            (p.arithmetic, p.version) == (arithmetic, version)
+            (p.way, p.version) == (way, version)
                 && match &p.form {
                     Form::Winograd(weights) => weights.fits(parts, then.shuffle),
                     Form::Direct(..) => true,
@@ -205,9 +226,9 @@ impl Conv {
             Some(prepared) => prepared,
             None => {
                 let prepared = Arc::new(Prepared {
-                    arithmetic,
+                    way,
                     version,
-                    form: self.prepare(arithmetic, parts, then.shuffle)?,
+                    form: self.prepare(way, parts, then.shuffle)?,
                 });
                 *locked(&self.prepared) = Some(prepared.clone());
                 prepared
@@ -219,90 +240,90 @@ impl Conv {
                 self.count(&out);
                 Ok(out)
             }),
-            Form::Direct(weight, bias) => self.direct(weight, bias, parts, then),
+            Form::Direct(form) => self.direct(form, parts, then),
         }
     }
 
     /// How it is computed for these inputs.
-    fn arithmetic(&self, parts: &[&Tensor], tracked: bool) -> Arithmetic {
-        let asked = match (self.limit, context::arithmetic()) {
-            (Limit::Exact, _) | (Limit::Fp32, Arithmetic::Half(_)) => Arithmetic::Exact,
-            (_, asked) => asked,
-        };
-        let shape = self.weight.size();
-        let winograd = shape[2] == 3
+    fn way(&self, parts: &[&Tensor], tracked: bool) -> Way {
+        let asked = context::arithmetic();
+        let fast = asked == Arithmetic::Winograd
             && self.stride == 1
-            && shape[0].min(shape[1]) >= winograd::FEWEST_CHANNELS
             && !tracked
-            && parts
-                .iter()
-                .all(|x| x.device() == Device::Cpu && x.size()[0] == 1 && x.kind() == Kind::Float);
-        match asked {
-            Arithmetic::Winograd if !winograd => Arithmetic::Exact,
-            asked => asked,
+            && (parts.iter()).all(|x| x.device() == Device::Cpu && x.kind() == Kind::Float);
+        let shape = self.weight.size();
+        let small = shape[2] == 3
+            && shape[0].min(shape[1]) >= winograd::FEWEST_CHANNELS
+            && parts.iter().all(|x| x.size()[0] == 1);
+        match (self.limit, asked) {
+            _ if fast && rows::suits(&shape) => Way::Rows,
+            (Limit::Any | Limit::Fp32, _) if fast && small => Way::Winograd,
+            (Limit::Any, asked) => Way::Torch(asked.kind()),
+            (Limit::Exact | Limit::Fp32, _) => Way::Torch(Kind::Float),
         }
     }
 
-    fn prepare(&self, arithmetic: Arithmetic, parts: &[&Tensor], shuffle: bool) -> Result<Form> {
-        tch::no_grad(|| match arithmetic {
-            Arithmetic::Winograd => {
-                let channels: Vec<i64> = parts.iter().map(|x| x.size()[1]).collect();
-                let (weight, bias) = (self.weight.detach(), self.bias.detach());
-                Ok(Form::Winograd(winograd::Weights::new(
-                    &weight, &bias, &channels, shuffle,
-                )?))
-            }
-            Arithmetic::Exact | Arithmetic::Half(_) => {
-                let kind = arithmetic.kind();
-                let weight = channels_last(&self.weight.detach().f_to_kind(kind)?)?;
-                Ok(Form::Direct(weight, self.bias.detach().f_to_kind(kind)?))
-            }
+    fn prepare(&self, way: Way, parts: &[&Tensor], shuffle: bool) -> Result<Form> {
+        let (weight, bias) = (self.weight.detach(), self.bias.detach());
+        tch::no_grad(|| {
+            Ok(match way {
+                Way::Winograd => {
+                    let channels: Vec<i64> = parts.iter().map(|x| x.size()[1]).collect();
+                    let weights = winograd::Weights::new(&weight, &bias, &channels, shuffle)?;
+                    Form::Winograd(weights)
+                }
+                Way::Rows => Form::Direct(Direct::Rows(rows::Weights::new(&weight, &bias)?)),
+                Way::Torch(kind) => {
+                    let weight = channels_last(&weight.f_to_kind(kind)?)?;
+                    Form::Direct(Direct::Torch(weight, bias.f_to_kind(kind)?))
+                }
+            })
         })
     }
 
-    /// By libtorch: on the CPU in pieces of rows where the picture is large; whole where gradients are
-    /// wanted, and on devices that are given orders and not waited for.
-    fn direct(
-        &self,
-        weight: &Tensor,
-        bias: &Tensor,
-        parts: &[&Tensor],
-        then: Then<'_>,
-    ) -> Result<Tensor> {
+    /// In its direct form: on the CPU in pieces of rows where the picture is large; whole where gradients
+    /// are wanted, and on devices that are given orders and not waited for.
+    fn direct(&self, form: &Direct, parts: &[&Tensor], then: Then<'_>) -> Result<Tensor> {
         let (h, w) = parts.first().map_or((0, 0), |x| size(x));
         let window = Window {
             kernel: 2 * self.padding + 1,
             stride: self.stride,
         };
         let pictures = parts.first().map_or(1, |x| x.size()[0]);
-        let row = 2 * pictures * weight.numel() as i64 * window.outputs(w);
+        let row = 2 * pictures * self.weight.numel() as i64 * window.outputs(w);
         // A view of a weight tells whether gradients are kept here.
-        let tracked = [weight, bias]
+        let weights = match form {
+            Direct::Torch(weight, bias) => vec![weight, bias],
+            Direct::Rows(_) => vec![],
+        };
+        let tracked = weights
             .into_iter()
             .chain(parts.iter().copied())
             .chain(then.residual)
             .map(|x| Ok(x.requires_grad() && x.f_narrow(0, 0, 1)?.requires_grad()))
             .collect::<Result<Vec<bool>>>()?;
-        if tracked.contains(&true) || weight.device() != Device::Cpu {
-            return self.piece(weight, bias, parts, then, window.whole(h));
+        if tracked.contains(&true) || self.weight.device() != Device::Cpu {
+            return self.piece(form, parts, then, window.whole(h));
         }
         let factor = if then.shuffle { 2 } else { 1 };
         in_pieces(h, window, row, factor, |piece| {
             context::check()?;
-            self.piece(weight, bias, parts, then, piece)
+            self.piece(form, parts, then, piece)
         })
     }
 
     /// Some rows of the output.
     fn piece(
         &self,
-        weight: &Tensor,
-        bias: &Tensor,
+        form: &Direct,
         parts: &[&Tensor],
         then: Then<'_>,
         piece: Piece,
     ) -> Result<Tensor> {
-        let kind = weight.kind();
+        let kind = match form {
+            Direct::Torch(weight, _) => weight.kind(),
+            Direct::Rows(_) => Kind::Float,
+        };
         let taken = parts.iter().map(|x| {
             let x = piece.of_input(x)?;
             Ok(if x.kind() == kind {
@@ -314,7 +335,14 @@ impl Conv {
         let taken = taken.collect::<Result<Vec<_>>>()?;
         let (x, rows) = piece.padded(cat(&taken.iter().collect::<Vec<_>>())?, self.padding)?;
         let (s, p) = (self.stride, self.padding);
-        let y = x.f_conv2d(weight, Some(bias), [s, s], [rows, p], [1, 1], 1)?;
+        let y = match form {
+            Direct::Torch(weight, bias) => {
+                x.f_conv2d(weight, Some(bias), [s, s], [rows, p], [1, 1], 1)?
+            }
+            Direct::Rows(weights) => {
+                context::with_stop(|stop| weights.convolve(&x, (rows, p), stop))?
+            }
+        };
         self.count(&y);
         let y = if then.shuffle {
             channels_last(&y.f_pixel_shuffle(2)?)?

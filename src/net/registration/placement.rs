@@ -112,12 +112,11 @@ impl Placement {
         reference: (f64, f64),
     ) -> Result<Option<Self>> {
         const ROUNDS: usize = 8;
+        let squares = LeastSquares::new(positions, targets, ultrawide, reference)?;
         let mut weights = weight.shallow_clone();
         let mut found = None;
         for round in 0..ROUNDS {
-            let Some(placement) =
-                least_squares(positions, targets, &weights, ultrawide, reference)?
-            else {
+            let Some(placement) = squares.solve(&weights)? else {
                 return Ok(None);
             };
             found = Some(placement);
@@ -146,37 +145,59 @@ pub(super) fn whole((height, width): (i64, i64)) -> (f64, f64) {
     (height as f64, width as f64)
 }
 
-fn least_squares(
-    positions: &Tensor,
-    targets: &Tensor,
-    weight: &Tensor,
+/// Pairs of positions to which a placement is fitted, whatever their weights.
+struct LeastSquares {
+    /// What a pair adds to each of eight sums, `[8, pairs]`.
+    terms: Tensor,
     ultrawide: (i64, i64),
     reference: (f64, f64),
-) -> Result<Option<Placement>> {
-    let ((px, py), (qx, qy)) = (centre(whole(ultrawide)), centre(reference));
-    let part = |t: &Tensor, channel: i64, origin: f64| -> Result<Tensor> {
-        Ok(t.f_select(1, channel)?
-            .f_to_kind(Kind::Double)?
-            .f_sub_scalar(origin)?)
-    };
-    let (x, y) = (part(positions, 0, px)?, part(positions, 1, py)?);
-    let (u, v) = (part(targets, 0, qx)?, part(targets, 1, qy)?);
-    let one = x.f_ones_like()?;
-    let squares = x.f_square()?.f_add(&y.f_square()?)?;
-    let along = x.f_mul(&u)?.f_add(&y.f_mul(&v)?)?;
-    let across = y.f_mul(&u)?.f_sub(&x.f_mul(&v)?)?;
-    let moments = Tensor::f_cat(&[&one, &x, &y, &u, &v, &squares, &along, &across], 0)?
-        .f_mul(&weight.f_select(1, 0)?.f_to_kind(Kind::Double)?)?
-        .f_sum_dim_intlist([1i64, 2].as_slice(), false, Kind::Double)?;
-    let moments = Vec::<f64>::try_from(moments)?;
-    let [n, x, y, u, v, squares, along, across] = moments[..] else {
-        return Ok(None);
+}
+
+impl LeastSquares {
+    fn new(
+        positions: &Tensor,
+        targets: &Tensor,
+        ultrawide: (i64, i64),
+        reference: (f64, f64),
+    ) -> Result<Self> {
+        let ((px, py), (qx, qy)) = (centre(whole(ultrawide)), centre(reference));
+        let part = |t: &Tensor, channel: i64, origin: f64| -> Result<Tensor> {
+            Ok(t.f_select(1, channel)?
+                .f_to_kind(Kind::Double)?
+                .f_sub_scalar(origin)?
+                .f_reshape([-1])?)
+        };
+        let (x, y) = (part(positions, 0, px)?, part(positions, 1, py)?);
+        let (u, v) = (part(targets, 0, qx)?, part(targets, 1, qy)?);
+        let one = x.f_ones_like()?;
+        let squares = x.f_square()?.f_add(&y.f_square()?)?;
+        let along = x.f_mul(&u)?.f_add(&y.f_mul(&v)?)?;
+        let across = y.f_mul(&u)?.f_sub(&x.f_mul(&v)?)?;
+        Ok(Self {
+            terms: Tensor::f_stack(&[&one, &x, &y, &u, &v, &squares, &along, &across], 0)?,
+            ultrawide,
+            reference,
+        })
+    }
+
+    /// The placement for these weights, `[1, 1, h, w]`; `None` where there is nothing to fit to.
+    fn solve(&self, weight: &Tensor) -> Result<Option<Placement>> {
+        let weight = weight.f_reshape([-1])?.f_to_kind(Kind::Double)?;
+        let sums = Vec::<f64>::try_from(self.terms.f_mv(&weight)?)?;
+        Ok(placement_of(&sums, self.ultrawide, self.reference))
+    }
+}
+
+/// The placement that eight weighted sums say.
+fn placement_of(sums: &[f64], ultrawide: (i64, i64), reference: (f64, f64)) -> Option<Placement> {
+    let &[n, x, y, u, v, squares, along, across] = sums else {
+        return None;
     };
     let (x, y, u, v) = (x / n, y / n, u / n, v / n);
     let spread = squares / n - x * x - y * y;
     // Fewer than a few pixels of weight, or all of them in one place, say nothing.
     if n.is_nan() || n < 16.0 || spread < 4.0 {
-        return Ok(None);
+        return None;
     }
     let cos = (along / n - x * u - y * v) / spread;
     let sin = (across / n - y * u + x * v) / spread;
@@ -193,7 +214,7 @@ fn least_squares(
         rotation: sin.atan2(cos),
         shift,
     };
-    Ok((scale > 1e-3 && shift.0.is_finite() && shift.1.is_finite()).then_some(placement))
+    (scale > 1e-3 && shift.0.is_finite() && shift.1.is_finite()).then_some(placement)
 }
 
 impl Similarity {

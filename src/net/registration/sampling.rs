@@ -1,10 +1,13 @@
 //! Pixel grids, Gaussian windows and sampling at positions in pixels.
 
 use crate::{
-    Result,
-    net::ops::{GRID, size},
+    Result, native,
+    net::{
+        context,
+        ops::{GRID, size},
+    },
 };
-use tch::{Device, Kind, Tensor};
+use tch::{Device, Tensor};
 
 /// The positions of the pixels of a rectangle, `[1, 2, height, width]`, x then y.
 pub fn pixels(top: i64, left: i64, height: i64, width: i64, device: Device) -> Result<Tensor> {
@@ -52,14 +55,29 @@ pub fn sample(
 
 /// `x` `[N, C, H, W]` under a Gaussian window of `sigma` pixels, edges repeated.
 pub fn gaussian(x: &Tensor, sigma: f64) -> Result<Tensor> {
-    let radius = (3.0 * sigma).ceil() as i64;
-    let n = 2 * radius + 1;
-    let kernel = Tensor::f_arange_start(-radius, radius + 1, (Kind::Double, x.device()))?
-        .f_square()?
-        .f_mul_scalar(-0.5 / (sigma * sigma))?
-        .f_exp()?;
-    let kernel = kernel
-        .f_div(&kernel.f_sum(Kind::Double)?)?
+    let weights = window(sigma);
+    if !x.requires_grad() && native::blur::takes(x) {
+        return context::with_stop(|stop| native::blur::separable(x, &weights, stop));
+    }
+    convolved(x, &weights)
+}
+
+/// The weights along one direction, which reach to three sigma.
+fn window(sigma: f64) -> Vec<f32> {
+    let radius = (3.0 * sigma).ceil() as i32;
+    let weights: Vec<f64> = (-radius..=radius)
+        .map(|k| (-0.5 * f64::from(k * k) / (sigma * sigma)).exp())
+        .collect();
+    let sum: f64 = weights.iter().sum();
+    weights.iter().map(|weight| (weight / sum) as f32).collect()
+}
+
+/// The same in libtorch's operations, for any device and kind, and for gradients.
+fn convolved(x: &Tensor, weights: &[f32]) -> Result<Tensor> {
+    let n = weights.len() as i64;
+    let radius = n / 2;
+    let kernel = Tensor::f_from_slice(weights)?
+        .f_to_device(x.device())?
         .f_to_kind(x.kind())?;
     let shape = x.size();
     let (h, w) = size(x);
@@ -112,6 +130,7 @@ pub fn inside(positions: &Tensor, of: (f64, f64)) -> Result<Tensor> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tch::Kind;
 
     fn close(a: &Tensor, b: &Tensor, tolerance: f64) {
         let off = (a - b).abs().max().double_value(&[]);
@@ -148,6 +167,25 @@ mod tests {
         let peak = x.max().double_value(&[]);
         assert!((peak - 0.19).abs() < 0.01, "{peak}");
         assert_eq!(y.abs().max().double_value(&[]), 0.0);
+    }
+
+    #[test]
+    fn a_window_is_the_same_in_libtorchs_operations() {
+        tch::manual_seed(5);
+        for (shape, sigma) in [
+            ([1, 3, 40, 131], 8.0),
+            ([2, 6, 33, 64], 3.0),
+            ([1, 1, 5, 7], 6.0),
+            ([1, 2, 1, 1], 1.5),
+            ([1, 1, 70, 8], 0.4),
+        ] {
+            let x = Tensor::randn(shape, (Kind::Float, Device::Cpu));
+            let strided = x.transpose(2, 3);
+            for x in [&x, &strided] {
+                let plain = convolved(x, &window(sigma)).unwrap();
+                close(&gaussian(x, sigma).unwrap(), &plain, 3e-6);
+            }
+        }
     }
 
     #[test]

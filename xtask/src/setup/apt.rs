@@ -34,13 +34,14 @@ const PIP_PACKAGES: [&str; 2] = ["python3", "python3-pip"];
 const MPI_PACKAGES: [&str; 3] = ["libopenmpi-dev", "openmpi-bin", "libclang-dev"];
 
 /// What the tests use besides: the browser in which they open the page that `refvsr evaluate --report` writes, GStreamer's bindings for
-/// the Python app of docs/embedding.md, and an RTSP server and what sends to it.
-const TEST_PACKAGES: [&str; 5] = [
+/// the Python app of docs/embedding.md, an RTSP server and what sends to it, and the photos of the training script's short form.
+const TEST_PACKAGES: [&str; 6] = [
     "chromium",
     "python3-gi",
     "gir1.2-gstreamer-1.0",
     "gir1.2-gst-rtsp-server-1.0",
     "gstreamer1.0-rtsp",
+    "lomiri-wallpapers-20.04",
 ];
 
 /// The footage that `refvsr demo` takes its clip from.
