@@ -1,5 +1,6 @@
 //! Windows over pictures on the CPU: libtorch's convolution takes ten times as long for one channel.
 
+use super::data;
 use crate::{Error, Result};
 use std::{
     ffi::{c_int, c_long, c_uchar},
@@ -70,10 +71,6 @@ pub fn separable(x: &Tensor, weights: &[f32], stop: Option<&AtomicBool>) -> Resu
         }
     }
     Ok(picture)
-}
-
-fn data(x: &Tensor) -> *const f32 {
-    x.data_ptr().cast::<f32>().cast_const()
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Bilinear sampling of pictures with channels last in memory, on the CPU: libtorch's sampler would
 //! gather each channel by itself and give the result in the other layout.
 
+use super::data;
 use crate::{
     Error, Result,
     net::ops::{Outside, channels_last},
@@ -82,10 +83,6 @@ pub fn bilinear(
         }
     }
     Ok(out.f_permute([0, 3, 1, 2])?)
-}
-
-fn data(x: &Tensor) -> *const f32 {
-    x.data_ptr().cast::<f32>().cast_const()
 }
 
 #[cfg(test)]

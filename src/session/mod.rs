@@ -43,6 +43,18 @@ pub struct Triplet {
     pub tele: Option<Tensor>,
 }
 
+impl Triplet {
+    /// The same tensors once more.
+    pub fn shallow_clone(&self) -> Self {
+        let clone = |x: &Option<Tensor>| x.as_ref().map(Tensor::shallow_clone);
+        Self {
+            ultrawide: self.ultrawide.shallow_clone(),
+            wide: clone(&self.wide),
+            tele: clone(&self.tele),
+        }
+    }
+}
+
 /// The streaming session of one network. Send a triplet, receive finished frames, drain at the end, reset for the next clip.
 ///
 /// ```

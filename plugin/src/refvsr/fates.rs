@@ -43,12 +43,7 @@ impl RefVsr {
         if !self.keeps_going(turn) || !work.patience.needs_rehearsal(&size, self.now()) {
             return;
         }
-        let copy = Triplet {
-            ultrawide: moment.ultrawide.shallow_clone(),
-            wide: moment.wide.as_ref().map(Tensor::shallow_clone),
-            tele: moment.tele.as_ref().map(Tensor::shallow_clone),
-        };
-        match Rehearsal::begin(work.session.sibling(), copy) {
+        match Rehearsal::begin(work.session.sibling(), moment.shallow_clone()) {
             Ok(rehearsal) => work.patience.rehearse(size, rehearsal),
             Err(error) => gst::warning!(CAT, imp = self, "No thread for a rehearsal: {error}"),
         }

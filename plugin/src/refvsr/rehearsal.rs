@@ -71,11 +71,7 @@ fn rehearse(session: &mut Session, moment: &Triplet) -> Outcome {
     let mut started = Instant::now();
     let mut took = Vec::new();
     while took.len() <= WARM_UP {
-        session.send(Triplet {
-            ultrawide: moment.ultrawide.shallow_clone(),
-            wide: moment.wide.as_ref().map(tch::Tensor::shallow_clone),
-            tele: moment.tele.as_ref().map(tch::Tensor::shallow_clone),
-        })?;
+        session.send(moment.shallow_clone())?;
         loop {
             let picture = match session.receive_until(end) {
                 Ok(Some(picture)) => picture,
