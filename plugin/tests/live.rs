@@ -269,7 +269,7 @@ fn a_live_stream_starts_at_once() {
     assert_eq!(overloads(&bus), []);
 }
 
-/// The bundled model takes seconds for a frame of this size, on most machines: the rehearsal shows that, and none
+/// The bundled model takes seconds for a frame of this size: the rehearsal shows that, and none
 /// is tried for a while. No frame waits for any of it.
 #[test]
 fn a_viewfinder_goes_on_where_the_network_takes_seconds() {
@@ -298,7 +298,7 @@ fn a_viewfinder_goes_on_where_the_network_takes_seconds() {
     let bypassed = stat(&element, "frames-bypassed");
     pipeline.set_state(gst::State::Null).unwrap();
     assert_eq!(came.len() as u64, FRAMES);
-    assert!(bypassed > 0);
+    assert!(bypassed >= FRAMES - 5, "{bypassed} of {FRAMES}");
     let longest = came.windows(2).map(|pair| pair[1] - pair[0]).max();
     assert!(longest.unwrap() < Duration::from_secs(2), "{longest:?}");
 }

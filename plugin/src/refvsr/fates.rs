@@ -107,10 +107,15 @@ impl RefVsr {
         !work.patience.rests()
     }
 
+    /// What becomes of late frames.
+    pub fn of_late(&self, turn: &Turn) -> Fate {
+        let live = self.obj().latency().is_some();
+        turn.settings.overload.of_late(turn.settings.qos, live)
+    }
+
     /// Whether a live pipeline must not stand still for a frame that takes long.
     fn keeps_going(&self, turn: &Turn) -> bool {
-        let live = self.obj().latency().is_some();
-        live && turn.settings.overload.of_late(turn.settings.qos, live) == Fate::Bypassed
+        self.obj().latency().is_some() && self.of_late(turn) == Fate::Bypassed
     }
 
     fn now(&self) -> ClockTime {

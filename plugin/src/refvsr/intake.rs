@@ -210,10 +210,11 @@ impl RefVsr {
         };
         let zooms = (zooms(Camera::Wide), zooms(Camera::Tele));
         let (wide, tele) = turn.settings.zooms(work.session.network(), zooms);
-        let set = work.session.set_zooms(wide, tele);
-        self.rehearse(work, &triplet, turn);
-        set.and_then(|()| work.session.send(triplet))
+        work.session
+            .set_zooms(wide, tele)
             .map_err(|e| self.failed(&e))?;
+        self.rehearse(work, &triplet, turn);
+        work.session.send(triplet).map_err(|e| self.failed(&e))?;
         work.under_way = true;
         self.tell_reduced(work, turn);
         work.held.push_back(Held::Frame(shell, given));

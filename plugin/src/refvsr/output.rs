@@ -68,12 +68,10 @@ impl RefVsr {
             let Some(Held::Frame(shell, _)) = work.held.front() else {
                 return Ok(());
             };
-            let live = self.obj().latency().is_some();
-            let of_late = turn.settings.overload.of_late(turn.settings.qos, live);
             let going_out = self.going_out(shell.clone())?;
             // Judged before the work, most of which a frame that is left out saves.
             let lateness = going_out.late.as_ref().map(|late| late.lateness);
-            let fate = work.overload.fate(lateness, of_late);
+            let fate = work.overload.fate(lateness, self.of_late(turn));
             let Some((fate, picture)) = self.picture(work, fate, going_out.due, turn)? else {
                 return Ok(());
             };
