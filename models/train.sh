@@ -75,7 +75,11 @@ fi
 cd "$root"
 
 basicvsr=$folder/weights/basicvsr.safetensors
-[ -f "$basicvsr" ] || "$train" fetch-weights --output "$folder/weights"
+if [ ! -f "$basicvsr" ]; then
+    "$train" fetch-weights --output "$folder/weights.part"
+    rm -rf "$folder/weights"
+    mv "$folder/weights.part" "$folder/weights"
+fi
 # A run that is stopped ends without its model; started again, it goes on.
 learn() {
     name=$1 config=$2
