@@ -46,11 +46,32 @@ struct Scratch {
   ~Scratch() { std::free(data); }
 };
 
+// Does `parts` parts of a work, each with `floats` numbers of memory of its thread's. 0 when done, 1 when *stop
+// was set meanwhile, 2 where memory ran out.
+template <typename Work>
+static int in_parts(long parts, size_t floats, int threads, const volatile unsigned char* stop,
+                    Work work) {
+  int status = 0;
+#pragma omp parallel for schedule(dynamic) num_threads(threads) if (parts > 1)
+  for (long p = 0; p < parts; p++) {
+    static thread_local Scratch scratch;
+    int failed = stop && *stop ? 1 : 0;
+    float* memory = failed ? nullptr : scratch.of(floats);
+    if (!failed && floats && !memory) failed = 2;
+    if (failed) {
+#pragma omp atomic write
+      status = failed;
+      continue;
+    }
+    work(p, memory);
+  }
+  return status;
+}
+
 }  // namespace refvsr
 
 using namespace refvsr;
 
-// 0 when done, 1 when *stop was set meanwhile, 2 where memory ran out.
 extern "C" int refvsr_winograd(const Job* job, int threads, const volatile unsigned char* stop) {
   const int tiles = ((job->height + TILE - 1) / TILE) * ((job->width + TILE - 1) / TILE);
   // As many tiles at a time as keep their points in a core's own cache, and every thread busy.
@@ -58,102 +79,46 @@ extern "C" int refvsr_winograd(const Job* job, int threads, const volatile unsig
   if (tiles < 2 * most * threads) most = ROWS;
   const size_t floats =
       POINTS * ((size_t)most * job->depth + 16) + POINTS * ((size_t)most * BLOCK + 16);
-  const int blocks = (tiles + most - 1) / most;
-  int status = 0;
-#pragma omp parallel for schedule(dynamic) num_threads(threads) if (blocks > 1)
-  for (int b = 0; b < blocks; b++) {
-    static thread_local Scratch scratch;
-    if (stop && *stop) {
-#pragma omp atomic write
-      status = 1;
-      continue;
-    }
-    float* memory = scratch.of(floats);
-    if (!memory) {
-#pragma omp atomic write
-      status = 2;
-      continue;
-    }
-    const int first = b * most, left = tiles - first;
+  return in_parts((tiles + most - 1) / most, floats, threads, stop, [=](long p, float* memory) {
+    const int first = (int)p * most, left = tiles - first;
     kernels().winograd(*job, first, left < most ? left : most, most, memory);
-  }
-  return status;
+  });
 }
 
-// 0 when done, 1 when *stop was set meanwhile.
 extern "C" int refvsr_sample(const Sampling* sampling, long samples, int threads,
                              const volatile unsigned char* stop) {
-  const long part = 2048, parts = (samples + part - 1) / part;
-  int status = 0;
-#pragma omp parallel for schedule(static) num_threads(threads) if (parts > 1)
-  for (long p = 0; p < parts; p++) {
-    if (stop && *stop) {
-#pragma omp atomic write
-      status = 1;
-      continue;
-    }
+  const long part = 2048;
+  return in_parts((samples + part - 1) / part, 0, threads, stop, [=](long p, float*) {
     const long first = p * part, left = samples - first;
     kernels().sample(*sampling, first, left < part ? left : part);
-  }
-  return status;
+  });
 }
 
-// 0 when done, 1 when *stop was set meanwhile, 2 where memory ran out.
 extern "C" int refvsr_rows(const Rows* job, long rows, int threads,
                            const volatile unsigned char* stop) {
   const size_t floats = (size_t)job->width * ((job->channels + BLOCK - 1) / BLOCK * BLOCK) +
                         (size_t)(job->in_width + 2 * job->side) * job->depth;
-  int status = 0;
-#pragma omp parallel for schedule(dynamic) num_threads(threads) if (rows > 1)
-  for (long row = 0; row < rows; row++) {
-    static thread_local Scratch scratch;
-    float* sums = scratch.of(floats);
-    if (!sums || (stop && *stop)) {
-#pragma omp atomic write
-      status = sums ? 1 : 2;
-      continue;
-    }
-    kernels().rows(*job, row, sums);
-  }
-  return status;
+  return in_parts(rows, floats, threads, stop,
+                  [=](long row, float* sums) { kernels().rows(*job, row, sums); });
 }
 
-// 0 when done, 1 when *stop was set meanwhile, 2 where memory ran out.
 extern "C" int refvsr_blur(const Blur* blur, long rows, int threads,
                            const volatile unsigned char* stop) {
-  const long part = 16, parts = (rows + part - 1) / part;
-  int status = 0;
-#pragma omp parallel for schedule(static) num_threads(threads) if (parts > 1)
-  for (long p = 0; p < parts; p++) {
-    static thread_local Scratch scratch;
-    float* memory = scratch.of((size_t)blur->width + blur->taps);
-    if (!memory || (stop && *stop)) {
-#pragma omp atomic write
-      status = memory ? 1 : 2;
-      continue;
-    }
+  const long part = 16;
+  const size_t floats = (size_t)blur->width + blur->taps;
+  return in_parts((rows + part - 1) / part, floats, threads, stop, [=](long p, float* memory) {
     for (long row = p * part; row < rows && row < (p + 1) * part; row++)
       kernels().blur(*blur, row, memory);
-  }
-  return status;
+  });
 }
 
-// 0 when done, 1 when *stop was set meanwhile.
 extern "C" int refvsr_match(const Matching* job, long queries, int threads,
                             const volatile unsigned char* stop) {
   const long parts = (queries + MATCH_ROWS - 1) / MATCH_ROWS;
-  int status = 0;
-#pragma omp parallel for schedule(dynamic) num_threads(threads) if (parts > 1)
-  for (long p = 0; p < parts; p++) {
-    if (stop && *stop) {
-#pragma omp atomic write
-      status = 1;
-      continue;
-    }
+  return in_parts(parts, 0, threads, stop, [=](long p, float*) {
     // The last part starts earlier, so that it is whole too.
     const long start = p * MATCH_ROWS, last = queries - MATCH_ROWS;
     const long first = start < last ? start : last;
     kernels().match(*job, first, (int)(start - first));
-  }
-  return status;
+  });
 }
