@@ -286,3 +286,35 @@ fn the_confidence_map_shows_the_fields() {
     let plain = plain.unwrap().narrow(2, 0, h).narrow(3, 0, w);
     assert_close("confidence", &map, &plain, 1e-5);
 }
+
+#[test]
+fn a_session_begins_with_the_cameras_of_another() {
+    let network = network();
+    let options = exact(&network);
+    let mut first = Session::new(network, options).unwrap();
+    let clip = clip();
+    let (mut second, mut told_otherwise) = (first.sibling(), first.sibling());
+    told_otherwise.set_zooms(2.0, 0.0).unwrap();
+    streamed(&mut first, &clip);
+    let (wide, tele) = first.sightings();
+    assert!(wide.is_some() && tele.is_some());
+
+    told_otherwise.begin_with_cameras_of(&mut first);
+    assert_eq!(told_otherwise.sightings(), (None, None), "other zooms");
+    second.begin_with_cameras_of(&mut first);
+    assert_eq!(second.sightings(), (wide, tele));
+    // Of a plain frame nothing is found, but the cameras are known.
+    let plain = Triplet {
+        ultrawide: clip[0].0.ones_like() * 0.5,
+        wide: clip[0].1.as_ref().map(|wide| wide.ones_like() * 0.5),
+        tele: None,
+    };
+    second.send(plain).unwrap();
+    second.drain();
+    let _ = second.receive().unwrap().unwrap();
+    let sighting = second.sightings().0.unwrap();
+    assert!(!sighting.holds && !sighting.lost, "{sighting:?}");
+    assert_eq!(sighting.placement, wide.unwrap().placement);
+    second.reset();
+    assert_eq!(second.sightings(), (None, None), "a new clip");
+}

@@ -267,6 +267,16 @@ impl Session {
         Ok(())
     }
 
+    /// Starts a clip where another session of the same options saw the wide and the tele camera last, in place of
+    /// looking for them anew. Nothing changes where this session has looked for them already, or is told other
+    /// zooms.
+    pub fn begin_with_cameras_of(&mut self, other: &mut Self) {
+        let zooms = |options: &SessionOptions| (options.wide_zoom, options.tele_zoom);
+        if self.clip.followers.is_none() && zooms(&self.options) == zooms(&other.options) {
+            self.clip.followers = other.clip.followers.take();
+        }
+    }
+
     /// Where the registered variant saw the wide and the tele camera last, as of the frame that was received
     /// last. `None` for a camera that was not found in this clip yet, and for other variants, which do
     /// not look for it.

@@ -94,13 +94,16 @@ impl RefVsr {
                 }
                 return false;
             };
-            gst::info!(CAT, imp = self, "Rehearsal: a frame takes {outcome:?}");
-            if let Err(error) = &outcome {
+            let rehearsed = outcome.unwrap_or_else(|error| {
                 gst::warning!(CAT, imp = self, "The rehearsal failed: {error}");
-            }
-            let took = work.patience.rehearsed(&outcome, frame, self.now());
-            if let Some(took) = took {
-                self.running(|running| running.latency.rehearsed(took));
+                None
+            });
+            let took = rehearsed.as_ref().map(|rehearsed| rehearsed.took);
+            gst::info!(CAT, imp = self, "Rehearsal: a frame takes {took:?}");
+            let fast = work.patience.rehearsed(took, frame, self.now());
+            if let Some(mut rehearsed) = rehearsed.filter(|_| fast) {
+                work.session.begin_with_cameras_of(&mut rehearsed.session);
+                self.running(|running| running.latency.rehearsed(rehearsed.took));
                 self.update_latency();
             }
         }

@@ -77,12 +77,8 @@ impl Latency {
             self.recent.pop_front();
         }
         self.recent.push_back(time);
-        let longest = self.recent.iter().max().copied().unwrap_or_default();
-        let longest = u64::try_from(longest.as_nanos()).unwrap_or(u64::MAX);
-        let needed = longest
-            .min(SLOWEST.nseconds())
-            .div_ceil(frame.nseconds())
-            .max(1);
+        let longest = self.longest().min(SLOWEST);
+        let needed = longest.nseconds().div_ceil(frame.nseconds()).max(1);
         // It rises at once, and falls when no frame of late would have needed it.
         if needed > self.takes || self.recent.len() == RECENT {
             self.takes = needed;
@@ -95,11 +91,10 @@ impl Latency {
         self.took(time);
     }
 
-    /// How long a frame takes at present, on average.
-    fn mean(&self) -> Duration {
-        let sum: Duration = self.recent.iter().sum();
-        sum.checked_div(self.recent.len() as u32)
-            .unwrap_or_default()
+    /// How long the slowest of the last frames took.
+    fn longest(&self) -> ClockTime {
+        let longest = self.recent.iter().max().copied().unwrap_or_default();
+        ClockTime::try_from(longest).unwrap_or(ClockTime::MAX)
     }
 
     /// The least latency, and the most that there is room for. `deadline`: the time a frame takes, as
@@ -111,12 +106,11 @@ impl Latency {
         (least, self.frame.map(|_| most))
     }
 
-    /// How long the network is expected to take for a frame: the mean, but no longer than the latency has
-    /// room for. So a frame that work begins on in time counts as being in time.
+    /// How long the network is expected to take for a frame: as long as the slowest of the last ones, but no
+    /// longer than the latency has room for. So a frame that work begins on in time counts as being in time.
     pub fn expected(&self, deadline: Option<ClockTime>) -> ClockTime {
         let room = deadline.unwrap_or_else(|| self.frames(self.takes));
-        let mean = ClockTime::try_from(self.mean()).unwrap_or(ClockTime::MAX);
-        mean.min(room)
+        self.longest().min(room)
     }
 
     fn frames(&self, count: u64) -> ClockTime {
@@ -187,10 +181,10 @@ mod tests {
     fn no_more_is_expected_than_there_is_room_for() {
         let mut latency = at_25(1);
         assert_eq!(latency.expected(None), ms(0), "nothing is known yet");
-        for milliseconds in [9, 9, 50, 70] {
+        for milliseconds in [9, 9, 50, 70, 60] {
             latency.took(Duration::from_millis(milliseconds));
         }
-        assert_eq!(latency.expected(None), ms(60));
+        assert_eq!(latency.expected(None), ms(70));
         assert_eq!(latency.expected(Some(ms(20))), ms(20));
         latency.took(Duration::from_secs(60));
         assert_eq!(latency.expected(None), ms(1000));

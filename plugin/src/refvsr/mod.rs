@@ -84,8 +84,8 @@
  *
  * With `bypass` a live pipeline starts at once: its first frames are bypassed while the network rehearses with one of them, until it
  * is set up and it is known how long a frame takes. Nor does it stand still for a frame that takes longer than the latency can make
- * up for: after a second (or two frames) the work on it is given up, it is bypassed, and none is tried for ten seconds, then for
- * twenty, and so on up to five minutes. The rehearsal gives up after eight seconds, with the same rests.
+ * up for: after a second (or two frames) the work on it is given up, and it is bypassed. Where that happens twice in a row, none is
+ * tried for ten seconds, then for twenty, and so on up to five minutes. The rehearsal gives up after eight seconds, with the same rests.
  *
  * An element message `refvsr-overload` tells where frames begin to be late, and when none has been for a second: `overloaded`,
  * `running-time`, and `dropped` and `bypassed`, how many were. `stats` counts them too. Upstream is never told to drop frames.

@@ -2,12 +2,10 @@
 //!
 //! The latency makes up for a second at most, and while the network works on a frame all later ones wait. So a
 //! [rehearsal](super::rehearsal) shows first how long a frame takes. On a machine where it takes too long, then
-//! or later, no frame is tried for a while, and after it there is a rehearsal again.
+//! or later, no frame is tried for a while, and after it there is a rehearsal again. One frame that takes too long
+//! after others that did not is forgiven.
 
-use super::{
-    overload::SLOWEST,
-    rehearsal::{Outcome, Rehearsal},
-};
+use super::{overload::SLOWEST, rehearsal::Rehearsal};
 use gst::ClockTime;
 use std::time::Duration;
 
@@ -24,6 +22,9 @@ pub struct Patience {
     size: Vec<i64>,
     /// The last rest, where no frame has been finished since.
     rest: Option<ClockTime>,
+    /// The last frame tried was finished. If the next one is given up, there is no rest: the machine may
+    /// have had something else to do.
+    forgives: bool,
 }
 
 #[derive(Debug, Default)]
@@ -56,6 +57,7 @@ impl Patience {
     pub fn rehearse(&mut self, size: Vec<i64>, rehearsal: Rehearsal) {
         self.size = size;
         self.stage = Stage::Rehearsing(rehearsal);
+        self.forgives = false;
     }
 
     /// The rehearsal there is at present.
@@ -66,22 +68,15 @@ impl Patience {
         }
     }
 
-    /// The rehearsal is over. How long a frame takes, if that is not too long.
-    pub fn rehearsed(
-        &mut self,
-        outcome: &Outcome,
-        frame: ClockTime,
-        now: ClockTime,
-    ) -> Option<Duration> {
-        let took = match *outcome {
-            Ok(Some(took)) if took <= limit(frame) => Some(took),
-            _ => None,
-        };
-        match took {
-            Some(_) => self.stage = Stage::Ready,
-            None => self.gave_up(now),
+    /// The rehearsal is over: a frame takes so long, or it was given up. Whether that is fast enough.
+    pub fn rehearsed(&mut self, took: Option<Duration>, frame: ClockTime, now: ClockTime) -> bool {
+        let fast = took.is_some_and(|took| took <= limit(frame));
+        if fast {
+            self.stage = Stage::Ready;
+        } else {
+            self.gave_up(now);
         }
-        took
+        fast
     }
 
     /// Whether no frame is to be tried.
@@ -92,10 +87,14 @@ impl Patience {
     /// A frame was finished.
     pub fn finished(&mut self) {
         self.rest = None;
+        self.forgives = true;
     }
 
     /// A frame was given up at this running time.
     pub fn gave_up(&mut self, now: ClockTime) {
+        if std::mem::take(&mut self.forgives) {
+            return;
+        }
         let length = match self.rest {
             Some(last) => (last * 2).min(LONGEST_REST),
             None => REST,
@@ -120,12 +119,12 @@ mod tests {
             ..Patience::default()
         };
         assert!(patience.needs_rehearsal(&size, at(0)));
-        let slow = Ok(Some(Duration::from_millis(1001)));
-        assert_eq!(patience.rehearsed(&slow, FRAME, at(5)), None);
+        let slow = Some(Duration::from_millis(1001));
+        assert!(!patience.rehearsed(slow, FRAME, at(5)));
         assert!(patience.rests());
         assert!(!patience.needs_rehearsal(&size, at(14)));
         assert!(patience.needs_rehearsal(&size, at(15)));
-        assert_eq!(patience.rehearsed(&Ok(None), FRAME, at(16)), None);
+        assert!(!patience.rehearsed(None, FRAME, at(16)));
         assert!(!patience.needs_rehearsal(&size, at(35)));
         assert!(patience.needs_rehearsal(&size, at(36)));
         for _ in 0..9 {
@@ -134,26 +133,29 @@ mod tests {
         assert!(!patience.needs_rehearsal(&size, at(299)));
         assert!(patience.needs_rehearsal(&size, at(300)));
 
-        let fast = Ok(Some(Duration::from_millis(1000)));
-        assert!(patience.rehearsed(&fast, FRAME, at(300)).is_some());
+        let fast = Some(Duration::from_millis(1000));
+        assert!(patience.rehearsed(fast, FRAME, at(300)));
         assert!(!patience.rests() && !patience.needs_rehearsal(&size, at(300)));
         patience.gave_up(at(301));
         assert!(
             !patience.needs_rehearsal(&size, at(600)),
             "no frame was done"
         );
-        assert!(patience.rehearsed(&fast, FRAME, at(601)).is_some());
+        assert!(patience.rehearsed(fast, FRAME, at(601)));
         patience.finished();
         patience.gave_up(at(700));
+        assert!(!patience.rests(), "one is forgiven");
+        patience.gave_up(at(700));
+        assert!(patience.rests(), "a second one is not");
         assert!(patience.needs_rehearsal(&size, at(710)), "it begins anew");
     }
 
     #[test]
     fn frames_of_another_size_are_rehearsed_anew() {
         let mut patience = Patience::default();
-        let fast = Ok(Some(Duration::from_millis(1)));
+        let fast = Some(Duration::from_millis(1));
         patience.size = vec![1, 3, 16, 16];
-        assert!(patience.rehearsed(&fast, FRAME, FRAME).is_some());
+        assert!(patience.rehearsed(fast, FRAME, FRAME));
         assert!(!patience.needs_rehearsal(&[1, 3, 16, 16], FRAME));
         assert!(patience.needs_rehearsal(&[1, 3, 16, 32], FRAME));
     }

@@ -16,8 +16,17 @@ use tch::Device;
 /// It ends after so long in any case.
 const LONGEST: Duration = Duration::from_secs(8);
 
-/// What a rehearsal has shown: how long a frame takes, or `None` where it was given up.
-pub type Outcome = Result<Option<Duration>, Error>;
+/// What a rehearsal has shown.
+#[derive(Debug)]
+pub struct Rehearsed {
+    /// How long a frame takes.
+    pub took: Duration,
+    /// The session, which has seen the cameras.
+    pub session: Session,
+}
+
+/// `None` where it was given up.
+pub type Outcome = Result<Option<Rehearsed>, Error>;
 
 /// A rehearsal under way. Dropped, it stops.
 #[derive(Debug)]
@@ -36,7 +45,7 @@ impl Rehearsal {
             .name("refvsr-rehearsal".into())
             .spawn(move || {
                 let outcome = rehearse(&mut session, &moment);
-                drop((session, moment)); // so that their memory is free for the first frame
+                let outcome = outcome.map(|took| took.map(|took| Rehearsed { took, session }));
                 // Nobody waits for it where the element has stopped.
                 sender.send(outcome).unwrap_or_default();
             })?;
@@ -66,7 +75,7 @@ impl Drop for Rehearsal {
 }
 
 /// Sends the moment again and again, until frames have come out that do not set anything up any more.
-fn rehearse(session: &mut Session, moment: &Triplet) -> Outcome {
+fn rehearse(session: &mut Session, moment: &Triplet) -> Result<Option<Duration>, Error> {
     let end = Instant::now() + LONGEST;
     let mut started = Instant::now();
     let mut took = Vec::new();
@@ -123,7 +132,8 @@ mod tests {
     #[test]
     fn it_tells_how_long_a_frame_takes() {
         let rehearsal = Rehearsal::begin(session(), moment(16)).unwrap();
-        let took = rehearsal.wait(LONGEST).unwrap().unwrap().unwrap();
+        let rehearsed = rehearsal.wait(LONGEST).unwrap().unwrap().unwrap();
+        let took = rehearsed.took;
         assert!(!took.is_zero() && took < LONGEST, "{took:?}");
     }
 
