@@ -49,8 +49,8 @@ pub struct ModelConfig {
     /// How features travel from frame to frame.
     pub recurrence: Recurrence,
     /// Levels of the flow network's pyramid, 1 to 6. Published networks have all 6, and find motion at
-    /// the frame's own size; each level less halves the size at which it is found (registered variant
-    /// only).
+    /// the frame's own size; each level less halves the size at which it is found, before it is refined in
+    /// closed form (registered variant only).
     #[serde(default = "all_levels", skip_serializing_if = "are_all")]
     pub flow_levels: usize,
 }

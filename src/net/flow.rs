@@ -2,6 +2,7 @@
 
 use super::{
     conv::{Conv, Then},
+    local::{Damping, Displaced, gaussian, gradient},
     ops::{GRID, Outside, bilinear, cat, channels_last, imagenet_normalised, sample, size, zeros},
 };
 use crate::{
@@ -10,7 +11,7 @@ use crate::{
     image::size::round_up,
     profile::{self, Stage},
 };
-use tch::{Tensor, nn::Path};
+use tch::{Kind, Tensor, nn::Path};
 
 /// Pyramid levels of SPyNet; the coarsest is 1/32 of the size.
 const LEVELS: usize = FLOW_LEVELS;
@@ -18,7 +19,7 @@ const LEVELS: usize = FLOW_LEVELS;
 const COARSEST: i64 = 1 << (LEVELS - 1);
 
 /// SPyNet: flow from coarse to fine over an image pyramid. With fewer levels than the pyramid has it
-/// stops at the half or quarter size, and its flow is enlarged.
+/// stops at the half or quarter size; its flow is enlarged, and refined in closed form.
 #[derive(Debug)]
 pub struct SpyNet {
     levels: Vec<Vec<Conv>>,
@@ -107,8 +108,12 @@ impl SpyNet {
             let warped = warp_pixels(supporting, &flow)?;
             flow = flow.f_add(&estimate(net, &[reference, &warped, &flow])?)?;
         }
-        for _ in self.levels.len()..LEVELS {
-            flow = doubled(&flow)?;
+        if self.levels.len() < LEVELS {
+            for _ in self.levels.len()..LEVELS {
+                flow = doubled(&flow)?;
+            }
+            let finest = LEVELS - 1;
+            flow = refined(&reference.levels[finest], &supporting.levels[finest], flow)?;
         }
         let ((h, w), (padded_h, padded_w)) = (reference.size, size(&flow));
         if (h, w) == (padded_h, padded_w) {
@@ -155,6 +160,42 @@ fn estimate(convs: &[Conv], parts: &[&Tensor]) -> Result<Tensor> {
     Ok(x)
 }
 
+/// Lucas-Kanade steps of a flow that was found at a smaller size.
+const STEPS: usize = 3;
+/// Sigma of their windows, in pixels.
+const WINDOW: f64 = 3.0;
+/// Strong: a step that is too short is made up for by the next one, one too long is not.
+const DAMPING: Damping = Damping {
+    share: 2.0,
+    floor: 1e-4,
+};
+/// The longest step, in pixels.
+const LONGEST: f64 = 1.0;
+/// A step must leave less than this share of the difference: where things cover one another none does.
+const BETTER: f64 = 0.97;
+
+/// A better flow from `reference` to `supporting`, `[N, 3, H, W]` each, than one that was enlarged.
+fn refined(reference: &Tensor, supporting: &Tensor, mut flow: Tensor) -> Result<Tensor> {
+    let mut warped = warp_pixels(supporting, &flow)?;
+    for _ in 0..STEPS {
+        let difference = reference.f_sub(&warped)?;
+        let (x, y) = gradient(&reference.f_add(&warped)?.f_mul_scalar(0.5)?)?;
+        let found = Displaced::new((&x, &y), &difference, None, WINDOW, DAMPING)?;
+        let step = found.displacement()?.f_clamp(-LONGEST, LONGEST)?;
+        let next = warp_pixels(supporting, &flow.f_add(&step)?)?;
+        let left = reference.f_sub(&next)?.f_square()?.f_sum_dim_intlist(
+            [1i64].as_slice(),
+            true,
+            None::<Kind>,
+        )?;
+        let bar = found.difference.f_mul_scalar(BETTER)?;
+        let is_better = gaussian(&left, WINDOW)?.f_lt_tensor(&bar)?;
+        flow = flow.f_add(&step.f_mul(&is_better.f_to_kind(step.kind())?)?)?;
+        warped = next.f_where_self(&is_better, &warped)?;
+    }
+    Ok(flow)
+}
+
 /// A flow for pictures of twice the size.
 pub fn doubled(flow: &Tensor) -> Result<Tensor> {
     let (h, w) = size(flow);
@@ -190,4 +231,60 @@ pub fn grid(flow: &Tensor, of: (i64, i64)) -> Result<Tensor> {
 /// centres at -1 and 1 are read as if the picture's borders lay there.
 pub fn warp(x: &Tensor, grid: &Tensor, recurrence: Recurrence) -> Result<Tensor> {
     sample(x, grid, Outside::Zeros, recurrence == Recurrence::Clean)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tch::{Device, nn::VarStore};
+
+    /// A texture, and the same moved by so many pixels.
+    fn moved(by: (f64, f64)) -> (Tensor, Tensor) {
+        tch::manual_seed(3);
+        let noise = Tensor::rand([1, 3, 64, 96], (Kind::Float, Device::Cpu));
+        let texture = gaussian(&noise, 1.2).unwrap() * 4.0;
+        let flow = Tensor::from_slice(&[-by.0 as f32, -by.1 as f32]).view([1, 2, 1, 1]);
+        let flow = flow.expand([1, 2, 64, 96], false);
+        let other = warp_pixels(&texture, &flow).unwrap();
+        (texture, other)
+    }
+
+    #[test]
+    fn an_enlarged_flow_is_refined() {
+        let (texture, other) = moved((0.6, -0.4));
+        let start = texture.narrow(1, 0, 2).zeros_like();
+        let flow = refined(&texture, &other, start).unwrap();
+        let inner = flow.narrow(2, 8, 48).narrow(3, 8, 80);
+        for (channel, expected) in [(0, 0.6), (1, -0.4)] {
+            let off = (inner.select(1, channel) - expected).abs();
+            let (mean, most) = (off.mean(Kind::Float), off.max());
+            assert!(mean.double_value(&[]) < 0.05, "{channel}: {mean:?}");
+            assert!(most.double_value(&[]) < 0.2, "{channel}: {most:?}");
+        }
+    }
+
+    #[test]
+    fn a_flow_stays_where_no_step_leaves_less() {
+        let (texture, _) = moved((0.0, 0.0));
+        let start = texture.narrow(1, 0, 2) * 0.2;
+        let plain = texture.ones_like() * 0.5;
+        let flow = refined(&texture, &plain, start.shallow_clone()).unwrap();
+        assert!(flow.equal(&start));
+    }
+
+    #[test]
+    fn both_flows_of_a_pair_are_those_found_one_by_one() {
+        let store = VarStore::new(Device::Cpu);
+        for levels in [LEVELS, LEVELS - 1] {
+            let net = SpyNet::basicsr(store.root() / levels, levels).unwrap();
+            let (a, b) = moved((1.0, 0.5));
+            let pyramid = |x: &Tensor| SpyNet::pyramid(&(x / 4.0)).unwrap();
+            let (a, b) = (pyramid(&a), pyramid(&b));
+            let [on, back] = tch::no_grad(|| net.flows(&a, &b)).unwrap();
+            for (both, one) in [(on, net.flow(&a, &b)), (back, net.flow(&b, &a))] {
+                let off = (both - one.unwrap()).abs().max().double_value(&[]);
+                assert!(off < 1e-5, "{levels} levels: {off}");
+            }
+        }
+    }
 }

@@ -6,8 +6,9 @@
 
 use super::{
     conv::{Conv, Then},
+    local::gaussian,
     ops::{bicubic, cat, size},
-    registration::{Laid, Rectangle, gaussian},
+    registration::{Laid, Rectangle},
 };
 use crate::{
     Result,

@@ -12,6 +12,7 @@ pub mod deform;
 pub mod edvr;
 pub mod flow;
 pub mod fusion;
+pub mod local;
 pub mod matching;
 pub(crate) mod network;
 pub(crate) mod ops;

@@ -8,8 +8,8 @@ mod rig;
 use refvsr::{
     Network,
     net::{
+        local::gaussian,
         registered::{WIDE_DENSITY, warped},
-        registration::gaussian,
     },
 };
 use refvsr_train::{

@@ -1,9 +1,12 @@
 //! Whether a reference that has been laid on a frame shows what the frame shows.
 
-use super::{sampling::gaussian, tone::Tone};
+use super::tone::Tone;
 use crate::{
     Result,
-    net::ops::{bilinear, size},
+    net::{
+        local::gaussian,
+        ops::{bilinear, size},
+    },
 };
 use tch::{Kind, Tensor};
 

@@ -1,7 +1,13 @@
 //! Lucas-Kanade: small displacements in closed form, each pixel's from a Gaussian window about it.
 
-use super::sampling::{Interpolation, gaussian, gradient, inside, sample};
-use crate::{Result, net::registration::placement::Similarity};
+use super::{
+    placement::Similarity,
+    sampling::{Interpolation, inside, sample},
+};
+use crate::{
+    Result,
+    net::local::{Damping, Displaced, gaussian, gradient},
+};
 use tch::{Kind, Tensor};
 
 /// One pass of several steps with windows of one size.
@@ -104,36 +110,13 @@ impl<'a> Pair<'a> {
         let x = x.f_add(&self.gradient.0)?.f_mul_scalar(0.5)?;
         let y = y.f_add(&self.gradient.1)?.f_mul_scalar(0.5)?;
 
-        let products = [
-            x.f_square()?,
-            x.f_mul(&y)?,
-            y.f_square()?,
-            x.f_mul(&difference)?,
-            y.f_mul(&difference)?,
-            difference.f_square()?,
-        ]
-        .iter()
-        .map(|product| Ok(product.f_sum_dim_intlist([1i64].as_slice(), true, None::<Kind>)?))
-        .collect::<Result<Vec<_>>>()?;
-        let sums = gaussian(&Tensor::f_cat(&products, 1)?.f_mul(&seen)?, window)?;
-        let sum = |n: i64| sums.f_narrow(1, n, 1);
-        let damping = sum(5)?.f_mul_scalar(DAMPING)?.f_add_scalar(FLOOR)?;
-        let (xx, xy, yy) = (sum(0)?.f_add(&damping)?, sum(1)?, sum(2)?.f_add(&damping)?);
-        let determinant = xx.f_mul(&yy)?.f_sub(&xy.f_square()?)?;
-        let u = yy.f_mul(&sum(3)?)?.f_sub(&xy.f_mul(&sum(4)?)?)?;
-        let v = xx.f_mul(&sum(4)?)?.f_sub(&xy.f_mul(&sum(3)?)?)?;
-        let step = Tensor::f_cat(&[u, v], 1)?
-            .f_div(&determinant)?
-            .f_clamp(-LONGEST, LONGEST)?;
-
-        // A displacement is as well founded as it is along the weaker of the two directions.
-        let half = xx.f_sub(&yy)?.f_mul_scalar(0.5)?;
-        let weaker = xx
-            .f_add(&yy)?
-            .f_mul_scalar(0.5)?
-            .f_sub(&half.f_square()?.f_add(&xy.f_square()?)?.f_sqrt()?)?;
-        let confidence = weaker.f_sub(&damping)?.f_div(&weaker)?.f_mul(&seen)?;
-        Ok((step, confidence.f_clamp(0.0, 1.0)?))
+        let damping = Damping {
+            share: DAMPING,
+            floor: FLOOR,
+        };
+        let found = Displaced::new((&x, &y), &difference, Some(&seen), window, damping)?;
+        let step = found.displacement()?.f_clamp(-LONGEST, LONGEST)?;
+        Ok((step, found.confidence()?.f_mul(&seen)?))
     }
 }
 

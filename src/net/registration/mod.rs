@@ -21,7 +21,7 @@ mod zoom;
 pub use comparison::{Laid, lay};
 pub use follower::{Follower, Sighting};
 pub use placement::{Placement, Rectangle};
-pub use sampling::{Interpolation, gaussian, pixels, sample};
+pub use sampling::{Interpolation, pixels, sample};
 pub use zoom::{TELE_ZOOMS, WIDE_ZOOMS, Zooms, search};
 
 use super::{

@@ -1,11 +1,8 @@
-//! Pixel grids, Gaussian windows and sampling at positions in pixels.
+//! Pixel grids and sampling at positions in pixels.
 
 use crate::{
-    Result, native,
-    net::{
-        context,
-        ops::{GRID, size},
-    },
+    Result,
+    net::ops::{GRID, size},
 };
 use tch::{Device, Tensor};
 
@@ -53,68 +50,6 @@ pub fn sample(
     Ok(picture.f_grid_sampler(&grid, interpolation as i64, BORDER, false)?)
 }
 
-/// `x` `[N, C, H, W]` under a Gaussian window of `sigma` pixels, edges repeated.
-pub fn gaussian(x: &Tensor, sigma: f64) -> Result<Tensor> {
-    let weights = window(sigma);
-    if !x.requires_grad() && native::blur::takes(x) {
-        return context::with_stop(|stop| native::blur::separable(x, &weights, stop));
-    }
-    convolved(x, &weights)
-}
-
-/// The weights along one direction, which reach to three sigma.
-fn window(sigma: f64) -> Vec<f32> {
-    let radius = (3.0 * sigma).ceil() as i32;
-    let weights: Vec<f64> = (-radius..=radius)
-        .map(|k| (-0.5 * f64::from(k * k) / (sigma * sigma)).exp())
-        .collect();
-    let sum: f64 = weights.iter().sum();
-    weights.iter().map(|weight| (weight / sum) as f32).collect()
-}
-
-/// The same in libtorch's operations, for any device and kind, and for gradients.
-fn convolved(x: &Tensor, weights: &[f32]) -> Result<Tensor> {
-    let n = weights.len() as i64;
-    let radius = n / 2;
-    let kernel = Tensor::f_from_slice(weights)?
-        .f_to_device(x.device())?
-        .f_to_kind(x.kind())?;
-    let shape = x.size();
-    let (h, w) = size(x);
-    // Every channel is a picture of its own.
-    let channels = x.f_reshape([-1, 1, h, w])?;
-    let along = |x: &Tensor, padding: [i64; 4], shape: [i64; 4]| -> Result<Tensor> {
-        let padded = x.f_replication_pad2d(padding)?;
-        Ok(padded.f_conv2d(
-            &kernel.f_view(shape)?,
-            None::<Tensor>,
-            [1, 1],
-            [0, 0],
-            [1, 1],
-            1,
-        )?)
-    };
-    let rows = along(&channels, [radius, radius, 0, 0], [1, 1, 1, n])?;
-    let both = along(&rows, [0, 0, radius, radius], [1, 1, n, 1])?;
-    Ok(both.f_reshape(shape)?)
-}
-
-/// Central differences along x and along y, edges repeated.
-pub fn gradient(x: &Tensor) -> Result<(Tensor, Tensor)> {
-    let (h, w) = size(x);
-    let difference = |padding: [i64; 4], dim: i64, n: i64| -> Result<Tensor> {
-        let padded = x.f_replication_pad2d(padding)?;
-        Ok(padded
-            .f_narrow(dim, 2, n)?
-            .f_sub(&padded.f_narrow(dim, 0, n)?)?
-            .f_mul_scalar(0.5)?)
-    };
-    Ok((
-        difference([1, 1, 0, 0], 3, w)?,
-        difference([0, 0, 1, 1], 2, h)?,
-    ))
-}
-
 /// 1 at positions `[1, 2, H, W]` that lie in a picture of `of` (height, width), else 0: `[1, 1, H,
 /// W]`.
 pub fn inside(positions: &Tensor, of: (f64, f64)) -> Result<Tensor> {
@@ -147,44 +82,6 @@ mod tests {
                 &picture.narrow(2, 2, 4).narrow(3, 3, 5),
                 1e-5,
             );
-        }
-    }
-
-    #[test]
-    fn a_window_keeps_planes_and_halves_an_edge() {
-        let flat = Tensor::full([1, 2, 9, 11], 0.3, (Kind::Float, Device::Cpu));
-        close(&gaussian(&flat, 3.0).unwrap(), &flat, 1e-6);
-        let edge = pixels(0, 0, 1, 40, Device::Cpu)
-            .unwrap()
-            .narrow(1, 0, 1)
-            .ge(20)
-            .to_kind(Kind::Float);
-        let blurred = gaussian(&edge, 2.0).unwrap();
-        let pair = blurred.double_value(&[0, 0, 0, 19]) + blurred.double_value(&[0, 0, 0, 20]);
-        assert!((pair - 1.0).abs() < 1e-6);
-        // The slope of a blurred step is the window's peak.
-        let (x, y) = gradient(&blurred).unwrap();
-        let peak = x.max().double_value(&[]);
-        assert!((peak - 0.19).abs() < 0.01, "{peak}");
-        assert_eq!(y.abs().max().double_value(&[]), 0.0);
-    }
-
-    #[test]
-    fn a_window_is_the_same_in_libtorchs_operations() {
-        tch::manual_seed(5);
-        for (shape, sigma) in [
-            ([1, 3, 40, 131], 8.0),
-            ([2, 6, 33, 64], 3.0),
-            ([1, 1, 5, 7], 6.0),
-            ([1, 2, 1, 1], 1.5),
-            ([1, 1, 70, 8], 0.4),
-        ] {
-            let x = Tensor::randn(shape, (Kind::Float, Device::Cpu));
-            let strided = x.transpose(2, 3);
-            for x in [&x, &strided] {
-                let plain = convolved(x, &window(sigma)).unwrap();
-                close(&gaussian(x, sigma).unwrap(), &plain, 3e-6);
-            }
         }
     }
 

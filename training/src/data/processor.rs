@@ -3,7 +3,7 @@
 
 use crate::data::random::Random;
 use anyhow::{Result, ensure};
-use refvsr::net::registration::gaussian;
+use refvsr::net::local::gaussian;
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
