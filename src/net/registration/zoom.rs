@@ -61,10 +61,10 @@ const LEAST: i64 = 12;
 /// wrong ones 0.4; true ones in soft pictures of which the reference sees a part differently as
 /// little as that.
 const BELIEVED: f64 = 0.35;
-/// The most places that are given out.
+/// The most places that are given out, but for the one ahead.
 const CANDIDATES: usize = 3;
-/// A phone's lenses look the same way: the best place within this share of the width of the frame's centre is
-/// given out in any case. In soft pictures wrong places may score higher.
+/// A phone's lenses look the same way: the best place ahead, within this share of the width of the frame's
+/// centre, is given out in any case. In soft pictures wrong places may score higher.
 const AHEAD: f64 = 0.1;
 /// Places that differ by less in zoom and shift are one: registration leads from either to the same.
 const SAME_PLACE: (f64, f64) = (0.15, 0.05);
@@ -92,8 +92,9 @@ const PLAIN: f64 = 0.1;
 
 /// Where `reference` `[1, 3, H, W]` may lie in `frame` `[1, 3, h, w]`, to a pixel or two, with the
 /// correlations found there, the highest first: the best of all zooms of the range, rotations of up
-/// to 4 degrees and shifts, and up to two more that lie elsewhere. None where nothing is alike
-/// enough. Which of them is right, if any, only registration tells.
+/// to 4 degrees and shifts, and up to two more that lie elsewhere; if none of them is near the frame's
+/// centre, the best one that is as well. None where nothing is alike enough. Which of them is right, if
+/// any, only registration tells.
 ///
 /// # Errors
 /// [`Error::Torch`](crate::Error::Torch) where memory runs out.
@@ -123,22 +124,27 @@ pub fn search(frame: &Tensor, reference: &Tensor, zooms: Zooms) -> Result<Vec<(P
             }
         }
     }
+    Ok(chosen(found, w))
+}
+
+/// Of all places that were found in a frame of this width those that are worth a closer look, the best first.
+fn chosen(mut found: Vec<(Placement, f64)>, width: i64) -> Vec<(Placement, f64)> {
     found.retain(|(_, score)| *score >= BELIEVED);
     found.sort_by(|a, b| b.1.total_cmp(&a.1));
     let mut best: Vec<(Placement, f64)> = vec![];
     for candidate in found {
-        let near = |(other, _): &(Placement, f64)| other.is_near(&candidate.0, w, SAME_PLACE);
+        let near = |(other, _): &(Placement, f64)| other.is_near(&candidate.0, width, SAME_PLACE);
         if !best.iter().any(near) {
             best.push(candidate);
         }
     }
-    let ahead = |place: &Placement| place.shift.0.hypot(place.shift.1) <= AHEAD * w as f64;
-    let likeliest = best.iter().find(|(place, _)| ahead(place)).copied();
-    best.truncate(CANDIDATES);
-    if !best.iter().any(|(place, _)| ahead(place)) {
-        best.extend(likeliest);
+    let ahead =
+        |(place, _): &(Placement, f64)| place.shift.0.hypot(place.shift.1) <= AHEAD * width as f64;
+    let further = best.split_off(best.len().min(CANDIDATES));
+    if !best.iter().any(ahead) {
+        best.extend(further.into_iter().find(ahead));
     }
-    Ok(best)
+    best
 }
 
 impl Placement {
@@ -277,6 +283,25 @@ fn detail(picture: &Tensor, band: Band) -> Result<Tensor> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_place_ahead_is_looked_at_though_others_score_higher() {
+        let at = |x: f64, score: f64| {
+            let shift = (x, 0.0);
+            let centred = Placement::centred(2.0);
+            (Placement { shift, ..centred }, score)
+        };
+        let shifts = |found: Vec<(Placement, f64)>| -> Vec<f64> {
+            let chosen = chosen(found, 160);
+            chosen.iter().map(|(place, _)| place.shift.0).collect()
+        };
+        let aside = [at(60.0, 0.9), at(-60.0, 0.8), at(40.0, 0.7), at(-40.0, 0.6)];
+        assert_eq!(shifts(aside.to_vec()), [60.0, -60.0, 40.0]);
+        let with = |ahead| [&aside[..], &[ahead]].concat();
+        assert_eq!(shifts(with(at(2.0, 0.4))), [60.0, -60.0, 40.0, 2.0]);
+        assert_eq!(shifts(with(at(2.0, 0.75))), [60.0, -60.0, 2.0]);
+        assert_eq!(shifts(with(at(2.0, 0.3))), [60.0, -60.0, 40.0]);
+    }
 
     #[test]
     fn zooms_are_dense_and_reach_both_ends() {
