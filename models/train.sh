@@ -101,7 +101,7 @@ more() {
 more quality-second "$folder/first-quality.safetensors" --set optimiser.steps=4800 --set seed=7
 more quality-third "$folder/quality-second.safetensors" --set optimiser.steps=2600 --set seed=11
 cp "$folder/quality-third.safetensors" "$folder/quality.safetensors"
-# Two runs more here too. In the first two of the shipped weights flow was found at half the size, not refined; the third saw the teacher's, as all do now.
+# Two runs more here too. When the first two were made that README.md tells of, they saw flow of half the size, not refined; the third saw the teacher's, as all do now.
 learn light-trunks light-trunks --set start.teacher="$basicvsr"
 trunks() {
     name=$1 from=$2

@@ -2,7 +2,7 @@
 
 use super::{
     conv::{Conv, Then},
-    local::{Damping, Displaced, gaussian, gradient},
+    local::{Damping, Displaced, gaussian, gradient, summed},
     ops::{GRID, Outside, bilinear, cat, channels_last, imagenet_normalised, sample, size, zeros},
 };
 use crate::{
@@ -11,7 +11,7 @@ use crate::{
     image::size::round_up,
     profile::{self, Stage},
 };
-use tch::{Kind, Tensor, nn::Path};
+use tch::{Tensor, nn::Path};
 
 /// Pyramid levels of SPyNet; the coarsest is 1/32 of the size.
 const LEVELS: usize = FLOW_LEVELS;
@@ -183,11 +183,7 @@ fn refined(reference: &Tensor, supporting: &Tensor, mut flow: Tensor) -> Result<
         let found = Displaced::new((&x, &y), &difference, None, WINDOW, DAMPING)?;
         let step = found.displacement()?.f_clamp(-LONGEST, LONGEST)?;
         let next = warp_pixels(supporting, &flow.f_add(&step)?)?;
-        let left = reference.f_sub(&next)?.f_square()?.f_sum_dim_intlist(
-            [1i64].as_slice(),
-            true,
-            None::<Kind>,
-        )?;
+        let left = summed(&reference.f_sub(&next)?.f_square()?)?;
         let bar = found.difference.f_mul_scalar(BETTER)?;
         let is_better = gaussian(&left, WINDOW)?.f_lt_tensor(&bar)?;
         flow = flow.f_add(&step.f_mul(&is_better.f_to_kind(step.kind())?)?)?;
@@ -236,7 +232,7 @@ pub fn warp(x: &Tensor, grid: &Tensor, recurrence: Recurrence) -> Result<Tensor>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tch::{Device, nn::VarStore};
+    use tch::{Device, Kind, nn::VarStore};
 
     /// A texture, and the same moved by so many pixels.
     fn moved(by: (f64, f64)) -> (Tensor, Tensor) {

@@ -66,6 +66,11 @@ pub fn gradient(x: &Tensor) -> Result<(Tensor, Tensor)> {
     ))
 }
 
+/// The sum of all channels of `x` `[N, C, h, w]`: `[N, 1, h, w]`.
+pub fn summed(x: &Tensor) -> Result<Tensor> {
+    Ok(x.f_sum_dim_intlist([1i64].as_slice(), true, None::<Kind>)?)
+}
+
 /// What the pixels under a Gaussian window say about a displacement, of one picture against another that differs
 /// from it by `difference`.
 #[derive(Debug)]
@@ -114,7 +119,7 @@ impl Displaced {
             difference.f_square()?,
         ]
         .iter()
-        .map(|product| Ok(product.f_sum_dim_intlist([1i64].as_slice(), true, None::<Kind>)?))
+        .map(summed)
         .collect::<Result<Vec<_>>>()?;
         let mut products = Tensor::f_cat(&products, 1)?;
         if let Some(seen) = seen {
@@ -165,11 +170,12 @@ impl Displaced {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use tch::Device;
 
-    fn close(a: &Tensor, b: &Tensor, tolerance: f64) {
+    /// No number of one differs from the other's by more.
+    pub(in crate::net) fn close(a: &Tensor, b: &Tensor, tolerance: f64) {
         let off = (a - b).abs().max().double_value(&[]);
         assert!(off <= tolerance, "off by {off}");
     }

@@ -1,6 +1,6 @@
 //! Where a reference camera looks, as seen by the ultra-wide one: zoom, rotation and shift.
 
-use crate::{Result, image::size::round_up};
+use crate::{Result, image::size::round_up, net::local::summed};
 use tch::{Kind, Tensor};
 
 /// Where the reference camera's picture lies in the ultra-wide one.
@@ -122,11 +122,8 @@ impl Placement {
             found = Some(placement);
             if round + 1 < ROUNDS {
                 let similarity = placement.similarity(ultrawide, reference);
-                let off = similarity
-                    .undo_all(targets)?
-                    .f_sub(positions)?
-                    .f_square()?
-                    .f_sum_dim_intlist([1i64].as_slice(), true, None::<Kind>)?;
+                let off = similarity.undo_all(targets)?.f_sub(positions)?;
+                let off = summed(&off.f_square()?)?;
                 // Half the weight at half a pixel, little far off.
                 weights = weight.f_div(&off.f_mul_scalar(4.0)?.f_add_scalar(1.0)?)?;
             }

@@ -65,12 +65,8 @@ pub fn inside(positions: &Tensor, of: (f64, f64)) -> Result<Tensor> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::net::local::tests::close;
     use tch::Kind;
-
-    fn close(a: &Tensor, b: &Tensor, tolerance: f64) {
-        let off = (a - b).abs().max().double_value(&[]);
-        assert!(off <= tolerance, "off by {off}");
-    }
 
     #[test]
     fn sampling_at_pixels_gives_pixels() {
