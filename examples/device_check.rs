@@ -11,9 +11,11 @@
 
 #[path = "../tests/common/mod.rs"]
 mod common;
+#[path = "../tests/rig/mod.rs"]
+mod rig;
 
 use refvsr::{
-    DeviceChoice, ModelConfig, Network, Precision, Result, Session, SessionOptions, Triplet,
+    Bundled, DeviceChoice, ModelConfig, Network, Precision, Result, Session, SessionOptions, Triplet,
     image::colour::{self, ChromaSite, ImageLayout, Matrix, PixelFormat, Plane, PlaneMut, Range},
     net::{Frame, Run},
 };
@@ -105,6 +107,7 @@ fn parity(device: Device) -> Result<bool> {
             .map(|(i, expected)| common::difference(&out[*i].to_device(Device::Cpu), expected).0);
         good &= line(&clip.name, off.fold(0.0, f64::max), 2e-4);
     }
+    good &= registered(device)?;
     for format in PixelFormat::ALL {
         good &= line(
             &format!("{} to RGB and back, codes", format.name()),
@@ -112,6 +115,74 @@ fn parity(device: Device) -> Result<bool> {
             1.0,
         );
     }
+    Ok(good)
+}
+
+/// The bundled model with a wide camera: the device against the CPU, and the faster ways against fp32.
+fn registered(device: Device) -> Result<bool> {
+    let picture = rig::leaves("device check", 420, 720);
+    let clip: Vec<(Tensor, Tensor)> = (0..4)
+        .map(|t| {
+            let seen = picture.narrow(2, 3 * t, 400).narrow(3, 7 * t, 640);
+            let cameras = rig::Rig {
+                zoom: 2.05,
+                degrees: 0.8,
+                shift: (2.0, -1.5),
+                parallax: 1.0,
+                another_look: true,
+            };
+            let shot = cameras.film("device check", &seen);
+            (shot.frame, shot.reference)
+        })
+        .collect();
+    let checkpoint = Bundled::Quality.checkpoint()?;
+    let streamed = |device: Device, precision: Precision, group: usize| -> Result<Tensor> {
+        let network = Network::from_checkpoint(&checkpoint, device)?;
+        let options = SessionOptions {
+            precision,
+            backward_group: Some(group),
+            look_ahead: Some(1),
+            ..Session::options_of(&network)
+        };
+        let mut session = Session::new(network, options)?;
+        let mut out = vec![];
+        for (ultrawide, wide) in &clip {
+            session.send(Triplet {
+                ultrawide: ultrawide.f_to_device(device)?,
+                wide: Some(wide.f_to_device(device)?),
+                tele: None,
+            })?;
+            out.extend(session.receive()?);
+        }
+        session.drain();
+        while let Some(frame) = session.receive()? {
+            out.push(frame);
+        }
+        Ok(Tensor::f_cat(&out, 0)?.f_to_device(Device::Cpu)?)
+    };
+    let exact = streamed(Device::Cpu, Precision::Fp32, 1)?;
+    let here = streamed(device, Precision::Fp32, 1)?;
+    let mut good = line(
+        "quality with a wide camera, fp32",
+        common::difference(&here, &exact).0,
+        2e-4,
+    );
+    // Below 3.2e-3 is above 50 dB.
+    let fast = Precision::Auto.on(device);
+    let rms = |x: &Tensor| -> Result<f64> {
+        let off = x.f_sub(&here)?.f_square()?.f_mean(Kind::Double)?;
+        Ok(off.f_sqrt()?.f_double_value(&[])?)
+    };
+    good &= line(
+        &format!("the same in {fast}, against fp32, rms"),
+        rms(&streamed(device, fast, 1)?)?,
+        3.2e-3,
+    );
+    good &= line(
+        "the same, runs shared by 2, rms",
+        rms(&streamed(device, Precision::Fp32, 2)?)?,
+        3.2e-3,
+    );
     Ok(good)
 }
 
@@ -203,15 +274,15 @@ fn synchronize(device: Device) {
 
 /// Seconds a frame, the plain form against the session.
 fn bench(device: Device, (h, w): (i64, i64), frames: i64, presets: &str) -> Result<()> {
-    println!("{w}x{h} in, {} frames, fp32, random weights", frames);
-    println!("| preset               | plain, s/frame | session, s/frame | ratio | session MiB |");
+    println!("{w}x{h} in, {frames} frames, random weights; plain in fp32");
+    println!("| preset               | plain, s/frame | precision  | session, s/frame | ratio | session MiB |");
     for name in presets.split(',') {
         let config = ModelConfig::preset(name)?;
         let m = config.look_ahead();
         let picture = || Tensor::f_rand([1, 3, h, w], (Kind::Float, device));
         let (lr, wide) = (picture()?, picture()?);
 
-        let network = Network::new(config, device)?;
+        let network = Network::new(config.clone(), device)?;
         let (lr_padded, wide_padded) = (network.pad(&lr)?, network.pad(&wide)?);
         let references = [&wide_padded];
         let window = vec![
@@ -228,36 +299,41 @@ fn bench(device: Device, (h, w): (i64, i64), frames: i64, presets: &str) -> Resu
         let _frame = tch::no_grad(|| network.forward(&window, Some(&kept), Run::Streaming))?;
         synchronize(device);
         let plain = start.elapsed().as_secs_f64();
+        drop((network, kept));
 
-        let options = SessionOptions {
-            reset_interval: None,
-            ..Session::options_of(&network)
-        };
-        let mut session = Session::new(network, options)?;
-        let send = |session: &mut Session| {
-            session.send(Triplet {
-                ultrawide: lr.shallow_clone(),
-                wide: Some(wide.shallow_clone()),
-                tele: None,
-            })
-        };
-        for _ in 0..=m + 1 {
-            send(&mut session)?;
-            session.receive()?;
+        for precision in [Precision::Fp32, Precision::Auto] {
+            let network = Network::new(config.clone(), device)?;
+            let options = SessionOptions {
+                precision,
+                reset_interval: None,
+                ..Session::options_of(&network)
+            };
+            let mut session = Session::new(network, options)?;
+            let send = |session: &mut Session| {
+                session.send(Triplet {
+                    ultrawide: lr.shallow_clone(),
+                    wide: Some(wide.shallow_clone()),
+                    tele: None,
+                })
+            };
+            for _ in 0..=m + 1 {
+                send(&mut session)?;
+                session.receive()?;
+            }
+            synchronize(device);
+            let start = Instant::now();
+            for _ in 0..frames {
+                send(&mut session)?;
+                session.receive()?;
+            }
+            synchronize(device);
+            let streamed = start.elapsed().as_secs_f64() / frames as f64;
+            let (precision, mib) = (precision.on(device).to_string(), session.memory() >> 20);
+            println!(
+                "| {name:20} | {plain:14.3} | {precision:10} | {streamed:16.3} | {:5.2} | {mib:11} |",
+                plain / streamed
+            );
         }
-        synchronize(device);
-        let start = Instant::now();
-        for _ in 0..frames {
-            send(&mut session)?;
-            session.receive()?;
-        }
-        synchronize(device);
-        let streamed = start.elapsed().as_secs_f64() / frames as f64;
-        let mib = session.memory() >> 20;
-        println!(
-            "| {name:20} | {plain:14.3} | {streamed:16.3} | {:5.2} | {mib:11} |",
-            plain / streamed
-        );
     }
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! Choice of the compute device and of the precision.
 
+pub use crate::native::cuda::with_tf32;
 use crate::{Error, Result};
 use std::{fmt, str::FromStr, sync::LazyLock};
 use tch::{Cuda, Device};

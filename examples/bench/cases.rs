@@ -1,7 +1,7 @@
 //! What is measured: models and frame sizes.
 
 use crate::{Result, common};
-use refvsr::{Bundled, ModelConfig, Network};
+use refvsr::{Bundled, ModelConfig, Network, config::Recurrence};
 use tch::Device;
 
 /// Where a case's weights come from.
@@ -12,6 +12,9 @@ pub enum Model {
     Generated(&'static str, usize),
     /// A bundled model.
     Bundled(Bundled),
+    /// The shape of the model that was bundled before them, with generated weights: RefVSR with
+    /// BasicVSR's trunks.
+    Former,
 }
 
 /// A model on frames of one size.
@@ -40,7 +43,7 @@ const USUAL: Case = Case {
 };
 
 /// All cases.
-pub const CASES: [Case; 13] = [
+pub const CASES: [Case; 15] = [
     Case {
         name: "small-t3",
         what: "upstream's small model, window of 3",
@@ -85,6 +88,24 @@ pub const CASES: [Case; 13] = [
         size: (270, 480),
         model: Model::Bundled(Bundled::Light),
         frames: 2,
+        ..USUAL
+    },
+    Case {
+        name: "former-256",
+        what: "the model bundled before",
+        size: (144, 256),
+        model: Model::Former,
+        frames: 2,
+        usual: false,
+        ..USUAL
+    },
+    Case {
+        name: "former-480",
+        what: "the model bundled before",
+        size: (270, 480),
+        model: Model::Former,
+        frames: 1,
+        usual: false,
         ..USUAL
     },
     Case {
@@ -155,20 +176,33 @@ impl Case {
     pub fn is_there(&self) -> bool {
         match self.model {
             Model::Bundled(model) => model.content().is_some(),
-            Model::Generated(..) => true,
+            Model::Generated(..) | Model::Former => true,
         }
     }
 
-    /// The network.
-    pub fn network(&self) -> Result<Network> {
+    /// The network, on a device.
+    pub fn network(&self, device: Device) -> Result<Network> {
         match self.model {
-            Model::Generated(preset, frame_num) => Ok(common::network(ModelConfig {
-                frame_num,
-                ..ModelConfig::preset(preset)?
-            })),
+            Model::Generated(preset, frame_num) => {
+                let config = ModelConfig {
+                    frame_num,
+                    ..ModelConfig::preset(preset)?
+                };
+                Ok(common::network_on(config, device))
+            }
+            Model::Former => Ok(common::network_on(
+                ModelConfig {
+                    mid_channels: 64,
+                    num_blocks: 30,
+                    frame_num: 7,
+                    recurrence: Recurrence::Clean,
+                    ..ModelConfig::preset("refvsr-mfid")?
+                },
+                device,
+            )),
             Model::Bundled(model) => {
                 let checkpoint = model.checkpoint()?;
-                Ok(Network::from_checkpoint(&checkpoint, Device::Cpu)?)
+                Ok(Network::from_checkpoint(&checkpoint, device)?)
             }
         }
     }

@@ -18,7 +18,7 @@ use refvsr::{
 };
 use serde_json::{Value, json};
 use std::time::Instant;
-use tch::Tensor;
+use tch::{Cuda, Device, Tensor};
 
 /// What was measured once the state was steady.
 pub struct Steady {
@@ -42,13 +42,15 @@ struct Form {
     shared: bool,
 }
 
-const FORMS: [Form; 6] = [
+const FORMS: [Form; 8] = [
     form("session fp32", Precision::Fp32, false),
     form("session fp32, shared", Precision::Fp32, true),
     form("session fp32-fast", Precision::Fp32Fast, false),
     form("session fp32-fast, shared", Precision::Fp32Fast, true),
     form("session bf16", Precision::Bf16, false),
     form("session bf16, shared", Precision::Bf16, true),
+    form("session fp16", Precision::Fp16, false),
+    form("session fp16, shared", Precision::Fp16, true),
 ];
 
 const fn form(name: &'static str, precision: Precision, shared: bool) -> Form {
@@ -59,37 +61,46 @@ const fn form(name: &'static str, precision: Precision, shared: bool) -> Form {
     }
 }
 
-/// The names of the forms that the case has on this machine, the plain one first.
+/// The names of the forms that the case has on this machine's CPU, the plain one first.
 pub fn forms(case: &Case) -> Vec<&'static str> {
-    let shares = matches!(case.model, Model::Bundled(_));
+    let shares = !matches!(case.model, Model::Generated(..));
     let has = |form: &&Form| {
-        (!form.shared || shares) && (form.precision != Precision::Bf16 || computes_bf16())
+        let fast = match form.precision {
+            Precision::Bf16 => computes_bf16(),
+            other => other != Precision::Fp16,
+        };
+        (!form.shared || shares) && fast
     };
     let streams = FORMS.iter().filter(has).map(|form| form.name);
     std::iter::once("plain").chain(streams).collect()
 }
 
-/// Runs a case in a form and measures `frames` frames of it.
-pub fn run(case: &Case, name: &str, footage: &mut Footage, frames: usize) -> Result<Steady> {
+/// Runs a case in a form on a device and measures `frames` frames of it.
+pub fn run(
+    case: &Case,
+    name: &str,
+    footage: &mut Footage,
+    frames: usize,
+    device: Device,
+) -> Result<Steady> {
     if name == "plain" {
-        return plain(case, footage, frames);
+        return plain(case, footage, frames, device);
     }
     // A form that the machine is slow in can still be asked for.
     match FORMS.iter().find(|form| form.name == name) {
-        Some(form) => session(case, form, footage, frames),
+        Some(form) => session(case, form, footage, frames, device),
         None => Err(format!("there is no form '{name}'").into()),
     }
 }
 
 /// Every window by itself, from the second on.
-fn plain(case: &Case, footage: &mut Footage, frames: usize) -> Result<Steady> {
-    let network = case.network()?;
+fn plain(case: &Case, footage: &mut Footage, frames: usize, device: Device) -> Result<Steady> {
+    let network = case.network(device)?;
     let t = 2 * case.look_ahead_of(&network) + 1;
     if let Some(net) = network.registered() {
-        return plain_registered(net, t, footage, frames);
+        return plain_registered(net, t, footage, frames, device);
     }
-    let moments: Vec<Moment> = footage
-        .moments(t + frames)?
+    let moments: Vec<Moment> = on(device, footage.moments(t + 2 * frames + 2)?)?
         .iter()
         .map(|(lr, wide)| Ok((network.pad(lr)?, network.pad(wide)?)))
         .collect::<Result<_>>()?;
@@ -100,7 +111,7 @@ fn plain(case: &Case, footage: &mut Footage, frames: usize) -> Result<Steady> {
         .map(|((lr, _), references)| Frame { lr, references })
         .collect();
     let mut kept = None;
-    steadily(frames, 1, |k| {
+    steadily(device, frames, 1, |k| {
         let window = &clip[k..k + t];
         let (_, next) = tch::no_grad(|| network.forward(window, kept.as_ref(), Run::Streaming))?;
         kept = Some(next);
@@ -114,8 +125,9 @@ fn plain_registered(
     t: usize,
     footage: &mut Footage,
     frames: usize,
+    device: Device,
 ) -> Result<Steady> {
-    let moments = footage.moments(t + frames)?;
+    let moments = on(device, footage.moments(t + 2 * frames + 2)?)?;
     let clip: Vec<registered::Moment<'_>> = moments
         .iter()
         .map(|(ultrawide, wide)| registered::Moment {
@@ -126,7 +138,7 @@ fn plain_registered(
         .collect();
     let mut followers = Followers::new(WIDE_ZOOMS, TELE_ZOOMS);
     let mut kept = None;
-    steadily(frames, 1, |k| {
+    steadily(device, frames, 1, |k| {
         let window = &clip[k..k + t];
         let (_, next, followed) =
             tch::no_grad(|| net.forward(window, t / 2, kept.as_ref(), &followers))?;
@@ -137,10 +149,17 @@ fn plain_registered(
 }
 
 /// A stream, from its first outputs on, with the commands' own use of memory.
-fn session(case: &Case, form: &Form, footage: &mut Footage, frames: usize) -> Result<Steady> {
-    let (mut session, group) = open(case, form)?;
-    let moments = footage.moments(session.look_ahead() + 1 + frames + group)?;
-    steadily(frames, group, |k| {
+fn session(
+    case: &Case,
+    form: &Form,
+    footage: &mut Footage,
+    frames: usize,
+    device: Device,
+) -> Result<Steady> {
+    let (mut session, group) = open(case, form, device)?;
+    let moments = footage.moments(session.look_ahead() + 1 + 2 * (frames + 2 * group))?;
+    let moments = on(device, moments)?;
+    steadily(device, frames, group, |k| {
         session.send(triplet(&moments[k]))?;
         let mut any = false;
         while session.receive()?.is_some() {
@@ -151,9 +170,9 @@ fn session(case: &Case, form: &Form, footage: &mut Footage, frames: usize) -> Re
 }
 
 /// A session, and how many of its outputs share a backward run.
-fn open(case: &Case, form: &Form) -> Result<(Session, usize)> {
+fn open(case: &Case, form: &Form, device: Device) -> Result<(Session, usize)> {
     refvsr::memory::reuse();
-    let network = case.network()?;
+    let network = case.network(device)?;
     let group = if form.shared {
         network.config().backward_group()
     } else {
@@ -173,7 +192,20 @@ fn open(case: &Case, form: &Form) -> Result<(Session, usize)> {
 pub fn session_of(case: &Case, name: &str) -> Result<Session> {
     let form = FORMS.iter().find(|form| form.name == name);
     let form = form.ok_or_else(|| format!("there is no session '{name}'"))?;
-    Ok(open(case, form)?.0)
+    Ok(open(case, form, Device::Cpu)?.0)
+}
+
+/// Moments on a device.
+fn on(device: Device, moments: Vec<Moment>) -> Result<Vec<Moment>> {
+    let there = |(a, b): Moment| Ok((a.f_to_device(device)?, b.f_to_device(device)?));
+    moments.into_iter().map(there).collect()
+}
+
+/// Waits until a device has done what it was told.
+fn wait_for(device: Device) {
+    if let Device::Cuda(n) = device {
+        Cuda::synchronize(n as i64);
+    }
 }
 
 /// A moment as a session takes it.
@@ -187,6 +219,7 @@ pub fn triplet((ultrawide, wide): &Moment) -> Triplet {
 
 /// Calls `step` until it gives the first output, then measures further calls, `group` at a time.
 fn steadily(
+    device: Device,
     frames: usize,
     group: usize,
     mut step: impl FnMut(usize) -> Result<bool>,
@@ -198,27 +231,40 @@ fn steadily(
             break;
         }
     }
-    let before = Cpu::now()?;
-    let mut seconds = vec![];
-    let measured = || -> Result<()> {
-        for _ in 0..frames.div_ceil(group) {
-            let start = Instant::now();
-            for _ in 0..group {
-                step(k)?;
-                k += 1;
-            }
-            seconds.push(start.elapsed().as_secs_f64() / group as f64);
+    let mut turn = || -> Result<f64> {
+        let start = Instant::now();
+        for _ in 0..group {
+            step(k)?;
+            k += 1;
         }
-        Ok(())
+        wait_for(device);
+        Ok(start.elapsed().as_secs_f64() / group as f64)
     };
-    // Counting takes a microsecond an operation.
-    let ((done, profile), names) = operations(|| record(measured));
-    done?;
+    // A device finds its fastest ways at the first call of each size: a group more.
+    if device != Device::Cpu {
+        turn()?;
+    }
+    let before = Cpu::now()?;
+    let mut measured = || -> Result<Vec<f64>> {
+        (0..frames.div_ceil(group)).map(|_| turn()).collect()
+    };
+    // Counting takes a microsecond an operation: nothing on a CPU, but a device's are as short.
+    let (seconds, cpu, (counted, profile), names);
+    if device == Device::Cpu {
+        ((counted, profile), names) = operations(|| record(&mut measured));
+        seconds = counted?;
+        cpu = Cpu::now()? - before;
+    } else {
+        seconds = measured()?;
+        cpu = Cpu::now()? - before;
+        ((counted, profile), names) = operations(|| record(&mut measured));
+        counted?;
+    }
     let frames = seconds.len() * group;
     Ok(Steady {
         frames,
         seconds,
-        cpu: Cpu::now()? - before,
+        cpu,
         stages: stages(&profile, frames as f64),
         operations: names.len() as f64 / frames as f64,
         longest_piece: profile.largest_piece().time.as_secs_f64(),

@@ -4,7 +4,9 @@
 //! ```text
 //! bench list                              the cases and forms of this build, for this machine
 //! bench machine                           the machine's rates of matrix multiplication
-//! bench run CASE FORM FOOTAGE FRAMES      one case in one form; FOOTAGE is raw 1920x1080 RGB video
+//! bench run CASE FORM FOOTAGE FRAMES [DEVICE]
+//!                                         one case in one form; FOOTAGE is raw 1920x1080 RGB video,
+//!                                         DEVICE cpu (where none is named) or cuda:N
 //! bench stop CASE FORM FOOTAGE TRIES      how late a session stops that is told to at random moments
 //! ```
 //!
@@ -20,6 +22,7 @@ mod process;
 mod stop;
 
 use cases::{CASES, Case};
+use refvsr::DeviceChoice;
 use serde_json::{Value, json};
 use std::{error::Error, path::Path, process::ExitCode};
 
@@ -31,9 +34,15 @@ fn main() -> ExitCode {
     let answer = match words[..] {
         ["list"] => list(),
         ["machine"] => process::rates(),
-        ["run", case, form, footage, frames] => run(case, form, Path::new(footage), frames),
+        ["run", case, form, footage, frames] => {
+            run(case, form, Path::new(footage), frames, DeviceChoice::Cpu)
+        }
+        ["run", case, form, footage, frames, device] => device
+            .parse()
+            .map_err(Into::into)
+            .and_then(|device| run(case, form, Path::new(footage), frames, device)),
         ["stop", case, form, footage, tries] => stop(case, form, Path::new(footage), tries),
-        _ => Err("usage: bench list | machine | {run|stop} CASE FORM FOOTAGE NUMBER".into()),
+        _ => Err("usage: bench list | machine | {run|stop} CASE FORM FOOTAGE NUMBER, and DEVICE after run".into()),
     };
     match answer {
         Ok(value) => {
@@ -87,10 +96,16 @@ fn stop(case: &str, form: &str, footage: &Path, tries: &str) -> Result<Value> {
     stop::delays(case, form, &mut footage, tries)
 }
 
-fn run(case: &str, form: &str, footage: &Path, frames: &str) -> Result<Value> {
-    let (case, frames) = (case_of(case)?, number(frames)?);
+fn run(
+    case: &str,
+    form: &str,
+    footage: &Path,
+    frames: &str,
+    device: DeviceChoice,
+) -> Result<Value> {
+    let (case, frames, device) = (case_of(case)?, number(frames)?, device.resolve()?);
     let mut footage = footage::Footage::open(footage, case.size)?;
-    let steady = engine::run(case, form, &mut footage, frames)?;
+    let steady = engine::run(case, form, &mut footage, frames, device)?;
     Ok(json!({
         "seconds": steady.seconds,
         "frames": steady.frames,

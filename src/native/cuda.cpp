@@ -2,13 +2,21 @@
 // where there is no CUDA as well, and then says nothing to anyone.
 #include <ATen/Context.h>
 
-// fp32 convolutions and products are really fp32, not TF32 with its 10 bits of mantissa; the fastest
-// algorithm is found by trying, once a size.
-extern "C" int refvsr_cuda_settings() {
+// The fastest algorithm is found by trying, once a size.
+extern "C" int refvsr_cuda_benchmark() {
   try {
-    at::globalContext().setAllowTF32CuDNN(false);
-    at::globalContext().setAllowTF32CuBLAS(false);
     at::globalContext().setBenchmarkCuDNN(true);
+    return 0;
+  } catch (...) {
+    return 1;
+  }
+}
+
+// Whether convolutions and products of fp32 may be computed in TF32, with its 10 bits of mantissa.
+extern "C" int refvsr_cuda_allow_tf32(int allowed) {
+  try {
+    at::globalContext().setAllowTF32CuDNN(allowed != 0);
+    at::globalContext().setAllowTF32CuBLAS(allowed != 0);
     return 0;
   } catch (...) {
     return 1;

@@ -4,9 +4,16 @@ use crate::{Error, Result};
 use std::ffi::c_int;
 
 unsafe extern "C" {
-    fn refvsr_cuda_settings() -> c_int;
-    #[cfg(test)]
+    fn refvsr_cuda_benchmark() -> c_int;
+    fn refvsr_cuda_allow_tf32(allowed: c_int) -> c_int;
     fn refvsr_cuda_is_exact() -> c_int;
+}
+
+fn done(status: c_int) -> Result<()> {
+    match status {
+        0 => Ok(()),
+        _ => Err(Error::Broken("libtorch refused settings for CUDA".into())),
+    }
 }
 
 /// Makes fp32 on CUDA devices really fp32 (no TF32) and lets cuDNN find its fastest algorithms by trying.
@@ -15,11 +22,40 @@ unsafe extern "C" {
 /// # Errors
 /// [`Error::Broken`] where libtorch refuses.
 pub fn set_up() -> Result<()> {
+    allow_tf32(false)?;
+    // SAFETY: sets a flag of libtorch's, which catches what it throws.
+    done(unsafe { refvsr_cuda_benchmark() })
+}
+
+/// Whether fp32 may be computed in TF32, in the whole process.
+fn allow_tf32(allowed: bool) -> Result<()> {
     // SAFETY: sets flags of libtorch's, which catches what it throws.
-    match unsafe { refvsr_cuda_settings() } {
-        0 => Ok(()),
-        _ => Err(Error::Broken("libtorch refused settings for CUDA".into())),
+    done(unsafe { refvsr_cuda_allow_tf32(allowed.into()) })
+}
+
+/// Whether fp32 is really fp32.
+fn is_exact() -> bool {
+    // SAFETY: reads flags of libtorch's, which catches what it throws.
+    unsafe { refvsr_cuda_is_exact() == 1 }
+}
+
+/// Runs `work` while CUDA devices may compute convolutions and matrix products of fp32 in TF32, which has
+/// 10 bits of mantissa: several times as fast, exact enough to train with. It holds for all threads of
+/// the process meanwhile, and afterwards it is as it was. On a CPU nothing changes.
+///
+/// # Errors
+/// [`Error::Broken`] where libtorch refuses.
+pub fn with_tf32<T>(work: impl FnOnce() -> T) -> Result<T> {
+    /// Puts the setting back, also where `work` panics.
+    struct Restore(bool);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            _ = allow_tf32(self.0);
+        }
     }
+    let _restore = Restore(!is_exact());
+    allow_tf32(true)?;
+    Ok(work())
 }
 
 #[cfg(test)]
@@ -27,9 +63,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn fp32_is_fp32_afterwards() {
+    fn fp32_is_fp32_but_where_tf32_is_asked_for() {
         set_up().unwrap();
-        // SAFETY: reads flags of libtorch's.
-        assert_eq!(unsafe { refvsr_cuda_is_exact() }, 1);
+        assert!(is_exact());
+        assert!(!with_tf32(is_exact).unwrap());
+        assert!(is_exact());
+        let panics = std::panic::catch_unwind(|| with_tf32(|| panic!("inside")));
+        assert!(panics.is_err() && is_exact());
     }
 }

@@ -251,12 +251,12 @@ impl RegisteredVsr {
     /// One step of a branch. `state` `[1, C, h, w]` has been warped to this frame; without one the
     /// branch starts here.
     fn step(&self, trunk: &Trunk, frame: &Tensor, state: Option<&Tensor>) -> Result<Tensor> {
-        let (h, w) = size(frame);
+        let ((h, w), n) = (size(frame), frame.size()[0]);
         match state {
             Some(state) => trunk.forward(&[frame, state]),
             None => trunk.forward(&[
                 frame,
-                &zeros([1, self.channels, h, w], frame.kind(), frame.device())?,
+                &zeros([n, self.channels, h, w], frame.kind(), frame.device())?,
             ]),
         }
     }

@@ -1,7 +1,7 @@
 //! A run's config: a TOML file, with single values overridden from the command line.
 
 use crate::{
-    lessons::registered::camera::References, losses::Losses, losses::vgg::Layer, optimise::Recipe,
+    data::processor::check_shares, lessons::registered::camera::References, losses::Losses, losses::vgg::Layer, optimise::Recipe,
     precision::Precision,
 };
 use anyhow::{Context, Result, anyhow, bail, ensure};
@@ -151,7 +151,7 @@ impl Weights {
 }
 
 /// See [`Config::data`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Data {
     /// The data folder.
@@ -167,6 +167,9 @@ pub struct Data {
     pub places: usize,
     /// Rotated and flipped patches.
     pub augment: bool,
+    /// Where `lesson` is `trunks`: share of patches whose colours are changed at random [default: 0].
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub recoloured: f64,
     /// Threads that decode and cut.
     pub workers: usize,
     /// Patches each of them may have ready.
@@ -236,6 +239,11 @@ pub struct Output {
     pub picture_every: u64,
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_none(share: &f64) -> bool {
+    *share == 0.0
+}
+
 fn one() -> usize {
     1
 }
@@ -298,7 +306,8 @@ impl Config {
         );
         ensure!(
             o.precision == Precision::Fp32 || self.device != "cpu",
-            "optimiser.precision is fp16, which needs a CUDA device, and device is cpu; --set optimiser.precision=fp32, or another device"
+            "optimiser.precision is {}, which needs a CUDA device, and device is cpu; --set optimiser.precision=fp32, or another device",
+            o.precision
         );
         ensure!(
             (0.0..1.0).contains(&o.ema),
@@ -339,6 +348,12 @@ impl Config {
             "start.teacher is '{}' and lesson {:?}; the lesson trunks needs a teacher, the others have none",
             self.start.teacher.display(),
             self.lesson
+        );
+        check_shares("data", &[("recoloured", self.data.recoloured)])?;
+        ensure!(
+            self.data.recoloured == 0.0 || self.lesson == LessonKind::Trunks,
+            "data.recoloured is {}; only the lesson trunks has a teacher who answers for any colours, 0 expected",
+            self.data.recoloured
         );
         if let Some(references) = &self.references {
             references.check()?;
@@ -407,6 +422,7 @@ impl Config {
             clip_norm,
             ema,
             scaled: precision == Precision::Fp16,
+            tf32: precision == Precision::Tf32,
         }
     }
 

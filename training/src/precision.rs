@@ -1,4 +1,5 @@
-//! Half precision: what is computed in fp16, and the scale that keeps small gradients from vanishing in it.
+//! Less than fp32: what is computed in TF32 or fp16, and the scale that keeps small gradients from vanishing
+//! in fp16.
 
 use serde::{Deserialize, Serialize};
 use std::{
@@ -7,13 +8,16 @@ use std::{
     str::FromStr,
 };
 
-/// What the network computes in while it is trained. Weights, optimiser and losses are fp32 in both.
+/// What the network computes in while it is trained. Weights, optimiser and losses are fp32 in all of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum Precision {
     /// fp32.
     #[default]
     Fp32,
+    /// fp32, but convolutions and matrix products round to 10 bits of mantissa first
+    /// ([`with_tf32`](refvsr::device::with_tf32)).
+    Tf32,
     /// Convolutions and matrix products in fp16 (CUDA's autocast), with a [`LossScale`].
     Fp16,
 }
@@ -24,9 +28,10 @@ impl FromStr for Precision {
     fn from_str(text: &str) -> Result<Self, String> {
         match text {
             "fp32" => Ok(Self::Fp32),
+            "tf32" => Ok(Self::Tf32),
             "fp16" => Ok(Self::Fp16),
-            "bf16" => Err("optimiser.precision is 'bf16', which tch's autocast cannot do; fp32 or fp16 expected".into()),
-            other => Err(format!("optimiser.precision is '{other}', fp32 or fp16 expected")),
+            "bf16" => Err("optimiser.precision is 'bf16', which tch's autocast cannot do; fp32, tf32 or fp16 expected".into()),
+            other => Err(format!("optimiser.precision is '{other}', fp32, tf32 or fp16 expected")),
         }
     }
 }
@@ -49,6 +54,7 @@ impl fmt::Display for Precision {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Fp32 => "fp32",
+            Self::Tf32 => "tf32",
             Self::Fp16 => "fp16",
         })
     }

@@ -234,6 +234,7 @@ fn trace(name: &str) {
         clip_norm: 1.0,
         ema: None,
         scaled: false,
+        tf32: false,
     };
     let lesson = Windows::new(
         network(config),

@@ -59,6 +59,7 @@ fn patch(side: i64, frames: i64) -> ClipPatch {
 fn config(name: &str, overrides: &[&str]) -> Config {
     let small = [
         "device=cpu",
+        "optimiser.precision=fp32",
         "model.mid_channels=8",
         "model.num_blocks=2",
         "start.weights=[]",
@@ -172,8 +173,8 @@ fn a_missing_reference_adds_nothing() {
         .enlarged(&joined[0], &frames(&patch(24, 3))[0], &Default::default())
         .unwrap();
     let lesson = lesson(&config, network, Precision::Fp32).unwrap();
-    let mut exercise = lesson.prepare(&patch(24, 3), 0).unwrap();
-    let losses = exercise.losses(0).unwrap();
+    let mut exercises = lesson.prepare(&[patch(24, 3)], 0).unwrap();
+    let losses = exercises[0].losses(0).unwrap();
     let off = (losses.output - alone).abs().max().double_value(&[]);
     assert!(off < 1e-4, "{off}");
     losses.total.graph.backward();
@@ -257,10 +258,15 @@ fn a_pupil_learns_its_teachers_features() {
         lesson(config, network, Precision::Fp32).unwrap()
     };
     let lesson = lesson_of(&same);
-    let losses = lesson.prepare(&patch(24, 3), 0).unwrap().losses(0).unwrap();
+    let mut exercises = lesson.prepare(&[patch(24, 3)], 0).unwrap();
+    let losses = exercises[0].losses(0).unwrap();
     let (name, features) = losses.parts.last().unwrap();
     assert_eq!(name, "features");
     assert!(features.double_value(&[]) < 1e-4, "{features:?}");
+
+    // Its picture is the teacher's too, in other colours as in their own.
+    assert!(losses.psnr.double_value(&[]) > 100.0, "{:?}", losses.psnr);
+    assert_eq!(losses.output.size(), [1, 3, 96, 96]);
 
     let (_, smaller) = pupil(folder.path(), 1);
     let mut trainer = trainer(&smaller);
@@ -271,6 +277,56 @@ fn a_pupil_learns_its_teachers_features() {
     assert!(last < 0.7 * first, "{first} at first, {last} at last");
     for name in changed(&before, trainer.network()) {
         assert!(name.contains("_trunk."), "{name}");
+    }
+}
+
+#[test]
+fn patches_learnt_at_once_teach_what_they_teach_one_by_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_, mut config) = pupil(folder.path(), 1);
+    config.data.recoloured = 0.0;
+    // Of one frame: which frame's picture is looked at is drawn.
+    let other = {
+        let all = patch(24, 3);
+        let last = |x: &Tensor| x.narrow(0, 2, 1).flip([-1]);
+        ClipPatch {
+            name: "another".into(),
+            lr: last(&all.lr),
+            wide: last(&all.wide),
+            hr: last(&all.hr),
+            loss_references: last(&all.loss_references),
+        }
+    };
+    let (first, second) = (patch(24, 1), other);
+    let network = initial_network(&config, Device::Cpu).unwrap();
+    let trained: Vec<Tensor> = network
+        .weights()
+        .variables()
+        .into_iter()
+        .filter(|(name, _)| name.contains("_trunk."))
+        .map(|(_, w)| w.set_requires_grad(true))
+        .collect();
+    let lesson = lesson(&config, network, Precision::Fp32).unwrap();
+    let gradients = |batch: &[ClipPatch]| -> Vec<Tensor> {
+        let mut exercises = lesson.prepare(batch, 0).unwrap();
+        assert_eq!(exercises.len(), 1);
+        exercises[0].losses(0).unwrap().total.graph.backward();
+        let mut found = vec![];
+        for weight in &trained {
+            let mut gradient = weight.grad();
+            found.push(gradient.copy());
+            let _ = gradient.zero_();
+        }
+        found
+    };
+    let batch = [first, second];
+    let both = gradients(&batch);
+    let one_by_one = (gradients(&batch[..1]), gradients(&batch[1..]));
+    for ((both, a), b) in both.iter().zip(one_by_one.0).zip(one_by_one.1) {
+        let mean = (a + b) / 2.0;
+        let off = (both - &mean).abs().max().double_value(&[]);
+        let size = mean.abs().max().double_value(&[]);
+        assert!(off <= 1e-4 * size + 1e-6, "{off} of {size}");
     }
 }
 
@@ -298,6 +354,16 @@ fn lessons_say_what_they_are_not_for() {
             "references.wide is 1.5",
         ),
         ("light-trunks", vec!["start.teacher="], "needs a teacher"),
+        (
+            "light-trunks",
+            vec!["data.recoloured=1.2"],
+            "data.recoloured is 1.2",
+        ),
+        (
+            "quality",
+            vec!["data.recoloured=0.5"],
+            "only the lesson trunks",
+        ),
     ] {
         let text = refused(name, &overrides);
         assert!(text.contains(expected), "{text}");

@@ -7,6 +7,7 @@ pub mod place;
 pub mod png;
 pub mod processor;
 pub mod random;
+pub mod recolour;
 pub mod stage;
 mod stream;
 pub mod tree;

@@ -5,7 +5,7 @@ use super::{
     place::{self, Place},
     png::{self, Rect},
     random::{Random, hash},
-    tree::{Clip, Density, Lens, Split, Tree},
+    tree::{Clip, Lens, Split, Tree},
 };
 use crate::data::batch::ClipPatch;
 use anyhow::{Context, Result, ensure};
@@ -32,7 +32,7 @@ pub struct PatchOptions {
     /// research code has it: half a window. Of those after the clip as many at most repeat the
     /// video's last frame. 0 where windows end with the clip.
     pub repeats: usize,
-    /// Places drawn for each patch, of which the one with most detail in its truth is cut.
+    /// Places drawn for each patch, of which the one with most detail is cut.
     pub places: usize,
     /// Whether patches are rotated and flipped.
     pub augment: bool,
@@ -212,7 +212,7 @@ impl Inner {
     }
 
     /// The place of a patch: of those drawn the one that has most detail in the ultra-wide camera's
-    /// full-resolution frame.
+    /// frame.
     fn place(&self, random: &mut Random, clip: &Clip, frame: usize) -> Result<Place> {
         let PatchOptions {
             stage,
@@ -224,16 +224,17 @@ impl Inner {
         if places == 1 {
             return draw();
         }
-        let scale = stage.input()?.scale();
+        let density = stage.judged_by()?;
+        let scale = stage.input()?.scale() / density.scale();
         let path = self
             .tree
-            .frame(Density::Hr, Lens::Ultrawide, &clip.name, frame);
+            .frame(density, Lens::Ultrawide, &clip.name, frame);
         let mut best: Option<(f64, Place)> = None;
         for _ in 0..places {
             let at = draw()?;
             let part = Rect::square(at.ultrawide.map(|v| scale * v), scale * patch);
-            let truth = png::read_part(&path, part)?.to_tensor()?;
-            let detail = truth
+            let detail = png::read_part(&path, part)?
+                .to_tensor()?
                 .f_diff(1, -1, None::<&Tensor>, None::<&Tensor>)?
                 .f_abs()?
                 .f_mean(Kind::Double)?

@@ -23,6 +23,11 @@ pub enum Stage {
         /// How many times smaller the input is than the truth.
         scale: i64,
     },
+    /// Reduced ultra-wide frames as input, and nothing else.
+    Inputs {
+        /// How many times smaller the input is than the output.
+        scale: i64,
+    },
     /// Full-resolution ultra-wide and wide frames as input to an hd network, the ultra-wide ones as
     /// what the reduced output should equal. References for the losses are the wide patch, enlarged
     /// twice.
@@ -46,7 +51,9 @@ impl Stage {
     /// For a scale that the data set does not have.
     pub fn input(self) -> Result<Density> {
         match self {
-            Self::Pretrain { scale } | Self::Alone { scale } => Density::of_scale(scale),
+            Self::Pretrain { scale } | Self::Alone { scale } | Self::Inputs { scale } => {
+                Density::of_scale(scale)
+            }
             Self::PretrainHd { .. } | Self::Adapt { .. } => Ok(Density::Hr),
         }
     }
@@ -56,6 +63,7 @@ impl Stage {
         match self {
             Self::Pretrain { scale }
             | Self::Alone { scale }
+            | Self::Inputs { scale }
             | Self::PretrainHd { scale }
             | Self::Adapt { scale } => scale,
         }
@@ -64,9 +72,17 @@ impl Stage {
     /// The camera whose field patches have to lie in.
     pub(super) fn within(self) -> Lens {
         match self {
-            Self::Alone { .. } => Lens::Ultrawide,
+            Self::Alone { .. } | Self::Inputs { .. } => Lens::Ultrawide,
             Self::Pretrain { .. } | Self::PretrainHd { .. } => Lens::Wide,
             Self::Adapt { .. } => Lens::Tele,
+        }
+    }
+
+    /// The density of the frames by which a patch's detail is judged: the truth's, where there is one.
+    pub(super) fn judged_by(self) -> Result<Density> {
+        match self {
+            Self::Inputs { .. } => self.input(),
+            _ => Ok(Density::Hr),
         }
     }
 
@@ -74,7 +90,7 @@ impl Stage {
     pub(super) fn needed(self) -> Result<Vec<(Density, Lens)>> {
         let input = self.input()?;
         let mut needed = vec![(input, Lens::Ultrawide)];
-        if !matches!(self, Self::Alone { .. }) {
+        if self.within() != Lens::Ultrawide {
             needed.push((input, Lens::Wide));
         }
         match self {
@@ -82,7 +98,7 @@ impl Stage {
             Self::Pretrain { .. } => {
                 needed.extend([(Density::Hr, Lens::Ultrawide), (Density::Lr2, Lens::Wide)]);
             }
-            Self::PretrainHd { .. } => (),
+            Self::Inputs { .. } | Self::PretrainHd { .. } => (),
             Self::Adapt { .. } => needed.push((Density::Hr, Lens::Tele)),
         }
         Ok(needed)
@@ -107,13 +123,14 @@ impl Stage {
             )
         };
         let wide = match self {
-            Self::Alone { .. } => lr.shallow_clone(),
+            Self::Alone { .. } | Self::Inputs { .. } => lr.shallow_clone(),
             _ => cut(input, Lens::Wide, at.wide, 2 * patch)?,
         };
         let output = self.scale() * patch as i64;
         let resized = |x: Tensor, side| x.f_upsample_bicubic2d([side, side], false, None, None);
         let (hr, loss_references) = match self {
             Self::Alone { .. } => (truth(input.scale())?, lr.shallow_clone()),
+            Self::Inputs { .. } => (lr.shallow_clone(), lr.shallow_clone()),
             Self::Pretrain { .. } => {
                 let s = input.scale();
                 let denser = s / Density::Lr2.scale();

@@ -18,12 +18,17 @@ pub trait Lesson: Debug {
     fn network_mut(&mut self) -> &mut Network;
     /// Whether the weight of that name is trained.
     fn trains(&self, name: &str) -> bool;
-    /// A clip patch made ready for its steps. `steps` were made before it; with the patch's name it
-    /// is what chance is drawn from.
+    /// A batch of clip patches made ready for its steps: an exercise for each patch, or one for all
+    /// of them where they are computed at once. `steps` were made before it; with the patches' names
+    /// it is what chance is drawn from.
     ///
     /// # Errors
-    /// Where the patch does not fit the network.
-    fn prepare<'a>(&'a self, patch: &ClipPatch, steps: u64) -> Result<Box<dyn Exercise + 'a>>;
+    /// Where a patch does not fit the network.
+    fn prepare<'a>(
+        &'a self,
+        batch: &[ClipPatch],
+        steps: u64,
+    ) -> Result<Vec<Box<dyn Exercise + 'a>>>;
     /// Pictures side by side that show how far the lesson is: of the patch, and its latest output.
     ///
     /// # Errors
@@ -39,7 +44,7 @@ pub struct Strip {
     pub caption: &'static str,
 }
 
-/// A clip patch that is being learnt from.
+/// A clip patch, or several at once, being learnt from.
 pub trait Exercise {
     /// Optimiser steps it is good for.
     fn steps(&self) -> usize;
@@ -52,7 +57,7 @@ pub trait Exercise {
     fn forget(&mut self);
 }
 
-/// The losses of one step on one clip patch.
+/// The losses of one step on one exercise.
 pub struct StepLosses {
     /// Weighted, by name.
     pub parts: Vec<(String, Tensor)>,
@@ -60,6 +65,6 @@ pub struct StepLosses {
     pub total: Loss,
     /// Of the output (before clamping) against the truth, in dB, a scalar on the device.
     pub psnr: Tensor,
-    /// The output, `[1, 3, s p, s p]`.
+    /// The output, `[1, 3, s p, s p]`; of several patches the last one's.
     pub output: Tensor,
 }

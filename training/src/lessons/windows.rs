@@ -51,22 +51,9 @@ impl Windows {
             vgg,
         })
     }
-}
 
-impl Lesson for Windows {
-    fn network(&self) -> &Network {
-        &self.network
-    }
-
-    fn network_mut(&mut self) -> &mut Network {
-        &mut self.network
-    }
-
-    fn trains(&self, name: &str) -> bool {
-        !self.frozen.iter().any(|prefix| name.starts_with(prefix))
-    }
-
-    fn prepare<'a>(&'a self, patch: &ClipPatch, _steps: u64) -> Result<Box<dyn Exercise + 'a>> {
+    /// A clip patch made ready.
+    fn clip(&self, patch: &ClipPatch) -> Result<Clip<'_>> {
         let device = self.network.device();
         let reference_features = match &self.vgg {
             Some(vgg) if self.losses.needs_references() => {
@@ -92,7 +79,30 @@ impl Lesson for Windows {
             n >= t,
             "a clip patch of {n} frames is shorter than the window of {t}"
         );
-        Ok(Box::new(clip))
+        Ok(clip)
+    }
+}
+
+impl Lesson for Windows {
+    fn network(&self) -> &Network {
+        &self.network
+    }
+
+    fn network_mut(&mut self) -> &mut Network {
+        &mut self.network
+    }
+
+    fn trains(&self, name: &str) -> bool {
+        !self.frozen.iter().any(|prefix| name.starts_with(prefix))
+    }
+
+    fn prepare<'a>(
+        &'a self,
+        batch: &[ClipPatch],
+        _steps: u64,
+    ) -> Result<Vec<Box<dyn Exercise + 'a>>> {
+        let ready = |patch| Ok(Box::new(self.clip(patch)?) as Box<dyn Exercise + 'a>);
+        batch.iter().map(ready).collect()
     }
 
     fn strip(&self, patch: &ClipPatch, output: &Tensor) -> Result<Strip> {

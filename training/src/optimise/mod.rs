@@ -16,7 +16,7 @@ use crate::{
     precision::LossScale,
 };
 use anyhow::{Result, bail, ensure};
-use refvsr::{Network, checkpoint::Tensors};
+use refvsr::{Network, checkpoint::Tensors, device::with_tf32};
 use std::collections::BTreeMap;
 use tch::{Kind, Tensor};
 
@@ -37,6 +37,8 @@ pub struct Recipe {
     pub ema: Option<f64>,
     /// Whether losses are scaled so that gradients fit 16-bit floats.
     pub scaled: bool,
+    /// Whether CUDA devices may compute in TF32.
+    pub tf32: bool,
 }
 
 /// What one step did.
@@ -201,14 +203,24 @@ impl Trainer {
         &mut self,
         batch: &[ClipPatch],
         processes: &Processes,
+        report: impl FnMut(&StepReport),
+    ) -> Result<()> {
+        if self.optimiser.recipe.tf32 {
+            with_tf32(|| self.steps_on(batch, processes, report))?
+        } else {
+            self.steps_on(batch, processes, report)
+        }
+    }
+
+    fn steps_on(
+        &mut self,
+        batch: &[ClipPatch],
+        processes: &Processes,
         mut report: impl FnMut(&StepReport),
     ) -> Result<()> {
         // Exercises borrow the lesson while everything else of the trainer moves.
         let Self { lesson, optimiser } = self;
-        let mut exercises = batch
-            .iter()
-            .map(|patch| lesson.prepare(patch, optimiser.steps))
-            .collect::<Result<Vec<_>>>()?;
+        let mut exercises = lesson.prepare(batch, optimiser.steps)?;
         let n = exercises.first().map_or(0, |e| e.steps());
         ensure!(
             exercises.iter().all(|e| e.steps() == n),

@@ -46,7 +46,8 @@ impl LearnFrom {
         };
         let of = match config.lesson {
             LessonKind::Windows => whole,
-            LessonKind::Fusion | LessonKind::Trunks => patches::Stage::Alone { scale },
+            LessonKind::Fusion => patches::Stage::Alone { scale },
+            LessonKind::Trunks => patches::Stage::Inputs { scale },
         };
         let data = &config.data;
         let patches = Patches::open(PatchOptions {

@@ -102,14 +102,14 @@ impl Run<'_> {
         // Weights and the optimiser: saved ones, or fresh ones.
         let device = processes.device(config.device.parse()?)?;
         let mut precision = config.optimiser.precision;
-        if precision == Precision::Fp16 && !device.is_cuda() {
-            precision = Precision::Fp32;
+        if precision != Precision::Fp32 && !device.is_cuda() {
             if processes.is_first() {
                 let _ = writeln!(
                     stderr(),
-                    "no CUDA device: training in fp32, not in the fp16 of optimiser.precision"
+                    "no CUDA device: training in fp32, not in the {precision} of optimiser.precision"
                 );
             }
+            precision = Precision::Fp32;
         }
         let network = initial_network(config, device)?;
         let mut trainer = Trainer::new(

@@ -42,8 +42,15 @@ pub fn lesson(config: &Config, network: Network, precision: Precision) -> Result
         }
         LessonKind::Trunks => {
             let teacher = Network::load(&config.start.teacher, network.device())?;
-            let weight = config.loss.features;
-            Box::new(Trunks::new(network, teacher, losses, weight, config.seed)?)
+            let (weight, recoloured) = (config.loss.features, config.data.recoloured);
+            Box::new(Trunks::new(
+                network,
+                teacher,
+                losses,
+                weight,
+                recoloured,
+                config.seed,
+            )?)
         }
         LessonKind::Fusion => {
             let references = config.references.clone();

@@ -61,6 +61,33 @@ impl Fusion {
             seed,
         })
     }
+
+    /// A clip patch made ready, with its features.
+    fn clip(&self, patch: &ClipPatch, steps: u64) -> Result<Clip<'_>> {
+        let network = layers(&self.network)?;
+        let device = self.network.device();
+        let lr = patch.frames("lr", &patch.lr, device)?;
+        // The trunks learn nothing: as fast as may be.
+        let joined = Precision::Fp32Fast.compute(device, || {
+            let motions = Motions::of(network, &lr)?;
+            Features::of(network, &lr, &motions)?.joined(network)
+        })?;
+        Ok(Clip {
+            lesson: self,
+            network,
+            hr: patch.frames("hr", &patch.hr, device)?,
+            own: match self.references {
+                Some(_) => None,
+                None => Some([
+                    patch.wide.f_to_device(device)?,
+                    patch.loss_references.f_to_device(device)?,
+                ]),
+            },
+            random: Random::new(self.seed, REFERENCES, hash(&patch.name) ^ steps),
+            lr,
+            joined,
+        })
+    }
 }
 
 /// A network's layers, if it is of the registered variant.
@@ -85,30 +112,13 @@ impl Lesson for Fusion {
             .any(|part| name.starts_with(part))
     }
 
-    fn prepare<'a>(&'a self, patch: &ClipPatch, steps: u64) -> Result<Box<dyn Exercise + 'a>> {
-        let network = layers(&self.network)?;
-        let device = self.network.device();
-        let lr = patch.frames("lr", &patch.lr, device)?;
-        // The trunks learn nothing: as fast as may be.
-        let joined = Precision::Fp32Fast.compute(device, || {
-            let motions = Motions::of(network, &lr)?;
-            Features::of(network, &lr, &motions)?.joined(network)
-        })?;
-        Ok(Box::new(Clip {
-            lesson: self,
-            network,
-            hr: patch.frames("hr", &patch.hr, device)?,
-            own: match self.references {
-                Some(_) => None,
-                None => Some([
-                    patch.wide.f_to_device(device)?,
-                    patch.loss_references.f_to_device(device)?,
-                ]),
-            },
-            random: Random::new(self.seed, REFERENCES, hash(&patch.name) ^ steps),
-            lr,
-            joined,
-        }))
+    fn prepare<'a>(
+        &'a self,
+        batch: &[ClipPatch],
+        steps: u64,
+    ) -> Result<Vec<Box<dyn Exercise + 'a>>> {
+        let ready = |patch| Ok(Box::new(self.clip(patch, steps)?) as Box<dyn Exercise + 'a>);
+        batch.iter().map(ready).collect()
     }
 
     fn strip(&self, patch: &ClipPatch, output: &Tensor) -> Result<Strip> {

@@ -1,7 +1,8 @@
 //! The light model's lesson: trunks of fewer residual blocks that give what a teacher's give.
 //!
 //! Everything but the trunks is the teacher's and stays as it is, so that what was trained on the
-//! teacher's features can be used with the pupil's.
+//! teacher's features can be used with the pupil's. The teacher answers for any pictures: no truth is
+//! needed, and colours may be changed at will.
 
 use super::{
     against_truth,
@@ -9,8 +10,11 @@ use super::{
     fusion::layers,
 };
 use crate::{
-    data::batch::ClipPatch,
-    data::random::{Random, hash},
+    data::{
+        batch::ClipPatch,
+        random::{Random, hash},
+        recolour::Recolour,
+    },
     lessons::{Exercise, Lesson, StepLosses, Strip},
     losses::Losses,
 };
@@ -30,12 +34,15 @@ pub struct Trunks {
     losses: Losses,
     /// Weight of the mean absolute difference of features.
     features: f64,
+    /// Share of patches whose colours are changed.
+    recoloured: f64,
     seed: u64,
 }
 
-/// A family of random numbers.
+/// Families of random numbers.
 const FRAMES: u64 = 5;
-/// Steps on one clip patch: its teacher's features are dear.
+const COLOURS: u64 = 6;
+/// Steps on one batch: its teacher's features are dear.
 const REPEATS: usize = 2;
 /// What is trained.
 const TRUNKS: [&str; 2] = ["backward_trunk.", "forward_trunk."];
@@ -50,6 +57,7 @@ impl Trunks {
         teacher: Network,
         losses: Losses,
         features: f64,
+        recoloured: f64,
         seed: u64,
     ) -> Result<Self> {
         layers(&pupil)?;
@@ -70,6 +78,7 @@ impl Trunks {
             teacher,
             losses,
             features,
+            recoloured,
             seed,
         })
     }
@@ -115,45 +124,64 @@ impl Lesson for Trunks {
         TRUNKS.iter().any(|trunk| name.starts_with(trunk))
     }
 
-    fn prepare<'a>(&'a self, patch: &ClipPatch, steps: u64) -> Result<Box<dyn Exercise + 'a>> {
+    /// All patches of a batch at once: one exercise.
+    fn prepare<'a>(
+        &'a self,
+        batch: &[ClipPatch],
+        steps: u64,
+    ) -> Result<Vec<Box<dyn Exercise + 'a>>> {
         let device = self.pupil.device();
-        let lr = patch.frames("lr", &patch.lr, device)?;
+        let clips = batch
+            .iter()
+            .map(|patch| {
+                let mut random = Random::new(self.seed, COLOURS, hash(&patch.name) ^ steps);
+                if random.between(0.0, 1.0) < self.recoloured {
+                    Recolour::draw(&mut random).apply(&patch.lr)
+                } else {
+                    Ok(patch.lr.shallow_clone())
+                }
+            })
+            .collect::<Result<Vec<_>>>()?;
+        let names: String = batch.iter().map(|patch| patch.name.as_str()).collect();
+        let lr = Tensor::f_stack(&clips, 1)?;
+        let lr = lr.f_to_device(device)?.f_unbind(0)?;
         let teacher = layers(&self.teacher)?;
-        let wanted = Precision::Fp32Fast.compute(device, || {
-            Features::of(teacher, &lr, &Motions::of(teacher, &lr)?)
+        let (motions, wanted) = Precision::Fp32Fast.compute(device, || {
+            let motions = Motions::of(teacher, &lr)?;
+            let wanted = Features::of(teacher, &lr, &motions)?;
+            Ok((motions, wanted))
         })?;
-        let pupil = layers(&self.pupil)?;
-        Ok(Box::new(Clip {
+        Ok(vec![Box::new(Clips {
             lesson: self,
-            pupil,
-            hr: patch.frames("hr", &patch.hr, device)?,
-            motions: Motions::of(pupil, &lr)?,
-            random: Random::new(self.seed, FRAMES, hash(&patch.name) ^ steps),
+            pupil: layers(&self.pupil)?,
+            teacher,
+            motions,
+            random: Random::new(self.seed, FRAMES, hash(&names) ^ steps),
             wanted,
             lr,
-        }))
+        })])
     }
 
     fn strip(&self, patch: &ClipPatch, output: &Tensor) -> Result<Strip> {
         Ok(Strip {
             pictures: vec![patch.lr.f_narrow(0, 0, 1)?, output.shallow_clone()],
-            caption: "the patch's first input, an output",
+            caption: "the patch's first input in its own colours, an output",
         })
     }
 }
 
-/// A clip patch with the teacher's features of it, `[1, 3, ..]` a frame.
-struct Clip<'a> {
+/// Clip patches with the teacher's features of them, `[patches, 3, ..]` a frame.
+struct Clips<'a> {
     lesson: &'a Trunks,
     pupil: &'a RegisteredVsr,
+    teacher: &'a RegisteredVsr,
     lr: Vec<Tensor>,
-    hr: Vec<Tensor>,
     motions: Motions,
     wanted: Features,
     random: Random,
 }
 
-impl Exercise for Clip<'_> {
+impl Exercise for Clips<'_> {
     fn steps(&self) -> usize {
         REPEATS
     }
@@ -169,21 +197,26 @@ impl Exercise for Clip<'_> {
         let alike = crate::losses::Loss::plain(Tensor::f_stack(&pairs, 0)?.f_mean(Kind::Float)?)
             .times(self.lesson.features)?;
         let k = self.random.below(self.lr.len() as u64) as usize;
-        let (lr, hr) = (&self.lr[k], &self.hr[k]);
-        let joined = self.pupil.joined(&found.backward[k], &found.forward[k])?;
-        let output = self.pupil.enlarged(&joined, lr, &Details::default())?;
+        let picture = |of: &RegisteredVsr, features: &Features| {
+            let joined = of.joined(&features.backward[k], &features.forward[k])?;
+            of.enlarged(&joined, &self.lr[k], &Details::default())
+        };
+        let device = self.lesson.teacher.device();
+        let wanted =
+            Precision::Fp32Fast.compute(device, || picture(self.teacher, &self.wanted))?;
+        let output = picture(self.pupil, &found)?;
         let StepLosses {
             mut parts,
             total,
             psnr,
             output,
-        } = against_truth(&self.lesson.losses, output, hr)?;
+        } = against_truth(&self.lesson.losses, output, &wanted)?;
         parts.push(("features".into(), alike.value.shallow_clone()));
         Ok(StepLosses {
             parts,
             total: total.plus(&alike)?,
             psnr,
-            output,
+            output: output.f_slice(0, -1, None::<i64>, 1)?,
         })
     }
 
