@@ -245,9 +245,8 @@ fn steadily(
         turn()?;
     }
     let before = Cpu::now()?;
-    let mut measured = || -> Result<Vec<f64>> {
-        (0..frames.div_ceil(group)).map(|_| turn()).collect()
-    };
+    let mut measured =
+        || -> Result<Vec<f64>> { (0..frames.div_ceil(group)).map(|_| turn()).collect() };
     // Counting takes a microsecond an operation: nothing on a CPU, but a device's are as short.
     let (seconds, cpu, (counted, profile), names);
     if device == Device::Cpu {

@@ -1,8 +1,8 @@
 //! A run's config: a TOML file, with single values overridden from the command line.
 
 use crate::{
-    data::processor::check_shares, lessons::registered::camera::References, losses::Losses, losses::vgg::Layer, optimise::Recipe,
-    precision::Precision,
+    data::processor::check_shares, lessons::registered::camera::References, losses::Losses,
+    losses::vgg::Layer, optimise::Recipe, precision::Precision,
 };
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use refvsr::{ModelConfig, config::Variant};

@@ -226,9 +226,7 @@ impl Inner {
         }
         let density = stage.judged_by()?;
         let scale = stage.input()?.scale() / density.scale();
-        let path = self
-            .tree
-            .frame(density, Lens::Ultrawide, &clip.name, frame);
+        let path = self.tree.frame(density, Lens::Ultrawide, &clip.name, frame);
         let mut best: Option<(f64, Place)> = None;
         for _ in 0..places {
             let at = draw()?;

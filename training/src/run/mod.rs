@@ -17,7 +17,7 @@ use crate::{
 use anyhow::{Context, Result, ensure};
 use journal::Journal;
 use saved::Progress;
-use serde_json::json;
+use serde_json::{Value, json};
 pub use start::{initial_network, lesson};
 use std::{
     fs::{self, File},
@@ -31,7 +31,7 @@ use validate::{network_of, validate};
 
 /// The state of a run, in its folder.
 pub const LAST: &str = "last.safetensors";
-/// The model of the best validation so far, ready for use.
+/// The model of the best validation so far, ready for use; of a run without validation the last one.
 pub const BEST: &str = "best.safetensors";
 /// The config of a run, every value in it.
 pub const CONFIG: &str = "config.toml";
@@ -187,14 +187,15 @@ impl Run<'_> {
             }
 
             let finished = trainer.steps() >= config.optimiser.steps;
-            if !self.validation.is_empty()
-                && config.validation.clips > 0
-                && (finished || due(progress.validated_at, config.validation.every))
-            {
+            let validates = !self.validation.is_empty() && config.validation.clips > 0;
+            if validates && (finished || due(progress.validated_at, config.validation.every)) {
                 progress.validated_at = trainer.steps();
                 if processes.is_first() {
                     self.validate(&trainer, &mut progress, &mut out)?;
                 }
+            }
+            if finished && !validates && processes.is_first() {
+                self.keep(&trainer, &json!({ "step": trainer.steps() }))?;
             }
             let stop = processes.any(self.stop.load(Ordering::Relaxed));
             if finished || stop || due(saved_at, config.output.save_every) {
@@ -299,31 +300,40 @@ impl Run<'_> {
         progress: &mut Progress,
         out: &mut Journal,
     ) -> Result<()> {
-        let network = || {
-            network_of(
-                trainer.network().config(),
-                &trainer.best_weights(),
-                trainer.network().device(),
-            )
-        };
+        let network = network_of(
+            trainer.network().config(),
+            &trainer.best_weights(),
+            trainer.network().device(),
+        )?;
         let scores =
-            validate(network()?, self.validation, &self.config.validation).context("validation")?;
+            validate(network, self.validation, &self.config.validation).context("validation")?;
         out.scores(trainer.steps(), &scores)?;
         // At a tie the later weights: they have learnt more.
         if progress.best_psnr.is_none_or(|best| scores.psnr >= best) {
             progress.best_psnr = Some(scores.psnr);
-            let best = self.folder.join(BEST);
-            let fresh = self.folder.join("best.new.safetensors");
-            refvsr::checkpoint::save(&network()?, &fresh, Kind::Float)?;
-            File::open(&fresh)
-                .and_then(|file| file.sync_all())
-                .with_context(|| fresh.display().to_string())?;
-            fs::rename(&fresh, &best).with_context(|| best.display().to_string())?;
-            let text = serde_json::to_string_pretty(
+            self.keep(
+                trainer,
                 &json!({ "step": trainer.steps(), "scores": scores }),
             )?;
-            saved::write_whole(&self.folder.join("best.json"), text.as_bytes())?;
         }
         Ok(())
+    }
+
+    /// Writes the run's model, and beside it what is known about it.
+    fn keep(&self, trainer: &Trainer, about: &Value) -> Result<()> {
+        let network = network_of(
+            trainer.network().config(),
+            &trainer.best_weights(),
+            trainer.network().device(),
+        )?;
+        let best = self.folder.join(BEST);
+        let fresh = self.folder.join("best.new.safetensors");
+        refvsr::checkpoint::save(&network, &fresh, Kind::Float)?;
+        File::open(&fresh)
+            .and_then(|file| file.sync_all())
+            .with_context(|| fresh.display().to_string())?;
+        fs::rename(&fresh, &best).with_context(|| best.display().to_string())?;
+        let text = serde_json::to_string_pretty(about)?;
+        saved::write_whole(&self.folder.join("best.json"), text.as_bytes())
     }
 }

@@ -202,8 +202,7 @@ impl Exercise for Clips<'_> {
             of.enlarged(&joined, &self.lr[k], &Details::default())
         };
         let device = self.lesson.teacher.device();
-        let wanted =
-            Precision::Fp32Fast.compute(device, || picture(self.teacher, &self.wanted))?;
+        let wanted = Precision::Fp32Fast.compute(device, || picture(self.teacher, &self.wanted))?;
         let output = picture(self.pupil, &found)?;
         let StepLosses {
             mut parts,
