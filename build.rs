@@ -21,12 +21,16 @@ fn main() {
     let x86 = std::env::var("CARGO_CFG_TARGET_ARCH").is_ok_and(|arch| arch == "x86_64");
     kernel("baseline", &[]);
     kernel("avx2", if x86 { &["-mavx2", "-mfma"] } else { &[] });
-    let avx512 = ["-mavx512f", "-mavx512vl", "-mavx512dq", "-mfma"];
+    let avx512 = ["-mavx512f", "-mavx512vl", "-mavx512dq", "-mfma", "-DWIDE"];
     kernel("avx512", if x86 { &avx512 } else { &[] });
-    native()
-        .file("src/native/parallel.cpp")
-        .flag("-fopenmp")
-        .compile("refvsr_native");
+    let mut shared = native();
+    shared.file("src/native/parallel.cpp").flag("-fopenmp");
+    // For tests: the code for wide registers on any processor, a pair of its own for one wide.
+    if std::env::var("PROFILE").is_ok_and(|profile| profile == "debug") {
+        kernel("wide", if x86 { &["-mavx2", "-mfma", "-DWIDE"] } else { &["-DWIDE"] });
+        shared.define("HAS_WIDE", None);
+    }
+    shared.compile("refvsr_native");
     let mut torch = native();
     // Where libtorch's headers lie beside its libraries, as in the wheel, or where the user says.
     let beside = lib.as_deref().and_then(|lib| Path::new(lib).parent());

@@ -1,4 +1,5 @@
-// The kernels, built once for each set of instructions: build.rs gives SET its name.
+// The kernels, built once for each set of instructions: build.rs gives SET its name, and WIDE where
+// registers hold sixteen floats.
 #include "kernels.h"
 
 namespace refvsr {

@@ -84,5 +84,6 @@ struct Kernels {
 Kernels kernels_baseline();
 Kernels kernels_avx2();
 Kernels kernels_avx512();
+Kernels kernels_wide();  // for tests
 
 }  // namespace refvsr

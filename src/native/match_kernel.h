@@ -8,7 +8,7 @@ typedef float scores_t __attribute__((vector_size(4 * LANES)));
 typedef scores_t scores_any __attribute__((aligned(4), may_alias));
 typedef int numbers_t __attribute__((vector_size(4 * LANES)));
 
-#ifdef __AVX512F__
+#ifdef WIDE
 constexpr int QUERIES = 12;
 #else
 constexpr int QUERIES = 6;

@@ -13,3 +13,28 @@ pub mod winograd;
 fn data(x: &tch::Tensor) -> *const f32 {
     x.data_ptr().cast::<f32>().cast_const()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    /// The variable that names a lesser set of instructions than the processor's best.
+    const SET: &str = "REFVSR_CPU";
+
+    #[test]
+    fn every_set_of_instructions_passes_the_kernels_tests() {
+        if std::env::var_os(SET).is_some() {
+            return; // one of those started below
+        }
+        for set in ["baseline", "avx2", "wide"] {
+            let tests = Command::new(std::env::current_exe().unwrap())
+                .args(["native::", "net::conv::", "net::matching::"])
+                .env(SET, set)
+                .output()
+                .unwrap();
+            let text = String::from_utf8_lossy(&tests.stdout);
+            assert!(tests.status.success(), "{set}: {text}");
+            assert!(text.contains("native::winograd"), "{text}");
+        }
+    }
+}

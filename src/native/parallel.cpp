@@ -7,11 +7,14 @@
 namespace refvsr {
 
 // Those of the best set that this processor has, or of a lesser one that REFVSR_CPU names (baseline or
-// avx2), for tests.
+// avx2), for tests; and theirs alone is `wide`: the code for AVX-512 in AVX2's instructions.
 static Kernels chosen() {
-#if defined(__x86_64__)
   const char* named = std::getenv("REFVSR_CPU");
   const std::string most = named ? named : "";
+#ifdef HAS_WIDE
+  if (most == "wide") return kernels_wide();
+#endif
+#if defined(__x86_64__)
   __builtin_cpu_init();
   if (most != "baseline" && most != "avx2" && __builtin_cpu_supports("avx512f") &&
       __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq"))

@@ -4,38 +4,44 @@
 
 namespace {
 
-// m[R][N] = v[R][depth] * u[depth][N], or that added to m. Rows of v lie `step` apart. N is 8 or 16; R * N / 8
-// vectors of eight floats, or R of N where registers are that wide, have to fit the registers.
+// Floats that are multiplied at once: N of them where registers are that wide, else eight. Types of their
+// own, since GCC forgets a vector's size and alignment where they depend on a template's parameter.
+typedef float eight_t __attribute__((vector_size(32)));
+typedef eight_t eight_any __attribute__((aligned(4), may_alias));
+template <int N>
+struct Widest {
+  typedef eight_t vector;
+  typedef eight_any any;  // anywhere in memory
+};
+#ifdef WIDE
+typedef float sixteen_t __attribute__((vector_size(64)));
+typedef sixteen_t sixteen_any __attribute__((aligned(4), may_alias));
+template <>
+struct Widest<16> {
+  typedef sixteen_t vector;
+  typedef sixteen_any any;
+};
+#endif
+
+// m[R][N] = v[R][depth] * u[depth][N], or that added to m. Rows of v lie `step` apart. N is 8 or 16; all of m
+// has to fit the registers.
 template <int N, int R, bool ADD = false>
 static inline void multiply(const float* v, long step, const float* u, int depth, float* m) {
-#ifdef __AVX512F__
-  typedef float vector __attribute__((vector_size(4 * N)));
-#else
-  typedef float vector __attribute__((vector_size(32)));
-#endif
-  typedef vector any __attribute__((aligned(4), may_alias));
+  typedef typename Widest<N>::vector vector;
+  typedef typename Widest<N>::any any;
   constexpr int L = sizeof(vector) / 4, NV = N / L;
-  vector sum[R][NV];
-#pragma GCC unroll 16
-  for (int r = 0; r < R; r++)
-#pragma GCC unroll 2
-    for (int n = 0; n < NV; n++)
-      sum[r][n] = ADD ? vector(*(const any*)(m + r * N + n * L)) : vector{};
+  static_assert(L * NV == N && NV <= 2 && R * NV <= 12, "registers for all of m");
+  vector sum[R * NV];
+#pragma GCC unroll 12
+  for (int i = 0; i < R * NV; i++) sum[i] = ADD ? vector(*(const any*)(m + i * L)) : vector{};
   for (int k = 0; k < depth; k++) {
-    vector w[NV];
-#pragma GCC unroll 2
-    for (int n = 0; n < NV; n++) w[n] = *(const any*)(u + (long)k * N + n * L);
-#pragma GCC unroll 16
-    for (int r = 0; r < R; r++) {
-      const float factor = v[r * step + k];
-#pragma GCC unroll 2
-      for (int n = 0; n < NV; n++) sum[r][n] += w[n] * factor;
-    }
+    const float* row = u + (long)k * N;
+    const vector w[2] = {*(const any*)row, *(const any*)(row + (NV - 1) * L)};
+#pragma GCC unroll 12
+    for (int i = 0; i < R * NV; i++) sum[i] += w[i % NV] * v[i / NV * step + k];
   }
-#pragma GCC unroll 16
-  for (int r = 0; r < R; r++)
-#pragma GCC unroll 2
-    for (int n = 0; n < NV; n++) *(any*)(m + r * N + n * L) = sum[r][n];
+#pragma GCC unroll 12
+  for (int i = 0; i < R * NV; i++) *(any*)(m + i * L) = sum[i];
 }
 
 }  // namespace

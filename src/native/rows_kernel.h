@@ -16,7 +16,7 @@ static inline int block_at(const Rows& job, int channel) {
 template <int N>
 static inline void add_run(const float* v, long step, const float* u, int run, float* sums,
                            int width) {
-#ifdef __AVX512F__
+#ifdef WIDE
   constexpr int R = ROWS;
 #else
   constexpr int R = ROWS * 8 / N;

@@ -76,7 +76,7 @@ static void read_tile(const Job& job, int y0, int x0, float* v, long step) {
 // One point of `tiles` tiles (a multiple of ROWS) and N output channels.
 template <int N>
 static inline void multiply_point(const float* v, const float* u, int depth, float* m, int tiles) {
-#ifdef __AVX512F__
+#ifdef WIDE
   constexpr int R = ROWS;
 #else
   constexpr int R = ROWS * 8 / N;
