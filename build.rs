@@ -27,7 +27,14 @@ fn main() {
     shared.file("src/native/parallel.cpp").flag("-fopenmp");
     // For tests: the code for wide registers on any processor, a pair of its own for one wide.
     if std::env::var("PROFILE").is_ok_and(|profile| profile == "debug") {
-        kernel("wide", if x86 { &["-mavx2", "-mfma", "-DWIDE"] } else { &["-DWIDE"] });
+        kernel(
+            "wide",
+            if x86 {
+                &["-mavx2", "-mfma", "-DWIDE"]
+            } else {
+                &["-DWIDE"]
+            },
+        );
         shared.define("HAS_WIDE", None);
     }
     shared.compile("refvsr_native");
