@@ -2,7 +2,8 @@
 
 use super::{context, ops::size};
 use crate::{Result, native};
-use tch::{Kind, Tensor};
+use std::cell::RefCell;
+use tch::{Device, Kind, Tensor};
 
 /// `x` `[N, C, H, W]` under a Gaussian window of `sigma` pixels, edges repeated.
 pub fn gaussian(x: &Tensor, sigma: f64) -> Result<Tensor> {
@@ -27,9 +28,7 @@ fn window(sigma: f64) -> Vec<f32> {
 fn convolved(x: &Tensor, weights: &[f32]) -> Result<Tensor> {
     let n = weights.len() as i64;
     let radius = n / 2;
-    let kernel = Tensor::f_from_slice(weights)?
-        .f_to_device(x.device())?
-        .f_to_kind(x.kind())?;
+    let kernel = kept(weights, x.device(), x.kind())?;
     let shape = x.size();
     let (h, w) = size(x);
     // Every channel is a picture of its own.
@@ -48,6 +47,28 @@ fn convolved(x: &Tensor, weights: &[f32]) -> Result<Tensor> {
     let rows = along(&channels, [radius, radius, 0, 0], [1, 1, 1, n])?;
     let both = along(&rows, [0, 0, radius, radius], [1, 1, n, 1])?;
     Ok(both.f_reshape(shape)?)
+}
+
+thread_local! {
+    /// Windows as tensors, one a device and kind: sending one to a GPU makes the host wait.
+    static KEPT: RefCell<Vec<(Vec<f32>, Tensor)>> = const { RefCell::new(vec![]) };
+}
+
+/// A window on a device. There are a handful of them.
+fn kept(weights: &[f32], device: Device, kind: Kind) -> Result<Tensor> {
+    KEPT.with_borrow_mut(|all| {
+        let fits = |(known, tensor): &&(Vec<f32>, Tensor)| {
+            known == weights && (tensor.device(), tensor.kind()) == (device, kind)
+        };
+        if let Some((_, tensor)) = all.iter().find(fits) {
+            return Ok(tensor.shallow_clone());
+        }
+        let tensor = Tensor::f_from_slice(weights)?
+            .f_to_device(device)?
+            .f_to_kind(kind)?;
+        all.push((weights.to_vec(), tensor.shallow_clone()));
+        Ok(tensor)
+    })
 }
 
 /// Central differences along x and along y, edges repeated.
@@ -172,12 +193,22 @@ impl Displaced {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use tch::Device;
 
     /// No number of one differs from the other's by more.
     pub(in crate::net) fn close(a: &Tensor, b: &Tensor, tolerance: f64) {
         let off = (a - b).abs().max().double_value(&[]);
         assert!(off <= tolerance, "off by {off}");
+    }
+
+    #[test]
+    fn a_window_is_made_once_a_device_and_kind() {
+        let made = |sigma: f64, kind: Kind| kept(&window(sigma), Device::Cpu, kind).unwrap();
+        let first = made(1.25, Kind::Float);
+        assert_eq!(made(1.25, Kind::Float).data_ptr(), first.data_ptr());
+        for other in [made(1.25, Kind::Double), made(1.5, Kind::Float)] {
+            assert_ne!(other.data_ptr(), first.data_ptr());
+        }
+        assert_eq!(made(1.25, Kind::Double).kind(), Kind::Double);
     }
 
     #[test]
