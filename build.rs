@@ -25,7 +25,8 @@ fn main() {
     kernel("avx512", if x86 { &avx512 } else { &[] });
     let mut shared = native();
     shared.file("src/native/parallel.cpp").flag("-fopenmp");
-    // For tests: the code for wide registers on any processor, a pair of its own for one wide.
+    // For tests: the code for registers of sixteen floats, compiled to AVX2, where the compiler makes each
+    // of two.
     if std::env::var("PROFILE").is_ok_and(|profile| profile == "debug") {
         kernel(
             "wide",

@@ -81,7 +81,7 @@ if [ ! -f "$basicvsr" ]; then
     rm -rf "$folder/weights"
     mv "$folder/weights.part" "$folder/weights"
 fi
-# A run that is stopped ends without its model; started again, it goes on.
+# Stop the script and start it again: the run goes on. A run that is stopped alone leaves the model of its last validation, or none.
 learn() {
     name=$1 config=$2
     shift 2

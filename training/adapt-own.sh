@@ -5,9 +5,10 @@
 #
 # Their first 60 frames and the run go to FOLDER (default: target/own), the model is FOLDER/own.safetensors:
 #   gst-launch-1.0 ... refvsr model-file=target/own/own.safetensors ...
+# It is quality that is adapted; MODEL=models/light.safetensors takes the faster one, which is the default on CPUs.
 set -eu
 if [ $# -lt 2 ] || [ $# -gt 3 ]; then
-    sed -n '2,7s/^# \{0,1\}//p' "$0" >&2
+    sed -n '2,8s/^# \{0,1\}//p' "$0" >&2
     exit 2
 fi
 for video in "$@"; do
@@ -36,5 +37,10 @@ cd "$root"
 eval "$(cargo xtask env)"
 cargo build --release -p refvsr-train
 train=$root/target/release/refvsr-train
-"$train" adapt own --from "${MODEL:-models/quality.safetensors}" --run "$folder/run" --set data.root="$folder/frames" --set optimiser.steps="${STEPS:-300}"
+model=${MODEL:-models/quality.safetensors}
+case $model in
+*light*) set -- --set model.num_blocks=10 --set model.flow_levels=5 ;;
+*) set -- ;;
+esac
+"$train" adapt own --from "$model" "$@" --run "$folder/run" --set data.root="$folder/frames" --set optimiser.steps="${STEPS:-300}"
 "$train" export "$folder/run" --output "$folder/own.safetensors"

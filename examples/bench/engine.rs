@@ -100,7 +100,7 @@ fn plain(case: &Case, footage: &mut Footage, frames: usize, device: Device) -> R
     if let Some(net) = network.registered() {
         return plain_registered(net, t, footage, frames, device);
     }
-    let moments: Vec<Moment> = on(device, footage.moments(t + 2 * frames + 2)?)?
+    let moments: Vec<Moment> = on(device, footage.moments(t + rounds(device) * frames + 1)?)?
         .iter()
         .map(|(lr, wide)| Ok((network.pad(lr)?, network.pad(wide)?)))
         .collect::<Result<_>>()?;
@@ -127,7 +127,7 @@ fn plain_registered(
     frames: usize,
     device: Device,
 ) -> Result<Steady> {
-    let moments = on(device, footage.moments(t + 2 * frames + 2)?)?;
+    let moments = on(device, footage.moments(t + rounds(device) * frames + 1)?)?;
     let clip: Vec<registered::Moment<'_>> = moments
         .iter()
         .map(|(ultrawide, wide)| registered::Moment {
@@ -157,7 +157,10 @@ fn session(
     device: Device,
 ) -> Result<Steady> {
     let (mut session, group) = open(case, form, device)?;
-    let moments = footage.moments(session.look_ahead() + 1 + 2 * (frames + 2 * group))?;
+    let measured = frames.div_ceil(group) * group;
+    let warmed = if device == Device::Cpu { 0 } else { group };
+    let moments = session.look_ahead() + 1 + group + warmed + rounds(device) * measured;
+    let moments = footage.moments(moments)?;
     let moments = on(device, moments)?;
     steadily(device, frames, group, |k| {
         session.send(triplet(&moments[k]))?;
@@ -193,6 +196,11 @@ pub fn session_of(case: &Case, name: &str) -> Result<Session> {
     let form = FORMS.iter().find(|form| form.name == name);
     let form = form.ok_or_else(|| format!("there is no session '{name}'"))?;
     Ok(open(case, form, Device::Cpu)?.0)
+}
+
+/// Rounds of the measured frames: a device's operations are counted in one of its own.
+fn rounds(device: Device) -> usize {
+    if device == Device::Cpu { 1 } else { 2 }
 }
 
 /// Moments on a device.
@@ -240,14 +248,15 @@ fn steadily(
         wait_for(device);
         Ok(start.elapsed().as_secs_f64() / group as f64)
     };
-    // A device finds its fastest ways at the first call of each size: a group more.
+    // A device tries its algorithms at the first call of each size, so one more group runs first.
     if device != Device::Cpu {
         turn()?;
     }
     let before = Cpu::now()?;
     let mut measured =
         || -> Result<Vec<f64>> { (0..frames.div_ceil(group)).map(|_| turn()).collect() };
-    // Counting takes a microsecond an operation: nothing on a CPU, but a device's are as short.
+    // Counting costs a microsecond an operation. A CPU's operations are far longer; a device's are not, so
+    // they are counted in a second round that is not timed.
     let (seconds, cpu, (counted, profile), names);
     if device == Device::Cpu {
         ((counted, profile), names) = operations(|| record(&mut measured));

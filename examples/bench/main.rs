@@ -42,7 +42,7 @@ fn main() -> ExitCode {
             .map_err(Into::into)
             .and_then(|device| run(case, form, Path::new(footage), frames, device)),
         ["stop", case, form, footage, tries] => stop(case, form, Path::new(footage), tries),
-        _ => Err("usage: bench list | machine | {run|stop} CASE FORM FOOTAGE NUMBER, and DEVICE after run".into()),
+        _ => Err("usage: bench list | machine | run CASE FORM FOOTAGE FRAMES [DEVICE] | stop CASE FORM FOOTAGE TRIES".into()),
     };
     match answer {
         Ok(value) => {

@@ -42,7 +42,7 @@ Examples:
   refvsr demo                               films, enlarges and scores a short clip; see target/demo/
   refvsr demo --model my.safetensors        the same with a model of yours
   refvsr transcode -u uw.mp4 -w w.mp4 -o out.mp4      enlarges a recording
-  refvsr evaluate RealMCVSR                 scores the bundled model on the test set
+  refvsr evaluate RealMCVSR                 scores the bundled model that suits the device
   refvsr compare out.mkv truth.mkv          PSNR, SSIM and the worst frames
   refvsr doctor                             what is installed, and what is missing
   refvsr info refvsr-small-mfid.pytorch     what is in a model file; quality and light are the bundled ones

@@ -317,9 +317,12 @@ fn slow_motion_pairs_as_full_speed_does() {
 fn the_position_is_that_of_the_last_frame_out() {
     let mut rig = Rig::new(with_lookahead(3));
     push_together(&mut rig, 0..6);
-    eventually("two frames out", || rig.stat("frames-out") == 3);
+    eventually("three frames out", || rig.stat("frames-out") == 3);
     let source = rig.element.static_pad("src").unwrap();
-    assert_eq!(source.query_position::<gst::ClockTime>(), Some(FRAME * 2));
+    // The third frame is counted just before it goes out.
+    eventually("the third frame's position", || {
+        source.query_position::<gst::ClockTime>() == Some(FRAME * 2)
+    });
     let other = source.query_position::<gst::format::Bytes>();
     assert_eq!(other, None);
 }

@@ -70,7 +70,9 @@ mod tests {
                 picture.upsample_bicubic2d([scale * h, scale * w], false, None::<f64>, None::<f64>);
             assert_eq!(found.size(), expected.size());
             let off = (found - expected).abs().max().double_value(&[]);
-            assert!(off < 1e-6, "x{scale}: {off}");
+            // PyTorch's places are fp32: of up to 12 pixels the last bit is 1e-6, and a pixel further the
+            // picture may be another by more than 1.
+            assert!(off < 5e-6, "x{scale}: {off}");
         }
     }
 }

@@ -24,8 +24,8 @@ extern "C" int refvsr_cuda_allow_tf32(int allowed) {
   }
 }
 
-// A copy in memory that a CUDA device reads by itself, or null. tch names a device with it, of which
-// libtorch warns at every call.
+// A copy in memory that a CUDA device reads by itself, or null. tch's own call passes a device, and
+// libtorch warns of that each time.
 extern "C" at::Tensor* refvsr_cuda_pinned(const at::Tensor* x) {
   try {
     return new at::Tensor(x->pin_memory());

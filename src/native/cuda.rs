@@ -36,6 +36,7 @@ fn allow_tf32(allowed: bool) -> Result<()> {
 }
 
 /// Whether fp32 is really fp32.
+#[cfg(test)]
 fn is_exact() -> bool {
     // SAFETY: reads flags of libtorch's, which catches what it throws.
     unsafe { refvsr_cuda_is_exact() == 1 }
@@ -43,7 +44,8 @@ fn is_exact() -> bool {
 
 /// Runs `work` while CUDA devices may compute convolutions and matrix products of fp32 in TF32, which has
 /// 10 bits of mantissa: several times as fast, exact enough to train with. It holds for all threads of
-/// the process meanwhile, and afterwards it is as it was. On a CPU nothing changes.
+/// the process meanwhile, and afterwards it is as it was. On a CPU nothing changes. Making a
+/// [`Network`](crate::Network) on a CUDA device in `work` turns it off again.
 ///
 /// # Errors
 /// [`Error::Broken`] where libtorch refuses.
@@ -55,7 +57,8 @@ pub fn with_tf32<T>(work: impl FnOnce() -> T) -> Result<T> {
             _ = allow_tf32(self.0);
         }
     }
-    let _restore = Restore(!is_exact());
+    // SAFETY: reads flags of libtorch's, which catches what it throws.
+    let _restore = Restore(unsafe { refvsr_cuda_is_exact() == 0 });
     allow_tf32(true)?;
     Ok(work())
 }

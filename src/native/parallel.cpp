@@ -6,8 +6,8 @@
 
 namespace refvsr {
 
-// Those of the best set that this processor has, or of a lesser one that REFVSR_CPU names (baseline or
-// avx2), for tests; and theirs alone is `wide`: the code for AVX-512 in AVX2's instructions.
+// The best set that this processor has. For tests REFVSR_CPU names a lesser one (baseline, avx2), or, in
+// debug builds, wide: the code for AVX-512 compiled to AVX2's instructions.
 static Kernels chosen() {
   const char* named = std::getenv("REFVSR_CPU");
   const std::string most = named ? named : "";

@@ -54,7 +54,10 @@ thread_local! {
     static KEPT: RefCell<Vec<(Vec<f32>, Tensor)>> = const { RefCell::new(vec![]) };
 }
 
-/// A window on a device. There are a handful of them.
+/// So many at most. Sessions use a handful, training draws others at random.
+const MOST_KEPT: usize = 64;
+
+/// A window on a device.
 fn kept(weights: &[f32], device: Device, kind: Kind) -> Result<Tensor> {
     KEPT.with_borrow_mut(|all| {
         let fits = |(known, tensor): &&(Vec<f32>, Tensor)| {
@@ -66,6 +69,9 @@ fn kept(weights: &[f32], device: Device, kind: Kind) -> Result<Tensor> {
         let tensor = Tensor::f_from_slice(weights)?
             .f_to_device(device)?
             .f_to_kind(kind)?;
+        if all.len() >= MOST_KEPT {
+            all.remove(0);
+        }
         all.push((weights.to_vec(), tensor.shallow_clone()));
         Ok(tensor)
     })
@@ -209,6 +215,10 @@ pub(super) mod tests {
             assert_ne!(other.data_ptr(), first.data_ptr());
         }
         assert_eq!(made(1.25, Kind::Double).kind(), Kind::Double);
+        for sigma in 0..200 {
+            made(f64::from(sigma).mul_add(0.01, 2.0), Kind::Float);
+        }
+        assert_eq!(KEPT.with_borrow(Vec::len), MOST_KEPT);
     }
 
     #[test]

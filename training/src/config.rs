@@ -97,7 +97,7 @@ pub enum LessonKind {
     /// The registered variant: what its references add, all else as it is.
     Fusion,
     /// The registered variant: trunks of fewer blocks than those of `start.teacher`, whose features
-    /// they learn to give.
+    /// and picture they learn to give.
     Trunks,
 }
 
@@ -110,7 +110,7 @@ pub struct Start {
     /// In this order: files with some of the weights, by upstream's names (`fetch-weights` makes one); those of equal name and shape are taken up. The weights of
     /// `edvr` are also taken from a file of EDVR's own, with mmediting's `generator.` before its names or without.
     pub weights: Vec<Weights>,
-    /// Where `lesson` is `trunks`: the model file whose features are learnt, and which every other
+    /// Where `lesson` is `trunks`: the model file whose features and picture are learnt, and which every other
     /// weight is taken from [default: none].
     #[serde(default)]
     pub teacher: PathBuf,
@@ -161,8 +161,8 @@ pub struct Data {
     /// Windows cut from a clip: a patch has so many frames plus the window's length minus 1, of
     /// which some may repeat the clip's ends ([`Config::repeats`]).
     pub windows: usize,
-    /// Places drawn for each patch, of which the one with most detail in its truth is cut: plain walls
-    /// teach little [default: 1, as published].
+    /// Places drawn for each patch, of which the one with most detail (in its truth; where `lesson` is
+    /// `trunks`, in its input) is cut: plain walls teach little [default: 1, as published].
     #[serde(default = "one", skip_serializing_if = "is_one")]
     pub places: usize,
     /// Rotated and flipped patches.
@@ -206,7 +206,7 @@ pub struct Optimiser {
     pub warmup: u64,
     /// Clip patches a step, in each process.
     pub batch: usize,
-    /// `fp32` or `fp16`; without the key `fp32`.
+    /// `fp32`, `tf32` or `fp16`; without the key `fp32`.
     #[serde(default)]
     pub precision: Precision,
     /// Longest gradient.

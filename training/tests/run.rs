@@ -469,11 +469,22 @@ fn pretraining_then_adaptation_lower_the_loss() {
         (5, 3),
         "a window of another length"
     );
+    // A run without validation: its last weights, and a card that says so.
+    let card = export(&at("second"), &model, Numbers::Fp16, None).unwrap();
+    let card = fs::read_to_string(card).unwrap();
+    assert!(
+        card.contains("no validation") && !card.contains("| mean |"),
+        "{card}"
+    );
+    fs::create_dir(at("third")).unwrap();
     let message = format!(
         "{:#}",
-        export(&at("second"), &model, Numbers::Fp16, None).unwrap_err()
+        export(&at("third"), &model, Numbers::Fp16, None).unwrap_err()
     );
-    assert!(message.contains("not been validated"), "{message}");
+    assert!(
+        message.contains("neither been validated nor finished"),
+        "{message}"
+    );
 }
 
 #[test]

@@ -63,7 +63,7 @@ pub struct StepLosses {
     pub parts: Vec<(String, Tensor)>,
     /// Their sum.
     pub total: Loss,
-    /// Of the output (before clamping) against the truth, in dB, a scalar on the device.
+    /// Of the output (before clamping) against the truth (trunks: the teacher's picture), in dB, a scalar on the device.
     pub psnr: Tensor,
     /// The output, `[1, 3, s p, s p]`; of several patches the last one's.
     pub output: Tensor,

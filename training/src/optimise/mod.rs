@@ -50,7 +50,7 @@ pub struct StepReport {
     pub total: f64,
     /// Its weighted parts.
     pub parts: Vec<(String, f64)>,
-    /// Of the outputs (before clamping) against the truth, in dB, a mean over the batch.
+    /// Of the outputs (before clamping) against the truth (trunks: the teacher's picture), in dB, a mean over the batch.
     pub psnr: f64,
     /// Before clipping.
     pub gradient_norm: f64,

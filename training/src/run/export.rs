@@ -37,7 +37,7 @@ pub fn export(
     let best = folder.join(run::BEST);
     ensure!(
         best.exists(),
-        "{} is not there: the run has not been validated yet (validation.every, validation.clips)",
+        "{} is not there: the run has neither been validated nor finished yet",
         best.display()
     );
     let mut checkpoint = checkpoint::Checkpoint::read(&best)?;
@@ -80,11 +80,48 @@ fn card(
         .values()
         .map(tch::Tensor::numel)
         .sum();
-    let scores = &best["scores"];
+    let step = &best["step"];
+    let of = config.optimiser.steps;
+    let scores = match &best["scores"] {
+        serde_json::Value::Null => format!(
+            "The weights of step {step} of {of}. The run had no validation, so there are no scores here.\n"
+        ),
+        scores => format!(
+            "The weights of step {step} of {of}, on the clips held out for validation (at most {} frames of each), RGB.\n\n{}",
+            config.validation.frames,
+            table(scores)
+        ),
+    };
+    let model = network.config();
+    Ok(format!(
+        "# {name}\n\n\
+        A {} network, x{}, {} channels, {} blocks, windows of {} frames; {:.2} million values in {}.\n\n\
+        Data and their licences: *to be written by whoever publishes this file.*\n\n\
+        ## Scores\n\n{scores}\n\
+        ## Config\n\n```toml\n{}```\n",
+        match model.variant {
+            refvsr::config::Variant::RefVsr => "RefVSR",
+            refvsr::config::Variant::RefVsrIr => "RefVSR-IR",
+            refvsr::config::Variant::Registered => "registered",
+        },
+        model.scale,
+        model.mid_channels,
+        model.num_blocks,
+        model.frame_num,
+        values as f64 / 1e6,
+        match numbers {
+            Numbers::Fp16 => "fp16",
+            Numbers::Fp32 => "fp32",
+        },
+        config.to_toml()?,
+    ))
+}
+
+/// A validation's scores, clip by clip.
+fn table(scores: &serde_json::Value) -> String {
     let figure = |v: &serde_json::Value, digits: usize| {
         v.as_f64().map_or("?".into(), |x| format!("{x:.digits$}"))
     };
-    let model = network.config();
     let rows: Vec<String> = scores["clips"]
         .as_array()
         .into_iter()
@@ -108,32 +145,9 @@ fn card(
         ("psnr_bicubic", 3),
     ]
     .map(|(key, d)| figure(&scores[key], d));
-    Ok(format!(
-        "# {name}\n\n\
-        A {} network, x{}, {} channels, {} blocks, windows of {} frames; {:.2} million values in {}.\n\n\
-        Data and their licences: *to be written by whoever publishes this file.*\n\n\
-        ## Scores\n\nThe weights of step {} of {}, on the clips held out for validation (at most {} frames of each), RGB.\n\n\
-        | clip | PSNR | SSIM | PSNR without reference | PSNR bicubic |\n|---|---|---|---|---|\n{}\n| mean | {} |\n\n\
-        ## Config\n\n```toml\n{}```\n",
-        match model.variant {
-            refvsr::config::Variant::RefVsr => "RefVSR",
-            refvsr::config::Variant::RefVsrIr => "RefVSR-IR",
-            refvsr::config::Variant::Registered => "registered",
-        },
-        model.scale,
-        model.mid_channels,
-        model.num_blocks,
-        model.frame_num,
-        values as f64 / 1e6,
-        match numbers {
-            Numbers::Fp16 => "fp16",
-            Numbers::Fp32 => "fp32",
-        },
-        best["step"],
-        config.optimiser.steps,
-        config.validation.frames,
+    format!(
+        "| clip | PSNR | SSIM | PSNR without reference | PSNR bicubic |\n|---|---|---|---|---|\n{}\n| mean | {} |\n",
         rows.join("\n"),
         mean.join(" | "),
-        config.to_toml()?,
-    ))
+    )
 }

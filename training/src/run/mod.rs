@@ -194,7 +194,8 @@ impl Run<'_> {
                     self.validate(&trainer, &mut progress, &mut out)?;
                 }
             }
-            if finished && !validates && processes.is_first() {
+            let never_validated = !validates && progress.best_psnr.is_none();
+            if finished && never_validated && processes.is_first() {
                 self.keep(&trainer, &json!({ "step": trainer.steps() }))?;
             }
             let stop = processes.any(self.stop.load(Ordering::Relaxed));

@@ -6,7 +6,7 @@ use refvsr::net::{
 };
 use tch::Tensor;
 
-/// Features of every frame of a clip, `[1, C, h, w]` each, in the clip's order.
+/// Features of every frame of a clip, `[patches, C, h, w]` each, in the clip's order.
 #[derive(Debug)]
 pub struct Features {
     /// Of the branch from later frames to earlier ones.

@@ -51,7 +51,7 @@ impl Trunks {
     /// Of two registered networks of equally many channels.
     ///
     /// # Errors
-    /// For other networks, and for losses that need more than output and truth.
+    /// For other networks, and for losses that need more than two pictures.
     pub fn new(
         pupil: Network,
         teacher: Network,
@@ -71,7 +71,7 @@ impl Trunks {
         );
         ensure!(
             !losses.needs_vgg(),
-            "the losses {losses} need VGG19; trunks learn from features, output and truth alone"
+            "the losses {losses} need VGG19; trunks learn from features and pictures alone"
         );
         Ok(Self {
             pupil,
