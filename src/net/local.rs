@@ -70,7 +70,7 @@ fn kept(weights: &[f32], device: Device, kind: Kind) -> Result<Tensor> {
             .f_to_device(device)?
             .f_to_kind(kind)?;
         if all.len() >= MOST_KEPT {
-            all.remove(0);
+            drop(all.remove(0));
         }
         all.push((weights.to_vec(), tensor.shallow_clone()));
         Ok(tensor)
