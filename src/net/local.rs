@@ -216,7 +216,7 @@ pub(super) mod tests {
         }
         assert_eq!(made(1.25, Kind::Double).kind(), Kind::Double);
         for sigma in 0..200 {
-            made(f64::from(sigma).mul_add(0.01, 2.0), Kind::Float);
+            drop(made(f64::from(sigma).mul_add(0.01, 2.0), Kind::Float));
         }
         assert_eq!(KEPT.with_borrow(Vec::len), MOST_KEPT);
     }
