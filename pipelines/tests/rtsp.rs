@@ -44,7 +44,7 @@ impl Drop for Server {
     }
 }
 
-fn rtsp(arguments: &[&str]) -> Said {
+fn rtsp(arguments: &[&str], enough: usize) -> Said {
     let built = Path::new(env!("CARGO_BIN_EXE_refvsr")).parent().unwrap();
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/rtsp.sh");
     // A stream that does not end must not hold up the tests.
@@ -61,7 +61,7 @@ fn rtsp(arguments: &[&str]) -> Said {
         // However fast the machine is, so many frames are enough.
         .env(
             "ENCODER",
-            "identity eos-after=6 ! x264enc tune=zerolatency key-int-max=5",
+            format!("identity eos-after={enough} ! x264enc tune=zerolatency key-int-max=5"),
         )
         .output()
         .unwrap();
@@ -75,12 +75,15 @@ fn streams_of_cameras_become_a_file_or_a_stream() {
     let sent = place.text("sent.h264");
     for out in ["file", "server"] {
         let server = Server::start(&sent);
-        let to = match out {
-            "file" => place.text("out.mkv"),
-            _ => server.url("out"),
+        // rtspclientsink never ends if its stream does before the server has said that it records: one
+        // frame hangs every time, six did once.
+        let (to, enough) = match out {
+            "file" => (place.text("out.mkv"), 6),
+            _ => (server.url("out"), 30),
         };
         let (ultrawide, wide) = (server.url("ultrawide"), server.url("wide"));
-        let said = rtsp(&[&to, &ultrawide, &wide, &model, "device=cpu", "lookahead=0"]);
+        let arguments = [&to, &ultrawide, &wide, &model, "device=cpu", "lookahead=0"];
+        let said = rtsp(&arguments, enough);
         assert_eq!(said.code, Some(0), "{said:?}");
         let file = if out == "file" { &to } else { &sent };
         // What was sent may still be on its way through the server.
@@ -90,7 +93,7 @@ fn streams_of_cameras_become_a_file_or_a_stream() {
         let (film, info) = frames(file);
         assert_eq!((info.width(), info.height()), (128, 96));
         assert!(
-            (1..=6).contains(&film.len()),
+            (1..=enough).contains(&film.len()),
             "{out}: {} frames",
             film.len()
         );
@@ -110,7 +113,7 @@ fn mistakes_are_named() {
         ),
         (vec!["out.mkv", "rtsp://a/", "device=cpu"], "usage: rtsp.sh"),
     ] {
-        let said = rtsp(&arguments);
+        let said = rtsp(&arguments, 6);
         assert!(said.code != Some(0) && said.err.contains(text), "{said:?}");
     }
 }

@@ -587,7 +587,10 @@ mod tests {
                 "optimiser.precision=bf16",
                 "bf16', which tch's autocast cannot do; fp32, tf32 or fp16",
             ),
-            ("optimiser.precision=half", "'half', fp32, tf32 or fp16 expected"),
+            (
+                "optimiser.precision=half",
+                "'half', fp32, tf32 or fp16 expected",
+            ),
         ] {
             let message = format!("{:#}", with(&[bad]).unwrap_err());
             assert!(message.contains(why), "{bad}: {message}");
