@@ -88,24 +88,12 @@ fn parity(device: Device) -> Result<bool> {
             precision: Precision::Fp32,
             ..Session::options_of(&network)
         };
-        let mut session = Session::new(network, options)?;
-        let mut out = vec![];
-        for (u, w) in clip.ultrawide.iter().zip(&clip.wide) {
-            session.send(Triplet {
-                ultrawide: u.to_device(device),
-                wide: Some(w.to_device(device)),
-                tele: None,
-            })?;
-            out.extend(session.receive()?);
-        }
-        session.drain();
-        while let Some(frame) = session.receive()? {
-            out.push(frame);
-        }
+        let moments = clip.ultrawide.iter().zip(&clip.wide);
+        let out = played(Session::new(network, options)?, moments, device)?;
         let off = clip
             .kept
             .iter()
-            .map(|(i, expected)| common::difference(&out[*i].to_device(Device::Cpu), expected).0);
+            .map(|(i, expected)| common::difference(&out[*i], expected).0);
         good &= line(&clip.name, off.fold(0.0, f64::max), 2e-4);
     }
     good &= registered(device)?;
@@ -117,6 +105,29 @@ fn parity(device: Device) -> Result<bool> {
         );
     }
     Ok(good)
+}
+
+/// What a session on a device makes of ultra-wide and wide frames, on the CPU.
+fn played<'a>(
+    mut session: Session,
+    moments: impl Iterator<Item = (&'a Tensor, &'a Tensor)>,
+    device: Device,
+) -> Result<Vec<Tensor>> {
+    let mut out = vec![];
+    for (ultrawide, wide) in moments {
+        session.send(Triplet {
+            ultrawide: ultrawide.f_to_device(device)?,
+            wide: Some(wide.f_to_device(device)?),
+            tele: None,
+        })?;
+        out.extend(session.receive()?);
+    }
+    session.drain();
+    while let Some(frame) = session.receive()? {
+        out.push(frame);
+    }
+    let here = |frame: Tensor| Ok(frame.f_to_device(Device::Cpu)?);
+    out.into_iter().map(here).collect()
 }
 
 /// The bundled model with a wide camera: the device against the CPU, and the fastest precision against fp32.
@@ -145,21 +156,9 @@ fn registered(device: Device) -> Result<bool> {
             look_ahead: Some(0),
             ..Session::options_of(&network)
         };
-        let mut session = Session::new(network, options)?;
-        let mut out = vec![];
-        for (ultrawide, wide) in &clip {
-            session.send(Triplet {
-                ultrawide: ultrawide.f_to_device(device)?,
-                wide: Some(wide.f_to_device(device)?),
-                tele: None,
-            })?;
-            out.extend(session.receive()?);
-        }
-        session.drain();
-        while let Some(frame) = session.receive()? {
-            out.push(frame);
-        }
-        Ok(Tensor::f_cat(&out, 0)?.f_to_device(Device::Cpu)?)
+        let moments = clip.iter().map(|(ultrawide, wide)| (ultrawide, wide));
+        let out = played(Session::new(network, options)?, moments, device)?;
+        Ok(Tensor::f_cat(&out, 0)?)
     };
     let exact = streamed(Device::Cpu, Precision::Fp32)?;
     let here = streamed(device, Precision::Fp32)?;
