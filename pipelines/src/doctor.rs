@@ -219,7 +219,8 @@ fn benchmark(findings: &mut Findings) {
     };
     match Model::Auto.network(device).and_then(|network| speed::measure(network, size, TIME)) {
         Ok(speed) => findings.good(&format!(
-            "benchmark on {device:?}: {:.3} s a frame of {}x{} with the bundled model that suits it, {:.0} MiB of weights and remembered frames",
+            "benchmark on {device:?}: {:.3} s a frame of {}x{} with the bundled model that suits it, \
+             {:.0} MiB of weights and remembered frames",
             speed.seconds_per_frame,
             size.0,
             size.1,

@@ -56,8 +56,9 @@ struct Cli {
 enum Command {
     /// First stage: learn from triplets whose full-resolution truth is known.
     ///
-    /// Reads {train,valid}/{HR,LRx4}/{UW,W}/CLIP/0000.png under data.root (quality and light: of train/ only UW; light-trunks: train/LRx4/UW alone). Writes into
-    /// the folder of --run: last.safetensors (the state, to go on from), best.safetensors (the model of the best validation; without validation, that of the
+    /// Reads {train,valid}/{HR,LRx4}/{UW,W}/CLIP/0000.png under data.root (quality and light: of train/ only
+    /// UW; light-trunks: train/LRx4/UW alone). Writes into the folder of --run: last.safetensors (the state,
+    /// to go on from), best.safetensors (the model of the best validation; without validation, that of the
     /// last step), config.toml, log.jsonl and TensorBoard events.
     Pretrain(Train),
     /// Second stage: adapt a pre-trained model to full-resolution video, for which there is no truth.

@@ -14,7 +14,8 @@ pub struct ClipPatch {
     pub lr: Tensor,
     /// The wide camera, `[n, 3, 2p, 2p]`: the network's reference.
     pub wide: Tensor,
-    /// The ultra-wide camera at the output's size, `[n, 3, s p, s p]`: the truth. In adaptation, and where a teacher tells what is right, there is none and this is `lr` once more.
+    /// The ultra-wide camera at the output's size, `[n, 3, s p, s p]`: the truth. In adaptation, and where
+    /// a teacher tells what is right, there is none and this is `lr` once more.
     pub hr: Tensor,
     /// Patches for the losses that compare with a reference, `[n, 3, s p, s p]` in general (any size
     /// works). In pre-training they show the wide patch's field at the truth's pixel density (for
