@@ -16,6 +16,7 @@ use crate::{
 };
 use anyhow::{Context, Result, ensure};
 use journal::Journal;
+use refvsr::Network;
 use saved::Progress;
 use serde_json::{Value, json};
 pub use start::{initial_network, lesson};
@@ -301,11 +302,7 @@ impl Run<'_> {
         progress: &mut Progress,
         out: &mut Journal,
     ) -> Result<()> {
-        let network = network_of(
-            trainer.network().config(),
-            &trainer.best_weights(),
-            trainer.network().device(),
-        )?;
+        let network = best_network(trainer)?;
         let scores =
             validate(network, self.validation, &self.config.validation).context("validation")?;
         out.scores(trainer.steps(), &scores)?;
@@ -322,11 +319,7 @@ impl Run<'_> {
 
     /// Writes the run's model, and beside it what is known about it.
     fn keep(&self, trainer: &Trainer, about: &Value) -> Result<()> {
-        let network = network_of(
-            trainer.network().config(),
-            &trainer.best_weights(),
-            trainer.network().device(),
-        )?;
+        let network = best_network(trainer)?;
         let best = self.folder.join(BEST);
         let fresh = self.folder.join("best.new.safetensors");
         refvsr::checkpoint::save(&network, &fresh, Kind::Float)?;
@@ -337,4 +330,10 @@ impl Run<'_> {
         let text = serde_json::to_string_pretty(about)?;
         saved::write_whole(&self.folder.join("best.json"), text.as_bytes())
     }
+}
+
+/// The network that a run is worth so far: to validate, and to ship.
+fn best_network(trainer: &Trainer) -> Result<Network> {
+    let network = trainer.network();
+    network_of(network.config(), &trainer.best_weights(), network.device())
 }
