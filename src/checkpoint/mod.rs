@@ -116,11 +116,11 @@ impl Checkpoint {
         copy().map_err(|problem| at(&self.path, problem))
     }
 
-    /// Whether a tensor may be missing: BasicVSR's own file has nothing of a camera's fusion, which then
-    /// stays as it starts, and adds nothing.
-    fn may_lack(&self, name: &str) -> bool {
+    /// Whether a tensor may be missing: BasicVSR's own file has nothing of a camera's fusion, and others
+    /// carry no detail on. Such a part then stays as it starts, and adds nothing.
+    pub fn may_lack(&self, name: &str) -> bool {
         let fusion = name.split_inclusive('.').next().unwrap_or(name);
-        ["wide_fusion.", "tele_fusion."].contains(&fusion)
+        ["wide_fusion.", "wide_carrier.", "tele_fusion."].contains(&fusion)
             && self.config.variant == Variant::Registered
             && !self.tensors.keys().any(|known| known.starts_with(fusion))
     }

@@ -119,6 +119,12 @@ impl Detail {
         Ok(fine.f_avg_pool2d(d, d, [0, 0], false, true, None)?)
     }
 
+    /// How much of it counts, `[1, 1, d h, d w]`: from 1 where the reference shows the frame to 0 where it
+    /// ends.
+    pub(super) fn fading(&self) -> Result<Tensor> {
+        gaussian(&self.input.f_narrow(1, DETAIL - 1, 1)?, 1.0)
+    }
+
     /// The part of it that lies in `rows` rows of the frame from `first` on, as a detail of those rows
     /// alone. `None` where it has nothing there.
     ///
@@ -177,29 +183,22 @@ impl Fusion {
         self.conv3.is_idle()
     }
 
-    /// What is added to features `[1, C, d h, d w]` of the part that `detail` `[1, 12, d h, d w]`
-    /// covers; it fades out where the mask ends.
-    ///
-    /// # Errors
-    /// [`Error::Torch`](crate::Error::Torch) where sizes do not fit.
-    pub fn residual(&self, features: &Tensor, detail: &Tensor) -> Result<Tensor> {
+    /// What is learnt from features `[1, C, d h, d w]` of the part that `detail` `[1, 12, d h, d w]`
+    /// covers and from the detail, of the features' shape.
+    fn hidden(&self, features: &Tensor, detail: &Tensor) -> Result<Tensor> {
         let lrelu = Then::lrelu(SLOPE);
         let x = self.encoder1.then(&[detail], lrelu)?;
         let x = self.encoder2.then(&[&x], lrelu)?;
         let x = self.conv1.then(&[features, &x], lrelu)?;
-        let x = self.conv2.then(&[&x], lrelu)?;
-        let mask = detail.f_narrow(1, DETAIL - 1, 1)?;
-        let added = self.conv3.forward(&x)?;
-        let mask = gaussian(&mask, 1.0)?.f_to_kind(added.kind())?;
-        Ok(added.f_mul(&mask)?)
+        self.conv2.then(&[&x], lrelu)
     }
 
-    /// Features `[1, C, d H, d W]` of a whole frame with the reference's detail in its field. d is
-    /// the detail's density.
+    /// Features `[1, C, d H, d W]` of a whole frame with the reference's detail in its field, where it
+    /// fades out; and what the fusion made of the field, `[1, C, d h, d w]`. d is the detail's density.
     ///
     /// # Errors
     /// [`Error::Torch`](crate::Error::Torch) where sizes do not fit.
-    pub fn forward(&self, features: &Tensor, detail: &Detail) -> Result<Tensor> {
+    pub fn forward(&self, features: &Tensor, detail: &Detail) -> Result<(Tensor, Tensor)> {
         let _stage = profile::stage(Stage::Fusion);
         let (d, field) = (detail.density, detail.field);
         let (top, left) = (d * field.top, d * field.left);
@@ -208,9 +207,11 @@ impl Fusion {
         let part = features
             .f_narrow(2, top, height)?
             .f_narrow(3, left, width)?;
-        let added = self.residual(&part, &detail.input)?;
+        let hidden = self.hidden(&part, &detail.input)?;
+        let added = self.conv3.forward(&hidden)?;
+        let added = added.f_mul(&detail.fading()?.f_to_kind(added.kind())?)?;
         let around = [left, w - left - width, top, h - top - height];
-        Ok(features.f_add(&added.f_constant_pad_nd(around)?)?)
+        Ok((features.f_add(&added.f_constant_pad_nd(around)?)?, hidden))
     }
 }
 
@@ -260,7 +261,7 @@ mod tests {
             let detail = some_detail(density);
             assert_eq!(detail.input.size()[1], DETAIL);
             let features = random([1, 8, 24 * density, 32 * density]);
-            let same = fusion.forward(&features, &detail).unwrap();
+            let same = fusion.forward(&features, &detail).unwrap().0;
             assert_eq!(off(&same, &features), 0.0);
             store.freeze();
             assert!(fusion.is_idle().unwrap());
@@ -270,7 +271,7 @@ mod tests {
                 }
             }
             assert!(!fusion.is_idle().unwrap());
-            let change = (fusion.forward(&features, &detail).unwrap() - &features).abs();
+            let change = (fusion.forward(&features, &detail).unwrap().0 - &features).abs();
             let d = density;
             let field = change.narrow(2, 4 * d, 8 * d).narrow(3, 8 * d, 16 * d);
             let sum = |t: &Tensor| t.sum(Kind::Double).double_value(&[]);

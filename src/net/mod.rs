@@ -6,6 +6,7 @@
 pub mod alignment;
 mod bend;
 mod blocks;
+pub mod carried;
 pub(crate) mod context;
 mod conv;
 pub mod deform;

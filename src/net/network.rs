@@ -2,12 +2,13 @@
 
 use super::{
     blocks::Trunk,
+    carried::Carried,
     flow::{Pyramid, SpyNet},
     ops::size,
     propagation::{Joined, Motion, Propagation, Reference, State},
     reconstruction::Reconstruction,
     refill::Refill,
-    registered::{Details, Followers, Moment, RegisteredVsr},
+    registered::{Details, Enlarged, Followers, Moment, RegisteredVsr},
     registration::{TELE_ZOOMS, WIDE_ZOOMS},
     window::Frame,
 };
@@ -261,17 +262,21 @@ impl Network {
         Ok(propagation.matching_cost(size(lr), &sizes))
     }
 
-    /// Both branches at the frame `lr` joined into the output, fp32.
+    /// Both branches at the frame `lr` joined into the output, fp32; and what the forward branch's feature
+    /// takes on from there, with the registered variant.
     pub(crate) fn reconstruct(
         &self,
         lr: &Tensor,
         found: &Found,
         backward: &Joined,
         forward: &Joined,
-    ) -> Result<Tensor> {
+    ) -> Result<Enlarged> {
         match (&self.body, found, backward, forward) {
             (Body::RefVsr(net), _, Joined::Level2(backward), Joined::Level2(forward)) => {
-                net.reconstruction.forward(lr, backward, forward)
+                Ok(Enlarged {
+                    picture: net.reconstruction.forward(lr, backward, forward)?,
+                    carried: Carried::default(),
+                })
             }
             (
                 Body::Registered(net),

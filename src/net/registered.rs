@@ -4,13 +4,14 @@
 
 use super::{
     blocks::Trunk,
+    carried::{Carried, Carrier},
     conv::{Conv, Then},
     flow::{Pyramid, SpyNet, grid, warp},
     fusion::{Detail, Fusion},
     network::Branch,
     ops::{bilinear, channels_last, size, zeros},
     registration::{Follower, Zooms, crop},
-    strips::in_strips,
+    strips::{Strip, in_strips},
 };
 use crate::{
     Error, Result,
@@ -40,6 +41,7 @@ pub struct RegisteredVsr {
     fusion: Conv,
     upconv1: Conv,
     wide_fusion: Fusion,
+    wide_carrier: Carrier,
     upconv2: Conv,
     tele_fusion: Fusion,
     conv_hr: Conv,
@@ -134,10 +136,19 @@ impl Details {
     }
 }
 
+/// What is made of a frame's joined features.
+#[derive(Debug)]
+pub struct Enlarged {
+    /// The output, `[1, 3, 4 h, 4 w]`, not limited to \[0, 1\].
+    pub picture: Tensor,
+    /// What the wide camera's detail adds to the forward branch's feature once this frame is out.
+    pub carried: Carried,
+}
+
 /// What one output hands to the next.
 #[derive(Debug)]
 pub struct KeptFeature {
-    /// The forward branch's feature, `[1, C, h, w]`.
+    /// The forward branch's feature, `[1, C, h, w]`, with the wide camera's detail.
     pub feature: Tensor,
     /// The frame it belongs to.
     pub ultrawide: Tensor,
@@ -159,6 +170,7 @@ impl RegisteredVsr {
             fusion: Conv::new(vs / "fusion", 2 * c, c, 1)?,
             upconv1: Conv::new(vs / "upconv1", c, 4 * c, 3)?,
             wide_fusion: Fusion::new(vs / "wide_fusion", c)?,
+            wide_carrier: Carrier::new(vs / "wide_carrier", c)?,
             upconv2: Conv::new(vs / "upconv2", c, 4 * c, 3)?,
             tele_fusion: Fusion::new(vs / "tele_fusion", c)?,
             conv_hr: Conv::new(vs / "conv_hr", c, c, 3)?,
@@ -208,12 +220,12 @@ impl RegisteredVsr {
         };
         let (details, followers) = self.details(moment, followers)?;
         let joined = self.joined(&backward, &forward)?;
-        let out = self.enlarged(&joined, moment.ultrawide, &details)?;
+        let Enlarged { picture, carried } = self.enlarged(&joined, moment.ultrawide, &details)?;
         let kept = KeptFeature {
-            feature: forward,
+            feature: carried.onto(&forward)?,
             ultrawide: moment.ultrawide.shallow_clone(),
         };
-        Ok((out, kept, followers))
+        Ok((picture, kept, followers))
     }
 
     /// A branch through frames in the order it sees them, on from what was kept: its feature at the
@@ -340,35 +352,76 @@ impl RegisteredVsr {
         self.fusion.then(&[backward, forward], Then::lrelu(SLOPE))
     }
 
-    /// The output `[1, 3, 4 h, 4 w]` from the joined features `[1, C, h, w]` of `frame` `[1, 3, h,
-    /// w]` and what its references add.
+    /// Whether detail of the wide camera is carried on from frame to frame.
+    ///
+    /// # Errors
+    /// [`Error::Torch`] where the weights' device fails.
+    pub fn carries(&self) -> Result<bool> {
+        Ok(!self.wide_carrier.is_idle()?)
+    }
+
+    /// The output from the joined features `[1, C, h, w]` of `frame` `[1, 3, h, w]` and what its
+    /// references add.
+    ///
+    /// Large frames are computed in strips of rows.
     ///
     /// # Errors
     /// [`Error::Torch`] where sizes do not fit.
-    ///
-    /// Large ones are computed in strips of rows.
-    pub fn enlarged(&self, joined: &Tensor, frame: &Tensor, details: &Details) -> Result<Tensor> {
+    pub fn enlarged(&self, joined: &Tensor, frame: &Tensor, details: &Details) -> Result<Enlarged> {
         let _stage = profile::stage(Stage::Reconstruction);
-        in_strips(size(frame), (self.channels, SCALE), SCALE, |strip| {
+        let carries = self.carries()?;
+        let mut carried = Carried::default();
+        let picture = in_strips(size(frame), (self.channels, SCALE), SCALE, |strip| {
             let (first, rows) = strip.span(1);
-            self.strip(
-                &strip.of(joined, 1)?,
-                &strip.of(frame, 1)?,
-                &details.in_rows(first, rows)?,
-            )
-        })
+            let details = details.in_rows(first, rows)?;
+            let (x, made) = self.fused(&strip.of(joined, 1)?, details.wide.as_ref())?;
+            if let Some((made, detail)) = made.zip(details.wide.as_ref()).filter(|_| carries) {
+                let part = self.wide_carrier.part(&made, detail)?;
+                carried.take(strip, detail.field, &part)?;
+            }
+            self.picture(&x, &strip.of(frame, 1)?, details.tele.as_ref())
+        })?;
+        Ok(Enlarged { picture, carried })
     }
 
-    /// The output of whole frames, or of strips of them.
-    fn strip(&self, joined: &Tensor, frame: &Tensor, details: &Details) -> Result<Tensor> {
-        let enlarging = Then::shuffle(SLOPE);
-        let mut x = self.upconv1.then(&[joined], enlarging)?; // [1, C, 2h, 2w]
-        if let Some(detail) = &details.wide {
-            x = self.wide_fusion.forward(&x, detail)?;
+    /// A forward feature with what the wide camera's `detail` adds to it once its frame is out, without
+    /// the picture: what [`enlarged`](Self::enlarged) carries of a small frame.
+    ///
+    /// # Errors
+    /// [`Error::Torch`] where sizes do not fit.
+    pub fn with_carried(
+        &self,
+        forward: &Tensor,
+        joined: &Tensor,
+        detail: &Detail,
+    ) -> Result<Tensor> {
+        let (_, made) = self.fused(joined, Some(detail))?;
+        let mut carried = Carried::default();
+        if let Some(made) = made {
+            let part = self.wide_carrier.part(&made, detail)?;
+            carried.take(Strip::whole(size(joined).0), detail.field, &part)?;
         }
-        let mut x = self.upconv2.then(&[&x], enlarging)?; // [1, C, 4h, 4w]
-        if let Some(detail) = &details.tele {
-            x = self.tele_fusion.forward(&x, detail)?;
+        carried.onto(forward)
+    }
+
+    /// Features `[1, C, 2h, 2w]` after the first enlargement, with the wide camera's detail, and what its
+    /// fusion made of the field.
+    fn fused(&self, joined: &Tensor, wide: Option<&Detail>) -> Result<(Tensor, Option<Tensor>)> {
+        let x = self.upconv1.then(&[joined], Then::shuffle(SLOPE))?;
+        match wide {
+            Some(detail) => {
+                let (x, made) = self.wide_fusion.forward(&x, detail)?;
+                Ok((x, Some(made)))
+            }
+            None => Ok((x, None)),
+        }
+    }
+
+    /// The output from features `[1, C, 2h, 2w]`, of whole frames or of strips of them.
+    fn picture(&self, x: &Tensor, frame: &Tensor, tele: Option<&Detail>) -> Result<Tensor> {
+        let mut x = self.upconv2.then(&[x], Then::shuffle(SLOPE))?; // [1, C, 4h, 4w]
+        if let Some(detail) = tele {
+            x = self.tele_fusion.forward(&x, detail)?.0;
         }
         let x = self.conv_hr.then(&[&x], Then::lrelu(SLOPE))?;
         let (h, w) = size(frame);

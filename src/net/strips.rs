@@ -1,7 +1,7 @@
 //! Large pictures in strips of rows: the layers at two and four times the frame's size take most of the
 //! memory there is, and need only a few rows at a time.
 
-use super::ops::room_like;
+use super::{ops::room_like, registration::Rectangle};
 use crate::Result;
 use std::cell::Cell;
 use tch::Tensor;
@@ -45,6 +45,16 @@ pub struct Strip {
 }
 
 impl Strip {
+    /// All `rows` of a frame.
+    pub fn whole(rows: i64) -> Self {
+        Self {
+            first: 0,
+            rows,
+            above: 0,
+            kept: rows,
+        }
+    }
+
     /// First row and number of rows, with halos, of a picture `factor` times the frame's size.
     pub fn span(self, factor: i64) -> (i64, i64) {
         (factor * self.first, factor * self.rows)
@@ -54,6 +64,23 @@ impl Strip {
     pub fn of(self, x: &Tensor, factor: i64) -> Result<Tensor> {
         let (first, rows) = self.span(factor);
         Ok(x.f_narrow(2, first, rows)?)
+    }
+
+    /// The rows of a part of the frame that lie in this strip, halos left out: `part` is counted from the
+    /// strip's first row, the answer from the frame's. `None` where there are none.
+    pub fn kept_rows(self, part: Rectangle) -> Option<Rectangle> {
+        let top = part.top.max(self.above);
+        let height = (part.top + part.height).min(self.above + self.kept) - top;
+        (height > 0).then_some(Rectangle {
+            top: self.first + top,
+            height,
+            ..part
+        })
+    }
+
+    /// First row of the halo above.
+    pub fn first(self) -> i64 {
+        self.first
     }
 
     /// What was computed of a strip without its halos.
@@ -66,13 +93,7 @@ impl Strip {
 fn strips((h, w): (i64, i64), (channels, largest): (i64, i64), limit: Limit) -> Vec<Strip> {
     let row = (4 * channels * w * largest * largest).max(1);
     if h * row <= limit.bytes {
-        let whole = Strip {
-            first: 0,
-            rows: h,
-            above: 0,
-            kept: h,
-        };
-        return vec![whole];
+        return vec![Strip::whole(h)];
     }
     let most = (limit.bytes / row - 2 * HALO).max(limit.least_rows) / UNIT * UNIT;
     (0..h)
@@ -209,7 +230,7 @@ mod tests {
         };
         let network = Network::new(config, Device::Cpu).unwrap();
         for (name, mut weights) in network.weights().variables() {
-            if name.contains("_fusion.conv3") {
+            if name.contains("_fusion.conv3") || name.contains("_carrier.") {
                 tch::no_grad(|| weights.copy_(&(weights.rand_like() * 0.1)));
             }
         }
@@ -243,13 +264,28 @@ mod tests {
             });
             let out = tch::no_grad(|| net.enlarged(&joined, &frame, details));
             LIMIT_HERE.set(LIMIT);
-            out.unwrap()
+            let out = out.unwrap();
+            (out.picture, out.carried.onto(&joined).unwrap())
         };
+        let off = |a: &Tensor, b: &Tensor| (a - b).abs().max().double_value(&[]);
         let (whole, cut) = (picture(&details, 96), picture(&details, 16));
-        let off = |other: &Tensor| (&whole - other).abs().max().double_value(&[]);
-        assert!(off(&cut) <= 1e-6, "off by {:.1e}", off(&cut));
+        for (whole, cut) in [(&whole.0, &cut.0), (&whole.1, &cut.1)] {
+            assert!(off(whole, cut) <= 1e-6, "off by {:.1e}", off(whole, cut));
+        }
         let without = picture(&Details::default(), 96);
-        assert!(off(&without) > 1e-3, "the references add something");
+        assert!(
+            off(&whole.0, &without.0) > 1e-3,
+            "the references add something"
+        );
+        assert!(without.1.equal(&joined), "nothing is carried");
+        // What is carried lies in the wide camera's field, and is the same without the picture.
+        let carried = &whole.1 - &joined;
+        let field = carried.narrow(2, 13, 70).narrow(3, 4, 16);
+        let sum = |t: &Tensor| t.abs().sum(Kind::Double).double_value(&[]);
+        assert!(sum(&field) > 1.0 && (sum(&carried) - sum(&field)).abs() < 1e-3);
+        let wide = details.wide.as_ref().unwrap();
+        let alone = tch::no_grad(|| net.with_carried(&joined, &joined, wide)).unwrap();
+        assert!(off(&alone, &whole.1) <= 1e-6);
     }
 
     #[test]

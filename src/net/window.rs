@@ -156,7 +156,9 @@ impl Network {
         let backward = backward.ok_or_else(out_of_order)?;
         let lr = window[centre].lr;
         let found = &references[centre - start];
-        let out = self.reconstruct(lr, found, &backward.joined(), &forward.joined())?;
+        let out = self
+            .reconstruct(lr, found, &backward.joined(), &forward.joined())?
+            .picture;
         let kept = Kept {
             state: state_to_keep.unwrap_or(forward),
             lr: window[keep_at].lr.shallow_clone(),
@@ -214,7 +216,9 @@ impl Network {
 
         let lr = window[centre].lr;
         let joined = (backward[centre].joined(), forward.joined());
-        let out = self.reconstruct(lr, &references[centre], &joined.0, &joined.1)?;
+        let out = self
+            .reconstruct(lr, &references[centre], &joined.0, &joined.1)?
+            .picture;
         let kept = Kept {
             state: state_to_keep.unwrap_or(forward),
             lr: window[0].lr.shallow_clone(),

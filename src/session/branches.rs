@@ -9,6 +9,7 @@ use crate::{
     net::{
         network::Branch,
         propagation::{Joined, State},
+        registered::Enlarged,
     },
 };
 use std::collections::VecDeque;
@@ -31,11 +32,12 @@ impl Session {
         let backward = self.clip.backward.front();
         let backward = backward.ok_or_else(|| crate::Error::Broken("an empty run".into()))?;
         let ClipFrame { lr, reference, .. } = self.clip.frame(n);
-        let out = self
-            .network
-            .reconstruct(lr, reference, backward, &forward.joined())?;
-        self.leave(n, forward)?;
-        Ok(out)
+        let Enlarged { picture, carried } =
+            self.network
+                .reconstruct(lr, reference, backward, &forward.joined())?;
+        let feature = carried.onto(&forward.feature)?;
+        self.leave(n, forward.with_feature(feature))?;
+        Ok(picture)
     }
 
     /// Passes output `n` by: the forward branch goes on, nothing else is computed.

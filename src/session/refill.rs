@@ -35,7 +35,8 @@ impl Session {
         let out = if wanted {
             let forward = forward.joined();
             let network = &self.network;
-            Some(network.reconstruct(&frame.lr, &frame.reference, &backward, &forward)?)
+            let out = network.reconstruct(&frame.lr, &frame.reference, &backward, &forward)?;
+            Some(out.picture)
         } else {
             None
         };

@@ -159,20 +159,32 @@ impl Follower {
         register_at: &dyn Fn(f64, &Track) -> Result<Option<Registered>>,
     ) -> Result<Option<(f64, Registered)>> {
         let width = size(frame).1;
+        // Where registration leads from a place; where that is elsewhere, from there once more.
+        let confirmed = |place: Placement| -> Result<Option<(f64, Registered)>> {
+            let mut from = place;
+            for _ in 0..2 {
+                let Some(found) = register_at(from.zoom, &from.into())? else {
+                    return Ok(None);
+                };
+                let to = found.track.placement;
+                if to.is_near(&from, width, CONFIRMED) {
+                    return Ok(Some((from.zoom, found)));
+                }
+                from = to;
+            }
+            Ok(None)
+        };
         let mut best: Option<(f64, Registered)> = None;
         for (placement, _) in search(frame, reference, self.zooms)? {
-            let Some(found) = register_at(placement.zoom, &placement.into())? else {
+            let Some((zoom, found)) = confirmed(placement)? else {
                 continue;
             };
             let agreement = found.laid.agreement;
-            if !found.track.placement.is_near(&placement, width, CONFIRMED) {
-                continue;
-            }
             if best
                 .as_ref()
                 .is_none_or(|(_, b)| agreement > b.laid.agreement)
             {
-                best = Some((placement.zoom, found));
+                best = Some((zoom, found));
             }
             if agreement >= CERTAIN {
                 break;

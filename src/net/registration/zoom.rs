@@ -61,11 +61,11 @@ const LEAST: i64 = 12;
 /// wrong ones 0.4; true ones in soft pictures of which the reference sees a part differently as
 /// little as that.
 const BELIEVED: f64 = 0.35;
-/// The most places that are given out, but for the one ahead.
+/// The most places that are given out, but for those ahead.
 const CANDIDATES: usize = 3;
-/// A phone's lenses look the same way: the best place ahead, within this share of the width of the frame's
-/// centre, is given out in any case. In soft pictures wrong places may score higher.
-const AHEAD: f64 = 0.1;
+/// A phone's lenses look the same way: so many places ahead, within this share of the width of the frame's
+/// centre, are given out in any case. In soft pictures wrong places may score higher.
+const AHEAD: (usize, f64) = (3, 0.1);
 /// Places that differ by less in zoom and shift are one: registration leads from either to the same.
 const SAME_PLACE: (f64, f64) = (0.15, 0.05);
 
@@ -92,9 +92,9 @@ const PLAIN: f64 = 0.1;
 
 /// Where `reference` `[1, 3, H, W]` may lie in `frame` `[1, 3, h, w]`, to a pixel or two, with the
 /// correlations found there, the highest first: the best of all zooms of the range, rotations of up
-/// to 4 degrees and shifts, and up to two more that lie elsewhere; if none of them is near the frame's
-/// centre, the best one that is as well. None where nothing is alike enough. Which of them is right, if
-/// any, only registration tells.
+/// to 4 degrees and shifts, and up to two more that lie elsewhere; then the best ones near the frame's
+/// centre, until there are three of those. None where nothing is alike enough. Which of them is right,
+/// if any, only registration tells.
 ///
 /// # Errors
 /// [`Error::Torch`](crate::Error::Torch) where memory runs out.
@@ -138,12 +138,13 @@ fn chosen(mut found: Vec<(Placement, f64)>, width: i64) -> Vec<(Placement, f64)>
             best.push(candidate);
         }
     }
-    let ahead =
-        |(place, _): &(Placement, f64)| place.shift.0.hypot(place.shift.1) <= AHEAD * width as f64;
+    let ahead = |(place, _): &(Placement, f64)| {
+        place.shift.0.hypot(place.shift.1) <= AHEAD.1 * width as f64
+    };
     let further = best.split_off(best.len().min(CANDIDATES));
-    if !best.iter().any(ahead) {
-        best.extend(further.into_iter().find(ahead));
-    }
+    let there = best.iter().filter(|found| ahead(found)).count();
+    let left = AHEAD.0.saturating_sub(there);
+    best.extend(further.into_iter().filter(ahead).take(left));
     best
 }
 
@@ -285,12 +286,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_place_ahead_is_looked_at_though_others_score_higher() {
-        let at = |x: f64, score: f64| {
+    fn places_ahead_are_looked_at_though_others_score_higher() {
+        let at_zoom = |x: f64, zoom: f64, score: f64| {
             let shift = (x, 0.0);
-            let centred = Placement::centred(2.0);
+            let centred = Placement::centred(zoom);
             (Placement { shift, ..centred }, score)
         };
+        let at = |x: f64, score: f64| at_zoom(x, 2.0, score);
         let shifts = |found: Vec<(Placement, f64)>| -> Vec<f64> {
             let chosen = chosen(found, 160);
             chosen.iter().map(|(place, _)| place.shift.0).collect()
@@ -300,6 +302,10 @@ mod tests {
         let with = |ahead| [&aside[..], &[ahead]].concat();
         assert_eq!(shifts(with(at(2.0, 0.4))), [60.0, -60.0, 40.0, 2.0]);
         assert_eq!(shifts(with(at(2.0, 0.75))), [60.0, -60.0, 2.0]);
+        // Ahead one sees the same places at several zooms, and any of them may be the right one.
+        let zooms = [1.4, 1.7, 2.1, 2.5].map(|zoom| at_zoom(zoom, zoom, 0.5 - zoom / 100.0));
+        let all = [&aside[..], &zooms].concat();
+        assert_eq!(shifts(all), [60.0, -60.0, 40.0, 1.4, 1.7, 2.1]);
         assert_eq!(shifts(with(at(2.0, 0.3))), [60.0, -60.0, 40.0]);
     }
 

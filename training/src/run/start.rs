@@ -54,7 +54,14 @@ pub fn lesson(config: &Config, network: Network, precision: Precision) -> Result
         }
         LessonKind::Fusion => {
             let references = config.references.clone();
-            Box::new(Fusion::new(network, losses, references, config.seed)?)
+            let frozen = config.optimiser.frozen.clone();
+            Box::new(Fusion::new(
+                network,
+                losses,
+                references,
+                frozen,
+                config.seed,
+            )?)
         }
     })
 }
@@ -133,6 +140,9 @@ pub fn initial_network(config: &Config, device: Device) -> Result<Network> {
                 Some(t) if t.size() == variable.size() => tch::no_grad(|| variable.f_copy_(t))?,
                 // An hd network looks at twice as deep a layer for matching, and at larger blocks: those weights are new.
                 _ if checkpoint.config.hd != config.model.hd && grown(name) => (),
+                _ if checkpoint.may_lack(name) => {
+                    let _ = tch::no_grad(|| variable.f_zero_())?;
+                }
                 _ => unfit.push(name.clone()),
             }
         }

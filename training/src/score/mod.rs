@@ -308,9 +308,8 @@ fn whole_clip(network: &Network, clip: &Held) -> Result<Vec<Tensor>> {
             .iter()
             .zip(&joined)
             .map(|(frame, joined)| {
-                Ok(layers
-                    .enlarged(joined, frame, &Details::default())?
-                    .f_clamp(0.0, 1.0)?)
+                let out = layers.enlarged(joined, frame, &Details::default())?;
+                Ok(out.picture.f_clamp(0.0, 1.0)?)
             })
             .collect()
     })?)

@@ -25,6 +25,10 @@ pub struct References {
     pub wide: f64,
     /// The same of tele references.
     pub tele: f64,
+    /// One camera and one field for all frames of a patch, as a clip has; else every frame has its own
+    /// [default: false].
+    #[serde(default)]
+    pub steady: bool,
     /// Share of references whose field ends inside the patch.
     pub ending: f64,
     /// What registration leaves, in input pixels: deviation of a smooth field's own deviation.
@@ -54,6 +58,7 @@ impl References {
     fn picture(
         &self,
         random: &mut Random,
+        noise: &mut Random,
         truth: &Tensor,
         field: Rectangle,
         density: i64,
@@ -76,22 +81,23 @@ impl References {
         let off = spread(&coarse(random, 2, off)?.f_to_kind(grid.kind())?, &grid)?;
         let grid = grid.f_add(&off)?;
         let seen = sample(&processor.seen(truth, own)?, &grid, Interpolation::Bicubic)?;
-        processor.recorded(random, &processor.developed(&seen)?)
+        processor.recorded(noise, &processor.developed(&seen)?)
     }
 
     /// What a reference of this `density` adds to `frame` `[1, 3, h, w]`, whose truth is `[1, 3, 4 h,
     /// 4 w]`: in a field of at most `largest` pixels a side, or the whole of the frame. `None` where
-    /// it shows too much of something else.
+    /// it shows too much of something else. Camera and field are drawn from `random`, the picture's
+    /// noise from `noise`.
     ///
     /// # Errors
     /// Where sizes do not fit.
     pub fn detail(
         &self,
         random: &mut Random,
+        noise: &mut Random,
         frame: &Tensor,
         truth: &Tensor,
-        density: i64,
-        largest: i64,
+        (density, largest): (i64, i64),
     ) -> Result<Option<Detail>> {
         let size = frame.size();
         let ends = random.between(0.0, 1.0) < self.ending;
@@ -107,7 +113,7 @@ impl References {
             height,
             width,
         };
-        let picture = self.picture(random, truth, field, density)?;
+        let picture = self.picture(random, noise, truth, field, density)?;
         // Fields reach a little beyond the reference, unless the frame ends first.
         let axis = |first: i64, n: i64, of: i64, random: &mut Random| -> Result<Tensor> {
             let one = Tensor::f_ones([n], (Kind::Float, frame.device()))?;

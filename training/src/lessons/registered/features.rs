@@ -15,6 +15,27 @@ pub struct Features {
     pub forward: Vec<Tensor>,
 }
 
+/// The backward branch through all frames: its feature at each.
+///
+/// # Errors
+/// Where frames differ in size.
+pub fn backward(
+    network: &RegisteredVsr,
+    frames: &[Tensor],
+    motions: &Motions,
+) -> refvsr::Result<Vec<Tensor>> {
+    let mut found: Vec<Tensor> = vec![];
+    for (i, frame) in frames.iter().enumerate().rev() {
+        let state = match found.last() {
+            Some(last) => Some(warped(last, &motions.onward[i])?),
+            None => None,
+        };
+        found.push(network.backward_step(frame, state.as_ref())?);
+    }
+    found.reverse();
+    Ok(found)
+}
+
 /// The way from each frame to its neighbours: sampling positions for [`warped`].
 #[derive(Debug)]
 pub struct Motions {
@@ -25,6 +46,14 @@ pub struct Motions {
 }
 
 impl Motions {
+    /// A feature of frame i - 1 moved to frame i.
+    ///
+    /// # Errors
+    /// Where sizes do not fit.
+    pub fn to_next(&self, feature: &Tensor, i: usize) -> refvsr::Result<Tensor> {
+        warped(feature, &self.back[i - 1])
+    }
+
     /// Of consecutive frames `[1, 3, h, w]`. No gradients pass the flow.
     ///
     /// # Errors
@@ -61,21 +90,15 @@ impl Features {
         let mut forward: Vec<Tensor> = vec![];
         for (i, frame) in frames.iter().enumerate() {
             let state = match forward.last() {
-                Some(last) => Some(warped(last, &motions.back[i - 1])?),
+                Some(last) => Some(motions.to_next(last, i)?),
                 None => None,
             };
             forward.push(network.forward_step(frame, state.as_ref())?);
         }
-        let mut backward: Vec<Tensor> = vec![];
-        for (i, frame) in frames.iter().enumerate().rev() {
-            let state = match backward.last() {
-                Some(last) => Some(warped(last, &motions.onward[i])?),
-                None => None,
-            };
-            backward.push(network.backward_step(frame, state.as_ref())?);
-        }
-        backward.reverse();
-        Ok(Self { backward, forward })
+        Ok(Self {
+            backward: backward(network, frames, motions)?,
+            forward,
+        })
     }
 
     /// All of them.

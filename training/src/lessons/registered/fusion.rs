@@ -1,9 +1,12 @@
 //! The fusion's lesson: what registered references add, on the features of frozen trunks.
+//!
+//! Where detail is carried on in the recurrent feature, features depend on what is learnt: the forward
+//! branch is then computed step by step, and gradients reach back to the frame before.
 
 use super::{
     against_truth,
     camera::References,
-    features::{Features, Motions},
+    features::{Features, Motions, backward},
 };
 use crate::{
     data::batch::ClipPatch,
@@ -29,9 +32,13 @@ pub struct Fusion {
     losses: Losses,
     /// How references are drawn; `None` where patches bring registered ones.
     references: Option<References>,
+    /// Starts of names of weights that stay as they are.
+    frozen: Vec<String>,
     seed: u64,
 }
 
+/// Families of random numbers.
+const CAMERAS: u64 = 7;
 /// A family of random numbers.
 const REFERENCES: u64 = 4;
 /// The largest side of a tele field in input pixels: at four times the density pixels are dear, and
@@ -47,6 +54,7 @@ impl Fusion {
         network: Network,
         losses: Losses,
         references: Option<References>,
+        frozen: Vec<String>,
         seed: u64,
     ) -> Result<Self> {
         layers(&network)?;
@@ -58,6 +66,7 @@ impl Fusion {
             network,
             losses,
             references,
+            frozen,
             seed,
         })
     }
@@ -68,10 +77,19 @@ impl Fusion {
         let device = self.network.device();
         let lr = patch.frames("lr", &patch.lr, device)?;
         // The trunks learn nothing: as fast as may be.
-        let joined = Precision::Fp32Fast.compute(device, || {
+        let branches = Precision::Fp32Fast.compute(device, || {
             let motions = Motions::of(network, &lr)?;
-            Features::of(network, &lr, &motions)?.joined(network)
+            if !network.carries()? {
+                let joined = Features::of(network, &lr, &motions)?.joined(network)?;
+                return Ok(Branches::Known(joined));
+            }
+            Ok(Branches::Carrying(Carrying {
+                backward: backward(network, &lr, &motions)?,
+                motions,
+                before: None,
+            }))
         })?;
+        let number = hash(&patch.name) ^ steps;
         Ok(Clip {
             lesson: self,
             network,
@@ -83,9 +101,10 @@ impl Fusion {
                     patch.loss_references.f_to_device(device)?,
                 ]),
             },
-            random: Random::new(self.seed, REFERENCES, hash(&patch.name) ^ steps),
+            camera: Random::new(self.seed, CAMERAS, number),
+            random: Random::new(self.seed, REFERENCES, number),
             lr,
-            joined,
+            branches,
         })
     }
 }
@@ -107,9 +126,10 @@ impl Lesson for Fusion {
     }
 
     fn trains(&self, name: &str) -> bool {
-        ["wide_fusion.", "tele_fusion."]
+        ["wide_fusion.", "wide_carrier.", "tele_fusion."]
             .iter()
             .any(|part| name.starts_with(part))
+            && !self.frozen.iter().any(|part| name.starts_with(part))
     }
 
     fn prepare<'a>(
@@ -134,30 +154,92 @@ impl Lesson for Fusion {
     }
 }
 
-/// A clip patch with its features, `[1, 3, ..]` a frame. Each frame is a step.
+/// A clip patch, `[1, 3, ..]` a frame. Each frame is a step.
 struct Clip<'a> {
     lesson: &'a Fusion,
     network: &'a RegisteredVsr,
     lr: Vec<Tensor>,
     hr: Vec<Tensor>,
-    joined: Vec<Tensor>,
+    branches: Branches,
     /// The registered references of the wide and of the tele camera, see [`Own`](super::own::Own).
     own: Option<[Tensor; 2]>,
+    /// What a steady camera is drawn from, the same for every frame.
+    camera: Random,
     random: Random,
 }
 
-/// References drawn for a frame `[1, 3, h, w]` from its truth.
+/// What the trunks make of a clip patch.
+enum Branches {
+    /// Both branches' joined features, a frame each.
+    Known(Vec<Tensor>),
+    /// The forward branch depends on what is learnt.
+    Carrying(Carrying),
+}
+
+/// A clip patch whose forward branch carries detail.
+struct Carrying {
+    backward: Vec<Tensor>,
+    motions: Motions,
+    /// The latest frame. No gradients reach beyond it.
+    before: Option<Before>,
+}
+
+/// What a frame leaves to the next.
+struct Before {
+    forward: Tensor,
+    joined: Tensor,
+    details: Details,
+}
+
+impl Carrying {
+    /// Forward and joined features at frame `i`, which comes after the one before.
+    fn step(&self, network: &RegisteredVsr, lr: &Tensor, i: usize) -> Result<[Tensor; 2]> {
+        let state = match &self.before {
+            Some(Before {
+                forward,
+                joined,
+                details,
+            }) => {
+                let feature = match &details.wide {
+                    Some(detail) => network.with_carried(forward, joined, detail)?,
+                    None => forward.shallow_clone(),
+                };
+                self.motions.to_next(&feature, i)?
+            }
+            // The branch starts with zeros. Nothing is carried to them, but gradients pass.
+            None => {
+                let zeros = self.backward[i].f_zeros_like()?;
+                let nothing = nothing(WIDE_DENSITY, lr.device())?;
+                network.with_carried(&zeros, &zeros, &nothing)?
+            }
+        };
+        let forward = network.forward_step(lr, Some(&state))?;
+        let joined = network.joined(&self.backward[i], &forward)?;
+        Ok([forward, joined])
+    }
+}
+
+/// References drawn for a frame `[1, 3, h, w]` from its truth; cameras from `camera` where they are
+/// steady.
 fn drawn(
     references: &References,
+    camera: &Random,
     random: &mut Random,
     lr: &Tensor,
     hr: &Tensor,
 ) -> Result<Details> {
     let side = lr.size()[2].max(lr.size()[3]);
+    let mut camera = camera.clone();
     let mut draw = |share: f64, density: i64, largest: i64| {
         let there = random.between(0.0, 1.0) < share;
+        let number = if references.steady {
+            camera.bits()
+        } else {
+            random.bits()
+        };
         let detail = if there {
-            references.detail(random, lr, hr, density, largest)?
+            let mut of = Random::new(number, CAMERAS, 0);
+            references.detail(&mut of, random, lr, hr, (density, largest))?
         } else {
             None
         };
@@ -207,15 +289,12 @@ const EMPTY: Rectangle = Rectangle {
     width: 8,
 };
 
-impl Exercise for Clip<'_> {
-    fn steps(&self) -> usize {
-        self.lr.len()
-    }
-
-    fn losses(&mut self, k: usize) -> Result<StepLosses> {
+impl Clip<'_> {
+    /// The output at frame `k`.
+    fn output(&mut self, k: usize) -> Result<Tensor> {
         let (lr, hr) = (&self.lr[k], &self.hr[k]);
         let details = tch::no_grad(|| match (&self.lesson.references, &self.own) {
-            (Some(references), _) => drawn(references, &mut self.random, lr, hr),
+            (Some(references), _) => drawn(references, &self.camera, &mut self.random, lr, hr),
             (None, Some([wide, tele])) => Ok(Details {
                 wide: Some(registered(
                     lr,
@@ -230,8 +309,30 @@ impl Exercise for Clip<'_> {
             }),
             (None, None) => bail!("a patch without references"),
         })?;
-        let output = self.network.enlarged(&self.joined[k], lr, &details)?;
-        against_truth(&self.lesson.losses, output, hr)
+        match &mut self.branches {
+            Branches::Known(joined) => Ok(self.network.enlarged(&joined[k], lr, &details)?.picture),
+            Branches::Carrying(carrying) => {
+                let [forward, joined] = carrying.step(self.network, lr, k)?;
+                let output = self.network.enlarged(&joined, lr, &details)?.picture;
+                carrying.before = Some(Before {
+                    forward: forward.detach(),
+                    joined: joined.detach(),
+                    details,
+                });
+                Ok(output)
+            }
+        }
+    }
+}
+
+impl Exercise for Clip<'_> {
+    fn steps(&self) -> usize {
+        self.lr.len()
+    }
+
+    fn losses(&mut self, k: usize) -> Result<StepLosses> {
+        let output = self.output(k)?;
+        against_truth(&self.lesson.losses, output, &self.hr[k])
     }
 
     fn forget(&mut self) {}

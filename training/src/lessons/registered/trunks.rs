@@ -199,7 +199,8 @@ impl Exercise for Clips<'_> {
         let k = self.random.below(self.lr.len() as u64) as usize;
         let picture = |of: &RegisteredVsr, features: &Features| {
             let joined = of.joined(&features.backward[k], &features.forward[k])?;
-            of.enlarged(&joined, &self.lr[k], &Details::default())
+            let out = of.enlarged(&joined, &self.lr[k], &Details::default())?;
+            Ok::<_, refvsr::Error>(out.picture)
         };
         let device = self.lesson.teacher.device();
         let wanted = Precision::Fp32Fast.compute(device, || picture(self.teacher, &self.wanted))?;
