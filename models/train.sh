@@ -87,7 +87,7 @@ learn() {
     shift 2
     if [ -n "${SHORT:-}" ]; then
         set -- "$@" --set optimiser.steps=2 --set optimiser.batch=1 --set data.patch=40 --set validation.frames=1
-        [ "$config" = light-trunks ] || set -- "$@" --set validation.clips=1
+        [ "$config" = light-trunks ] || set -- "$@" --set validation.clips=1 --set data.windows=5
     fi
     "$train" pretrain "$config" --run "$folder/runs/$name" --set data.root="$folder/clips" "$@"
 }
@@ -102,9 +102,15 @@ more() {
 }
 more quality-second "$folder/first-quality.safetensors" --set optimiser.steps=4800 --set seed=7
 more quality-third "$folder/quality-second.safetensors" --set optimiser.steps=2600 --set seed=11
-cp "$folder/quality-third.safetensors" "$folder/quality.safetensors"
+# What goes on to later frames: the carrier alone first, since fusions forget at its rates what long runs taught them; then all together, slowly.
+carry() { more "$@" --set data.windows=7 --set references.steady=true --set references.wide=0.9; }
+carry quality-carrier "$folder/quality-third.safetensors" --set optimiser.frozen='["wide_fusion.", "tele_fusion."]' --set optimiser.steps=700 \
+    --set optimiser.warmup=20 --set references.tele=0 --set references.ending=0.6 --set seed=31
+carry quality-carried "$folder/quality-carrier.safetensors" --set optimiser.frozen='[]' --set optimiser.steps=1200 --set optimiser.warmup=50 \
+    --set optimiser.rate=1.5e-4 --set references.tele=0.3 --set references.ending=0.5 --set seed=41
+cp "$folder/quality-carried.safetensors" "$folder/quality.safetensors"
 # The trunks of `light` learn from input pictures alone: those of all clips to learn from, and the photos once more, nearer and with depth. The teacher was BasicVSR's
-# part of quality.safetensors, 16-bit numbers, since that file was at hand where the GPU was.
+# part of the third run's model, 16-bit numbers, since that file was at hand where the GPU was.
 trunks=$folder/trunk-clips
 pictures=train/LRx4/UW
 mkdir -p "$trunks/$pictures"
@@ -117,8 +123,8 @@ else
 fi
 for clip in "$folder/clips/$pictures"/*; do ln -sfn "$clip" "$trunks/$pictures/$(basename "$clip")"; done
 for clip in "$near/$pictures"/*; do ln -sfn "$clip" "$trunks/$pictures/near-$(basename "$clip")"; done
-learn light-trunks light-trunks --set data.root="$trunks" --set start.teacher="$folder/quality.safetensors"
-fusions="{ file = \"$folder/quality.safetensors\", only = [\"wide_fusion.\", \"tele_fusion.\"] }"
+learn light-trunks light-trunks --set data.root="$trunks" --set start.teacher="$folder/quality-third.safetensors"
+fusions="{ file = \"$folder/quality-third.safetensors\", only = [\"wide_fusion.\", \"tele_fusion.\"] }"
 learn light light --set start.weights="[\"$folder/runs/light-trunks/best.safetensors\", $fusions]"
 "$train" export "$folder/runs/light" --output "$folder/light.safetensors"
 split=test frames=5

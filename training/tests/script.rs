@@ -12,7 +12,7 @@ fn basicvsr(file: &Path) {
         .weights()
         .variables()
         .into_iter()
-        .filter(|(name, _)| !name.contains("_fusion."))
+        .filter(|(name, _)| !name.contains("_fusion.") && !name.contains("_carrier."))
         .collect();
     std::fs::create_dir_all(file.parent().unwrap()).unwrap();
     Tensor::write_safetensors(&tensors, file).unwrap();

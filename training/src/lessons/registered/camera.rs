@@ -11,11 +11,11 @@ use crate::{
 };
 use anyhow::Result;
 use refvsr::net::{
-    fusion::Detail,
+    fusion::{DETAIL, Detail},
     registration::{Interpolation, Rectangle, crop, lay, pixels, sample},
 };
 use serde::{Deserialize, Serialize};
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 /// How references differ from the truth.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -137,3 +137,24 @@ impl References {
         Ok(Some(Detail::new(&part, &laid, field, density)?))
     }
 }
+
+/// What a missing reference adds. Gradients pass it, so that each step has one for every weight.
+///
+/// # Errors
+/// Where memory runs out.
+pub fn nothing(density: i64, device: Device) -> Result<Detail> {
+    let side = density * EMPTY.height;
+    Ok(Detail {
+        input: Tensor::f_zeros([1, DETAIL, side, side], (Kind::Float, device))?,
+        field: EMPTY,
+        density,
+    })
+}
+
+/// The field of a missing reference.
+const EMPTY: Rectangle = Rectangle {
+    top: 0,
+    left: 0,
+    height: 8,
+    width: 8,
+};

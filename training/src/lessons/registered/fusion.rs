@@ -5,8 +5,9 @@
 
 use super::{
     against_truth,
-    camera::References,
-    features::{Features, Motions, backward},
+    camera::{References, nothing},
+    carrying::Carrying,
+    features::{Features, Motions},
 };
 use crate::{
     data::batch::ClipPatch,
@@ -18,12 +19,12 @@ use anyhow::{Context, Result, bail, ensure};
 use refvsr::{
     Network, Precision,
     net::{
-        fusion::{DETAIL, Detail},
+        fusion::Detail,
         registered::{Details, RegisteredVsr, TELE_DENSITY, WIDE_DENSITY},
         registration::{Laid, Rectangle},
     },
 };
-use tch::{Device, Kind, Tensor};
+use tch::Tensor;
 
 /// See the module.
 #[derive(Debug)]
@@ -83,11 +84,7 @@ impl Fusion {
                 let joined = Features::of(network, &lr, &motions)?.joined(network)?;
                 return Ok(Branches::Known(joined));
             }
-            Ok(Branches::Carrying(Carrying {
-                backward: backward(network, &lr, &motions)?,
-                motions,
-                before: None,
-            }))
+            Ok(Branches::Carrying(Carrying::new(network, &lr, motions)?))
         })?;
         let number = hash(&patch.name) ^ steps;
         Ok(Clip {
@@ -176,49 +173,6 @@ enum Branches {
     Carrying(Carrying),
 }
 
-/// A clip patch whose forward branch carries detail.
-struct Carrying {
-    backward: Vec<Tensor>,
-    motions: Motions,
-    /// The latest frame. No gradients reach beyond it.
-    before: Option<Before>,
-}
-
-/// What a frame leaves to the next.
-struct Before {
-    forward: Tensor,
-    joined: Tensor,
-    details: Details,
-}
-
-impl Carrying {
-    /// Forward and joined features at frame `i`, which comes after the one before.
-    fn step(&self, network: &RegisteredVsr, lr: &Tensor, i: usize) -> Result<[Tensor; 2]> {
-        let state = match &self.before {
-            Some(Before {
-                forward,
-                joined,
-                details,
-            }) => {
-                let feature = match &details.wide {
-                    Some(detail) => network.with_carried(forward, joined, detail)?,
-                    None => forward.shallow_clone(),
-                };
-                self.motions.to_next(&feature, i)?
-            }
-            // The branch starts with zeros. Nothing is carried to them, but gradients pass.
-            None => {
-                let zeros = self.backward[i].f_zeros_like()?;
-                let nothing = nothing(WIDE_DENSITY, lr.device())?;
-                network.with_carried(&zeros, &zeros, &nothing)?
-            }
-        };
-        let forward = network.forward_step(lr, Some(&state))?;
-        let joined = network.joined(&self.backward[i], &forward)?;
-        Ok([forward, joined])
-    }
-}
-
 /// References drawn for a frame `[1, 3, h, w]` from its truth; cameras from `camera` where they are
 /// steady.
 fn drawn(
@@ -271,24 +225,6 @@ fn registered(lr: &Tensor, laid: &Tensor, density: i64) -> Result<Detail> {
     Ok(Detail::new(lr, &laid, field, density)?)
 }
 
-/// What a missing reference adds. Gradients pass it, so that each step has one for every weight.
-fn nothing(density: i64, device: Device) -> Result<Detail> {
-    let side = density * EMPTY.height;
-    Ok(Detail {
-        input: Tensor::f_zeros([1, DETAIL, side, side], (Kind::Float, device))?,
-        field: EMPTY,
-        density,
-    })
-}
-
-/// The field of a missing reference.
-const EMPTY: Rectangle = Rectangle {
-    top: 0,
-    left: 0,
-    height: 8,
-    width: 8,
-};
-
 impl Clip<'_> {
     /// The output at frame `k`.
     fn output(&mut self, k: usize) -> Result<Tensor> {
@@ -314,11 +250,7 @@ impl Clip<'_> {
             Branches::Carrying(carrying) => {
                 let [forward, joined] = carrying.step(self.network, lr, k)?;
                 let output = self.network.enlarged(&joined, lr, &details)?.picture;
-                carrying.before = Some(Before {
-                    forward: forward.detach(),
-                    joined: joined.detach(),
-                    details,
-                });
+                carrying.leave(&forward, &joined, details);
                 Ok(output)
             }
         }

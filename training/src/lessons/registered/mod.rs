@@ -1,6 +1,7 @@
 //! Lessons for the registered variant.
 
 pub mod camera;
+pub mod carrying;
 pub mod features;
 pub mod fusion;
 pub mod own;
