@@ -159,7 +159,7 @@ impl Follower {
         register_at: &dyn Fn(f64, &Track) -> Result<Option<Registered>>,
     ) -> Result<Option<(f64, Registered)>> {
         let width = size(frame).1;
-        // Where registration leads from a place; where that is elsewhere, from there once more.
+        // Where registration leads from a place; where that is elsewhere in the range, from there once more.
         let confirmed = |place: Placement| -> Result<Option<(f64, Registered)>> {
             let mut from = place;
             for _ in 0..2 {
@@ -169,6 +169,9 @@ impl Follower {
                 let to = found.track.placement;
                 if to.is_near(&from, width, CONFIRMED) {
                     return Ok(Some((from.zoom, found)));
+                }
+                if !self.zooms.contain(to.zoom) {
+                    return Ok(None);
                 }
                 from = to;
             }

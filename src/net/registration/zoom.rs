@@ -36,6 +36,11 @@ impl Zooms {
         }
     }
 
+    /// Whether a zoom is one of them.
+    pub(super) fn contain(self, zoom: f64) -> bool {
+        (self.from..=self.to).contains(&zoom)
+    }
+
     /// Zooms at a constant ratio of at most [`STEP`], both ends included.
     fn steps(self) -> Vec<f64> {
         let range = (self.to / self.from).max(1.0);
