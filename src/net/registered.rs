@@ -374,10 +374,14 @@ impl RegisteredVsr {
         let picture = in_strips(size(frame), (self.channels, SCALE), SCALE, |strip| {
             let (first, rows) = strip.span(1);
             let details = details.in_rows(first, rows)?;
-            let (x, made) = self.fused(&strip.of(joined, 1)?, details.wide.as_ref())?;
-            if let Some((made, detail)) = made.zip(details.wide.as_ref()).filter(|_| carries) {
-                let part = self.wide_carrier.part(&made, detail)?;
-                carried.take(strip, detail.field, &part)?;
+            let mut x = self.once_enlarged(&strip.of(joined, 1)?)?;
+            if let Some(detail) = &details.wide {
+                let (with, made) = self.wide_fusion.forward(&x, detail)?;
+                if carries {
+                    let part = self.wide_carrier.part(&made, detail)?;
+                    carried.take(strip, detail.field, &part)?;
+                }
+                x = with;
             }
             self.picture(&x, &strip.of(frame, 1)?, details.tele.as_ref())
         })?;
@@ -395,26 +399,17 @@ impl RegisteredVsr {
         joined: &Tensor,
         detail: &Detail,
     ) -> Result<Tensor> {
-        let (_, made) = self.fused(joined, Some(detail))?;
+        let x = self.once_enlarged(joined)?;
+        let (_, made) = self.wide_fusion.forward(&x, detail)?;
+        let part = self.wide_carrier.part(&made, detail)?;
         let mut carried = Carried::default();
-        if let Some(made) = made {
-            let part = self.wide_carrier.part(&made, detail)?;
-            carried.take(Strip::whole(size(joined).0), detail.field, &part)?;
-        }
+        carried.take(Strip::whole(size(joined).0), detail.field, &part)?;
         carried.onto(forward)
     }
 
-    /// Features `[1, C, 2h, 2w]` after the first enlargement, with the wide camera's detail, and what its
-    /// fusion made of the field.
-    fn fused(&self, joined: &Tensor, wide: Option<&Detail>) -> Result<(Tensor, Option<Tensor>)> {
-        let x = self.upconv1.then(&[joined], Then::shuffle(SLOPE))?;
-        match wide {
-            Some(detail) => {
-                let (x, made) = self.wide_fusion.forward(&x, detail)?;
-                Ok((x, Some(made)))
-            }
-            None => Ok((x, None)),
-        }
+    /// Features after the first enlargement, `[1, C, 2h, 2w]`.
+    fn once_enlarged(&self, joined: &Tensor) -> Result<Tensor> {
+        self.upconv1.then(&[joined], Then::shuffle(SLOPE))
     }
 
     /// The output from features `[1, C, 2h, 2w]`, of whole frames or of strips of them.
