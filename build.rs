@@ -23,6 +23,8 @@ fn main() {
     kernel("avx2", if x86 { &["-mavx2", "-mfma"] } else { &[] });
     let avx512 = ["-mavx512f", "-mavx512vl", "-mavx512dq", "-mfma", "-DWIDE"];
     kernel("avx512", if x86 { &avx512 } else { &[] });
+    let bf16 = [&avx512[..], &["-mavx512bf16"]].concat();
+    kernel("avx512_bf16", if x86 { &bf16 } else { &[] });
     let mut shared = native();
     shared.file("src/native/parallel.cpp").flag("-fopenmp");
     // For tests: the code for registers of sixteen floats, compiled to AVX2, where the compiler makes each

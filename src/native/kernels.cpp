@@ -2,9 +2,15 @@
 // registers hold sixteen floats.
 #include "kernels.h"
 
+#ifdef __AVX512BF16__
+// Its functions are part of their callers, whatever the linker does.
+#include <immintrin.h>
+#endif
+
 namespace refvsr {
 
 #include "product.h"
+#include "stored.h"
 
 #define NAME winograd_tiles
 #include "winograd_kernel.h"
@@ -17,14 +23,14 @@ namespace refvsr {
 #include "match_kernel.h"
 #undef NAME
 
-#define NAME convolve_row
-#include "rows_kernel.h"
+#define NAME direct_row
+#include "direct_kernel.h"
 #undef NAME
 
 #define NAME blur_row
 #include "blur_kernel.h"
 #undef NAME
 
-Kernels SET() { return {winograd_tiles, sample_pixels, match_queries, convolve_row, blur_row}; }
+Kernels SET() { return {winograd_tiles, sample_pixels, match_queries, direct_row, blur_row}; }
 
 }  // namespace refvsr

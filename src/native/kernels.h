@@ -17,6 +17,12 @@ struct Source {
   int channels;
 };
 
+// Pictures with channels last in memory, of floats or bf16.
+struct Inputs {
+  const void* data;
+  int channels;
+};
+
 struct Job {
   const Source* sources;  // their channels joined are the input
   int n_sources;
@@ -31,26 +37,34 @@ struct Job {
   float* out;
 };
 
-// Bilinear samples of a picture, both with channels last in memory.
+// Bilinear samples of a picture, both with channels last in memory, of floats or bf16.
 struct Sampling {
-  const float* picture;
+  const void* picture;
   int height, width, channels;
   const float* grid;  // x and y of each sample, in -1..1
   int edge;           // outside the picture lies its edge; else nothing
   int align_corners;  // -1 and 1 are centres of pixels; else the picture's borders
-  float* out;
+  void* out;
+  int bf16;
 };
 
-// A convolution of stride 1, channels last in memory.
-struct Rows {
-  const float* in;  // [pictures][in_height][in_width][depth]
+// A convolution of stride 1 in its direct form, channels last in memory. Numbers are floats, or bf16 of which
+// two make a unit, but for the bias.
+struct Direct {
+  const Inputs* sources;  // their channels joined are the input
+  int n_sources;
   int in_height, in_width, depth;
-  int above, side;  // rows and columns of zeros before the first one of the input
+  int above, side;            // rows and columns of zeros before the first one of the input
   int height, width, kernel;  // of the output, and of the window
-  const float* weights;
-  const float* bias;
-  int channels;
-  float* out;
+  const void* weights;
+  const float* bias;  // of each group `bias_step`
+  int bias_step;
+  int groups;    // 1, or 4: a pixel shuffle by 2 follows
+  int channels;  // output channels of a group
+  float slope;   // of the leaky ReLU behind: 1 is none, 0 is ReLU
+  const void* residual;  // added to the output; may be null
+  void* out;
+  int bf16;
 };
 
 // Pictures of one channel under a window along rows or columns; beyond a picture its edge is repeated.
@@ -77,13 +91,14 @@ struct Kernels {
   void (*winograd)(const Job&, int first, int count, int most, float* scratch);
   void (*sample)(const Sampling&, long first, long count);
   void (*match)(const Matching&, long first, int skip);
-  void (*rows)(const Rows&, long row, float* sums);
+  void (*direct)(const Direct&, long row, float* copy);
   void (*blur)(const Blur&, long row, float* scratch);
 };
 
 Kernels kernels_baseline();
 Kernels kernels_avx2();
 Kernels kernels_avx512();
+Kernels kernels_avx512_bf16();
 Kernels kernels_wide();  // for tests
 
 }  // namespace refvsr

@@ -2,9 +2,9 @@
 
 pub mod blur;
 pub mod cuda;
+pub mod direct;
 pub mod matching;
 pub mod memory;
-pub mod rows;
 pub mod sample;
 pub mod trace;
 pub mod winograd;
@@ -26,7 +26,8 @@ mod tests {
         if std::env::var_os(SET).is_some() {
             return; // one of those started below
         }
-        for set in ["baseline", "avx2", "wide"] {
+        // A set that the processor lacks is replaced by the best that it has.
+        for set in ["baseline", "avx2", "wide", "avx512"] {
             let tests = Command::new(std::env::current_exe().unwrap())
                 .args(["native::", "net::conv::", "net::matching::"])
                 .env(SET, set)

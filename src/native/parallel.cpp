@@ -6,7 +6,7 @@
 
 namespace refvsr {
 
-// The best set that this processor has. For tests REFVSR_CPU names a lesser one (baseline, avx2), or, in
+// The best set that this processor has. For tests REFVSR_CPU names a lesser one (baseline, avx2, avx512), or, in
 // debug builds, wide: the code for AVX-512 compiled to AVX2's instructions.
 static Kernels chosen() {
   const char* named = std::getenv("REFVSR_CPU");
@@ -18,7 +18,8 @@ static Kernels chosen() {
   __builtin_cpu_init();
   if (most != "baseline" && most != "avx2" && __builtin_cpu_supports("avx512f") &&
       __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq"))
-    return kernels_avx512();
+    return most != "avx512" && __builtin_cpu_supports("avx512bf16") ? kernels_avx512_bf16()
+                                                                   : kernels_avx512();
   if (most != "baseline" && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
     return kernels_avx2();
 #endif
@@ -97,12 +98,15 @@ extern "C" int refvsr_sample(const Sampling* sampling, long samples, int threads
   });
 }
 
-extern "C" int refvsr_rows(const Rows* job, long rows, int threads,
-                           const volatile unsigned char* stop) {
-  const size_t floats = (size_t)job->width * ((job->channels + BLOCK - 1) / BLOCK * BLOCK) +
-                        (size_t)(job->in_width + 2 * job->side) * job->depth;
-  return in_parts(rows, floats, threads, stop,
-                  [=](long row, float* sums) { kernels().rows(*job, row, sums); });
+extern "C" int refvsr_direct(const Direct* job, long rows, int threads,
+                             const volatile unsigned char* stop) {
+  // Room for the pixels under a window, with zeros beside the picture.
+  const size_t floats = (size_t)(12 + job->kernel) * job->kernel * job->depth;
+  const long part = rows < 16 * threads ? 1 : 4;
+  return in_parts((rows + part - 1) / part, floats, threads, stop, [=](long p, float* memory) {
+    for (long row = p * part; row < rows && row < (p + 1) * part; row++)
+      kernels().direct(*job, row, memory);
+  });
 }
 
 extern "C" int refvsr_blur(const Blur* blur, long rows, int threads,

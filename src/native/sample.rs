@@ -7,21 +7,22 @@ use crate::{
     net::ops::{Outside, channels_last},
 };
 use std::{
-    ffi::{c_int, c_long, c_uchar},
+    ffi::{c_int, c_long, c_uchar, c_void},
     sync::atomic::AtomicBool,
 };
 use tch::{Device, Kind, Tensor};
 
 #[repr(C)]
 struct Sampling {
-    picture: *const f32,
+    picture: *const c_void,
     height: c_int,
     width: c_int,
     channels: c_int,
     grid: *const f32,
     edge: c_int,
     align_corners: c_int,
-    out: *mut f32,
+    out: *mut c_void,
+    bf16: c_int,
 }
 
 unsafe extern "C" {
@@ -33,13 +34,14 @@ unsafe extern "C" {
     ) -> c_int;
 }
 
-/// Whether [`bilinear`] takes these: fp32 on the CPU.
+/// Whether [`bilinear`] takes these: a picture in fp32 or bf16 and positions in fp32, on the CPU.
 pub fn takes(x: &Tensor, grid: &Tensor) -> bool {
-    let fits = |t: &Tensor| t.kind() == Kind::Float && t.device() == Device::Cpu;
-    fits(x) && fits(grid)
+    matches!(x.kind(), Kind::Float | Kind::BFloat16)
+        && grid.kind() == Kind::Float
+        && [x, grid].iter().all(|t| t.device() == Device::Cpu)
 }
 
-/// Samples of `x` `[N, C, H, W]` at `grid` `[N, h, w, 2]`: `[N, C, h, w]`, channels last in memory. See
+/// Samples of `x` `[N, C, H, W]` at `grid` `[N, h, w, 2]`: `[N, C, h, w]` of `x`'s kind, channels last in memory. See
 /// [`sample`](crate::net::ops::sample). Gives up soon after `stop` is set.
 ///
 /// # Errors
@@ -57,24 +59,25 @@ pub fn bilinear(
         return Err(broken("not a picture [N, C, H, W] and a grid [N, h, w, 2]"));
     };
     if !takes(x, grid) || n != pictures {
-        return Err(broken("not fp32 on the CPU, or not a grid a picture"));
+        return Err(broken("not fp32 or bf16 on the CPU, or not a grid a picture"));
     }
     let (x, grid) = (channels_last(x)?, grid.f_contiguous()?);
-    let out = Tensor::f_empty([n, h, w, channels], (Kind::Float, Device::Cpu))?;
+    let out = Tensor::f_empty([n, h, w, channels], (x.kind(), Device::Cpu))?;
     let stop = stop.map_or(std::ptr::null(), |stop| stop.as_ptr().cast::<c_uchar>());
     let int = |n: i64| c_int::try_from(n).map_err(|_| broken("a size beyond 32 bits"));
     for i in 0..n {
         let sampling = Sampling {
-            picture: data(&x.f_narrow(0, i, 1)?),
+            picture: x.f_narrow(0, i, 1)?.data_ptr().cast_const(),
             height: int(height)?,
             width: int(width)?,
             channels: int(channels)?,
             grid: data(&grid.f_narrow(0, i, 1)?),
             edge: c_int::from(outside == Outside::Edge),
             align_corners: c_int::from(align_corners),
-            out: data(&out.f_narrow(0, i, 1)?).cast_mut(),
+            out: out.f_narrow(0, i, 1)?.data_ptr(),
+            bf16: c_int::from(x.kind() == Kind::BFloat16),
         };
-        // SAFETY: the pointers are of fp32 tensors that live on, of the sizes given and in the layouts
+        // SAFETY: the pointers are of tensors that live on, of kinds that were checked, of the sizes given and in the layouts
         // that the kernel reads; it looks at no pixel outside the picture, nothing else sees `out`, and
         // `stop` outlives the call.
         let threads = tch::get_num_threads().max(1);
@@ -111,6 +114,20 @@ mod tests {
                     "{channels}x{h}x{w}, {outside:?}, {align}: off by {off:.1e}"
                 );
             }
+        }
+    }
+
+    #[test]
+    fn pictures_in_bf16_are_sampled_in_fp32_and_rounded_once() {
+        tch::manual_seed(4);
+        for channels in [1, 8, 19, 64] {
+            let x = Tensor::randn([2, channels, 9, 12], (Kind::Float, Device::Cpu));
+            let x = x.to_kind(Kind::BFloat16);
+            let grid = Tensor::rand([2, 30, 20, 2], (Kind::Float, Device::Cpu)) * 2.4 - 1.2;
+            let wide = x.to_kind(Kind::Float);
+            let expected = bilinear(&wide, &grid, Outside::Zeros, true, None).unwrap();
+            let found = bilinear(&x, &grid, Outside::Zeros, true, None).unwrap();
+            assert!(found.equal(&expected.to_kind(Kind::BFloat16)));
         }
     }
 

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     Result,
-    native::{rows, winograd},
+    native::{direct, winograd},
     profile,
 };
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -47,8 +47,9 @@ enum Limit {
 enum Way {
     /// By libtorch, in this kind.
     Torch(Kind),
-    /// In its direct form, by our kernel.
-    Rows,
+    /// By our kernel for the direct form, in this kind.
+    Direct(Kind),
+    /// By our kernel with fewer multiplications.
     Winograd,
 }
 
@@ -67,17 +68,21 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-#[derive(Debug)]
-enum Form {
-    Direct(Direct),
-    Winograd(winograd::Weights),
+/// `x` in this kind.
+fn in_kind(x: &Tensor, kind: Kind) -> Result<Tensor> {
+    if x.kind() == kind {
+        Ok(x.shallow_clone())
+    } else {
+        Ok(x.f_to_kind(kind)?)
+    }
 }
 
 #[derive(Debug)]
-enum Direct {
-    /// Weight and bias, channels last.
+enum Form {
+    /// Weight and bias for libtorch, channels last.
     Torch(Tensor, Tensor),
-    Rows(rows::Weights),
+    Direct(direct::Weights),
+    Winograd(winograd::Weights),
 }
 
 /// What follows a convolution.
@@ -209,7 +214,7 @@ impl Conv {
         if self.weight.requires_grad() || self.bias.requires_grad() {
             // Being trained: the weights as they are, which keeps their gradients.
             let own = (self.weight.shallow_clone(), self.bias.shallow_clone());
-            return self.direct(&Direct::Torch(own.0, own.1), parts, then);
+            return self.in_pieces((&own.0, &own.1), parts, then);
         }
         let way = self.way(parts, tracked);
         let version = self.version()?;
@@ -219,7 +224,8 @@ impl Conv {
             (p.way, p.version) == (way, version)
                 && match &p.form {
                     Form::Winograd(weights) => weights.fits(parts, then.shuffle),
-                    Form::Direct(..) => true,
+                    Form::Direct(weights) => weights.fits(parts, then.shuffle),
+                    Form::Torch(..) => true,
                 }
         };
         let prepared = match known.filter(usable) {
@@ -240,50 +246,77 @@ impl Conv {
                 self.count(&out);
                 Ok(out)
             }),
-            Form::Direct(form) => self.direct(form, parts, then),
+            Form::Direct(weights) => {
+                let kind = weights.kind();
+                let parts = parts.iter().map(|x| in_kind(x, kind));
+                let parts = parts.collect::<Result<Vec<_>>>()?;
+                let residual = then.residual.map(|x| in_kind(x, kind)).transpose()?;
+                let parts: Vec<&Tensor> = parts.iter().collect();
+                context::with_stop(|stop| {
+                    let out = weights.convolve(&parts, then.slope, residual.as_ref(), stop)?;
+                    self.count(&out);
+                    Ok(out)
+                })
+            }
+            Form::Torch(weight, bias) => self.in_pieces((weight, bias), parts, then),
         }
     }
 
     /// How it is computed for these inputs.
     fn way(&self, parts: &[&Tensor], tracked: bool) -> Way {
         let asked = context::arithmetic();
-        let fast = asked == Arithmetic::Winograd
-            && self.stride == 1
-            && !tracked
-            && (parts.iter()).all(|x| x.device() == Device::Cpu && x.kind() == Kind::Float);
-        let shape = self.weight.size();
-        let small = shape[2] == 3
-            && shape[0].min(shape[1]) >= winograd::FEWEST_CHANNELS
+        let kind = match self.limit {
+            Limit::Any => asked.kind(),
+            Limit::Exact | Limit::Fp32 => Kind::Float,
+        };
+        let ours = self.stride == 1 && !tracked && parts.iter().all(|x| x.device() == Device::Cpu);
+        if !ours {
+            return Way::Torch(kind);
+        }
+        let [output, input, kernel, _] = self.weight.size()[..] else {
+            return Way::Torch(kind);
+        };
+        let fp32 = kind == Kind::Float && parts.iter().all(|x| x.kind() == Kind::Float);
+        let winograd = asked == Arithmetic::Winograd
+            && self.limit != Limit::Exact
+            && output.min(input) >= winograd::FEWEST_CHANNELS
             && parts.iter().all(|x| x.size()[0] == 1);
-        match (self.limit, asked) {
-            _ if fast && rows::suits(&shape) => Way::Rows,
-            (Limit::Any | Limit::Fp32, _) if fast && small => Way::Winograd,
-            (Limit::Any, asked) => Way::Torch(asked.kind()),
-            (Limit::Exact | Limit::Fp32, _) => Way::Torch(Kind::Float),
+        match kernel {
+            3 if fp32 && winograd => Way::Winograd,
+            3.. if direct::suits(parts, kernel, kind) => Way::Direct(kind),
+            _ => Way::Torch(kind),
         }
     }
 
     fn prepare(&self, way: Way, parts: &[&Tensor], shuffle: bool) -> Result<Form> {
         let (weight, bias) = (self.weight.detach(), self.bias.detach());
+        let channels: Vec<i64> = parts.iter().map(|x| x.size()[1]).collect();
         tch::no_grad(|| {
             Ok(match way {
                 Way::Winograd => {
-                    let channels: Vec<i64> = parts.iter().map(|x| x.size()[1]).collect();
                     let weights = winograd::Weights::new(&weight, &bias, &channels, shuffle)?;
                     Form::Winograd(weights)
                 }
-                Way::Rows => Form::Direct(Direct::Rows(rows::Weights::new(&weight, &bias)?)),
+                Way::Direct(kind) => {
+                    let weights = direct::Weights::new(&weight, &bias, &channels, shuffle, kind)?;
+                    Form::Direct(weights)
+                }
                 Way::Torch(kind) => {
                     let weight = channels_last(&weight.f_to_kind(kind)?)?;
-                    Form::Direct(Direct::Torch(weight, bias.f_to_kind(kind)?))
+                    Form::Torch(weight, bias.f_to_kind(kind)?)
                 }
             })
         })
     }
 
-    /// In its direct form: on the CPU in pieces of rows where the picture is large; whole where gradients
-    /// are wanted, and on devices that are given orders and not waited for.
-    fn direct(&self, form: &Direct, parts: &[&Tensor], then: Then<'_>) -> Result<Tensor> {
+    /// On the CPU in pieces of rows where the picture is large; whole where gradients are wanted, and on devices
+    /// that are given orders and not waited for.
+    fn in_pieces(
+        &self,
+        weights: (&Tensor, &Tensor),
+        parts: &[&Tensor],
+        then: Then<'_>,
+    ) -> Result<Tensor> {
         let (h, w) = parts.first().map_or((0, 0), |x| size(x));
         let window = Window {
             kernel: 2 * self.padding + 1,
@@ -292,57 +325,39 @@ impl Conv {
         let pictures = parts.first().map_or(1, |x| x.size()[0]);
         let row = 2 * pictures * self.weight.numel() as i64 * window.outputs(w);
         // A view of a weight tells whether gradients are kept here.
-        let weights = match form {
-            Direct::Torch(weight, bias) => vec![weight, bias],
-            Direct::Rows(_) => vec![],
-        };
-        let tracked = weights
+        let tracked = [weights.0, weights.1]
             .into_iter()
             .chain(parts.iter().copied())
             .chain(then.residual)
             .map(|x| Ok(x.requires_grad() && x.f_narrow(0, 0, 1)?.requires_grad()))
             .collect::<Result<Vec<bool>>>()?;
         if tracked.contains(&true) || self.weight.device() != Device::Cpu {
-            return self.piece(form, parts, then, window.whole(h));
+            return self.piece(weights, parts, then, window.whole(h));
         }
         let factor = if then.shuffle { 2 } else { 1 };
         in_pieces(h, window, row, factor, |piece| {
             context::check()?;
-            self.piece(form, parts, then, piece)
+            self.piece(weights, parts, then, piece)
         })
     }
 
     /// Some rows of the output.
     fn piece(
         &self,
-        form: &Direct,
+        (weight, bias): (&Tensor, &Tensor),
         parts: &[&Tensor],
         then: Then<'_>,
         piece: Piece,
     ) -> Result<Tensor> {
-        let kind = match form {
-            Direct::Torch(weight, _) => weight.kind(),
-            Direct::Rows(_) => Kind::Float,
-        };
+        let kind = weight.kind();
         let taken = parts.iter().map(|x| {
             let x = piece.of_input(x)?;
-            Ok(if x.kind() == kind {
-                x
-            } else {
-                x.f_to_kind(kind)?
-            })
+            in_kind(&x, kind)
         });
         let taken = taken.collect::<Result<Vec<_>>>()?;
         let (x, rows) = piece.padded(cat(&taken.iter().collect::<Vec<_>>())?, self.padding)?;
         let (s, p) = (self.stride, self.padding);
-        let y = match form {
-            Direct::Torch(weight, bias) => {
-                x.f_conv2d(weight, Some(bias), [s, s], [rows, p], [1, 1], 1)?
-            }
-            Direct::Rows(weights) => {
-                context::with_stop(|stop| weights.convolve(&x, (rows, p), stop))?
-            }
-        };
+        let y = x.f_conv2d(weight, Some(bias), [s, s], [rows, p], [1, 1], 1)?;
         self.count(&y);
         let y = if then.shuffle {
             channels_last(&y.f_pixel_shuffle(2)?)?

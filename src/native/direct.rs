@@ -1,0 +1,359 @@
+//! Convolutions of stride 1 on the CPU in their direct form, in fp32 or in bf16 with fp32 sums: with bias,
+//! activation, a residual, a pixel shuffle and the joining of inputs in one pass. As exact as libtorch's, but
+//! for the order in which sums are added up.
+
+use super::data;
+use crate::{
+    Error, Result,
+    image::size::round_up,
+    net::ops::{channels_last, size},
+};
+use std::{
+    ffi::{c_int, c_long, c_uchar, c_void},
+    sync::atomic::AtomicBool,
+};
+use tch::{Device, Kind, Tensor};
+
+/// Output channels of a block of weights; the last block has half of that where no more are left.
+const BLOCK: i64 = 16;
+/// Rows of inputs under a window, one of each input and row.
+const MOST_RUNS: i64 = 64;
+
+#[repr(C)]
+struct Inputs {
+    data: *const c_void,
+    channels: c_int,
+}
+
+#[repr(C)]
+struct Direct {
+    sources: *const Inputs,
+    n_sources: c_int,
+    in_height: c_int,
+    in_width: c_int,
+    depth: c_int,
+    above: c_int,
+    side: c_int,
+    height: c_int,
+    width: c_int,
+    kernel: c_int,
+    weights: *const c_void,
+    bias: *const f32,
+    bias_step: c_int,
+    groups: c_int,
+    channels: c_int,
+    slope: f32,
+    residual: *const c_void,
+    out: *mut c_void,
+    bf16: c_int,
+}
+
+unsafe extern "C" {
+    fn refvsr_direct(job: *const Direct, rows: c_long, threads: c_int, stop: *const c_uchar)
+    -> c_int;
+}
+
+/// Whether inputs of these channels can be joined under a window of `kernel` x `kernel` in this kind.
+pub fn suits(parts: &[&Tensor], kernel: i64, kind: Kind) -> bool {
+    let even = || parts.iter().all(|x| x.size()[1] % 2 == 0);
+    parts.len() as i64 * kernel <= MOST_RUNS
+        && match kind {
+            Kind::Float => true,
+            // Two channels are multiplied at once.
+            Kind::BFloat16 => even(),
+            _ => false,
+        }
+}
+
+/// Weights of a convolution, laid out for the kernel.
+#[derive(Debug)]
+pub struct Weights {
+    /// For each group one block of output channels after the other: `[k k C, 16 or 8]` each, in the order of
+    /// rows, inputs, columns, channels; in bf16 `[k k C / 2, 16 or 8, 2]`.
+    packed: Tensor,
+    /// `[groups, output channels]` in fp32, these rounded up to whole blocks.
+    bias: Tensor,
+    /// Channels of the inputs that are joined.
+    parts: Vec<i64>,
+    kernel: i64,
+    /// 4 where the output is shuffled to twice the size.
+    groups: i64,
+    /// Output channels of a group.
+    channels: i64,
+}
+
+impl Weights {
+    /// Lays out `weight` `[C', C, k, k]` and `bias` `[C']` for inputs whose channels `parts` add up to C, to be
+    /// multiplied in `kind`, fp32 or bf16. With `shuffle` a pixel shuffle by 2 follows the convolution.
+    ///
+    /// # Errors
+    /// [`Error::Torch`] where memory runs out, [`Error::Broken`] for anything but four dimensions.
+    pub fn new(
+        weight: &Tensor,
+        bias: &Tensor,
+        parts: &[i64],
+        shuffle: bool,
+        kind: Kind,
+    ) -> Result<Self> {
+        let &[all, _, kernel, _] = &weight.size()[..] else {
+            return Err(Error::Broken("direct: not weights [C', C, k, k]".into()));
+        };
+        let groups = if shuffle { 4 } else { 1 };
+        let channels = all / groups;
+        // A shuffle's four output channels of one place go to four pixels: they come apart first.
+        let weight = weight
+            .f_to_kind(kind)?
+            .f_reshape([channels, groups, -1, kernel, kernel])?
+            .f_permute([1, 3, 4, 2, 0])?; // [groups, k, k, C, channels]
+        let (mut at, mut runs) = (0, vec![]);
+        for &part in parts {
+            let own = weight.f_narrow(3, at, part)?;
+            runs.push(own.f_reshape([groups, kernel, kernel * part, channels])?);
+            at += part;
+        }
+        let places = Tensor::f_cat(&runs, 2)?.f_reshape([groups, -1, channels])?;
+        let mut packed = vec![];
+        for group in 0..groups {
+            let mut first = 0;
+            while first < channels {
+                let left = channels - first;
+                let n = if left > BLOCK / 2 { BLOCK } else { BLOCK / 2 };
+                let taken = left.min(n);
+                let block = places.f_select(0, group)?.f_narrow(1, first, taken)?;
+                let block = block.f_constant_pad_nd([0, n - taken])?;
+                packed.push(match kind {
+                    Kind::BFloat16 => {
+                        let pairs = block.f_reshape([-1, 2, n])?.f_transpose(1, 2)?;
+                        pairs.f_reshape([-1])?
+                    }
+                    _ => block.f_reshape([-1])?,
+                });
+                first += n;
+            }
+        }
+        // The kernel may read half a block on.
+        packed.push(Tensor::f_zeros([2 * BLOCK], (kind, Device::Cpu))?);
+        let missing = round_up(channels, BLOCK) - channels;
+        let bias = bias
+            .f_to_kind(Kind::Float)?
+            .f_reshape([channels, groups])?
+            .f_transpose(0, 1)?
+            .f_constant_pad_nd([0, missing])?;
+        Ok(Self {
+            packed: Tensor::f_cat(&packed, 0)?,
+            bias: bias.f_contiguous()?,
+            parts: parts.to_vec(),
+            kernel,
+            groups,
+            channels,
+        })
+    }
+
+    /// Whether they are for inputs of these channels, with a shuffle or without.
+    pub fn fits(&self, parts: &[&Tensor], shuffle: bool) -> bool {
+        self.parts.len() == parts.len()
+            && shuffle == (self.groups == 4)
+            && (parts.iter().zip(&self.parts)).all(|(x, &channels)| x.size()[1] == channels)
+    }
+
+    /// What it multiplies in.
+    pub fn kind(&self) -> Kind {
+        self.packed.kind()
+    }
+
+    /// The convolution with padding k/2 of `parts` `[N, C_i, H, W]` on the CPU, in the kind of the weights, joined:
+    /// `[N, C', H, W]`, or `[N, C'/4, 2H, 2W]` with a shuffle, channels last in memory. Negative values of it are
+    /// multiplied by `slope` (1 leaves them, 0 makes a ReLU), then `residual`, of the output's shape, is added. It
+    /// gives up soon after `stop` is set.
+    ///
+    /// # Errors
+    /// [`Error::Stopped`] where `stop` was set; [`Error::Broken`] for inputs of other channels, sizes or
+    /// kinds than agreed.
+    pub fn convolve(
+        &self,
+        parts: &[&Tensor],
+        slope: f64,
+        residual: Option<&Tensor>,
+        stop: Option<&AtomicBool>,
+    ) -> Result<Tensor> {
+        let broken = |what: &str| Error::Broken(format!("direct: {what}"));
+        let kind = self.kind();
+        let (h, w) = parts.first().map_or((0, 0), |x| size(x));
+        let n = parts.first().map_or(0, |x| x.size()[0]);
+        let like = |x: &Tensor, shape: [i64; 4]| {
+            x.size() == shape && x.kind() == kind && x.device() == Device::Cpu
+        };
+        let fits = (parts.iter().zip(&self.parts)).all(|(x, &c)| like(x, [n, c, h, w]));
+        if !fits
+            || parts.len() != self.parts.len()
+            || !suits(parts, self.kernel, kind)
+            || n * h * w == 0
+        {
+            return Err(broken(
+                "inputs of other channels, sizes or kind than prepared for",
+            ));
+        }
+        let factor = if self.groups == 4 { 2 } else { 1 };
+        let shape = [n, self.channels, factor * h, factor * w];
+        if residual.is_some_and(|r| !like(r, shape)) {
+            return Err(broken("a residual of another shape than the output"));
+        }
+        let int = |n: i64| c_int::try_from(n).map_err(|_| broken("a size beyond 32 bits"));
+        let parts = parts.iter().map(|x| channels_last(x));
+        let parts = parts.collect::<Result<Vec<_>>>()?;
+        let residual = residual.map(channels_last).transpose()?;
+        let sources = (parts.iter().zip(&self.parts))
+            .map(|(x, &c)| {
+                Ok(Inputs {
+                    data: x.data_ptr().cast_const(),
+                    channels: int(c)?,
+                })
+            })
+            .collect::<Result<Vec<_>>>()?;
+        let out = Tensor::f_empty(
+            [n, factor * h, factor * w, self.channels],
+            (kind, Device::Cpu),
+        )?;
+        let job = Direct {
+            sources: sources.as_ptr(),
+            n_sources: int(sources.len() as i64)?,
+            in_height: int(h)?,
+            in_width: int(w)?,
+            depth: int(self.parts.iter().sum())?,
+            above: int(self.kernel / 2)?,
+            side: int(self.kernel / 2)?,
+            height: int(h)?,
+            width: int(w)?,
+            kernel: int(self.kernel)?,
+            weights: self.packed.data_ptr().cast_const(),
+            bias: data(&self.bias),
+            bias_step: int(round_up(self.channels, BLOCK))?,
+            groups: int(self.groups)?,
+            channels: int(self.channels)?,
+            slope: slope as f32,
+            residual: residual
+                .as_ref()
+                .map_or(std::ptr::null(), |r| r.data_ptr().cast_const()),
+            out: out.data_ptr(),
+            bf16: c_int::from(kind == Kind::BFloat16),
+        };
+        let stop = stop.map_or(std::ptr::null(), |stop| stop.as_ptr().cast::<c_uchar>());
+        // SAFETY: all pointers are of live tensors of the weights' kind, channels last and of the sizes given,
+        // which was checked above; `out` is new, so nothing else sees it being written. AtomicBool has the size
+        // of a byte, and `stop` outlives the call.
+        match unsafe { refvsr_direct(&job, n * h, tch::get_num_threads().max(1), stop.cast()) } {
+            0 => Ok(out.f_permute([0, 3, 1, 2])?),
+            1 => Err(Error::Stopped),
+            _ => Err(broken("no memory for a thread's pixels")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn rand(shape: &[i64]) -> Tensor {
+        Tensor::rand(shape, (Kind::Float, Device::Cpu)) * 2.0 - 1.0
+    }
+
+    /// The plain form, by libtorch, in fp32.
+    fn plain(
+        parts: &[Tensor],
+        (weight, bias): (&Tensor, &Tensor),
+        shuffle: bool,
+        slope: f64,
+        residual: Option<&Tensor>,
+    ) -> Tensor {
+        let side = weight.size()[2] / 2;
+        let x = Tensor::cat(parts, 1);
+        let y = x.conv2d(weight, Some(bias), [1, 1], [side, side], [1, 1], 1);
+        let y = if shuffle { y.pixel_shuffle(2) } else { y };
+        let y = y.clamp_min(0.0) + y.clamp_max(0.0) * slope;
+        residual.map_or_else(|| y.shallow_clone(), |r| &y + r)
+    }
+
+    fn most(x: &Tensor) -> f64 {
+        x.abs().max().double_value(&[])
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig {
+            cases: 80,
+            rng_seed: proptest::test_runner::RngSeed::Fixed(47),
+            ..ProptestConfig::default()
+        })]
+
+        #[test]
+        fn equals_libtorchs_convolution(
+            parts in prop::collection::vec(1..=40i64, 1..=3),
+            channels in 1..=50i64,
+            (n, h, w) in (1..=2i64, 1..=9i64, 1..=41i64),
+            kernel in prop::sample::select(vec![1, 3, 5]),
+            shuffle in any::<bool>(),
+            slope in prop::sample::select(vec![0.0, 0.1, 0.2, 1.0]),
+            add in any::<bool>(),
+            half in any::<bool>(),
+            seed in 0..1000i64,
+        ) {
+            tch::manual_seed(seed);
+            // Numbers that bf16 holds too: what is left to tell apart is rounding the output.
+            let kind = if half { Kind::BFloat16 } else { Kind::Float };
+            let numbers = |shape: &[i64]| rand(shape).to_kind(kind).to_kind(Kind::Float);
+            let parts: Vec<i64> = parts.iter().map(|&c| if half { 2 * ((c + 1) / 2) } else { c }).collect();
+            let inputs: Vec<Tensor> = parts.iter().map(|&c| numbers(&[n, c, h, w])).collect();
+            let (out, factor) = if shuffle { (4 * channels, 2) } else { (channels, 1) };
+            let depth: i64 = parts.iter().sum();
+            let weight = (numbers(&[out, depth, kernel, kernel]) / (kernel * kernel * depth) as f64)
+                .to_kind(kind).to_kind(Kind::Float);
+            let bias = rand(&[out]);
+            let residual = add.then(|| numbers(&[n, channels, factor * h, factor * w]));
+            let packed = Weights::new(&weight, &bias, &parts, shuffle, kind).unwrap();
+            let taken: Vec<Tensor> = inputs.iter().map(|x| x.to_kind(kind)).collect();
+            let taken: Vec<&Tensor> = taken.iter().collect();
+            assert!(packed.fits(&taken, shuffle) && !packed.fits(&taken, !shuffle));
+            let added = residual.as_ref().map(|r| r.to_kind(kind));
+            let found = packed.convolve(&taken, slope, added.as_ref(), None).unwrap();
+            let expected = plain(&inputs, (&weight, &bias), shuffle, slope, residual.as_ref());
+            assert_eq!((found.size(), found.kind()), (expected.size(), kind));
+            // A number in bf16 has eight bits.
+            let bound = if half { expected.abs() / 256.0 + 1e-5 } else { expected.zeros_like() + 4e-6 };
+            let over = ((found.to_kind(Kind::Float) - &expected).abs() - bound).max().double_value(&[]);
+            assert!(over <= 0.0, "{over:.1e} over the bound, of {}", most(&expected));
+        }
+    }
+
+    #[test]
+    fn a_part_of_the_rows_is_the_same_bit_for_bit() {
+        tch::manual_seed(3);
+        for kind in [Kind::Float, Kind::BFloat16] {
+            let x = rand(&[1, 24, 20, 70]).to_kind(kind);
+            let (weight, bias) = (rand(&[24, 24, 3, 3]) / 200.0, rand(&[24]));
+            let packed = Weights::new(&weight, &bias, &[24], false, kind).unwrap();
+            let whole = packed.convolve(&[&x], 0.1, Some(&x), None).unwrap();
+            let part = x.narrow(2, 4, 9);
+            let found = packed
+                .convolve(&[&part], 0.1, Some(&part), None)
+                .unwrap()
+                .narrow(2, 1, 7);
+            assert!(found.equal(&whole.narrow(2, 5, 7)));
+        }
+    }
+
+    #[test]
+    fn it_stops_when_told_and_refuses_what_it_was_not_made_for() {
+        let (x, weight, bias) = (rand(&[1, 8, 40, 40]), rand(&[8, 8, 3, 3]), rand(&[8]));
+        let packed = Weights::new(&weight, &bias, &[8], false, Kind::Float).unwrap();
+        let stop = AtomicBool::new(true);
+        let stopped = packed.convolve(&[&x], 1.0, None, Some(&stop));
+        assert!(matches!(stopped, Err(Error::Stopped)));
+        for x in [rand(&[1, 9, 40, 40]), x.to_kind(Kind::BFloat16)] {
+            let refused = packed.convolve(&[&x], 1.0, None, None);
+            assert!(matches!(refused, Err(Error::Broken(_))));
+        }
+        let residual = rand(&[1, 8, 39, 40]);
+        let refused = packed.convolve(&[&x], 1.0, Some(&residual), None);
+        assert!(matches!(refused, Err(Error::Broken(_))));
+    }
+}
