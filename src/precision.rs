@@ -2,6 +2,7 @@
 
 use crate::{
     Error, Result,
+    native::direct,
     net::context::{self, Arithmetic},
     stop::Stopper,
 };
@@ -13,8 +14,9 @@ use tch::{Device, Kind};
 /// Flow, matching, sampling positions, the bicubic base and the last addition are fp32 in all of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Precision {
-    /// The fastest that stays over 50 dB against fp32: [`Fp32Fast`](Self::Fp32Fast) on a CPU,
-    /// [`Fp16`](Self::Fp16) on a CUDA device.
+    /// The fastest that stays over 50 dB against fp32: [`Fp16`](Self::Fp16) on a CUDA device, [`Bf16`](Self::Bf16)
+    /// on a CPU with AVX512-BF16 (but not one with AMX, where it has not been measured), else
+    /// [`Fp32Fast`](Self::Fp32Fast).
     #[default]
     Auto,
     /// 32-bit floats, as the paper's code computes.
@@ -24,8 +26,8 @@ pub enum Precision {
     Fp32Fast,
     /// 16-bit floats. On a CPU this is slower than fp32.
     Fp16,
-    /// 16-bit floats with the exponent range of 32-bit ones. On a CPU it needs AVX512 with bf16 to be
-    /// fast.
+    /// 16-bit floats with the exponent range of 32-bit ones, added up in 32 bits. On a CPU it needs AVX512-BF16 to
+    /// be fast.
     Bf16,
 }
 
@@ -52,6 +54,7 @@ impl Precision {
     /// The precision that this one means on a device: itself, or what [`Auto`](Self::Auto) chooses.
     pub fn on(self, device: Device) -> Self {
         match (self, device) {
+            (Self::Auto, Device::Cpu) if direct::bf16() == direct::Bf16::Registers => Self::Bf16,
             (Self::Auto, Device::Cpu) => Self::Fp32Fast,
             (Self::Auto, _) => Self::Fp16,
             (other, _) => other,

@@ -44,7 +44,7 @@ fn golden_clips_come_out_within_one_code() {
         std::fs::write(file("wide"), raw(&clip.wide)).unwrap();
         let reset = clip.config.reset_interval.unwrap_or(0);
         gst_launch_well(&format!(
-            "-q refvsr name=r device=cpu model-file={} lookahead={} reset-interval={reset} ! filesink location={} {} {}",
+            "-q refvsr name=r device=cpu precision=fp32 model-file={} lookahead={} reset-interval={reset} ! filesink location={} {} {}",
             model.to_str().unwrap(),
             clip.config.look_ahead(),
             file("out").to_str().unwrap(),

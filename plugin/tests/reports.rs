@@ -142,6 +142,7 @@ fn frames_without_rate_and_duration_tell_the_latency_by_their_distance() {
 #[test]
 fn loading_the_model_is_reported() {
     let element = element();
+    element.set_property_from_str("precision", "fp32-fast");
     let bus = with_bus(&element);
     element.set_state(gst::State::Paused).unwrap();
     let mut texts = vec![];

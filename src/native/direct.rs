@@ -49,12 +49,38 @@ struct Direct {
 }
 
 unsafe extern "C" {
-    fn refvsr_direct(job: *const Direct, rows: c_long, threads: c_int, stop: *const c_uchar)
-    -> c_int;
+    fn refvsr_direct(
+        job: *const Direct,
+        rows: c_long,
+        threads: c_int,
+        stop: *const c_uchar,
+    ) -> c_int;
+    fn refvsr_bf16_units() -> c_int;
+}
+
+/// What the processor multiplies numbers in bf16 by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bf16 {
+    /// Nothing of its own.
+    Emulated,
+    /// AVX512-BF16: twice as many at a time as in fp32.
+    Registers,
+    /// AMX, whose blocks libtorch multiplies.
+    Blocks,
+}
+
+/// What this processor has.
+pub fn bf16() -> Bf16 {
+    // SAFETY: it takes nothing and looks at the processor only.
+    match unsafe { refvsr_bf16_units() } {
+        1 => Bf16::Registers,
+        2 => Bf16::Blocks,
+        _ => Bf16::Emulated,
+    }
 }
 
 /// Whether inputs of these channels can be joined under a window of `kernel` x `kernel` in this kind.
-pub fn suits(parts: &[&Tensor], kernel: i64, kind: Kind) -> bool {
+fn takes(parts: &[&Tensor], kernel: i64, kind: Kind) -> bool {
     let even = || parts.iter().all(|x| x.size()[1] % 2 == 0);
     parts.len() as i64 * kernel <= MOST_RUNS
         && match kind {
@@ -63,6 +89,11 @@ pub fn suits(parts: &[&Tensor], kernel: i64, kind: Kind) -> bool {
             Kind::BFloat16 => even(),
             _ => false,
         }
+}
+
+/// Whether this kernel takes these inputs and is the fastest that there is for them.
+pub fn suits(parts: &[&Tensor], kernel: i64, kind: Kind) -> bool {
+    takes(parts, kernel, kind) && (kind == Kind::Float || bf16() != Bf16::Blocks)
 }
 
 /// Weights of a convolution, laid out for the kernel.
@@ -186,7 +217,7 @@ impl Weights {
         let fits = (parts.iter().zip(&self.parts)).all(|(x, &c)| like(x, [n, c, h, w]));
         if !fits
             || parts.len() != self.parts.len()
-            || !suits(parts, self.kernel, kind)
+            || !takes(parts, self.kernel, kind)
             || n * h * w == 0
         {
             return Err(broken(

@@ -31,6 +31,17 @@ static const Kernels& kernels() {
   return all;
 }
 
+// Whether the processor multiplies numbers in bf16: in blocks (AMX) or in registers (AVX512-BF16).
+enum class Bf16Units { NONE, REGISTERS, BLOCKS };
+
+static Bf16Units bf16_units() {
+#if defined(__x86_64__)
+  if (kernels().direct == kernels_avx512_bf16().direct)
+    return __builtin_cpu_supports("amx-bf16") ? Bf16Units::BLOCKS : Bf16Units::REGISTERS;
+#endif
+  return Bf16Units::NONE;
+}
+
 // A thread's working memory, kept from call to call.
 struct Scratch {
   float* data = nullptr;
@@ -75,6 +86,8 @@ static int in_parts(long parts, size_t floats, int threads, const volatile unsig
 }  // namespace refvsr
 
 using namespace refvsr;
+
+extern "C" int refvsr_bf16_units() { return static_cast<int>(bf16_units()); }
 
 extern "C" int refvsr_winograd(const Job* job, int threads, const volatile unsigned char* stop) {
   const int tiles = ((job->height + TILE - 1) / TILE) * ((job->width + TILE - 1) / TILE);

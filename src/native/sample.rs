@@ -59,7 +59,9 @@ pub fn bilinear(
         return Err(broken("not a picture [N, C, H, W] and a grid [N, h, w, 2]"));
     };
     if !takes(x, grid) || n != pictures {
-        return Err(broken("not fp32 or bf16 on the CPU, or not a grid a picture"));
+        return Err(broken(
+            "not fp32 or bf16 on the CPU, or not a grid a picture",
+        ));
     }
     let (x, grid) = (channels_last(x)?, grid.f_contiguous()?);
     let out = Tensor::f_empty([n, h, w, channels], (x.kind(), Device::Cpu))?;
