@@ -253,7 +253,10 @@ fn session_network(session: Session) -> Network {
 fn golden_clips() {
     for clip in clips() {
         let network = network(clip.config.clone());
-        let options = Session::options_of(&network);
+        let options = SessionOptions {
+            precision: Precision::Fp32,
+            ..Session::options_of(&network)
+        };
         assert_eq!(options.reset_interval, clip.config.reset_interval);
         let mut session = Session::new(network, options).unwrap();
         let out = streamed(&mut session, &clip.ultrawide, &clip.wide);
