@@ -30,8 +30,13 @@ case $output in
 rtsp://*)
     need rtspclientsink gstreamer1.0-rtsp
     sink="rtspclientsink protocols=tcp location=$output"
+    # Nothing has to be finished: an interrupt stops at once. (rtspclientsink may never say that its stream has ended.)
+    finish=
     ;;
-*.mkv) sink="h264parse ! matroskamux ! filesink location=$output" ;;
+*.mkv)
+    sink="h264parse ! matroskamux ! filesink location=$output"
+    finish=-e
+    ;;
 *) echo "rtsp.sh: $output is neither an address rtsp://... nor a file .mkv" >&2; exit 1 ;;
 esac
 
@@ -57,6 +62,6 @@ case $lens in ultrawide | wide) usage ;; esac
 
 # The unquoted variables are several words each, on purpose.
 # shellcheck disable=SC2086
-exec gst-launch-1.0 -e $cameras \
+exec gst-launch-1.0 $finish $cameras \
     refvsr name=sr overload=bypass "$@" ! queue max-size-buffers=4 max-size-bytes=0 max-size-time=0 ! videoconvert \
     ! video/x-raw,format=I420 ! ${ENCODER:-x264enc tune=zerolatency speed-preset=veryfast key-int-max=30} ! $sink
