@@ -159,27 +159,13 @@ impl Follower {
         register_at: &dyn Fn(f64, &Track) -> Result<Option<Registered>>,
     ) -> Result<Option<(f64, Registered)>> {
         let width = size(frame).1;
-        // Where registration leads from a place; where that is elsewhere in the range, from there once more.
-        let confirmed = |place: Placement| -> Result<Option<(f64, Registered)>> {
-            let mut from = place;
-            for _ in 0..2 {
-                let Some(found) = register_at(from.zoom, &from.into())? else {
-                    return Ok(None);
-                };
-                let to = found.track.placement;
-                if to.is_near(&from, width, CONFIRMED) {
-                    return Ok(Some((from.zoom, found)));
-                }
-                if !self.zooms.contain(to.zoom) {
-                    return Ok(None);
-                }
-                from = to;
-            }
-            Ok(None)
-        };
         let mut best: Option<(f64, Registered)> = None;
         for (placement, _) in search(frame, reference, self.zooms)? {
-            let Some((zoom, found)) = confirmed(placement)? else {
+            let led = |from: Placement| {
+                let found = register_at(from.zoom, &from.into())?;
+                Ok(found.map(|found| (found.track.placement, found)))
+            };
+            let Some((zoom, found)) = self.confirmed(placement, width, led)? else {
                 continue;
             };
             let agreement = found.laid.agreement;
@@ -194,6 +180,31 @@ impl Follower {
             }
         }
         Ok(best)
+    }
+
+    /// What registration finds from a place on, and the zoom it began at: `register` gives the place where it
+    /// ends. Where that is elsewhere in the range of zooms it is asked once more from there; where it leads on
+    /// from there too, out of the range, or nowhere, nothing is confirmed.
+    fn confirmed<T>(
+        &self,
+        place: Placement,
+        width: i64,
+        register: impl Fn(Placement) -> Result<Option<(Placement, T)>>,
+    ) -> Result<Option<(f64, T)>> {
+        let mut from = place;
+        for _ in 0..2 {
+            let Some((to, found)) = register(from)? else {
+                return Ok(None);
+            };
+            if to.is_near(&from, width, CONFIRMED) {
+                return Ok(Some((from.zoom, found)));
+            }
+            if !self.zooms.contain(to.zoom) {
+                return Ok(None);
+            }
+            from = to;
+        }
+        Ok(None)
     }
 
     fn found(&self, zoom: f64, found: Registered) -> (Option<Registered>, Self) {
@@ -221,6 +232,25 @@ impl Follower {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn registration_that_leads_elsewhere_is_asked_once_more_from_there() {
+        let follower = Follower::new(Zooms::about(2.0), 2);
+        let led = |ways: &'static [(f64, f64)]| {
+            let place = |zoom| Placement::centred(zoom);
+            let register = |from: Placement| {
+                let way = ways.iter().find(|way| from == place(way.0));
+                Ok(way.map(|&(_, to)| (place(to), to)))
+            };
+            follower.confirmed(place(2.0), 200, register).unwrap()
+        };
+        assert_eq!(led(&[(2.0, 2.01)]), Some((2.0, 2.01)), "it stays");
+        let settled = Some((2.22, 2.23));
+        assert_eq!(led(&[(2.0, 2.22), (2.22, 2.23)]), settled, "it settles");
+        assert_eq!(led(&[(2.0, 2.22), (2.22, 2.0)]), None, "it leads on");
+        assert_eq!(led(&[(2.0, 9.0), (9.0, 9.0)]), None, "out of the range");
+        assert_eq!(led(&[(2.0, 2.22)]), None, "it does not hold there");
+    }
 
     #[test]
     fn a_camera_that_is_not_found_is_looked_for_ever_more_rarely() {
