@@ -20,14 +20,14 @@ const BLOCK: i64 = 16;
 const MOST_RUNS: i64 = 64;
 
 #[repr(C)]
-struct Inputs {
+struct Input {
     data: *const c_void,
     channels: c_int,
 }
 
 #[repr(C)]
 struct Direct {
-    sources: *const Inputs,
+    sources: *const Input,
     n_sources: c_int,
     in_height: c_int,
     in_width: c_int,
@@ -235,7 +235,7 @@ impl Weights {
         let residual = residual.map(channels_last).transpose()?;
         let sources = (parts.iter().zip(&self.parts))
             .map(|(x, &c)| {
-                Ok(Inputs {
+                Ok(Input {
                     data: x.data_ptr().cast_const(),
                     channels: int(c)?,
                 })

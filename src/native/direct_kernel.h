@@ -10,7 +10,7 @@ constexpr int SUMS = 16;  // output channels that a register holds
 constexpr int SUMS = 8;
 #endif
 // Pixels of a row that are computed at once, with N output channels each; a third of that at the row's end.
-constexpr int pixels_at_once(int N) { return SUMS == 16 || N == 8 ? 12 : 6; }
+constexpr int pixels_at_once(int N) { return SUMS == 16 || N == LANES ? PIXELS : PIXELS / 2; }
 constexpr int MOST_RUNS = 64;
 
 typedef Widest<SUMS>::vector sums_t;

@@ -9,6 +9,7 @@ constexpr int POINTS = 36;  // SIDE * SIDE
 constexpr int LANES = 8;    // channels transformed at once
 constexpr int BLOCK = 16;   // output channels multiplied at once
 constexpr int ROWS = 12;    // tiles multiplied at once
+constexpr int PIXELS = 12;  // of a row, convolved at once, at most
 constexpr int MATCH_ROWS = 96;  // queries that share a pass over the keys
 
 // A picture with channels last in memory.
@@ -18,7 +19,7 @@ struct Source {
 };
 
 // Pictures with channels last in memory, of floats or bf16.
-struct Inputs {
+struct Input {
   const void* data;
   int channels;
 };
@@ -51,7 +52,7 @@ struct Sampling {
 // A convolution of stride 1 in its direct form, channels last in memory. Numbers are floats, or bf16 of which
 // two make a unit, but for the bias.
 struct Direct {
-  const Inputs* sources;  // their channels joined are the input
+  const Input* sources;  // their channels joined are the input
   int n_sources;
   int in_height, in_width, depth;
   int above, side;            // rows and columns of zeros before the first one of the input

@@ -6,40 +6,50 @@
 
 namespace refvsr {
 
+// Kernels that this processor runs.
+struct Chosen {
+  Kernels kernels;
+  bool bf16;  // they multiply bf16 by instructions of its own
+};
+
 // The best set that this processor has. For tests REFVSR_CPU names a lesser one (baseline, avx2, avx512), or, in
 // debug builds, wide: the code for AVX-512 compiled to AVX2's instructions.
-static Kernels chosen() {
+static Chosen choose() {
   const char* named = std::getenv("REFVSR_CPU");
   const std::string most = named ? named : "";
 #ifdef HAS_WIDE
-  if (most == "wide") return kernels_wide();
+  if (most == "wide") return {kernels_wide(), false};
 #endif
 #if defined(__x86_64__)
   __builtin_cpu_init();
   if (most != "baseline" && most != "avx2" && __builtin_cpu_supports("avx512f") &&
-      __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq"))
-    return most != "avx512" && __builtin_cpu_supports("avx512bf16") ? kernels_avx512_bf16()
-                                                                   : kernels_avx512();
+      __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq")) {
+    if (most != "avx512" && __builtin_cpu_supports("avx512bf16"))
+      return {kernels_avx512_bf16(), true};
+    return {kernels_avx512(), false};
+  }
   if (most != "baseline" && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
-    return kernels_avx2();
+    return {kernels_avx2(), false};
 #endif
-  return kernels_baseline();
+  return {kernels_baseline(), false};
 }
 
-static const Kernels& kernels() {
-  static const Kernels all = chosen();
+static const Chosen& chosen() {
+  static const Chosen all = choose();
   return all;
 }
 
-// Whether the processor multiplies numbers in bf16: in blocks (AMX) or in registers (AVX512-BF16).
+static const Kernels& kernels() { return chosen().kernels; }
+
+// What numbers in bf16 are multiplied by: in registers (AVX512-BF16), or in blocks (AMX).
 enum class Bf16Units { NONE, REGISTERS, BLOCKS };
 
 static Bf16Units bf16_units() {
+  if (!chosen().bf16) return Bf16Units::NONE;
 #if defined(__x86_64__)
-  if (kernels().direct == kernels_avx512_bf16().direct)
-    return __builtin_cpu_supports("amx-bf16") ? Bf16Units::BLOCKS : Bf16Units::REGISTERS;
+  if (__builtin_cpu_supports("amx-bf16")) return Bf16Units::BLOCKS;
 #endif
-  return Bf16Units::NONE;
+  return Bf16Units::REGISTERS;
 }
 
 // A thread's working memory, kept from call to call.
@@ -114,7 +124,7 @@ extern "C" int refvsr_sample(const Sampling* sampling, long samples, int threads
 extern "C" int refvsr_direct(const Direct* job, long rows, int threads,
                              const volatile unsigned char* stop) {
   // Room for the pixels under a window, with zeros beside the picture.
-  const size_t floats = (size_t)(12 + job->kernel) * job->kernel * job->depth;
+  const size_t floats = (size_t)(PIXELS + job->kernel) * job->kernel * job->depth;
   const long part = rows < 16 * threads ? 1 : 4;
   return in_parts((rows + part - 1) / part, floats, threads, stop, [=](long p, float* memory) {
     for (long row = p * part; row < rows && row < (p + 1) * part; row++)
