@@ -2,44 +2,30 @@
 //! activation, a residual, a pixel shuffle and the joining of inputs in one pass. As exact as libtorch's, but
 //! for the order in which sums are added up.
 
-use super::data;
-use crate::{
-    Error, Result,
-    image::size::round_up,
-    net::ops::{channels_last, size},
+use super::{
+    data,
+    joined::{BLOCK, Channels, Source, int},
 };
+use crate::{Error, Result, image::size::round_up};
 use std::{
     ffi::{c_int, c_long, c_uchar, c_void},
     sync::atomic::AtomicBool,
 };
 use tch::{Device, Kind, Tensor};
 
-/// Output channels of a block of weights; the last block has half of that where no more are left.
-const BLOCK: i64 = 16;
 /// Rows of inputs under a window, one of each input and row.
 const MOST_RUNS: i64 = 64;
 
 #[repr(C)]
-struct Input {
-    data: *const c_void,
-    channels: c_int,
-}
-
-#[repr(C)]
 struct Direct {
-    sources: *const Input,
+    sources: *const Source,
     n_sources: c_int,
-    in_height: c_int,
-    in_width: c_int,
-    depth: c_int,
-    above: c_int,
-    side: c_int,
     height: c_int,
     width: c_int,
     kernel: c_int,
     weights: *const c_void,
     bias: *const f32,
-    bias_step: c_int,
+    depth: c_int,
     groups: c_int,
     channels: c_int,
     slope: f32,
@@ -104,13 +90,8 @@ pub struct Weights {
     packed: Tensor,
     /// `[groups, output channels]` in fp32, these rounded up to whole blocks.
     bias: Tensor,
-    /// Channels of the inputs that are joined.
-    parts: Vec<i64>,
     kernel: i64,
-    /// 4 where the output is shuffled to twice the size.
-    groups: i64,
-    /// Output channels of a group.
-    channels: i64,
+    channels: Channels,
 }
 
 impl Weights {
@@ -129,27 +110,23 @@ impl Weights {
         let &[all, _, kernel, _] = &weight.size()[..] else {
             return Err(Error::Broken("direct: not weights [C', C, k, k]".into()));
         };
-        let groups = if shuffle { 4 } else { 1 };
-        let channels = all / groups;
+        let channels = Channels::new(parts, all, shuffle);
+        let (groups, output) = (channels.groups, channels.output);
         // A shuffle's four output channels of one place go to four pixels: they come apart first.
         let weight = weight
             .f_to_kind(kind)?
-            .f_reshape([channels, groups, -1, kernel, kernel])?
-            .f_permute([1, 3, 4, 2, 0])?; // [groups, k, k, C, channels]
+            .f_reshape([output, groups, -1, kernel, kernel])?
+            .f_permute([1, 3, 4, 2, 0])?; // [groups, k, k, C, output]
         let (mut at, mut runs) = (0, vec![]);
         for &part in parts {
             let own = weight.f_narrow(3, at, part)?;
-            runs.push(own.f_reshape([groups, kernel, kernel * part, channels])?);
+            runs.push(own.f_reshape([groups, kernel, kernel * part, output])?);
             at += part;
         }
-        let places = Tensor::f_cat(&runs, 2)?.f_reshape([groups, -1, channels])?;
+        let places = Tensor::f_cat(&runs, 2)?.f_reshape([groups, -1, output])?;
         let mut packed = vec![];
         for group in 0..groups {
-            let mut first = 0;
-            while first < channels {
-                let left = channels - first;
-                let n = if left > BLOCK / 2 { BLOCK } else { BLOCK / 2 };
-                let taken = left.min(n);
+            for (first, taken, n) in channels.blocks() {
                 let block = places.f_select(0, group)?.f_narrow(1, first, taken)?;
                 let block = block.f_constant_pad_nd([0, n - taken])?;
                 packed.push(match kind {
@@ -159,32 +136,27 @@ impl Weights {
                     }
                     _ => block.f_reshape([-1])?,
                 });
-                first += n;
             }
         }
         // The kernel may read half a block on.
         packed.push(Tensor::f_zeros([2 * BLOCK], (kind, Device::Cpu))?);
-        let missing = round_up(channels, BLOCK) - channels;
+        let missing = round_up(output, BLOCK) - output;
         let bias = bias
             .f_to_kind(Kind::Float)?
-            .f_reshape([channels, groups])?
+            .f_reshape([output, groups])?
             .f_transpose(0, 1)?
             .f_constant_pad_nd([0, missing])?;
         Ok(Self {
             packed: Tensor::f_cat(&packed, 0)?,
             bias: bias.f_contiguous()?,
-            parts: parts.to_vec(),
             kernel,
-            groups,
             channels,
         })
     }
 
     /// Whether they are for inputs of these channels, with a shuffle or without.
     pub fn fits(&self, parts: &[&Tensor], shuffle: bool) -> bool {
-        self.parts.len() == parts.len()
-            && shuffle == (self.groups == 4)
-            && (parts.iter().zip(&self.parts)).all(|(x, &channels)| x.size()[1] == channels)
+        self.channels.fits(parts, shuffle)
     }
 
     /// What it multiplies in.
@@ -207,103 +179,42 @@ impl Weights {
         residual: Option<&Tensor>,
         stop: Option<&AtomicBool>,
     ) -> Result<Tensor> {
-        let broken = |what: &str| Error::Broken(format!("direct: {what}"));
         let kind = self.kind();
-        let (h, w) = parts.first().map_or((0, 0), |x| size(x));
-        let n = parts.first().map_or(0, |x| x.size()[0]);
-        let like = |x: &Tensor, shape: [i64; 4]| {
-            x.size() == shape && x.kind() == kind && x.device() == Device::Cpu
-        };
-        let fits = (parts.iter().zip(&self.parts)).all(|(x, &c)| like(x, [n, c, h, w]));
-        if !fits
-            || parts.len() != self.parts.len()
-            || !takes(parts, self.kernel, kind)
-            || n * h * w == 0
-        {
-            return Err(broken(
-                "inputs of other channels, sizes or kind than prepared for",
-            ));
+        let taken = self.channels.take(parts, residual, kind)?;
+        if !takes(parts, self.kernel, kind) {
+            return Err(Error::Broken("direct: inputs that it cannot join".into()));
         }
-        let factor = if self.groups == 4 { 2 } else { 1 };
-        let shape = [n, self.channels, factor * h, factor * w];
-        if residual.is_some_and(|r| !like(r, shape)) {
-            return Err(broken("a residual of another shape than the output"));
-        }
-        let int = |n: i64| c_int::try_from(n).map_err(|_| broken("a size beyond 32 bits"));
-        let parts = parts.iter().map(|x| channels_last(x));
-        let parts = parts.collect::<Result<Vec<_>>>()?;
-        let residual = residual.map(channels_last).transpose()?;
-        let sources = (parts.iter().zip(&self.parts))
-            .map(|(x, &c)| {
-                Ok(Input {
-                    data: x.data_ptr().cast_const(),
-                    channels: int(c)?,
-                })
-            })
-            .collect::<Result<Vec<_>>>()?;
-        let out = Tensor::f_empty(
-            [n, factor * h, factor * w, self.channels],
-            (kind, Device::Cpu),
-        )?;
+        let (n, h, w) = taken.size;
         let job = Direct {
-            sources: sources.as_ptr(),
-            n_sources: int(sources.len() as i64)?,
-            in_height: int(h)?,
-            in_width: int(w)?,
-            depth: int(self.parts.iter().sum())?,
-            above: int(self.kernel / 2)?,
-            side: int(self.kernel / 2)?,
+            sources: taken.sources.as_ptr(),
+            n_sources: int(taken.sources.len() as i64)?,
             height: int(h)?,
             width: int(w)?,
             kernel: int(self.kernel)?,
             weights: self.packed.data_ptr().cast_const(),
             bias: data(&self.bias),
-            bias_step: int(round_up(self.channels, BLOCK))?,
-            groups: int(self.groups)?,
-            channels: int(self.channels)?,
+            depth: int(self.channels.parts.iter().sum())?,
+            groups: int(self.channels.groups)?,
+            channels: int(self.channels.output)?,
             slope: slope as f32,
-            residual: residual
-                .as_ref()
-                .map_or(std::ptr::null(), |r| r.data_ptr().cast_const()),
-            out: out.data_ptr(),
+            residual: taken.residual(),
+            out: taken.out(),
             bf16: c_int::from(kind == Kind::BFloat16),
         };
         let stop = stop.map_or(std::ptr::null(), |stop| stop.as_ptr().cast::<c_uchar>());
         // SAFETY: all pointers are of live tensors of the weights' kind, channels last and of the sizes given,
-        // which was checked above; `out` is new, so nothing else sees it being written. AtomicBool has the size
-        // of a byte, and `stop` outlives the call.
-        match unsafe { refvsr_direct(&job, n * h, tch::get_num_threads().max(1), stop.cast()) } {
-            0 => Ok(out.f_permute([0, 3, 1, 2])?),
-            1 => Err(Error::Stopped),
-            _ => Err(broken("no memory for a thread's pixels")),
-        }
+        // which was checked when they were taken; the output is new, so nothing else sees it being written.
+        // AtomicBool has the size of a byte, and `stop` outlives the call.
+        let status = unsafe { refvsr_direct(&job, n * h, tch::get_num_threads().max(1), stop) };
+        taken.finished(status)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::native::joined::tests::{plain, rand};
     use proptest::prelude::*;
-
-    fn rand(shape: &[i64]) -> Tensor {
-        Tensor::rand(shape, (Kind::Float, Device::Cpu)) * 2.0 - 1.0
-    }
-
-    /// The plain form, by libtorch, in fp32.
-    fn plain(
-        parts: &[Tensor],
-        (weight, bias): (&Tensor, &Tensor),
-        shuffle: bool,
-        slope: f64,
-        residual: Option<&Tensor>,
-    ) -> Tensor {
-        let side = weight.size()[2] / 2;
-        let x = Tensor::cat(parts, 1);
-        let y = x.conv2d(weight, Some(bias), [1, 1], [side, side], [1, 1], 1);
-        let y = if shuffle { y.pixel_shuffle(2) } else { y };
-        let y = y.clamp_min(0.0) + y.clamp_max(0.0) * slope;
-        residual.map_or_else(|| y.shallow_clone(), |r| &y + r)
-    }
 
     fn most(x: &Tensor) -> f64 {
         x.abs().max().double_value(&[])
@@ -346,7 +257,8 @@ mod tests {
             assert!(packed.fits(&taken, shuffle) && !packed.fits(&taken, !shuffle));
             let added = residual.as_ref().map(|r| r.to_kind(kind));
             let found = packed.convolve(&taken, slope, added.as_ref(), None).unwrap();
-            let expected = plain(&inputs, (&weight, &bias), shuffle, slope, residual.as_ref());
+            let plainly: Vec<&Tensor> = inputs.iter().collect();
+            let expected = plain(&plainly, (&weight, &bias), shuffle, slope, residual.as_ref());
             assert_eq!((found.size(), found.kind()), (expected.size(), kind));
             // A number in bf16 has eight bits.
             let bound = if half { expected.abs() / 256.0 + 1e-5 } else { expected.zeros_like() + 4e-6 };

@@ -198,16 +198,16 @@ template <typename T, int N, int R>
 static void convolve_at(const Direct& job, long y, long picture, int x, const Together<T>& of,
                         typename T::stored* copy) {
   const typename T::unit* runs[MOST_RUNS];
-  const int first = x - job.side, pixels = R + job.kernel - 1;
-  const bool inside = first >= 0 && first + pixels <= job.in_width;
+  const int first = x - job.kernel / 2, pixels = R + job.kernel - 1;
+  const bool inside = first >= 0 && first + pixels <= job.width;
   for (int ky = 0, i = 0; ky < job.kernel; ky++) {
-    const long line = y + ky - job.above;
+    const long line = y + ky - job.kernel / 2;
     for (int s = 0; s < job.n_sources; s++, i++) {
       const int channels = job.sources[s].channels;
       runs[i] = nullptr;
-      if (line < 0 || line >= job.in_height) continue;
+      if (line < 0 || line >= job.height) continue;
       const typename T::stored* in = (const typename T::stored*)job.sources[s].data +
-                                     (picture * job.in_height + line) * job.in_width * channels;
+                                     (picture * job.height + line) * job.width * channels;
       if (inside) {
         runs[i] = (const typename T::unit*)(in + (long)first * channels);
         continue;
@@ -215,7 +215,7 @@ static void convolve_at(const Direct& job, long y, long picture, int x, const To
       runs[i] = (const typename T::unit*)copy;
       for (int p = first; p < first + pixels; p++, copy += channels)
         for (int c = 0; c < channels; c++)
-          copy[c] = p < 0 || p >= job.in_width ? 0 : in[(long)p * channels + c];
+          copy[c] = p < 0 || p >= job.width ? 0 : in[(long)p * channels + c];
     }
   }
   convolve_pixels<T, N, R>(job, y, picture, x, runs, of);
@@ -242,7 +242,7 @@ static void convolve_direct(const Direct& job, long row, typename T::stored* cop
   for (int group = 0; group < job.groups; group++) {
     for (int channel = 0, n; channel < job.channels; channel += n, u += places * n) {
       const int left = job.channels - channel;
-      const float* bias = job.bias + (long)group * job.bias_step + channel;
+      const float* bias = job.bias + (long)group * ((job.channels + BLOCK - 1) / BLOCK * BLOCK) + channel;
       const Together<T> of = {u, u + places * BLOCK, bias, group, channel};
       if (left <= LANES)
         n = LANES, convolve_channels<T, LANES>(job, y, picture, of, copy);

@@ -12,14 +12,8 @@ constexpr int ROWS = 12;    // tiles multiplied at once
 constexpr int PIXELS = 12;  // of a row, convolved at once, at most
 constexpr int MATCH_ROWS = 96;  // queries that share a pass over the keys
 
-// A picture with channels last in memory.
-struct Source {
-  const float* data;
-  int channels;
-};
-
 // Pictures with channels last in memory, of floats or bf16.
-struct Input {
+struct Source {
   const void* data;
   int channels;
 };
@@ -49,17 +43,15 @@ struct Sampling {
   int bf16;
 };
 
-// A convolution of stride 1 in its direct form, channels last in memory. Numbers are floats, or bf16 of which
-// two make a unit, but for the bias.
+// A convolution of stride 1 in its direct form, channels last in memory, whose output is as large as its input.
+// Numbers are floats, or bf16 of which two make a unit, but for the bias.
 struct Direct {
-  const Input* sources;  // their channels joined are the input
+  const Source* sources;  // their channels joined are the input
   int n_sources;
-  int in_height, in_width, depth;
-  int above, side;            // rows and columns of zeros before the first one of the input
-  int height, width, kernel;  // of the output, and of the window
+  int height, width, kernel;  // of a picture, and of the window
   const void* weights;
-  const float* bias;  // of each group `bias_step`
-  int bias_step;
+  const float* bias;  // of each group, rounded up to BLOCK
+  int depth;          // input channels
   int groups;    // 1, or 4: a pixel shuffle by 2 follows
   int channels;  // output channels of a group
   float slope;   // of the leaky ReLU behind: 1 is none, 0 is ReLU

@@ -3,6 +3,7 @@
 pub mod blur;
 pub mod cuda;
 pub mod direct;
+mod joined;
 pub mod matching;
 pub mod memory;
 pub mod sample;

@@ -3,11 +3,11 @@
 //! joining of inputs in the same pass. Its results differ from the direct form by rounding alone, a few
 //! 1e-6 of the largest value.
 
-use crate::{
-    Error, Result,
-    image::size::round_up,
-    net::ops::{channels_last, size},
+use super::{
+    data,
+    joined::{Channels, Source, int},
 };
+use crate::{Error, Result, image::size::round_up};
 use std::{
     ffi::{c_int, c_uchar},
     sync::atomic::AtomicBool,
@@ -19,14 +19,6 @@ pub const FEWEST_CHANNELS: i64 = 8;
 
 /// Channels that the kernel transforms at once.
 const LANES: i64 = 8;
-/// Output channels that it multiplies at once, where so many are left.
-const BLOCK: i64 = 16;
-
-#[repr(C)]
-struct Source {
-    data: *const f32,
-    channels: c_int,
-}
 
 #[repr(C)]
 struct Job {
@@ -54,12 +46,7 @@ pub struct Weights {
     /// One block of output channels after the other: `[36, depth, 16 or 8]` each.
     packed: Tensor,
     bias: Tensor,
-    /// Channels of the inputs that are joined.
-    parts: Vec<i64>,
-    /// 4 where the output is shuffled to twice the size.
-    groups: i64,
-    /// Output channels of a group.
-    channels: i64,
+    channels: Channels,
 }
 
 impl Weights {
@@ -69,8 +56,8 @@ impl Weights {
     /// # Errors
     /// [`Error::Torch`] where memory runs out.
     pub fn new(weight: &Tensor, bias: &Tensor, parts: &[i64], shuffle: bool) -> Result<Self> {
-        let groups = if shuffle { 4 } else { 1 };
-        let channels = weight.size()[0] / groups;
+        let channels = Channels::new(parts, weight.size()[0], shuffle);
+        let (groups, output) = (channels.groups, channels.output);
         let (sixth, row, column) = (1.0 / 6.0, 1.0 / 24.0, 1.0 / 12.0);
         #[rustfmt::skip]
         let g = Tensor::f_from_slice(&[
@@ -86,7 +73,7 @@ impl Weights {
             .f_matmul(&g.f_transpose(0, 1)?)?; // [C', C, 6, 6]
         // A shuffle's four output channels of one place go to four pixels: they come apart first.
         let points = points
-            .f_reshape([channels, groups, -1, 36])?
+            .f_reshape([output, groups, -1, 36])?
             .f_permute([1, 3, 2, 0])?; // [groups, 36, C, channels]
         let (mut at, mut padded) = (0, vec![]);
         for &part in parts {
@@ -95,20 +82,16 @@ impl Weights {
             at += part;
         }
         let points = Tensor::f_cat(&padded, 2)?.f_to_kind(Kind::Float)?;
-        let bias = bias.f_reshape([channels, groups])?.f_transpose(0, 1)?;
+        let bias = bias.f_reshape([output, groups])?.f_transpose(0, 1)?;
         let (mut packed, mut biases) = (vec![], vec![]);
         for group in 0..groups {
             let (points, bias) = (points.f_select(0, group)?, bias.f_select(0, group)?);
-            let mut channel = 0;
-            while channel < channels {
-                let left = channels - channel;
-                let n = if left > LANES { BLOCK } else { LANES };
-                let (taken, missing) = (left.min(n), n - left.min(n));
-                let block = points.f_narrow(2, channel, taken)?;
+            for (first, taken, n) in channels.blocks() {
+                let missing = n - taken;
+                let block = points.f_narrow(2, first, taken)?;
                 packed.push(block.f_constant_pad_nd([0, missing])?.f_reshape([-1])?);
-                let bias = bias.f_narrow(0, channel, taken)?;
+                let bias = bias.f_narrow(0, first, taken)?;
                 biases.push(bias.f_constant_pad_nd([0, missing])?);
-                channel += n;
             }
         }
         Ok(Self {
@@ -116,17 +99,13 @@ impl Weights {
             bias: Tensor::f_cat(&biases, 0)?
                 .f_to_kind(Kind::Float)?
                 .f_contiguous()?,
-            parts: parts.to_vec(),
-            groups,
             channels,
         })
     }
 
     /// Whether they are for inputs of these channels, with a shuffle or without.
     pub fn fits(&self, parts: &[&Tensor], shuffle: bool) -> bool {
-        self.parts.len() == parts.len()
-            && shuffle == (self.groups == 4)
-            && (parts.iter().zip(&self.parts)).all(|(x, &channels)| x.size()[1] == channels)
+        self.channels.fits(parts, shuffle)
     }
 
     /// The convolution with padding 1 of `parts` `[1, C_i, H, W]`, fp32 on the CPU, joined: `[1, C', H,
@@ -144,90 +123,40 @@ impl Weights {
         residual: Option<&Tensor>,
         stop: Option<&AtomicBool>,
     ) -> Result<Tensor> {
-        let broken = |what: &str| Error::Broken(format!("winograd: {what}"));
-        let (h, w) = parts.first().map_or((0, 0), |x| size(x));
-        let like = |x: &Tensor, shape: [i64; 4]| {
-            x.size() == shape && x.kind() == Kind::Float && x.device() == tch::Device::Cpu
-        };
-        let fits = (parts.iter().zip(&self.parts)).all(|(x, &c)| like(x, [1, c, h, w]));
-        if !fits || parts.len() != self.parts.len() || h * w == 0 {
-            return Err(broken(
-                "inputs of other channels or sizes than prepared for",
-            ));
+        let taken = self.channels.take(parts, residual, Kind::Float)?;
+        let (n, h, w) = taken.size;
+        if n != 1 {
+            return Err(Error::Broken(format!("winograd: {n} pictures")));
         }
-        let factor = if self.groups == 4 { 2 } else { 1 };
-        let shape = [1, self.channels, factor * h, factor * w];
-        if residual.is_some_and(|r| !like(r, shape)) {
-            return Err(broken("a residual of another shape than the output"));
-        }
-        let int = |n: i64| c_int::try_from(n).map_err(|_| broken("a size beyond 32 bits"));
-        let parts = parts.iter().map(|x| channels_last(x));
-        let parts = parts.collect::<Result<Vec<_>>>()?;
-        let residual = residual.map(channels_last).transpose()?;
-        let sources = (parts.iter().zip(&self.parts))
-            .map(|(x, &c)| {
-                Ok(Source {
-                    data: x.data_ptr().cast::<f32>().cast_const(),
-                    channels: int(c)?,
-                })
-            })
-            .collect::<Result<Vec<_>>>()?;
-        let out = Tensor::f_empty(
-            [1, factor * h, factor * w, self.channels],
-            (Kind::Float, tch::Device::Cpu),
-        )?;
+        let depth = self.channels.parts.iter().map(|&c| round_up(c, LANES));
         let job = Job {
-            sources: sources.as_ptr(),
-            n_sources: int(sources.len() as i64)?,
+            sources: taken.sources.as_ptr(),
+            n_sources: int(taken.sources.len() as i64)?,
             height: int(h)?,
             width: int(w)?,
-            weights: self.packed.data_ptr().cast::<f32>().cast_const(),
-            bias: self.bias.data_ptr().cast::<f32>().cast_const(),
-            depth: int(self.parts.iter().map(|&c| round_up(c, LANES)).sum())?,
-            groups: int(self.groups)?,
-            channels: int(self.channels)?,
+            weights: data(&self.packed),
+            bias: data(&self.bias),
+            depth: int(depth.sum())?,
+            groups: int(self.channels.groups)?,
+            channels: int(self.channels.output)?,
             slope: slope as f32,
-            residual: residual.as_ref().map_or(std::ptr::null(), |r| {
-                r.data_ptr().cast::<f32>().cast_const()
-            }),
-            out: out.data_ptr().cast::<f32>(),
+            residual: taken.residual().cast(),
+            out: taken.out().cast(),
         };
         let stop = stop.map_or(std::ptr::null(), |stop| stop.as_ptr().cast::<c_uchar>());
         // SAFETY: all pointers are of live fp32 tensors, channels last and of the sizes given, which was
-        // checked above; `out` is new, so nothing else sees it being written. AtomicBool has the size of
-        // a byte, and `stop` outlives the call.
-        match unsafe { refvsr_winograd(&job, tch::get_num_threads().max(1), stop.cast()) } {
-            0 => Ok(out.f_permute([0, 3, 1, 2])?),
-            1 => Err(Error::Stopped),
-            _ => Err(broken("no memory for a thread's tiles")),
-        }
+        // checked when they were taken; the output is new, so nothing else sees it being written. AtomicBool
+        // has the size of a byte, and `stop` outlives the call.
+        let status = unsafe { refvsr_winograd(&job, tch::get_num_threads().max(1), stop) };
+        taken.finished(status)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::native::joined::tests::{plain, rand};
     use proptest::prelude::*;
-    use tch::Device;
-
-    fn rand(shape: &[i64]) -> Tensor {
-        Tensor::rand(shape, (Kind::Float, Device::Cpu)) * 2.0 - 1.0
-    }
-
-    /// The plain form, by libtorch.
-    fn plain(
-        parts: &[&Tensor],
-        (weight, bias): (&Tensor, &Tensor),
-        shuffle: bool,
-        slope: f64,
-        residual: Option<&Tensor>,
-    ) -> Tensor {
-        let x = Tensor::cat(parts, 1);
-        let y = x.conv2d(weight, Some(bias), [1, 1], [1, 1], [1, 1], 1);
-        let y = if shuffle { y.pixel_shuffle(2) } else { y };
-        let y = y.clamp_min(0.0) + y.clamp_max(0.0) * slope;
-        residual.map_or_else(|| y.shallow_clone(), |r| &y + r)
-    }
 
     proptest! {
         #![proptest_config(ProptestConfig {

@@ -53,7 +53,7 @@ static void read_tile(const Job& job, int y0, int x0, float* v, long step) {
   for (int s = 0; s < job.n_sources; s++) {
     const int channels = job.sources[s].channels;
     const long row = (long)job.width * channels;
-    const float* corner = job.sources[s].data + y0 * row + (long)x0 * channels;
+    const float* corner = (const float*)job.sources[s].data + y0 * row + (long)x0 * channels;
     for (int c = 0; c < channels; c += LANES, v += LANES) {
       const float* p = corner + c;
       if (inside && c + LANES <= channels) {
