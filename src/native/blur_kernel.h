@@ -6,8 +6,8 @@ constexpr int CHUNK = 64;  // pixels summed at once, in registers where they are
 
 // sum[i] of `taps` rows, each `weights[k]` times `rows(k)[i]`, for `width` pixels.
 template <typename Rows>
-static inline __attribute__((always_inline)) void sum_rows(Rows rows, const float* weights,
-                                                           int taps, float* out, long width) {
+static INLINE void sum_rows(Rows rows, const float* weights,
+                            int taps, float* out, long width) {
   typedef float lanes __attribute__((vector_size(32), aligned(4), may_alias));
   long x = 0;
   for (; x + CHUNK <= width; x += CHUNK) {

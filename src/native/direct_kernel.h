@@ -26,8 +26,8 @@ struct Fp32 {
   typedef sums_any units_any;
   static constexpr int OF_UNIT = 1;
 
-  static inline __attribute__((always_inline)) void add_products(sums_t& sum, units w, units v) { sum += w * v; }
-  static inline __attribute__((always_inline)) void add_product(sums_t& sum, units w, unit v) { sum += w * v; }
+  static INLINE void add_products(sums_t& sum, units w, units v) { sum += w * v; }
+  static INLINE void add_product(sums_t& sum, units w, unit v) { sum += w * v; }
 };
 
 struct Bf16 {
@@ -37,7 +37,7 @@ struct Bf16 {
   typedef pairs_any units_any;
   static constexpr int OF_UNIT = 2;
 
-  static inline __attribute__((always_inline)) void add_products(sums_t& sum, units w, units v) {
+  static INLINE void add_products(sums_t& sum, units w, units v) {
 #ifdef __AVX512BF16__
     sum = (sums_t)_mm512_dpbf16_ps((__m512)sum, (__m512bh)w, (__m512bh)v);
 #else
@@ -45,7 +45,9 @@ struct Bf16 {
     sum += (sums_t)(w & 0xffff0000u) * (sums_t)(v & 0xffff0000u);
 #endif
   }
-  static inline __attribute__((always_inline)) void add_product(sums_t& sum, units w, unit v) { add_products(sum, w, v - units{}); }
+  static INLINE void add_product(sums_t& sum, units w, unit v) {
+    add_products(sum, w, v - units{});
+  }
 };
 
 // The sums of R pixels with N output channels each, in registers, of which each holds SUMS channels of one pixel.
@@ -54,7 +56,7 @@ struct Sums {
   static constexpr int NV = (N + SUMS - 1) / SUMS, KEPT = NV * SUMS;
   sums_t sum[R * NV];
 
-  inline __attribute__((always_inline)) void begin(const float* bias) {
+  INLINE void begin(const float* bias) {
 #pragma GCC unroll 24
     for (int n = 0; n < R * NV; n++) sum[n] = *(const sums_any*)(bias + n % NV * SUMS);
   }
@@ -62,9 +64,9 @@ struct Sums {
   // Adds a run of `length` units of the first pixel, and of each next one `step` units on. Weights lie in a
   // block of BLOCK or LANES channels, or in two. A register that is wider than its block reads on into the next
   // place's weights; what it makes of them is not kept.
-  inline __attribute__((always_inline)) void add(const typename T::unit* v, long step, long length,
-                                                 const typename T::unit* first,
-                                                 const typename T::unit* second) {
+  INLINE void add(const typename T::unit* v, long step, long length,
+                  const typename T::unit* first,
+                  const typename T::unit* second) {
     const typename T::unit* u[2] = {first, N > BLOCK ? second : first + LANES};
     constexpr long width = N < BLOCK ? N : BLOCK;
     for (long k = 0; k < length; k++) {
@@ -77,7 +79,7 @@ struct Sums {
   }
 
   // All of them, KEPT to a pixel.
-  inline __attribute__((always_inline)) void write(float* all) const {
+  INLINE void write(float* all) const {
 #pragma GCC unroll 24
     for (int n = 0; n < R * NV; n++) *(sums_any*)(all + n * SUMS) = sum[n];
   }
@@ -91,7 +93,7 @@ struct Sums<T, 24, R> {
   typedef int mask_t __attribute__((vector_size(4 * SUMS)));
   sums_t sum[R], shared[R / 2];
 
-  inline __attribute__((always_inline)) void begin(const float* bias) {
+  INLINE void begin(const float* bias) {
     sums_t last;
     for (int i = 0; i < SUMS; i++) last[i] = bias[BLOCK + i % LANES];
 #pragma GCC unroll 12
@@ -100,9 +102,9 @@ struct Sums<T, 24, R> {
     for (int r = 0; r < R / 2; r++) shared[r] = last;
   }
 
-  inline __attribute__((always_inline)) void add(const typename T::unit* v, long step, long length,
-                                                 const typename T::unit* first,
-                                                 const typename T::unit* second) {
+  INLINE void add(const typename T::unit* v, long step, long length,
+                  const typename T::unit* first,
+                  const typename T::unit* second) {
     typedef typename T::units units;
     typedef typename T::unit eight __attribute__((vector_size(4 * LANES)));
     typedef eight eight_any __attribute__((aligned(4), may_alias));
@@ -122,7 +124,7 @@ struct Sums<T, 24, R> {
     }
   }
 
-  inline __attribute__((always_inline)) void write(float* all) const {
+  INLINE void write(float* all) const {
 #pragma GCC unroll 12
     for (int r = 0; r < R; r++) *(sums_any*)(all + r * KEPT) = sum[r];
 #pragma GCC unroll 6

@@ -7,6 +7,10 @@
 #include <immintrin.h>
 #endif
 
+// The hot parts are inlined whatever the compiler thinks of this file's size: one that is not passes its vectors
+// through memory.
+#define INLINE inline __attribute__((always_inline))
+
 namespace refvsr {
 
 #include "product.h"

@@ -19,7 +19,7 @@ struct Best {
   scores_t score[PARTS];
   numbers_t block[PARTS];
 
-  inline __attribute__((always_inline)) void see(const float* sums, int number) {
+  INLINE void see(const float* sums, int number) {
     for (int part = 0; part < PARTS; part++) {
       const scores_t found = *(const scores_any*)(sums + part * SCORES);
       const numbers_t here = numbers_t{} + number;

@@ -26,7 +26,7 @@ struct Widest<16> {
 // m[R][N] = v[R][depth] * u[depth][N]. Rows of v lie `step` apart. N is 8 or 16; all of m
 // has to fit the registers.
 template <int N, int R>
-static inline __attribute__((always_inline)) void multiply(const float* v, long step, const float* u, int depth, float* m) {
+static INLINE void multiply(const float* v, long step, const float* u, int depth, float* m) {
   typedef typename Widest<N>::vector vector;
   typedef typename Widest<N>::any any;
   constexpr int L = sizeof(vector) / 4, NV = N / L;
@@ -47,9 +47,9 @@ static inline __attribute__((always_inline)) void multiply(const float* v, long 
 #ifdef WIDE
 // The same for two blocks of sixteen columns each: twice as much for what is read of v.
 template <int R>
-static inline __attribute__((always_inline)) void multiply_two(const float* v, long step,
-                                                               const float* u0, const float* u1,
-                                                               int depth, float* m0, float* m1) {
+static INLINE void multiply_two(const float* v, long step,
+                                const float* u0, const float* u1,
+                                int depth, float* m0, float* m1) {
   sixteen_t sum[R * 2];
 #pragma GCC unroll 24
   for (int i = 0; i < R * 2; i++) sum[i] = sixteen_t{};

@@ -7,11 +7,11 @@ namespace {
 // Eight channels, also where they are not aligned.
 typedef float v8 __attribute__((vector_size(32), aligned(4), may_alias));
 
-static inline __attribute__((always_inline)) v8 load(const float* p) { return *(const v8*)p; }
-static inline __attribute__((always_inline)) void store(float* p, v8 x) { *(v8*)p = x; }
+static INLINE v8 load(const float* p) { return *(const v8*)p; }
+static INLINE void store(float* p, v8 x) { *(v8*)p = x; }
 
 // B^T d: six values of a row or column of a tile to six points.
-static inline __attribute__((always_inline)) void input_points(v8 d0, v8 d1, v8 d2, v8 d3, v8 d4, v8 d5, v8* o, int step) {
+static INLINE void input_points(v8 d0, v8 d1, v8 d2, v8 d3, v8 d4, v8 d5, v8* o, int step) {
   const v8 a = d4 - 4.0f * d2, b = d3 - 4.0f * d1, c = d4 - d2, d = 2.0f * (d3 - d1);
   o[0] = 4.0f * d0 - 5.0f * d2 + d4;
   o[step] = a + b;
@@ -22,7 +22,7 @@ static inline __attribute__((always_inline)) void input_points(v8 d0, v8 d1, v8 
 }
 
 // A^T m: six points to four values of a row or column of the output.
-static inline __attribute__((always_inline)) void output_values(v8 m0, v8 m1, v8 m2, v8 m3, v8 m4, v8 m5, v8* o, int step) {
+static INLINE void output_values(v8 m0, v8 m1, v8 m2, v8 m3, v8 m4, v8 m5, v8* o, int step) {
   const v8 a = m1 + m2, b = m1 - m2, c = m3 + m4, d = m3 - m4;
   o[0] = m0 + a + c;
   o[step] = b + 2.0f * d;
@@ -32,7 +32,7 @@ static inline __attribute__((always_inline)) void output_values(v8 m0, v8 m1, v8
 
 // Eight channels of one tile; `at(y, x)` loads a pixel of it. The points go to v, `step` floats apart.
 template <typename At>
-static inline __attribute__((always_inline)) void transform_tile(At at, float* v, long step) {
+static INLINE void transform_tile(At at, float* v, long step) {
   v8 t[SIDE][SIDE];
 #pragma GCC unroll 6
   for (int x = 0; x < SIDE; x++)
@@ -75,7 +75,7 @@ static void read_tile(const Job& job, int y0, int x0, float* v, long step) {
 
 // One point of `tiles` tiles (a multiple of ROWS) and N output channels.
 template <int N>
-static inline __attribute__((always_inline)) void multiply_point(const float* v, const float* u, int depth, float* m, int tiles) {
+static INLINE void multiply_point(const float* v, const float* u, int depth, float* m, int tiles) {
 #ifdef WIDE
   constexpr int R = ROWS;
 #else
@@ -86,7 +86,7 @@ static inline __attribute__((always_inline)) void multiply_point(const float* v,
 }
 
 // Eight output channels from `channel` of group `group` on, of the tile at row ty, column tx of tiles.
-static inline __attribute__((always_inline)) void write_tile(const Job& job, int ty, int tx, const float* m, long step, int group,
+static INLINE void write_tile(const Job& job, int ty, int tx, const float* m, long step, int group,
                               int channel, const float* bias) {
   v8 t[TILE][SIDE];
 #pragma GCC unroll 6
