@@ -3,13 +3,10 @@
 
 namespace refvsr {
 
-constexpr int TILE = 4;     // output pixels of a tile, a side
-constexpr int SIDE = 6;     // input pixels of a tile, a side
-constexpr int POINTS = 36;  // SIDE * SIDE
-constexpr int LANES = 8;    // channels transformed at once
-constexpr int BLOCK = 16;   // output channels multiplied at once
-constexpr int ROWS = 12;    // tiles multiplied at once
-constexpr int PIXELS = 12;  // of a row, convolved at once, at most
+constexpr int LANES = 8;        // channels transformed at once
+constexpr int BLOCK = 16;       // output channels multiplied at once
+constexpr int ROWS = 12;        // tiles multiplied at once
+constexpr int PIXELS = 12;      // of a row, convolved at once, at most
 constexpr int MATCH_ROWS = 96;  // queries that share a pass over the keys
 
 // Pictures with channels last in memory, of floats or bf16.
@@ -30,6 +27,7 @@ struct Job {
   float slope;   // of the leaky ReLU behind: 1 is none, 0 is ReLU
   const float* residual;  // added to the output; may be null
   float* out;
+  int tile;  // output pixels of a tile, a side: 2 or 4
 };
 
 // Bilinear samples of a picture, both with channels last in memory, of floats or bf16.

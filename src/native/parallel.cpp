@@ -9,6 +9,7 @@ namespace refvsr {
 // Kernels that this processor runs.
 struct Chosen {
   Kernels kernels;
+  bool wide;  // their registers hold sixteen floats
   bool bf16;  // they multiply bf16 by instructions of its own
 };
 
@@ -18,20 +19,20 @@ static Chosen choose() {
   const char* named = std::getenv("REFVSR_CPU");
   const std::string most = named ? named : "";
 #ifdef HAS_WIDE
-  if (most == "wide") return {kernels_wide(), false};
+  if (most == "wide") return {kernels_wide(), true, false};
 #endif
 #if defined(__x86_64__)
   __builtin_cpu_init();
   if (most != "baseline" && most != "avx2" && __builtin_cpu_supports("avx512f") &&
       __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq")) {
     if (most != "avx512" && __builtin_cpu_supports("avx512bf16"))
-      return {kernels_avx512_bf16(), true};
-    return {kernels_avx512(), false};
+      return {kernels_avx512_bf16(), true, true};
+    return {kernels_avx512(), true, false};
   }
   if (most != "baseline" && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
-    return {kernels_avx2(), false};
+    return {kernels_avx2(), false, false};
 #endif
-  return {kernels_baseline(), false};
+  return {kernels_baseline(), false, false};
 }
 
 static const Chosen& chosen() {
@@ -99,13 +100,15 @@ using namespace refvsr;
 
 extern "C" int refvsr_bf16_units() { return static_cast<int>(bf16_units()); }
 
+extern "C" int refvsr_has_wide_registers() { return chosen().wide; }
+
 extern "C" int refvsr_winograd(const Job* job, int threads, const volatile unsigned char* stop) {
-  const int tiles = ((job->height + TILE - 1) / TILE) * ((job->width + TILE - 1) / TILE);
+  const int tile = job->tile, points = (tile + 2) * (tile + 2);
+  const int tiles = ((job->height + tile - 1) / tile) * ((job->width + tile - 1) / tile);
   // As many tiles at a time as keep their points in a core's own cache, and every thread busy.
-  int most = job->depth > 32 ? ROWS : 2 * ROWS;
+  int most = ROWS * (job->depth > 32 ? 1 : 2) * (tile == 4 ? 1 : 2);
   if (tiles < 2 * most * threads) most = ROWS;
-  const size_t floats =
-      POINTS * ((size_t)most * job->depth + 16) + POINTS * ((size_t)most * BLOCK + 16);
+  const size_t floats = points * ((size_t)most * (job->depth + BLOCK) + 2 * 16);
   return in_parts((tiles + most - 1) / most, floats, threads, stop, [=](long p, float* memory) {
     const int first = (int)p * most, left = tiles - first;
     kernels().winograd(*job, first, left < most ? left : most, most, memory);

@@ -1,7 +1,6 @@
-//! 3 x 3 convolutions on the CPU by Winograd's minimal filtering, F(4 x 4, 3 x 3) (Lavin and Gray, CVPR
-//! 2016): a quarter of the multiplications, with bias, activation, a residual, a pixel shuffle and the
-//! joining of inputs in the same pass. Its results differ from the direct form by rounding alone, a few
-//! 1e-6 of the largest value.
+//! 3 x 3 convolutions on the CPU by Winograd's minimal filtering (Lavin and Gray, CVPR 2016): fewer
+//! multiplications, with bias, activation, a residual, a pixel shuffle and the joining of inputs in the same
+//! pass. Its results differ from the direct form by rounding alone, see [`Tile`].
 
 use super::{
     data,
@@ -14,8 +13,59 @@ use std::{
 };
 use tch::{Kind, Tensor};
 
-/// With fewer input or output channels the direct form is as fast.
-pub const FEWEST_CHANNELS: i64 = 8;
+/// The output pixels that are computed together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tile {
+    /// 2 x 2, F(2 x 2, 3 x 3): four multiplications of nine. Sums and differences are all that its inputs and
+    /// outputs go through, and its rounding is no larger than the direct form's.
+    Two,
+    /// 4 x 4, F(4 x 4, 3 x 3): a quarter of the multiplications. Its rounding is some six times larger, a few
+    /// 1e-6 of the largest value.
+    Four,
+}
+
+impl Tile {
+    fn side(self) -> i64 {
+        match self {
+            Self::Two => 2,
+            Self::Four => 4,
+        }
+    }
+
+    /// With fewer input or output channels the direct form is as fast.
+    pub fn fewest_channels(self) -> i64 {
+        // SAFETY: it takes nothing and looks at the processor only.
+        let wide = unsafe { refvsr_has_wide_registers() } != 0;
+        match self {
+            Self::Two if wide => 32,
+            Self::Two => 16,
+            Self::Four => 8,
+        }
+    }
+
+    /// G, which takes a column of a window to its points.
+    fn of_window(self) -> Result<Tensor> {
+        let (sixth, row, column) = (1.0 / 6.0, 1.0 / 24.0, 1.0 / 12.0);
+        #[rustfmt::skip]
+        let g = match self {
+            Self::Two => Tensor::f_from_slice(&[
+                1.0, 0.0, 0.0,
+                0.5, 0.5, 0.5,
+                0.5, -0.5, 0.5,
+                0.0, 0.0, 1.0,
+            ])?,
+            Self::Four => Tensor::f_from_slice(&[
+                0.25, 0.0, 0.0,
+                -sixth, -sixth, -sixth,
+                -sixth, sixth, -sixth,
+                row, column, sixth,
+                row, -column, sixth,
+                0.0, 0.0, 1.0,
+            ])?,
+        };
+        Ok(g.f_view([self.side() + 2, 3])?)
+    }
+}
 
 /// Channels that the kernel transforms at once.
 const LANES: i64 = 8;
@@ -34,19 +84,22 @@ struct Job {
     slope: f32,
     residual: *const f32,
     out: *mut f32,
+    tile: c_int,
 }
 
 unsafe extern "C" {
     fn refvsr_winograd(job: *const Job, threads: c_int, stop: *const c_uchar) -> c_int;
+    fn refvsr_has_wide_registers() -> c_int;
 }
 
 /// Weights of a 3 x 3 convolution, transformed and laid out for the kernel.
 #[derive(Debug)]
 pub struct Weights {
-    /// One block of output channels after the other: `[36, depth, 16 or 8]` each.
+    /// One block of output channels after the other: `[points, depth, 16 or 8]` each.
     packed: Tensor,
     bias: Tensor,
     channels: Channels,
+    tile: Tile,
 }
 
 impl Weights {
@@ -55,26 +108,23 @@ impl Weights {
     ///
     /// # Errors
     /// [`Error::Torch`] where memory runs out.
-    pub fn new(weight: &Tensor, bias: &Tensor, parts: &[i64], shuffle: bool) -> Result<Self> {
+    pub fn new(
+        weight: &Tensor,
+        bias: &Tensor,
+        parts: &[i64],
+        shuffle: bool,
+        tile: Tile,
+    ) -> Result<Self> {
         let channels = Channels::new(parts, weight.size()[0], shuffle);
         let (groups, output) = (channels.groups, channels.output);
-        let (sixth, row, column) = (1.0 / 6.0, 1.0 / 24.0, 1.0 / 12.0);
-        #[rustfmt::skip]
-        let g = Tensor::f_from_slice(&[
-            0.25, 0.0, 0.0,
-            -sixth, -sixth, -sixth,
-            -sixth, sixth, -sixth,
-            row, column, sixth,
-            row, -column, sixth,
-            0.0, 0.0, 1.0,
-        ])?.f_view([6, 3])?;
+        let g = tile.of_window()?;
         let points = g
             .f_matmul(&weight.f_to_kind(Kind::Double)?)?
-            .f_matmul(&g.f_transpose(0, 1)?)?; // [C', C, 6, 6]
+            .f_matmul(&g.f_transpose(0, 1)?)?; // [C', C, side + 2, side + 2]
         // A shuffle's four output channels of one place go to four pixels: they come apart first.
         let points = points
-            .f_reshape([output, groups, -1, 36])?
-            .f_permute([1, 3, 2, 0])?; // [groups, 36, C, channels]
+            .f_reshape([output, groups, -1, (tile.side() + 2) * (tile.side() + 2)])?
+            .f_permute([1, 3, 2, 0])?; // [groups, points, C, channels]
         let (mut at, mut padded) = (0, vec![]);
         for &part in parts {
             let points = points.f_narrow(2, at, part)?;
@@ -100,6 +150,7 @@ impl Weights {
                 .f_to_kind(Kind::Float)?
                 .f_contiguous()?,
             channels,
+            tile,
         })
     }
 
@@ -142,6 +193,7 @@ impl Weights {
             slope: slope as f32,
             residual: taken.residual().cast(),
             out: taken.out().cast(),
+            tile: int(self.tile.side())?,
         };
         let stop = stop.map_or(std::ptr::null(), |stop| stop.as_ptr().cast::<c_uchar>());
         // SAFETY: all pointers are of live fp32 tensors, channels last and of the sizes given, which was
@@ -155,12 +207,15 @@ impl Weights {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::native::joined::tests::{plain, rand};
+    use crate::native::{
+        direct,
+        joined::tests::{plain, rand},
+    };
     use proptest::prelude::*;
 
     proptest! {
         #![proptest_config(ProptestConfig {
-            cases: 60,
+            cases: 100,
             rng_seed: proptest::test_runner::RngSeed::Fixed(43),
             ..ProptestConfig::default()
         })]
@@ -173,6 +228,7 @@ mod tests {
             shuffle in any::<bool>(),
             slope in prop::sample::select(vec![0.0, 0.1, 0.2, 1.0]),
             add in any::<bool>(),
+            tile in prop::sample::select(vec![Tile::Two, Tile::Four]),
             seed in 0..1000i64,
         ) {
             tch::manual_seed(seed);
@@ -183,7 +239,7 @@ mod tests {
             let weight = rand(&[out, depth, 3, 3]) / (9 * depth) as f64;
             let bias = rand(&[out]);
             let residual = add.then(|| rand(&[1, channels, factor * h, factor * w]));
-            let packed = Weights::new(&weight, &bias, &parts, shuffle).unwrap();
+            let packed = Weights::new(&weight, &bias, &parts, shuffle, tile).unwrap();
             assert!(packed.fits(&inputs, shuffle) && !packed.fits(&inputs, !shuffle));
             let found = packed.convolve(&inputs, slope, residual.as_ref(), None).unwrap();
             let weights = (&weight, &bias);
@@ -199,16 +255,73 @@ mod tests {
         tch::manual_seed(7);
         let x = rand(&[1, 64, 70, 101]);
         let (weight, bias) = (rand(&[64, 64, 3, 3]) / 576.0, rand(&[64]));
-        let packed = Weights::new(&weight, &bias, &[64], false).unwrap();
-        let found = packed.convolve(&[&x], 0.1, Some(&x), None).unwrap();
         let expected = plain(&[&x], (&weight, &bias), false, 0.1, Some(&x));
-        assert!((found - expected).abs().max().double_value(&[]) < 1e-5);
+        for tile in [Tile::Two, Tile::Four] {
+            let packed = Weights::new(&weight, &bias, &[64], false, tile).unwrap();
+            let found = packed.convolve(&[&x], 0.1, Some(&x), None).unwrap();
+            assert!((found - &expected).abs().max().double_value(&[]) < 1e-5);
+        }
+    }
+
+    #[test]
+    fn tiles_of_two_round_no_more_than_the_direct_form() {
+        tch::manual_seed(11);
+        for (channels, positive) in [(64, false), (64, true), (24, true)] {
+            // Features behind a ReLU are positive.
+            let x = rand(&[1, channels, 64, 96]);
+            let x = if positive { x.abs() } else { x };
+            let weight = rand(&[channels, channels, 3, 3]) / (3.0 * (channels as f64).sqrt());
+            let bias = rand(&[channels]);
+            let truth = {
+                let double = |x: &Tensor| x.to_kind(Kind::Double);
+                let weights = (&double(&weight), &double(&bias));
+                plain(&[&double(&x)], weights, false, 1.0, None)
+            };
+            let off = |found: Tensor| {
+                let off = found.to_kind(Kind::Double) - &truth;
+                off.square().mean(Kind::Double).sqrt().double_value(&[])
+            };
+            let winograd = |tile| {
+                let packed = Weights::new(&weight, &bias, &[channels], false, tile).unwrap();
+                off(packed.convolve(&[&x], 1.0, None, None).unwrap())
+            };
+            let kind = Kind::Float;
+            let ours = direct::Weights::new(&weight, &bias, &[channels], false, kind).unwrap();
+            let ours = off(ours.convolve(&[&x], 1.0, None, None).unwrap());
+            let libtorch = off(plain(&[&x], (&weight, &bias), false, 1.0, None));
+            let (two, four) = (winograd(Tile::Two), winograd(Tile::Four));
+            println!(
+                "{channels} {positive}: direct {ours:.2e}, libtorch {libtorch:.2e}, two {two:.2e}, four {four:.2e}"
+            );
+            assert!(
+                two <= ours.max(libtorch),
+                "{two:.2e} and {ours:.2e}, {libtorch:.2e}"
+            );
+            assert!(four <= 20.0 * ours, "{four:.2e} and {ours:.2e}");
+        }
+    }
+
+    #[test]
+    fn a_part_of_the_rows_from_a_whole_tile_on_is_the_same_bit_for_bit() {
+        tch::manual_seed(3);
+        let x = rand(&[1, 24, 20, 70]);
+        let (weight, bias) = (rand(&[24, 24, 3, 3]) / 200.0, rand(&[24]));
+        for tile in [Tile::Two, Tile::Four] {
+            let packed = Weights::new(&weight, &bias, &[24], false, tile).unwrap();
+            let whole = packed.convolve(&[&x], 0.1, Some(&x), None).unwrap();
+            let part = x.narrow(2, 4, 12);
+            let found = packed.convolve(&[&part], 0.1, Some(&part), None).unwrap();
+            // Tiles that reach over its first and last row see zeros there, and round otherwise.
+            let (first, rows) = (tile.side(), 12 - 2 * tile.side());
+            let whole = whole.narrow(2, 4 + first, rows);
+            assert!(found.narrow(2, first, rows).equal(&whole));
+        }
     }
 
     #[test]
     fn it_stops_when_told_and_refuses_what_it_was_not_made_for() {
         let (x, weight, bias) = (rand(&[1, 8, 40, 40]), rand(&[8, 8, 3, 3]), rand(&[8]));
-        let packed = Weights::new(&weight, &bias, &[8], false).unwrap();
+        let packed = Weights::new(&weight, &bias, &[8], false, Tile::Four).unwrap();
         let stop = AtomicBool::new(true);
         let stopped = packed.convolve(&[&x], 1.0, None, Some(&stop));
         assert!(matches!(stopped, Err(Error::Stopped)));

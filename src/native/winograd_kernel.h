@@ -1,4 +1,4 @@
-// One block of tiles of a 3x3 convolution by Winograd's F(4x4, 3x3) (Lavin and Gray, CVPR 2016).
+// One block of tiles of a 3x3 convolution by Winograd's F(T x T, 3x3), T 2 or 4 (Lavin and Gray, CVPR 2016).
 //
 // Included once for each set of instructions, behind product.h.
 
@@ -10,44 +10,76 @@ typedef float v8 __attribute__((vector_size(32), aligned(4), may_alias));
 static INLINE v8 load(const float* p) { return *(const v8*)p; }
 static INLINE void store(float* p, v8 x) { *(v8*)p = x; }
 
-// B^T d: six values of a row or column of a tile to six points.
-static INLINE void input_points(v8 d0, v8 d1, v8 d2, v8 d3, v8 d4, v8 d5, v8* o, int step) {
-  const v8 a = d4 - 4.0f * d2, b = d3 - 4.0f * d1, c = d4 - d2, d = 2.0f * (d3 - d1);
-  o[0] = 4.0f * d0 - 5.0f * d2 + d4;
-  o[step] = a + b;
-  o[2 * step] = a - b;
-  o[3 * step] = c + d;
-  o[4 * step] = c - d;
-  o[5 * step] = 4.0f * d1 - 5.0f * d3 + d5;
-}
+// The transforms of a row or column of a tile of T x T output pixels, of inputs and outputs `step` apart.
+template <int T>
+struct Filter;
 
-// A^T m: six points to four values of a row or column of the output.
-static INLINE void output_values(v8 m0, v8 m1, v8 m2, v8 m3, v8 m4, v8 m5, v8* o, int step) {
-  const v8 a = m1 + m2, b = m1 - m2, c = m3 + m4, d = m3 - m4;
-  o[0] = m0 + a + c;
-  o[step] = b + 2.0f * d;
-  o[2 * step] = a + 4.0f * c;
-  o[3 * step] = b + 8.0f * d + m5;
-}
+template <>
+struct Filter<2> {
+  // B^T d: four values to four points.
+  static INLINE void points(const v8* d, v8* o, int step) {
+    o[0] = d[0] - d[2];
+    o[step] = d[1] + d[2];
+    o[2 * step] = d[2] - d[1];
+    o[3 * step] = d[1] - d[3];
+  }
+
+  // A^T m: four points to two values.
+  static INLINE void values(const v8* m, v8* o, int step) {
+    o[0] = m[0] + m[1] + m[2];
+    o[step] = m[1] - m[2] - m[3];
+  }
+};
+
+template <>
+struct Filter<4> {
+  // B^T d: six values to six points.
+  static INLINE void points(const v8* d, v8* o, int step) {
+    const v8 a = d[4] - 4.0f * d[2], b = d[3] - 4.0f * d[1];
+    const v8 c = d[4] - d[2], e = 2.0f * (d[3] - d[1]);
+    o[0] = 4.0f * d[0] - 5.0f * d[2] + d[4];
+    o[step] = a + b;
+    o[2 * step] = a - b;
+    o[3 * step] = c + e;
+    o[4 * step] = c - e;
+    o[5 * step] = 4.0f * d[1] - 5.0f * d[3] + d[5];
+  }
+
+  // A^T m: six points to four values.
+  static INLINE void values(const v8* m, v8* o, int step) {
+    const v8 a = m[1] + m[2], b = m[1] - m[2], c = m[3] + m[4], d = m[3] - m[4];
+    o[0] = m[0] + a + c;
+    o[step] = b + 2.0f * d;
+    o[2 * step] = a + 4.0f * c;
+    o[3 * step] = b + 8.0f * d + m[5];
+  }
+};
 
 // Eight channels of one tile; `at(y, x)` loads a pixel of it. The points go to v, `step` floats apart.
-template <typename At>
+template <int T, typename At>
 static INLINE void transform_tile(At at, float* v, long step) {
+  constexpr int SIDE = T + 2;
   v8 t[SIDE][SIDE];
 #pragma GCC unroll 6
-  for (int x = 0; x < SIDE; x++)
-    input_points(at(0, x), at(1, x), at(2, x), at(3, x), at(4, x), at(5, x), &t[0][x], SIDE);
+  for (int x = 0; x < SIDE; x++) {
+    v8 column[SIDE];
+#pragma GCC unroll 6
+    for (int y = 0; y < SIDE; y++) column[y] = at(y, x);
+    Filter<T>::points(column, &t[0][x], SIDE);
+  }
 #pragma GCC unroll 6
   for (int y = 0; y < SIDE; y++) {
     v8 o[SIDE];
-    input_points(t[y][0], t[y][1], t[y][2], t[y][3], t[y][4], t[y][5], o, 1);
+    Filter<T>::points(t[y], o, 1);
 #pragma GCC unroll 6
     for (int x = 0; x < SIDE; x++) store(v + (y * SIDE + x) * step, o[x]);
   }
 }
 
 // All channels of the tile whose padded corner is (y0, x0). Pixels outside the picture are zero.
-static void read_tile(const Job& job, int y0, int x0, float* v, long step) {
+template <int T>
+static INLINE void read_tile(const Job& job, int y0, int x0, float* v, long step) {
+  constexpr int SIDE = T + 2;
   const bool inside =
       y0 >= 0 && x0 >= 0 && y0 + SIDE <= job.height && x0 + SIDE <= job.width;
   for (int s = 0; s < job.n_sources; s++) {
@@ -57,9 +89,9 @@ static void read_tile(const Job& job, int y0, int x0, float* v, long step) {
     for (int c = 0; c < channels; c += LANES, v += LANES) {
       const float* p = corner + c;
       if (inside && c + LANES <= channels) {
-        transform_tile([=](int y, int x) { return load(p + y * row + x * channels); }, v, step);
+        transform_tile<T>([=](int y, int x) { return load(p + y * row + x * channels); }, v, step);
       } else {
-        transform_tile(
+        transform_tile<T>(
             [&](int y, int x) {
               v8 pixel = {};
               if (y0 + y >= 0 && y0 + y < job.height && x0 + x >= 0 && x0 + x < job.width)
@@ -86,28 +118,31 @@ static INLINE void multiply_point(const float* v, const float* u, int depth, flo
 }
 
 // Eight output channels from `channel` of group `group` on, of the tile at row ty, column tx of tiles.
+template <int T>
 static INLINE void write_tile(const Job& job, int ty, int tx, const float* m, long step, int group,
                               int channel, const float* bias) {
-  v8 t[TILE][SIDE];
+  constexpr int SIDE = T + 2;
+  v8 t[T][SIDE];
 #pragma GCC unroll 6
   for (int x = 0; x < SIDE; x++) {
-    const float* p = m + x * step;
-    output_values(load(p), load(p + 6 * step), load(p + 12 * step), load(p + 18 * step),
-                  load(p + 24 * step), load(p + 30 * step), &t[0][x], SIDE);
+    v8 column[SIDE];
+#pragma GCC unroll 6
+    for (int y = 0; y < SIDE; y++) column[y] = load(m + (y * SIDE + x) * step);
+    Filter<T>::values(column, &t[0][x], SIDE);
   }
   const v8 shift = load(bias);
-  const int rows = job.height - ty * TILE < TILE ? job.height - ty * TILE : TILE;
-  const int columns = job.width - tx * TILE < TILE ? job.width - tx * TILE : TILE;
+  const int rows = job.height - ty * T < T ? job.height - ty * T : T;
+  const int columns = job.width - tx * T < T ? job.width - tx * T : T;
   const int lanes = job.channels - channel < LANES ? job.channels - channel : LANES;
   // Groups are the four pixels that a pixel shuffle makes of one; without a shuffle there is one.
   const int factor = job.groups == 4 ? 2 : 1;
   const long line = (long)job.width * factor * job.channels;
   for (int y = 0; y < rows; y++) {
-    v8 o[TILE];
-    output_values(t[y][0], t[y][1], t[y][2], t[y][3], t[y][4], t[y][5], o, 1);
-    const long from = ((ty * TILE + y) * factor + group / 2) * line + channel;
+    v8 o[T];
+    Filter<T>::values(t[y], o, 1);
+    const long from = ((ty * T + y) * factor + group / 2) * line + channel;
     for (int x = 0; x < columns; x++) {
-      const long at = from + (long)((tx * TILE + x) * factor + group % 2) * job.channels;
+      const long at = from + (long)((tx * T + x) * factor + group % 2) * job.channels;
       v8 value = o[x] + shift;
       const v8 low = value * job.slope;
       value = value > 0.0f ? value : low;
@@ -123,14 +158,16 @@ static INLINE void write_tile(const Job& job, int ty, int tx, const float* m, lo
 }
 
 // Tiles first..first+count, in reading order. count is at most `most`, a multiple of ROWS.
-static void NAME(const Job& job, int first, int count, int most, float* scratch) {
-  const int columns = (job.width + TILE - 1) / TILE, depth = job.depth;
+template <int T>
+static void convolve_tiles(const Job& job, int first, int count, int most, float* scratch) {
+  constexpr int POINTS = (T + 2) * (T + 2);
+  const int columns = (job.width + T - 1) / T, depth = job.depth;
   // A few floats more, so that the points do not lie at one place of the cache's sets.
   const long v_step = (long)most * depth + 16, m_step = (long)most * BLOCK + 16;
   float *v = scratch, *m = scratch + POINTS * v_step;
   for (int t = 0; t < count; t++)
-    read_tile(job, (first + t) / columns * TILE - 1, (first + t) % columns * TILE - 1,
-              v + (long)t * depth, v_step);
+    read_tile<T>(job, (first + t) / columns * T - 1, (first + t) % columns * T - 1,
+                 v + (long)t * depth, v_step);
   const int tiles = (count + ROWS - 1) / ROWS * ROWS;
   const float *u = job.weights, *bias = job.bias;
   for (int group = 0; group < job.groups; group++) {
@@ -144,12 +181,19 @@ static void NAME(const Job& job, int first, int count, int most, float* scratch)
       }
       for (int half = 0; half < n && channel + half < job.channels; half += LANES)
         for (int t = 0; t < count; t++)
-          write_tile(job, (first + t) / columns, (first + t) % columns, m + (long)t * n + half,
-                     m_step, group, channel + half, bias + half);
+          write_tile<T>(job, (first + t) / columns, (first + t) % columns, m + (long)t * n + half,
+                        m_step, group, channel + half, bias + half);
       channel += n;
       bias += n;
     }
   }
+}
+
+static void NAME(const Job& job, int first, int count, int most, float* scratch) {
+  if (job.tile == 2)
+    convolve_tiles<2>(job, first, count, most, scratch);
+  else
+    convolve_tiles<4>(job, first, count, most, scratch);
 }
 
 }  // namespace

@@ -7,7 +7,10 @@ use super::{
 };
 use crate::{
     Result,
-    native::{direct, winograd},
+    native::{
+        direct,
+        winograd::{self, Tile},
+    },
     profile,
 };
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -49,8 +52,8 @@ enum Way {
     Torch(Kind),
     /// By our kernel for the direct form, in this kind.
     Direct(Kind),
-    /// By our kernel with fewer multiplications.
-    Winograd,
+    /// By our kernel with fewer multiplications, in fp32.
+    Winograd(Tile),
 }
 
 #[derive(Debug)]
@@ -277,12 +280,15 @@ impl Conv {
             return Way::Torch(kind);
         };
         let fp32 = kind == Kind::Float && parts.iter().all(|x| x.kind() == Kind::Float);
-        let winograd = asked == Arithmetic::Winograd
-            && self.limit != Limit::Exact
-            && output.min(input) >= winograd::FEWEST_CHANNELS
+        let tile = match asked {
+            Arithmetic::Winograd => Tile::Four,
+            _ => Tile::Two,
+        };
+        let winograd = self.limit != Limit::Exact
+            && output.min(input) >= tile.fewest_channels()
             && parts.iter().all(|x| x.size()[0] == 1);
         match kernel {
-            3 if fp32 && winograd => Way::Winograd,
+            3 if fp32 && winograd => Way::Winograd(tile),
             3.. if direct::suits(parts, kernel, kind) => Way::Direct(kind),
             _ => Way::Torch(kind),
         }
@@ -293,8 +299,8 @@ impl Conv {
         let channels: Vec<i64> = parts.iter().map(|x| x.size()[1]).collect();
         tch::no_grad(|| {
             Ok(match way {
-                Way::Winograd => {
-                    let weights = winograd::Weights::new(&weight, &bias, &channels, shuffle)?;
+                Way::Winograd(tile) => {
+                    let weights = winograd::Weights::new(&weight, &bias, &channels, shuffle, tile)?;
                     Form::Winograd(weights)
                 }
                 Way::Direct(kind) => {
