@@ -243,6 +243,36 @@ fn what_is_not_there_is_not_found() {
     assert!(search(&speck, &speck, WIDE_ZOOMS).unwrap().is_empty());
 }
 
+/// What registration makes of a rig's reference of which more than half shows something else, where it begins at the right
+/// place: how alike both pictures are.
+fn covered(rig: Rig) -> Option<f64> {
+    let (net, _weights) = flow_net();
+    let shot = rig.film("covered", &leaves("covered", 576, 1024));
+    let reference = shot.reference.copy();
+    let (h, w) = (reference.size()[2], reference.size()[3]);
+    let cover = leaves("cover", h, w * 9 / 16);
+    reference.narrow(3, w / 4, w * 9 / 16).copy_(&cover);
+    let start = Placement {
+        shift: rig.shift,
+        ..Placement::centred(rig.zoom)
+    };
+    let brought = at_density(&reference, (144, 256), rig.zoom, 2).unwrap();
+    let found = register(&net, &shot.frame, &brought, 2, &start.into()).unwrap();
+    found.map(|found| found.laid.agreement)
+}
+
+#[test]
+fn a_camera_that_is_largely_covered_is_believed_where_lenses_look() {
+    let ahead = covered(RIGS[3]).expect("a registration");
+    println!("ahead {ahead}");
+    assert!((0.35..0.5).contains(&ahead), "{ahead}");
+    let aside = Rig {
+        shift: (45.0, 5.2),
+        ..RIGS[3]
+    };
+    assert_eq!(covered(aside), None);
+}
+
 #[test]
 fn the_tele_camera_is_found_and_registered_at_four_times_the_density() {
     let (net, _weights) = flow_net();

@@ -219,7 +219,7 @@ pub fn register(
     let picture = full_density(reference, &crop(&flow, own)?, field, density, &similarity)?;
     let seen = inside(&positions, sizes.1)?;
     let laid = lay(&crop(frame, field)?, &picture, &seen, density)?;
-    if !laid.holds() {
+    if !laid.holds(placement.is_expected(ultrawide.1)) {
         return Ok(None);
     }
     Ok(Some(Registered {

@@ -37,6 +37,11 @@ pub struct Similarity {
     to: (f64, f64),
 }
 
+/// A phone's lenses look the same way: within this share of the frame's width.
+const AHEAD: f64 = 0.1;
+/// Up to this zoom a reference shows so much of the frame that few wrong places agree with it.
+const LARGE_FIELD: f64 = 2.5;
+
 impl Placement {
     /// The reference's centre on the ultra-wide frame's, not rotated.
     pub fn centred(zoom: f64) -> Self {
@@ -45,6 +50,17 @@ impl Placement {
             rotation: 0.0,
             shift: (0.0, 0.0),
         }
+    }
+
+    /// Whether it looks where a phone's other lenses do, in a frame of this width.
+    pub fn is_ahead(&self, width: i64) -> bool {
+        self.shift.0.hypot(self.shift.1) <= AHEAD * width as f64
+    }
+
+    /// Whether a wide camera may be believed to look there on less evidence: ahead, and at a zoom of such
+    /// cameras.
+    pub fn is_expected(&self, width: i64) -> bool {
+        self.is_ahead(width) && self.zoom <= LARGE_FIELD
     }
 
     /// From positions in the ultra-wide frame to positions in the reference, for pictures of these

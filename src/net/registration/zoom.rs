@@ -68,9 +68,8 @@ const LEAST: i64 = 12;
 const BELIEVED: f64 = 0.35;
 /// The most places that are given out, but for those ahead.
 const CANDIDATES: usize = 3;
-/// A phone's lenses look the same way: so many places ahead, within this share of the width of the frame's
-/// centre, are given out in any case. In soft pictures wrong places may score higher.
-const AHEAD: (usize, f64) = (3, 0.1);
+/// So many places ahead are given out in any case. In soft pictures wrong places may score higher.
+const AHEAD: usize = 3;
 /// Places that differ by less in zoom and shift are one: registration leads from either to the same.
 const SAME_PLACE: (f64, f64) = (0.15, 0.05);
 
@@ -143,12 +142,10 @@ fn chosen(mut found: Vec<(Placement, f64)>, width: i64) -> Vec<(Placement, f64)>
             best.push(candidate);
         }
     }
-    let ahead = |(place, _): &(Placement, f64)| {
-        place.shift.0.hypot(place.shift.1) <= AHEAD.1 * width as f64
-    };
+    let ahead = |(place, _): &(Placement, f64)| place.is_ahead(width);
     let further = best.split_off(best.len().min(CANDIDATES));
     let there = best.iter().filter(|found| ahead(found)).count();
-    let left = AHEAD.0.saturating_sub(there);
+    let left = AHEAD.saturating_sub(there);
     best.extend(further.into_iter().filter(ahead).take(left));
     best
 }

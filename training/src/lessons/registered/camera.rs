@@ -131,7 +131,8 @@ impl References {
         let columns = axis(left, width, size[3], random)?.f_view([1, 1, 1, width])?;
         let part = crop(frame, field)?;
         let laid = lay(&part, &picture, &rows.f_mul(&columns)?, density)?;
-        if !laid.holds() {
+        // Its cameras look where a phone's do.
+        if !laid.holds(true) {
             return Ok(None);
         }
         Ok(Some(Detail::new(&part, &laid, field, density)?))
