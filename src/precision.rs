@@ -19,10 +19,11 @@ pub enum Precision {
     /// [`Fp32Fast`](Self::Fp32Fast).
     #[default]
     Auto,
-    /// 32-bit floats, as the paper's code computes.
+    /// 32-bit floats, as the paper's code computes. On a CPU, 3 x 3 convolutions of many channels take Winograd's
+    /// minimal filtering, F(2 x 2, 3 x 3), whose rounding is no larger than that of plain sums.
     Fp32,
-    /// 32-bit floats, with 3 x 3 convolutions by Winograd's minimal filtering on a CPU: a quarter of the
-    /// multiplications, equal to fp32 but for rounding. On a CUDA device the same as fp32.
+    /// 32-bit floats, with 3 x 3 convolutions by F(4 x 4, 3 x 3) on a CPU: a quarter of the
+    /// multiplications, and more rounding. On a CUDA device the same as fp32.
     Fp32Fast,
     /// 16-bit floats. On a CPU this is slower than fp32.
     Fp16,

@@ -9,10 +9,11 @@ use tch::Kind;
 /// something is matched or sampled are always exact.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Arithmetic {
-    /// In fp32, in their direct form.
+    /// In fp32, rounding no more than the direct form does: 3 x 3 convolutions of many channels may be computed
+    /// by Winograd's minimal filtering in tiles of 2 x 2.
     #[default]
     Exact,
-    /// In fp32; 3 x 3 convolutions on the CPU by Winograd's minimal filtering.
+    /// In fp32; 3 x 3 convolutions on the CPU by Winograd's minimal filtering in tiles of 4 x 4.
     Winograd,
     /// With features and weights in 16 bits: [`Kind::Half`] or [`Kind::BFloat16`].
     Half(Kind),

@@ -185,7 +185,7 @@ mod tests {
         for hd in [false, true] {
             tch::manual_seed(8);
             let config = ModelConfig {
-                mid_channels: 8,
+                mid_channels: if hd { 8 } else { 32 },
                 num_blocks: 1,
                 hd,
                 ..ModelConfig::preset("refvsr-mfid").unwrap()

@@ -10,7 +10,7 @@ use refvsr_train::{
     optimise::parallel::Processes,
     run::{
         Outcome, Resume, Run,
-        export::{Numbers, export},
+        export::{Gain, Numbers, export},
         learn_from::LearnFrom,
     },
     score::{ScoreOptions, score},
@@ -131,6 +131,10 @@ struct Export {
     /// Frames in the model's window, in place of the run's: a network with clean recurrence that was trained with short windows serves longer ones as well.
     #[arg(long, value_name = "FRAMES")]
     window: Option<usize>,
+    /// Multiplies all weights whose names start with NAME. A last layer that learnt with a robust loss may give a little less than it should: the bundled models'
+    /// wide_fusion.conv3. has 1.25.
+    #[arg(long = "gain", value_name = "NAME=FACTOR")]
+    gains: Vec<Gain>,
 }
 
 fn main() -> ExitCode {
@@ -151,6 +155,7 @@ fn main() -> ExitCode {
             &options.output,
             options.numbers,
             options.window,
+            &options.gains,
         )
         .and_then(|card| {
             say(&format!(

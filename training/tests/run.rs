@@ -12,7 +12,7 @@ use refvsr_train::{
     optimise::parallel::Processes,
     optimise::{StepReport, Trainer},
     precision::Precision,
-    run::export::{Numbers, export},
+    run::export::{Gain, Numbers, export},
     run::saved::{self, Progress},
     run::{BEST, CONFIG, LAST, LOG, Outcome, Resume, Run, initial_network, lesson},
 };
@@ -449,8 +449,8 @@ fn pretraining_then_adaptation_lower_the_loss() {
 
     // Export: a model that loads, half the size, with a card.
     let model = at("tiny.safetensors");
-    let card =
-        fs::read_to_string(export(&at("first"), &model, Numbers::Fp16, None).unwrap()).unwrap();
+    let card = fs::read_to_string(export(&at("first"), &model, Numbers::Fp16, None, &[]).unwrap())
+        .unwrap();
     assert!(
         card.contains("| scene |") && card.contains("mid_channels = 4"),
         "{card}"
@@ -462,15 +462,31 @@ fn pretraining_then_adaptation_lower_the_loss() {
     assert_eq!(small.config(), large.config());
     let size = |path: &Path| fs::metadata(path).unwrap().len() as f64;
     assert!(size(&model) < 0.6 * size(&at("first").join(BEST)));
-    export(&at("first"), &model, Numbers::Fp32, Some(5)).unwrap();
+    export(&at("first"), &model, Numbers::Fp32, Some(5), &[]).unwrap();
     let longer = Network::load(&model, Device::Cpu).unwrap();
     assert_eq!(
         (longer.config().frame_num, small.config().frame_num),
         (5, 3),
         "a window of another length"
     );
+    // Weights that are multiplied by a number, by the start of their names.
+    let name = longer.weights().variables().into_keys().min().unwrap();
+    let gains: [Gain; 1] = [format!("{name}=1.5").parse().unwrap()];
+    export(&at("first"), &model, Numbers::Fp32, None, &gains).unwrap();
+    let gained = Network::load(&model, Device::Cpu).unwrap();
+    for (key, weight) in gained.weights().variables() {
+        let factor = if key.starts_with(&name) { 1.5 } else { 1.0 };
+        let expected = &longer.weights().variables()[&key] * factor;
+        assert!(weight.equal(&expected), "{key}");
+    }
+    let unknown: [Gain; 1] = ["nothing.=1.5".parse().unwrap()];
+    let refused = export(&at("first"), &model, Numbers::Fp32, None, &unknown).unwrap_err();
+    assert!(refused.to_string().contains("'nothing.'"), "{refused}");
+    for nonsense in ["conv", "conv=", "=2", "conv=much", "conv=inf"] {
+        assert!(nonsense.parse::<Gain>().is_err(), "{nonsense}");
+    }
     // A run without validation: its last weights, and a card that says so.
-    let card = export(&at("second"), &model, Numbers::Fp16, None).unwrap();
+    let card = export(&at("second"), &model, Numbers::Fp16, None, &[]).unwrap();
     let card = fs::read_to_string(card).unwrap();
     assert!(
         card.contains("no validation") && !card.contains("| mean |"),
@@ -479,7 +495,7 @@ fn pretraining_then_adaptation_lower_the_loss() {
     fs::create_dir(at("third")).unwrap();
     let message = format!(
         "{:#}",
-        export(&at("third"), &model, Numbers::Fp16, None).unwrap_err()
+        export(&at("third"), &model, Numbers::Fp16, None, &[]).unwrap_err()
     );
     assert!(
         message.contains("neither been validated nor finished"),

@@ -16,10 +16,11 @@ const COMPARED: f64 = 4.0;
 const BLUR: f64 = 1.5;
 /// Variance of local detail under which noise is all that could be compared.
 const PLAIN: f64 = 2e-5;
-/// Local correlation from which on a place counts as the same, and under which as another thing.
-const SAME: (f64, f64) = (0.6, 0.3);
+/// Local correlation from which on a place counts as the same, and under which as another thing. Half
+/// alike is as a rule the same thing in another place: what it shows does more harm than good.
+const SAME: (f64, f64) = (0.9, 0.6);
 /// Agreement under which the whole reference counts as missing, by whether it lies where phones' lenses
-/// look. Related pictures reach 0.7, noisy ones and those of which much is covered 0.4. So do one in four of
+/// look. Related pictures reach 0.7, noisy ones and those of which much is covered 0.4. So do one in eight of
 /// unrelated ones, bent to agree somewhere, but of 191 only two did so where lenses look.
 const LEAST_AGREEMENT: [f64; 2] = [0.5, 0.35];
 

@@ -6,6 +6,7 @@ use refvsr::{Network, checkpoint};
 use std::{
     fs,
     path::{Path, PathBuf},
+    str::FromStr,
 };
 use tch::{Device, Kind};
 
@@ -18,16 +19,57 @@ pub enum Numbers {
     Fp32,
 }
 
+/// Weights that are multiplied by a number, `NAME=FACTOR`: all whose names start with NAME.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Gain {
+    /// What their names start with.
+    pub name: String,
+    /// The number.
+    pub factor: f64,
+}
+
+impl FromStr for Gain {
+    type Err = String;
+
+    fn from_str(s: &str) -> Result<Self, String> {
+        let parsed = s.split_once('=').and_then(|(name, factor)| {
+            let factor = factor.parse().ok().filter(|f: &f64| f.is_finite())?;
+            let name = Some(name.to_owned()).filter(|name| !name.is_empty())?;
+            Some(Self { name, factor })
+        });
+        parsed.ok_or_else(|| format!("'{s}' is not NAME=FACTOR, as in wide_fusion.conv3.=1.2"))
+    }
+}
+
+impl Gain {
+    fn apply(&self, network: &Network) -> Result<()> {
+        let mut found = false;
+        for (name, mut weight) in network.weights().variables() {
+            if name.starts_with(&self.name) {
+                found = true;
+                let _ = tch::no_grad(|| weight.f_mul_scalar_(self.factor))?;
+            }
+        }
+        ensure!(
+            found,
+            "the network has no weights whose names start with '{}'",
+            self.name
+        );
+        Ok(())
+    }
+}
+
 /// Writes the best weights of the run in `folder` to `output` (`.safetensors`), and a card beside it. The card's path. With `window`, that many frames
-/// become the model's window, in place of the one it was trained with.
+/// become the model's window, in place of the one it was trained with. `gains` are multiplied in.
 ///
 /// # Errors
-/// Where the run has no best weights yet, or files cannot be read or written.
+/// Where the run has no best weights yet, a gain names none of them, or files cannot be read or written.
 pub fn export(
     folder: &Path,
     output: &Path,
     numbers: Numbers,
     window: Option<usize>,
+    gains: &[Gain],
 ) -> Result<PathBuf> {
     ensure!(
         output.extension().is_some_and(|e| e == "safetensors"),
@@ -43,6 +85,9 @@ pub fn export(
     let mut checkpoint = checkpoint::Checkpoint::read(&best)?;
     checkpoint.config.frame_num = window.unwrap_or(checkpoint.config.frame_num);
     let network = Network::from_checkpoint(&checkpoint, Device::Cpu)?;
+    for gain in gains {
+        gain.apply(&network)?;
+    }
     let kind = match numbers {
         Numbers::Fp16 => Kind::Half,
         Numbers::Fp32 => Kind::Float,
