@@ -264,7 +264,6 @@ fn covered(rig: Rig) -> Option<f64> {
 #[test]
 fn a_camera_that_is_largely_covered_is_believed_where_lenses_look() {
     let ahead = covered(RIGS[3]).expect("a registration");
-    println!("ahead {ahead}");
     assert!((0.35..0.5).contains(&ahead), "{ahead}");
     let aside = Rig {
         shift: (45.0, 5.2),

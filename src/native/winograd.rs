@@ -290,9 +290,6 @@ mod tests {
             let ours = off(ours.convolve(&[&x], 1.0, None, None).unwrap());
             let libtorch = off(plain(&[&x], (&weight, &bias), false, 1.0, None));
             let (two, four) = (winograd(Tile::Two), winograd(Tile::Four));
-            println!(
-                "{channels} {positive}: direct {ours:.2e}, libtorch {libtorch:.2e}, two {two:.2e}, four {four:.2e}"
-            );
             assert!(
                 two <= ours.max(libtorch),
                 "{two:.2e} and {ours:.2e}, {libtorch:.2e}"
