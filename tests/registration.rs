@@ -243,8 +243,8 @@ fn what_is_not_there_is_not_found() {
     assert!(search(&speck, &speck, WIDE_ZOOMS).unwrap().is_empty());
 }
 
-/// What registration makes of a rig's reference of which more than half shows something else, where it begins at the right
-/// place: how alike both pictures are.
+/// How alike a rig's two pictures are once registered from the right place on, where more than half
+/// of the reference shows something else. `None` where that does not hold.
 fn covered(rig: Rig) -> Option<f64> {
     let (net, _weights) = flow_net();
     let shot = rig.film("covered", &leaves("covered", 576, 1024));

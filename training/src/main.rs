@@ -131,8 +131,8 @@ struct Export {
     /// Frames in the model's window, in place of the run's: a network with clean recurrence that was trained with short windows serves longer ones as well.
     #[arg(long, value_name = "FRAMES")]
     window: Option<usize>,
-    /// Multiplies all weights whose names start with NAME. A last layer that learnt with a robust loss may give a little less than it should: the bundled models'
-    /// wide_fusion.conv3. has 1.25.
+    /// Multiplies all weights whose names start with NAME. A last layer that learnt with a robust
+    /// loss may give a little less than it should: the bundled models' wide_fusion.conv3. has 1.25.
     #[arg(long = "gain", value_name = "NAME=FACTOR")]
     gains: Vec<Gain>,
 }
