@@ -244,9 +244,8 @@ impl Align {
         let x = in_strips((h / k, w / k), (32, k), 1, |strip| {
             let reference = features(&strip.of(reference, k)?)?;
             let query = features(&strip.of(query, k)?)?;
-            self.p_conv
-                .0
-                .then(&[&reference, &query], Then::lrelu(SLOPE))
+            let both = [&reference, &query];
+            strip.kept(&self.p_conv.0.then(&both, Then::lrelu(SLOPE))?, 1)
         })?;
         let x = activated(self.p_conv.1.forward(&x)?, SLOPE)?;
         let affine = self.p_conv.2.forward(&x)?.f_add_scalar(1.0)?;

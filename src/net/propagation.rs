@@ -28,10 +28,74 @@ pub struct State {
 /// The part of a state that matching and level 2 have.
 #[derive(Debug)]
 pub struct Level2 {
-    /// Level-2 feature, `[1, C, 2h, 2w]`.
-    pub feature: Tensor,
+    /// Level-2 feature.
+    pub feature: Upper,
     /// Accumulated matching confidence, `[1, 1, h, w]`.
     pub confidence: Tensor,
+}
+
+/// A level-2 feature `[1, C, 2h, 2w]`. One that moves along with the picture is only sampled where it is
+/// read, strip by strip: moved as a whole it would take as much memory again.
+#[derive(Debug)]
+pub struct Upper {
+    feature: Tensor,
+    /// Positions `[1, 2h, 2w, 2]` in `feature`, as [`warp`] takes them.
+    moved: Option<(Tensor, Recurrence)>,
+}
+
+impl Upper {
+    fn of(feature: Tensor) -> Self {
+        Self {
+            feature,
+            moved: None,
+        }
+    }
+
+    /// The same where each pixel comes from `grid`.
+    fn moved(&self, grid: &Tensor, recurrence: Recurrence) -> Result<Self> {
+        Ok(Self {
+            feature: self.whole()?,
+            moved: Some((grid.shallow_clone(), recurrence)),
+        })
+    }
+
+    /// A strip of it.
+    pub(super) fn strip(&self, strip: Strip) -> Result<Tensor> {
+        self.rows(strip.span(2))
+    }
+
+    fn whole(&self) -> Result<Tensor> {
+        match &self.moved {
+            None => Ok(self.feature.shallow_clone()),
+            Some((grid, _)) => self.rows((0, grid.size()[1])),
+        }
+    }
+
+    fn rows(&self, (first, rows): (i64, i64)) -> Result<Tensor> {
+        match &self.moved {
+            None => Ok(self.feature.f_narrow(2, first, rows)?),
+            Some((grid, recurrence)) => {
+                let _stage = profile::stage(Stage::Warping);
+                warp(&self.feature, &grid.f_narrow(1, first, rows)?, *recurrence)
+            }
+        }
+    }
+
+    /// The same without its gradient history.
+    pub fn detach(&self) -> Self {
+        Self {
+            feature: self.feature.detach(),
+            ..self.shallow_clone()
+        }
+    }
+
+    fn shallow_clone(&self) -> Self {
+        let moved = self.moved.as_ref();
+        Self {
+            feature: self.feature.shallow_clone(),
+            moved: moved.map(|(grid, recurrence)| (grid.shallow_clone(), *recurrence)),
+        }
+    }
 }
 
 /// Where each pixel of a frame was in its neighbour: a flow in the forms warping takes. A function of one pair of frames.
@@ -93,7 +157,7 @@ impl Joined {
 
 impl Level2 {
     fn tensors(&self) -> [&Tensor; 2] {
-        [&self.feature, &self.confidence]
+        [&self.feature.feature, &self.confidence]
     }
 
     /// The same tensors once more.
@@ -120,7 +184,7 @@ impl State {
         let kind = context::arithmetic().kind();
         let level2 = if level2 {
             Some(Level2 {
-                feature: zeros([1, channels, 2 * h, 2 * w], kind, lr.device())?,
+                feature: Upper::of(zeros([1, channels, 2 * h, 2 * w], kind, lr.device())?),
                 confidence: zeros([1, 1, h, w], lr.kind(), lr.device())?,
             })
         } else {
@@ -147,7 +211,7 @@ impl State {
         let _stage = profile::stage(Stage::Warping);
         let level2 = match &self.level2 {
             Some(level2) => Some(Level2 {
-                feature: warp(&level2.feature, motion.grid2()?, recurrence)?,
+                feature: level2.feature.moved(motion.grid2()?, recurrence)?,
                 confidence: warp(&level2.confidence, &motion.grid, recurrence)?,
             }),
             None => None,
@@ -174,7 +238,7 @@ impl State {
                 let motion = stale.unwrap_or(motion);
                 let grid2 = grid(&doubled(&motion.flow)?, size(&feature))?;
                 let level2 = Some(Level2 {
-                    feature: warp(&feature, &grid2, recurrence)?,
+                    feature: Upper::of(feature.shallow_clone()).moved(&grid2, recurrence)?,
                     confidence: warp(&level2.confidence, &motion.grid, recurrence)?,
                 });
                 Ok(Self { feature, level2 })
@@ -349,13 +413,13 @@ impl Propagation {
         let channels = feature.size()[1];
         let upper = in_strips(size(&feature), (channels, 2), 2, |strip| {
             let upper = self.upsample1.forward(&strip.of(&feature, 1)?, 1.0)?;
-            self.level2(before, reference, strip, upper)
+            strip.kept(&self.level2(before, reference, strip, upper)?, 2)
         })?;
         let confidence = before.confidence.f_maximum(&reference.confidence)?;
         Ok(State {
             feature,
             level2: Some(Level2 {
-                feature: upper,
+                feature: Upper::of(upper),
                 confidence,
             }),
         })
@@ -370,9 +434,9 @@ impl Propagation {
         strip: Strip,
         upper: Tensor,
     ) -> Result<Tensor> {
-        let before = strip.of(&state.feature, 2)?;
+        let before = state.feature.strip(strip)?;
         let feature2 = self.feat_fusion2_1.forward(&[&before, &upper])?;
-        drop(upper);
+        drop((before, upper));
         let features: Vec<&Tensor> = reference.features.iter().collect();
         let aligned2 = reference.places2.apply_rows(&features, strip.span(2))?;
         let fused = self.feat_fusion2.forward(&[&feature2, &aligned2])?;

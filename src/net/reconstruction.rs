@@ -5,7 +5,7 @@ use super::{
     conv::{Conv, Then},
     ops::{added, bicubic, bicubic_twice01, clamp01, gated, size},
     propagation::Level2,
-    strips::in_strips,
+    strips::{Largest, Strip, in_strips},
 };
 use crate::{
     ModelConfig, Result,
@@ -18,6 +18,7 @@ use tch::{Tensor, nn::Path};
 #[allow(non_snake_case)]
 pub struct Reconstruction {
     scale: i64,
+    channels: i64,
     fusion_UP: Conv,
     conf_fusion_BWFW: Head,
     feat_fusion_BWFW: Head,
@@ -33,6 +34,7 @@ impl Reconstruction {
         let c = config.mid_channels;
         Ok(Self {
             scale: config.scale,
+            channels: c,
             fusion_UP: Conv::new(vs / "fusion_UP", 2 * c, c, 1)?,
             conf_fusion_BWFW: Head::new(vs / "conf_fusion_BWFW", &[2, 16, c], 1)?,
             feat_fusion_BWFW: Head::new(vs / "feat_fusion_BWFW", &[2 * c, c, c], 1)?,
@@ -53,34 +55,43 @@ impl Reconstruction {
     }
 
     /// The output frame `[1, 3, s h, s w]`, fp32, of `lr` `[1, 3, h, w]`, not limited to \[0, 1\]. Large
-    /// ones are computed in strips.
+    /// ones are computed in strips, and at four times the frame's size in parts of strips.
     pub fn forward(&self, lr: &Tensor, backward: &Level2, forward: &Level2) -> Result<Tensor> {
         let _stage = profile::stage(Stage::Reconstruction);
-        let channels = forward.feature.size()[1];
-        in_strips(size(lr), (channels, self.scale), self.scale, |strip| {
-            let part = |branch: &Level2| -> Result<Level2> {
-                Ok(Level2 {
-                    feature: strip.of(&branch.feature, 2)?,
-                    confidence: strip.of(&branch.confidence, 1)?,
-                })
-            };
-            self.strip(&strip.of(lr, 1)?, &part(backward)?, &part(forward)?)
+        let (h, width) = size(lr);
+        let largest = Largest {
+            channels: self.channels,
+            factor: self.scale,
+            width,
+        };
+        in_strips((h, width), (self.channels, 2), self.scale, |strip| {
+            let joined = self.joined(strip, [backward, forward])?;
+            let lr = strip.of(lr, 1)?;
+            strip.in_parts(largest, self.scale, |part| {
+                let picture = self.picture(part.of(&joined, 2)?, &part.of(&lr, 1)?)?;
+                part.kept(&picture, self.scale)
+            })
         })
     }
 
-    /// The output frame of whole frames, or of strips of them.
-    fn strip(&self, lr: &Tensor, backward: &Level2, forward: &Level2) -> Result<Tensor> {
-        let both = [&backward.feature, &forward.feature];
-        let confidences = [
-            &bicubic_twice01(&backward.confidence)?,
-            &bicubic_twice01(&forward.confidence)?,
+    /// Both branches joined in a strip, halos with it, at twice the frame's size.
+    fn joined(&self, strip: Strip, [backward, forward]: [&Level2; 2]) -> Result<Tensor> {
+        let both = [
+            &backward.feature.strip(strip)?,
+            &forward.feature.strip(strip)?,
         ];
+        let confidence = |branch: &Level2| bicubic_twice01(&strip.of(&branch.confidence, 1)?);
+        let confidences = [&confidence(backward)?, &confidence(forward)?];
         let fused = self.feat_fusion_BWFW.forward(&both)?;
         let weight = self.conf_fusion_BWFW.forward(&confidences)?;
         let joined = gated(&self.fusion_UP.then(&both, Then::NOTHING)?, weight, &fused)?;
         drop(fused);
-        let mut out = self.feat_decoder_BWFW.forward(&joined)?;
-        drop(joined);
+        self.feat_decoder_BWFW.forward(&joined)
+    }
+
+    /// The output frame from both branches joined, of whole frames or of rows of them.
+    fn picture(&self, joined: Tensor, lr: &Tensor) -> Result<Tensor> {
+        let mut out = joined;
         if let Some(upsample2) = &self.upsample2 {
             out = upsample2.forward(&out, 0.1)?;
         }

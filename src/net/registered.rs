@@ -383,7 +383,8 @@ impl RegisteredVsr {
                 }
                 x = with;
             }
-            self.picture(&x, &strip.of(frame, 1)?, details.tele.as_ref())
+            let picture = self.picture(&x, &strip.of(frame, 1)?, details.tele.as_ref())?;
+            strip.kept(&picture, SCALE)
         })?;
         Ok(Enlarged { picture, carried })
     }

@@ -6,8 +6,8 @@ use crate::Result;
 use std::cell::Cell;
 use tch::Tensor;
 
-/// Memory that a strip's largest feature may take, and rows that a strip has at the least: with fewer, the
-/// rows around it would be a large part of the work.
+/// Memory that the largest feature of a picture may take that is not cut, twice that of a strip; and rows that
+/// a strip has at the least: with fewer, the rows around it would be a large part of the work.
 const LIMIT: Limit = Limit {
     bytes: 32 << 20,
     least_rows: 96,
@@ -27,8 +27,11 @@ thread_local! {
 /// Rows of the frame above and below a strip that are computed with it, since 3 x 3 convolutions see one
 /// more row each. Sixteen convolutions at twice the size are within reach of it.
 const HALO: i64 = 8;
-/// Strips start at multiples of so many rows of the frame, so that a convolution's tiles lie in a strip as
-/// they do in the whole picture.
+/// The same of a part of a strip: eight convolutions at four times the size are within reach of it. A part
+/// has a third of a strip's rows at the least.
+const PART_HALO: i64 = 2;
+/// Strips and parts start at multiples of so many rows of the frame, so that a convolution's tiles lie in them
+/// as they do in the whole picture.
 const UNIT: i64 = 4;
 
 /// Rows of a frame, counted at the frame's own size.
@@ -84,24 +87,73 @@ impl Strip {
     }
 
     /// What was computed of a strip without its halos.
-    fn kept(self, x: &Tensor, factor: i64) -> Result<Tensor> {
+    pub fn kept(self, x: &Tensor, factor: i64) -> Result<Tensor> {
         Ok(x.f_narrow(2, factor * self.above, factor * self.kept)?)
+    }
+
+    /// Computes a picture of the rows that the strip keeps, `factor` times their size, part by part: for
+    /// layers that reach less far and need more memory than those the strip was cut for. Parts are counted
+    /// from the strip's first row; otherwise as [`in_strips`].
+    pub fn in_parts(
+        self,
+        largest: Largest,
+        factor: i64,
+        mut work: impl FnMut(Strip) -> Result<Tensor>,
+    ) -> Result<Tensor> {
+        let Limit { bytes, least_rows } = LIMIT_HERE.get();
+        let limit = Limit {
+            bytes,
+            least_rows: (least_rows / 3).max(UNIT),
+        };
+        let rows = Rows {
+            first: self.above,
+            count: self.kept,
+            of: self.rows,
+        };
+        join(&strips(rows, largest, limit, PART_HALO), factor, &mut work)
     }
 }
 
-/// The strips of a frame of `h` x `w` pixels for features of `channels`, `largest` times its size.
-fn strips((h, w): (i64, i64), (channels, largest): (i64, i64), limit: Limit) -> Vec<Strip> {
-    let row = (4 * channels * w * largest * largest).max(1);
-    if h * row <= limit.bytes {
-        return vec![Strip::whole(h)];
-    }
-    let most = (limit.bytes / row - 2 * HALO).max(limit.least_rows) / UNIT * UNIT;
-    (0..h)
+/// The largest features that are made of a strip.
+#[derive(Debug, Clone, Copy)]
+pub struct Largest {
+    /// Their channels.
+    pub channels: i64,
+    /// Their size as a multiple of the frame's.
+    pub factor: i64,
+    /// The frame's width.
+    pub width: i64,
+}
+
+/// Rows of a frame that are to be computed.
+#[derive(Debug, Clone, Copy)]
+struct Rows {
+    first: i64,
+    count: i64,
+    /// Rows there are.
+    of: i64,
+}
+
+/// The strips of these rows.
+fn strips(rows: Rows, largest: Largest, limit: Limit, halo: i64) -> Vec<Strip> {
+    let Largest {
+        channels,
+        factor,
+        width,
+    } = largest;
+    let row = (4 * channels * width * factor * factor).max(1);
+    let most = if rows.count * row <= limit.bytes {
+        rows.count.max(1)
+    } else {
+        (limit.bytes / 2 / row - 2 * halo).max(limit.least_rows) / UNIT * UNIT
+    };
+    (0..rows.count)
         .step_by(usize::try_from(most).unwrap_or(usize::MAX))
         .map(|start| {
-            let kept = most.min(h - start);
-            let first = (start - HALO).max(0);
-            let end = (start + kept + HALO).min(h);
+            let kept = most.min(rows.count - start);
+            let start = rows.first + start;
+            let first = (start - halo).max(0);
+            let end = (start + kept + halo).min(rows.of);
             Strip {
                 first,
                 rows: end - first,
@@ -112,38 +164,51 @@ fn strips((h, w): (i64, i64), (channels, largest): (i64, i64), limit: Limit) -> 
         .collect()
 }
 
-/// Computes a picture `[1, C, factor * h, factor * w]` strip by strip. `work` gives a strip's picture with
-/// its halos. The largest features it makes have `channels` at `largest` times the frame's size.
+/// Computes a picture `[1, C, factor * h, factor * w]` of a frame of `h` x `w` pixels strip by strip. `work`
+/// gives what the strip keeps of it.
 pub fn in_strips(
-    (h, w): (i64, i64),
+    (h, width): (i64, i64),
     (channels, largest): (i64, i64),
     factor: i64,
     mut work: impl FnMut(Strip) -> Result<Tensor>,
 ) -> Result<Tensor> {
-    let all = strips((h, w), (channels, largest), LIMIT_HERE.get());
-    join(&all, h, factor, &mut work)
+    let rows = Rows {
+        first: 0,
+        count: h,
+        of: h,
+    };
+    let largest = Largest {
+        channels,
+        factor: largest,
+        width,
+    };
+    join(
+        &strips(rows, largest, LIMIT_HERE.get(), HALO),
+        factor,
+        &mut work,
+    )
 }
 
 fn join(
     strips: &[Strip],
-    h: i64,
     factor: i64,
     work: &mut dyn FnMut(Strip) -> Result<Tensor>,
 ) -> Result<Tensor> {
     if let [whole] = strips {
         return work(*whole);
     }
-    let mut out: Option<Tensor> = None;
+    let rows = strips.iter().map(|strip| strip.kept).sum::<i64>();
+    let (mut out, mut from): (Option<Tensor>, i64) = (None, 0);
     for strip in strips {
-        let part = strip.kept(&work(*strip)?, factor)?;
+        let part = work(*strip)?;
         let whole = match out.take() {
             Some(whole) => whole,
-            None => room_like(&part, factor * h)?,
+            None => room_like(&part, factor * rows)?,
         };
-        let from = factor * (strip.first + strip.above);
         whole
-            .f_narrow(2, from, factor * strip.kept)?
+            .f_narrow(2, factor * from, factor * strip.kept)?
             .f_copy_(&part)?;
+        from += strip.kept;
         out = Some(whole);
     }
     out.ok_or_else(|| crate::Error::Broken("a picture without strips".into()))
@@ -154,24 +219,46 @@ mod tests {
     use super::*;
     use tch::{Device, Kind};
 
+    const LARGEST: Largest = Largest {
+        channels: 8,
+        factor: 4,
+        width: 96,
+    };
+
+    fn whole(of: i64) -> Rows {
+        Rows {
+            first: 0,
+            count: of,
+            of,
+        }
+    }
+
     #[test]
     fn strips_cover_every_row_once_and_start_at_whole_units() {
-        for h in [1, 7, 64, 270, 1080] {
+        let cases = [1, 7, 64, 270, 1080].map(whole).into_iter().chain([Rows {
+            first: 8,
+            count: 97,
+            of: 110,
+        }]);
+        for (rows, halo) in cases.flat_map(|rows| [(rows, HALO), (rows, PART_HALO)]) {
             for bytes in [1, 1 << 20, 8 << 20, 1 << 40] {
                 let limit = Limit {
                     bytes,
                     least_rows: 16,
                 };
-                let all = strips((h, 96), (8, 4), limit);
-                let mut next = 0;
+                let all = strips(rows, LARGEST, limit, halo);
+                let mut next = rows.first;
                 for s in &all {
-                    assert_eq!(s.first + s.above, next);
-                    assert_eq!((s.first % UNIT, s.above == HALO || s.first == 0), (0, true));
+                    assert_eq!((s.first + s.above, (next - rows.first) % UNIT), (next, 0));
+                    assert!(s.above == halo || s.first == 0);
                     let below = s.first + s.rows - next - s.kept;
-                    assert!(below == HALO || s.first + s.rows == h, "{s:?} of {h}");
+                    assert!(
+                        below == halo || s.first + s.rows == rows.of,
+                        "{s:?} of {rows:?}"
+                    );
                     next += s.kept;
                 }
-                assert_eq!(next, h);
+                assert_eq!(next, rows.first + rows.count);
             }
         }
     }
@@ -298,18 +385,23 @@ mod tests {
                 x.conv2d::<Tensor>(&weight, None, [1, 1], [1, 1], [1, 1], 1)
             })
         };
-        let whole = convolved(x.shallow_clone());
+        let uncut = convolved(x.shallow_clone());
         let limit = Limit {
             bytes: 1 << 17,
             least_rows: 16,
         };
-        let all = strips((91, 15), (4, 4), limit);
+        let largest = Largest {
+            channels: 4,
+            width: 15,
+            ..LARGEST
+        };
+        let all = strips(whole(91), largest, limit, HALO);
         assert!(all.len() > 2);
-        let joined = join(&all, 91, 2, &mut |s| Ok(convolved(s.of(&x, 2)?))).unwrap();
-        assert_eq!(joined.size(), whole.size());
-        let off = (joined - &whole).abs().max().double_value(&[]);
+        let joined = join(&all, 2, &mut |s| s.kept(&convolved(s.of(&x, 2)?), 2)).unwrap();
+        assert_eq!(joined.size(), uncut.size());
+        let off = (joined - &uncut).abs().max().double_value(&[]);
         assert!(
-            off <= 1e-5 * whole.abs().max().double_value(&[]),
+            off <= 1e-5 * uncut.abs().max().double_value(&[]),
             "off by {off:.1e}"
         );
     }
