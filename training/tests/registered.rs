@@ -475,6 +475,7 @@ fn the_bundled_configs_have_the_phones_strengths() {
 #[test]
 fn a_camera_without_strengths_shows_the_truth() {
     let none = Strengths {
+        alike: 0.0,
         blur: [0.0, 0.0],
         sharpened: 0.0,
         sharpening: [0.0, 0.0],
@@ -506,6 +507,21 @@ fn a_camera_without_strengths_shows_the_truth() {
         let (low, high) = (other.min().double_value(&[]), other.max().double_value(&[]));
         assert!((0.0..=1.0).contains(&low) && (0.0..=1.0).contains(&high));
     }
+    // Cameras that are nearly alike differ less, but they differ.
+    let differs = |strengths: &Strengths| -> f64 {
+        let strengths = Strengths {
+            something_else: 0.0,
+            ..strengths.clone()
+        };
+        (0..8).map(|n| off(&shown(&strengths, n))).sum::<f64>() / 8.0
+    };
+    let alike = Strengths {
+        alike: 1.0,
+        ..Strengths::PHONE
+    };
+    let (few, many) = (differs(&alike), differs(&Strengths::PHONE));
+    // Blur alone takes much of a truth that is all noise.
+    assert!(0.002 < few && few < 0.75 * many, "{few}, {many}");
     // All that one may add is a mirrored part.
     let covered = Strengths {
         something_else: 1.0,

@@ -7,11 +7,20 @@ use refvsr::net::local::gaussian;
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
+/// How much of the difference of others is left between cameras that are nearly alike.
+const ALIKE: f64 = 0.2;
+/// Their blur: that of a picture reduced to its density without aliasing, whatever others have.
+const REDUCED: [f64; 2] = [0.4, 0.6];
+
 /// How much cameras differ. Pixels are the reference's own at the density at which it is fused (half
 /// an input pixel for the wide camera, a quarter for the tele camera); pairs are ranges.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Strengths {
+    /// Share of cameras that differ by a fifth of what follows only, and are as sharp as their density
+    /// allows [default: 0].
+    #[serde(default)]
+    pub alike: f64,
     /// The lens's blur: standard deviation in pixels.
     pub blur: [f64; 2],
     /// Share of cameras that sharpen.
@@ -37,6 +46,7 @@ pub struct Strengths {
 impl Strengths {
     /// Those of the bundled models' configs, which say of each why.
     pub const PHONE: Self = Self {
+        alike: 0.0,
         blur: [0.3, 1.0],
         sharpened: 0.5,
         sharpening: [0.0, 1.2],
@@ -48,6 +58,24 @@ impl Strengths {
         noise: 0.02,
         something_else: 0.35,
     };
+
+    /// Those of cameras that are nearly alike. Things get in the way of them as often.
+    fn nearly_alike(&self) -> Self {
+        let less = |value: f64| ALIKE * value;
+        Self {
+            alike: 0.0,
+            blur: REDUCED,
+            sharpened: self.sharpened,
+            sharpening: self.sharpening.map(less),
+            sharpening_reach: self.sharpening_reach,
+            gamma: self.gamma.map(|gamma| gamma.powf(ALIKE)),
+            colours: less(self.colours),
+            shading: less(self.shading),
+            flare: less(self.flare),
+            noise: less(self.noise),
+            something_else: self.something_else,
+        }
+    }
 
     /// Checks that ranges are ranges, shares shares and everything else at least 0.
     ///
@@ -67,6 +95,7 @@ impl Strengths {
             );
         }
         let shares = [
+            ("alike", self.alike),
             ("sharpened", self.sharpened),
             ("colours", self.colours),
             ("shading", self.shading),
@@ -114,6 +143,10 @@ impl Processor {
     /// # Errors
     /// Where memory runs out.
     pub fn draw(random: &mut Random, strengths: &Strengths) -> Result<Self> {
+        // Where there are none, no number is drawn for them: older configs draw what they did.
+        if strengths.alike > 0.0 && random.between(0.0, 1.0) < strengths.alike {
+            return Self::draw(random, &strengths.nearly_alike());
+        }
         let mut between = |[least, most]: [f64; 2]| random.between(least, most);
         let (blur, gamma) = (between(strengths.blur), between(strengths.gamma));
         let sharpening = (

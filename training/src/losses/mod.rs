@@ -16,6 +16,10 @@ use tch::{Kind, Reduction, Tensor};
 /// Where the Huber loss turns from the square to the absolute difference.
 const HUBER: f64 = 0.02;
 
+/// Mean squared error that a patch is taken to have besides its own, 50 dB: what is nearly right must
+/// not rule.
+const NEARLY_RIGHT: f64 = 1e-5;
+
 /// One kind of loss.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Term {
@@ -24,6 +28,9 @@ pub enum Term {
     /// Half the squared difference up to 0.02, the absolute one (as steep as the square is there)
     /// from there on (`Huber`): what PSNR goes by, without letting rare large ones rule.
     Huber,
+    /// The negative PSNR of a patch in dB, as in NAFNet (`PSNR`): every patch counts alike, as clips do
+    /// in a mean of PSNRs, but less from 50 dB on.
+    Psnr,
     /// The same of both pictures blurred: no demand on detail (`L1_lf`).
     L1LowFrequency,
     /// Contextual, both ways between output and truth (`FID_hr`).
@@ -54,7 +61,7 @@ impl FromStr for Losses {
                     format!("loss '{term}': weight '{weight}' is not a number of at least 0")
                 })?;
             let kind = kind_of(name).with_context(|| {
-                format!("loss '{name}' is not one of L1, Huber, L1_lf, FID_hr, MFID_ref; the last two may be followed by _CoBi, _X_mu, _L2")
+                format!("loss '{name}' is not one of L1, Huber, PSNR, L1_lf, FID_hr, MFID_ref; the last two may be followed by _CoBi, _X_mu, _L2")
             })?;
             if terms.iter().any(|(_, _, other)| other == name) {
                 bail!("loss '{name}' is named twice in '{text}'");
@@ -82,6 +89,7 @@ fn kind_of(name: &str) -> Option<Term> {
     match name {
         "L1" => return Some(Term::L1),
         "Huber" => return Some(Term::Huber),
+        "PSNR" => return Some(Term::Psnr),
         "L1_lf" => return Some(Term::L1LowFrequency),
         _ => (),
     }
@@ -176,6 +184,13 @@ impl Losses {
                 Term::Huber => {
                     Loss::plain(reduced.f_huber_loss(target.hr, Reduction::Mean, HUBER)?)
                 }
+                Term::Psnr => Loss::plain(
+                    reduced
+                        .f_mse_loss(target.hr, Reduction::Mean)?
+                        .f_add_scalar(NEARLY_RIGHT)?
+                        .f_log10()?
+                        .f_mul_scalar(10.0)?,
+                ),
                 Term::L1LowFrequency =>
                 // The blur is linear: blurring the difference is the same, with half the work and less rounding.
                 {
@@ -265,6 +280,29 @@ pub fn gaussian() -> Result<Tensor> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn huber_and_psnr_go_by_squared_errors() {
+        let truth = Tensor::zeros([1, 3, 8, 8], (Kind::Float, tch::Device::Cpu));
+        let value = |name: &str, off: f64| {
+            let losses: Losses = name.parse().unwrap();
+            let target = Target {
+                hr: &truth,
+                reference_features: None,
+                reduce: None,
+            };
+            let report = losses
+                .of(&(&truth + off), target, None, Precision::Fp32)
+                .unwrap();
+            report.total.value.double_value(&[])
+        };
+        let near = |found: f64, expected: f64| assert!((found - expected).abs() < 1e-4, "{found}");
+        near(value("PSNR", 0.1), -20.0 + 10.0 * 1.001f64.log10());
+        near(value("0.5*PSNR", 0.1), value("PSNR", 0.1) / 2.0);
+        near(value("PSNR", 0.0), -50.0);
+        near(value("1000*Huber", 0.01), 1000.0 * 0.01 * 0.01 / 2.0);
+        near(value("1000*Huber", 0.1), 1000.0 * 0.02 * (0.1 - 0.01));
+    }
 
     #[test]
     fn specs_round_trip_and_nonsense_is_refused() {
