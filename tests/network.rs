@@ -11,6 +11,9 @@ use tch::{Device, Tensor};
 
 /// Streams a clip as the research code's evaluation does: clamped windows, everything computed anew for each.
 fn stream(network: &Network, clip: &Clip) -> Vec<Tensor> {
+    // With another number of threads libtorch rounds its sums otherwise, and of two places that are
+    // alike to the last bit matching takes the other one: a spot of 3e-4, seen with two.
+    tch::set_num_threads(1);
     let (n, m) = (
         clip.ultrawide.len() as i64,
         network.config().look_ahead() as i64,
@@ -44,16 +47,12 @@ fn stream(network: &Network, clip: &Clip) -> Vec<Tensor> {
     out
 }
 
-/// Of two places that are alike to the last bit, matching may take the other one with another number of threads, whose
-/// sums libtorch rounds otherwise: seen with two threads, a spot of RefVSR-IR's picture that is off by 2.8e-4.
-const SPOT: f64 = 5e-4;
-
 fn check(clip: &Clip, out: &[Tensor]) {
     assert_eq!(out.len(), clip.ultrawide.len());
     for (i, expected) in &clip.kept {
         let (max, mean) = difference(&out[*i], expected);
         assert!(
-            max <= SPOT && mean <= 1e-5,
+            max <= 2e-4 && mean <= 1e-5,
             "{} frame {i}: off by {max:.3e}, mean {mean:.3e}",
             clip.name
         );
@@ -112,12 +111,8 @@ fn idle_blocks_are_skipped_without_a_trace() {
         lean.freeze();
         lean.skip_idle();
         for (a, b) in stream(&lean, clip).iter().zip(&plain) {
-            let (max, mean) = difference(a, b);
-            assert!(
-                max <= SPOT && mean <= 1e-6,
-                "{}: off by {max:.3e}, mean {mean:.3e}",
-                clip.name
-            );
+            let (max, _) = difference(a, b);
+            assert!(max <= 1e-5, "{}: off by {max:.3e}", clip.name);
         }
         seen += 1;
 

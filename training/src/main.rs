@@ -132,7 +132,7 @@ struct Export {
     #[arg(long, value_name = "FRAMES")]
     window: Option<usize>,
     /// Multiplies all weights whose names start with NAME. A last layer that learnt with a robust
-    /// loss may give a little less than it should: the bundled models' wide_fusion.conv3. has 1.25.
+    /// loss may give a little less than it should: the quality model's wide_fusion.conv3. was given 1.25 before its last run.
     #[arg(long = "gain", value_name = "NAME=FACTOR")]
     gains: Vec<Gain>,
 }

@@ -65,15 +65,13 @@ impl Strengths {
         Self {
             alike: 0.0,
             blur: REDUCED,
-            sharpened: self.sharpened,
             sharpening: self.sharpening.map(less),
-            sharpening_reach: self.sharpening_reach,
             gamma: self.gamma.map(|gamma| gamma.powf(ALIKE)),
             colours: less(self.colours),
             shading: less(self.shading),
             flare: less(self.flare),
             noise: less(self.noise),
-            something_else: self.something_else,
+            ..self.clone()
         }
     }
 
