@@ -48,10 +48,11 @@ impl Drop for Server {
 fn script(arguments: &[&str], enough: &str) -> Command {
     let built = Path::new(env!("CARGO_BIN_EXE_refvsr")).parent().unwrap();
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/rtsp.sh");
-    // A stream that does not end must not hold up the tests.
+    // A stream that does not end must not hold up the tests. In the foreground, for an interrupt is to come once: otherwise `timeout` sends it
+    // to its child and again to the whole group, and a second one kills gst-launch-1.0.
     let mut command = Command::new("timeout");
     command
-        .args(["60", "sh"])
+        .args(["--foreground", "60", "sh"])
         .arg(script)
         .args(arguments)
         .env("GST_PLUGIN_PATH", built)
@@ -119,8 +120,14 @@ fn streams_of_cameras_become_a_stream_until_it_is_interrupted() {
         .status();
     assert!(interrupted.unwrap().success());
     let said = said(sender.wait_with_output().unwrap());
-    assert_eq!(said.code, Some(0), "{said:?}");
-    assert!(said.out.contains("handling interrupt"), "{said:?}");
+    for step in ["handling interrupt", "Freeing pipeline"] {
+        assert!(said.out.contains(step), "{said:?}");
+    }
+    // In one of some forty runs on a busy machine rtspclientsink finds that its server hung up first, says so, and the exit status is 1.
+    let mut errors = said.err.lines().filter(|line| line.contains("ERROR"));
+    let hung_up = errors.all(|line| line.contains("GstRTSPClientSink"));
+    let code = i32::from(said.err.contains("ERROR"));
+    assert!(said.code == Some(code) && hung_up, "{said:?}");
     is_enlarged(&sent, 300);
 }
 
