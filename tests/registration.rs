@@ -296,6 +296,37 @@ fn the_tele_camera_is_found_and_registered_at_four_times_the_density() {
 }
 
 #[test]
+fn a_field_as_small_as_a_window_is_registered_up_to_its_edges() {
+    let (net, _weights) = flow_net();
+    let rig = Rig {
+        zoom: 5.0,
+        degrees: 0.5,
+        shift: (1.0, -0.6),
+        parallax: 0.5,
+        another_look: true,
+    };
+    // 32 x 18 pixels of the frame, where windows of local means reach 24 to each side. What the leaves show is little beside
+    // light and shade, which go on beyond the field.
+    let shade =
+        (grid(360, 640).narrow(1, 0, 1) * 0.04 + grid(360, 640).narrow(1, 1, 1) * 0.05).sin() * 0.3
+            + 0.5;
+    for name in ["small field 0", "small field 1", "small field 2"] {
+        let picture = (leaves(name, 360, 640) - 0.5) * 0.2 + &shade;
+        let shot = rig.film(name, &picture);
+        let brought = at_density(&shot.reference, (90, 160), rig.zoom, 4).unwrap();
+        let start = Placement::centred(rig.zoom).into();
+        let found = register(&net, &shot.frame, &brought, 4, &start)
+            .unwrap()
+            .expect("a registration");
+        let (median, p90) = of_ten(&errors(&shot, rig.zoom, &brought, 4, &found.track));
+        assert!(
+            median <= 0.12 && p90 <= 0.3,
+            "{name}: {median:.3}, {p90:.3}"
+        );
+    }
+}
+
+#[test]
 fn the_next_frame_goes_on_from_the_last_one() {
     let (net, _weights) = flow_net();
     let picture = leaves("following", 576, 1024);

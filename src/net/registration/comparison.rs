@@ -1,11 +1,11 @@
 //! Whether a reference that has been laid on a frame shows what the frame shows.
 
-use super::tone::Tone;
+use super::{sampling::filled, tone::Tone};
 use crate::{
     Result,
     net::{
         local::gaussian,
-        ops::{bilinear, size},
+        ops::{bicubic, bilinear, size},
     },
 };
 use tch::{Kind, Tensor};
@@ -72,9 +72,15 @@ pub fn lay(part: &Tensor, picture: &Tensor, seen: &Tensor, density: i64) -> Resu
     let side = [density, density];
     let reduced = picture.f_avg_pool2d(side, side, [0, 0], false, true, None)?;
     let tone = Tone::of_statistics(part, &reduced, seen)?;
-    let comparison = Comparison::new(part, &tone.apply(&reduced)?, seen)?;
+    let reduced = filled(&tone.apply(&reduced)?, part, seen)?;
+    let comparison = Comparison::new(part, &reduced, seen)?;
     let picture = comparison.tone.apply(&tone.apply(picture)?)?;
     let (h, w) = size(&picture);
+    let picture = filled(
+        &picture,
+        &bicubic(part, h, w)?,
+        &bilinear(seen, h, w, false)?,
+    )?;
     Ok(Laid {
         residual: residual(part, &picture, density)?,
         mask: bilinear(&comparison.mask, h, w, false)?,

@@ -31,17 +31,16 @@ const DAMPING: f64 = 0.5;
 /// Squared gradient and variance that count as none: a hundredth of that of pictures worth looking
 /// at.
 const FLOOR: f64 = 1e-5;
+/// Share of a window under which hardly anything is seen.
+const HARDLY: f64 = 1e-3;
 /// Weight of no displacement when displacements are smoothed.
 const REST: f64 = 0.01;
 
 /// A frame and the reference to be laid on it, at one density.
 #[derive(Debug)]
 pub struct Pair<'a> {
-    /// Part of the frame, local means out.
-    frame: Tensor,
-    /// Its local variance.
-    variance: Tensor,
-    gradient: (Tensor, Tensor),
+    /// Part of the frame.
+    frame: &'a Tensor,
     /// Positions of the part's pixels in the frame.
     pixels: &'a Tensor,
     reference: &'a Tensor,
@@ -52,20 +51,17 @@ pub struct Pair<'a> {
 impl<'a> Pair<'a> {
     /// `frame` `[1, 3, h, w]` lies at `pixels` `[1, 2, h, w]`; `reference` is `[1, 3, H, W]`.
     pub fn new(
-        frame: &Tensor,
+        frame: &'a Tensor,
         pixels: &'a Tensor,
         reference: &'a Tensor,
         extent: (f64, f64),
-    ) -> Result<Self> {
-        let frame = frame.f_sub(&gaussian(frame, LOCAL)?)?;
-        Ok(Self {
-            variance: variance(&frame)?,
-            gradient: gradient(&frame)?,
+    ) -> Self {
+        Self {
             frame,
             pixels,
             reference,
             extent,
-        })
+        }
     }
 
     /// A better displacement than `flow` `[1, 2, h, w]`, and how well each pixel's is founded, `[1,
@@ -95,20 +91,22 @@ impl<'a> Pair<'a> {
         let positions = similarity.apply(&self.pixels.f_add(flow)?)?;
         let seen = inside(&positions, self.extent)?;
         let warped = sample(self.reference, &positions, Interpolation::Bicubic)?;
-        let warped = warped.f_sub(&gaussian(&warped, LOCAL)?)?;
-        let contrast = self
-            .variance
+        let around = Around::new(&seen)?;
+        let (frame, warped) = (around.detail(self.frame)?, around.detail(&warped)?);
+        let contrast = around
+            .variance(&frame)?
             .f_add_scalar(FLOOR)?
-            .f_div(&variance(&warped)?.f_add_scalar(FLOOR)?)?
+            .f_div(&around.variance(&warped)?.f_add_scalar(FLOOR)?)?
             .f_sqrt()?
             .f_clamp(0.3, 3.0)?;
         let warped = warped.f_mul(&contrast)?;
-        let difference = self.frame.f_sub(&warped)?;
+        let difference = frame.f_sub(&warped)?;
         // The mean of both pictures' gradients: the step then leads further, and noise pulls it
         // less.
         let (x, y) = gradient(&warped)?;
-        let x = x.f_add(&self.gradient.0)?.f_mul_scalar(0.5)?;
-        let y = y.f_add(&self.gradient.1)?.f_mul_scalar(0.5)?;
+        let own = gradient(&frame)?;
+        let x = x.f_add(&own.0)?.f_mul_scalar(0.5)?;
+        let y = y.f_add(&own.1)?.f_mul_scalar(0.5)?;
 
         let damping = Damping {
             share: DAMPING,
@@ -120,13 +118,36 @@ impl<'a> Pair<'a> {
     }
 }
 
-/// Mean square of the three channels under the window that is compared, for pictures without local
-/// means.
-fn variance(x: &Tensor) -> Result<Tensor> {
-    let square = x
-        .f_square()?
-        .f_mean_dim([1i64].as_slice(), true, None::<Kind>)?;
-    gaussian(&square, LOCAL)
+/// Local means about each pixel of what both cameras see: what lies beyond the reference's edges is in no mean of
+/// either picture, or the two would differ near them by what only one of them shows.
+struct Around<'a> {
+    seen: &'a Tensor,
+    /// How much of the window is seen.
+    share: Tensor,
+}
+
+impl<'a> Around<'a> {
+    fn new(seen: &'a Tensor) -> Result<Self> {
+        let share = gaussian(seen, LOCAL)?.f_add_scalar(HARDLY)?;
+        Ok(Self { seen, share })
+    }
+
+    fn mean(&self, x: &Tensor) -> Result<Tensor> {
+        Ok(gaussian(&x.f_mul(self.seen)?, LOCAL)?.f_div(&self.share)?)
+    }
+
+    /// `x` without its local means.
+    fn detail(&self, x: &Tensor) -> Result<Tensor> {
+        Ok(x.f_sub(&self.mean(x)?)?)
+    }
+
+    /// Mean square of the three channels of a picture without local means.
+    fn variance(&self, detail: &Tensor) -> Result<Tensor> {
+        let square = detail
+            .f_square()?
+            .f_mean_dim([1i64].as_slice(), true, None::<Kind>)?;
+        self.mean(&square)
+    }
 }
 
 /// Displacements averaged by confidence; far from any confident one they go to zero. What one
@@ -161,7 +182,7 @@ mod tests {
         let moved = Tensor::from_slice(&[1.5f32, -0.7]).view([1, 2, 1, 1]);
         let reference = sample(&frame, &(&grid - &moved), Interpolation::Bicubic).unwrap();
         let reference = reference * 0.6 + 0.2;
-        let pair = Pair::new(&frame, &grid, &reference, (48.0, 64.0)).unwrap();
+        let pair = Pair::new(&frame, &grid, &reference, (48.0, 64.0));
         let similarity = Placement::centred(1.0).similarity((48, 64), (48.0, 64.0));
         let start = Tensor::zeros([1, 2, 48, 64], (Kind::Float, Device::Cpu));
         let pass = Pass {
@@ -180,7 +201,7 @@ mod tests {
     fn nothing_moves_where_nothing_is_seen() {
         let plain = Tensor::full([1, 3, 32, 32], 0.4, (Kind::Float, Device::Cpu));
         let grid = pixels(0, 0, 32, 32, Device::Cpu).unwrap();
-        let pair = Pair::new(&plain, &grid, &plain, (32.0, 32.0)).unwrap();
+        let pair = Pair::new(&plain, &grid, &plain, (32.0, 32.0));
         let similarity = Placement::centred(1.0).similarity((32, 32), (32.0, 32.0));
         let start = Tensor::zeros([1, 2, 32, 32], (Kind::Float, Device::Cpu));
         let pass = Pass {

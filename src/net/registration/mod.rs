@@ -34,7 +34,7 @@ use crate::{
 };
 use lucas_kanade::{Pair, Pass};
 use placement::Similarity;
-use sampling::inside;
+use sampling::{filled, inside};
 use tch::Tensor;
 use tone::Tone;
 
@@ -188,11 +188,9 @@ pub fn register(
     let tone = Tone::of_statistics(&part, &warped, &seen)?;
     let small = tone.apply(&small)?;
 
-    let moved = flow_net.flow(
-        &SpyNet::pyramid(&part)?,
-        &SpyNet::pyramid(&tone.apply(&warped)?)?,
-    )?;
-    let pair = Pair::new(&part, &grid, &small, sizes.1)?;
+    let warped = filled(&tone.apply(&warped)?, &part, &seen)?;
+    let moved = flow_net.flow(&SpyNet::pyramid(&part)?, &SpyNet::pyramid(&warped)?)?;
+    let pair = Pair::new(&part, &grid, &small, sizes.1);
     // After each pass what all pixels have in common goes to the placement, the flow keeps the
     // rest.
     let (mut placement, mut similarity) = (start.placement, similarity);

@@ -9,6 +9,8 @@ use tch::{Kind, Tensor};
 
 /// How much of the difference of others is left between cameras that are nearly alike.
 const ALIKE: f64 = 0.2;
+/// Registration of such cameras leaves about a third of what it leaves of others.
+const REGISTERED: f64 = 1.0 / 3.0;
 /// Their blur: that of a picture reduced to its density without aliasing, whatever others have.
 const REDUCED: [f64; 2] = [0.4, 0.6];
 
@@ -17,8 +19,8 @@ const REDUCED: [f64; 2] = [0.4, 0.6];
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Strengths {
-    /// Share of cameras that differ by a fifth of what follows only, and are as sharp as their density
-    /// allows [default: 0].
+    /// Share of cameras that differ by a fifth of what follows only, are as sharp as their density
+    /// allows, and lie where they should to a third of what others are off [default: 0].
     #[serde(default)]
     pub alike: f64,
     /// The lens's blur: standard deviation in pixels.
@@ -122,6 +124,8 @@ pub fn check_shares(section: &str, shares: &[(&str, f64)]) -> Result<()> {
 /// One camera's.
 #[derive(Debug)]
 pub struct Processor {
+    /// How far registration leaves its pictures off, against others.
+    pub misplaced: f64,
     blur: f64,
     /// Amount and reach.
     sharpening: Option<(f64, f64)>,
@@ -143,7 +147,11 @@ impl Processor {
     pub fn draw(random: &mut Random, strengths: &Strengths) -> Result<Self> {
         // Where there are none, no number is drawn for them: older configs draw what they did.
         if strengths.alike > 0.0 && random.between(0.0, 1.0) < strengths.alike {
-            return Self::draw(random, &strengths.nearly_alike());
+            let alike = Self::draw(random, &strengths.nearly_alike())?;
+            return Ok(Self {
+                misplaced: REGISTERED,
+                ..alike
+            });
         }
         let mut between = |[least, most]: [f64; 2]| random.between(least, most);
         let (blur, gamma) = (between(strengths.blur), between(strengths.gamma));
@@ -154,6 +162,7 @@ impl Processor {
         let chance = |random: &mut Random, share: f64| random.between(0.0, 1.0) < share;
         let identity = Tensor::f_eye(3, (Kind::Float, tch::Device::Cpu))?.f_view([3, 3, 1, 1])?;
         Ok(Self {
+            misplaced: 1.0,
             blur,
             sharpening: chance(random, strengths.sharpened).then_some(sharpening),
             gamma,

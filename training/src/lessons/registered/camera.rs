@@ -77,7 +77,7 @@ impl References {
             .f_add_scalar(0.5)?
             .f_mul_scalar(own)?
             .f_sub_scalar(0.5)?;
-        let off = 4.0 * self.misplaced * random.normal_pair().0.abs();
+        let off = 4.0 * self.misplaced * processor.misplaced * random.normal_pair().0.abs();
         let off = spread(&coarse(random, 2, off)?.f_to_kind(grid.kind())?, &grid)?;
         let grid = grid.f_add(&off)?;
         let seen = sample(&processor.seen(truth, own)?, &grid, Interpolation::Bicubic)?;
