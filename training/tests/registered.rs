@@ -22,6 +22,7 @@ use refvsr_train::{
         tree::frame_name,
     },
     lessons::registered::{
+        camera::References,
         features::{Features, Motions},
         fusion::layers,
         own::LAID,
@@ -529,6 +530,51 @@ fn a_camera_without_strengths_shows_the_truth() {
     };
     let parts = (0..8).filter(|&n| off(&shown(&covered, n)) > 0.01).count();
     assert!(parts >= 3, "{parts} of 8 show something else somewhere");
+}
+
+#[test]
+fn cameras_that_are_nearly_alike_lie_nearer_to_where_they_should() {
+    let patch = patch(24, 1);
+    let frame = patch
+        .hr
+        .avg_pool2d([4, 4], [4, 4], [0, 0], false, true, None);
+    // How much misplacement alone changes what a camera shows, on the average of some cameras.
+    let moved = |alike: f64| -> f64 {
+        let shown = |misplaced: f64, number: u64| {
+            let references = References {
+                wide: 1.0,
+                tele: 0.0,
+                steady: false,
+                ending: 0.0,
+                misplaced,
+                camera: Strengths {
+                    alike,
+                    blur: [0.5, 0.5],
+                    sharpened: 0.0,
+                    gamma: [1.0, 1.0],
+                    colours: 0.0,
+                    shading: 0.0,
+                    flare: 0.0,
+                    noise: 0.0,
+                    something_else: 0.0,
+                    ..Strengths::PHONE
+                },
+            };
+            let mut random = [Random::new(1, 2, number), Random::new(3, 4, number)];
+            let [random, noise] = &mut random;
+            let size = (WIDE_DENSITY, 24);
+            let detail = references.detail(random, noise, &frame, &patch.hr, size);
+            detail.unwrap().map(|detail| detail.input.narrow(1, 0, 3))
+        };
+        let differences: Vec<f64> = (0..24)
+            .filter_map(|n| Some(shown(0.0, n)? - shown(0.1, n)?))
+            .map(|off| off.abs().mean(Kind::Double).double_value(&[]))
+            .collect();
+        assert!(differences.len() > 12, "{} hold", differences.len());
+        differences.iter().sum::<f64>() / differences.len() as f64
+    };
+    let (alike, others) = (moved(1.0), moved(0.0));
+    assert!(0.0 < alike && alike < 0.6 * others, "{alike}, {others}");
 }
 
 #[test]
