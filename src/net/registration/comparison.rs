@@ -44,7 +44,7 @@ fn residual(part: &Tensor, picture: &Tensor, density: i64) -> Result<Tensor> {
 /// A reference on a part of a frame, in the frame's colours.
 #[derive(Debug)]
 pub struct Laid {
-    /// `[1, 3, d h, d w]`.
+    /// `[1, 3, d h, d w]`. Beyond the reference's edges it is the frame, enlarged.
     pub picture: Tensor,
     /// 1 where it shows what the frame shows, else 0, `[1, 1, d h, d w]`.
     pub mask: Tensor,
