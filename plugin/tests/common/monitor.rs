@@ -59,6 +59,10 @@ impl Seen {
     }
 
     fn event(&mut self, event: &gst::EventRef, seeks: &[gst::Seqnum]) -> Result<(), String> {
+        let flushes = [gst::EventType::FlushStart, gst::EventType::FlushStop];
+        if self.flushing && !flushes.contains(&event.type_()) {
+            return Ok(()); // on its way when the flush came: it goes nowhere either
+        }
         let needs = |there: bool, what: &str| match there {
             true => Ok(()),
             false => Err(format!("{:?} before {what}", event.type_())),
