@@ -35,6 +35,21 @@ use refvsr_train::{
 use std::collections::BTreeMap;
 use tch::{Device, Kind, Tensor};
 
+/// Cameras that do not differ at all.
+const NONE: Strengths = Strengths {
+    alike: 0.0,
+    blur: [0.0, 0.0],
+    sharpened: 0.0,
+    sharpening: [0.0, 0.0],
+    sharpening_reach: [0.5, 0.5],
+    gamma: [1.0, 1.0],
+    colours: 0.0,
+    shading: 0.0,
+    flare: 0.0,
+    noise: 0.0,
+    something_else: 0.0,
+};
+
 /// Frames of a texture that moves by an input pixel a frame.
 fn patch(side: i64, frames: i64) -> ClipPatch {
     tch::manual_seed(5);
@@ -475,19 +490,6 @@ fn the_bundled_configs_have_the_phones_strengths() {
 
 #[test]
 fn a_camera_without_strengths_shows_the_truth() {
-    let none = Strengths {
-        alike: 0.0,
-        blur: [0.0, 0.0],
-        sharpened: 0.0,
-        sharpening: [0.0, 0.0],
-        sharpening_reach: [0.5, 0.5],
-        gamma: [1.0, 1.0],
-        colours: 0.0,
-        shading: 0.0,
-        flare: 0.0,
-        noise: 0.0,
-        something_else: 0.0,
-    };
     let truth = patch(16, 1).hr * 0.9 + 0.05;
     let shown = |strengths: &Strengths, number: u64| {
         let random = &mut Random::new(1, 2, number);
@@ -499,7 +501,7 @@ fn a_camera_without_strengths_shows_the_truth() {
         camera.recorded(random, &developed).unwrap()
     };
     let off = |a: &Tensor| (a - &truth).abs().mean(Kind::Double).double_value(&[]);
-    assert!(off(&shown(&none, 0)) < 1.0 / 255.0);
+    assert!(off(&shown(&NONE, 0)) < 1.0 / 255.0);
     for number in 0..8 {
         let other = shown(&Strengths::PHONE, number);
         assert!(off(&other) > 0.004, "camera {number}: {}", off(&other));
@@ -526,7 +528,7 @@ fn a_camera_without_strengths_shows_the_truth() {
     // All that one may add is a mirrored part.
     let covered = Strengths {
         something_else: 1.0,
-        ..none
+        ..NONE
     };
     let parts = (0..8).filter(|&n| off(&shown(&covered, n)) > 0.01).count();
     assert!(parts >= 3, "{parts} of 8 show something else somewhere");
@@ -550,14 +552,7 @@ fn cameras_that_are_nearly_alike_lie_nearer_to_where_they_should() {
                 camera: Strengths {
                     alike,
                     blur: [0.5, 0.5],
-                    sharpened: 0.0,
-                    gamma: [1.0, 1.0],
-                    colours: 0.0,
-                    shading: 0.0,
-                    flare: 0.0,
-                    noise: 0.0,
-                    something_else: 0.0,
-                    ..Strengths::PHONE
+                    ..NONE
                 },
             };
             let mut random = [Random::new(1, 2, number), Random::new(3, 4, number)];
