@@ -305,8 +305,8 @@ fn a_field_as_small_as_a_window_is_registered_up_to_its_edges() {
         parallax: 0.5,
         another_look: true,
     };
-    // 32 x 18 pixels of the frame, where windows of local means reach 24 to each side. What the leaves show is little beside
-    // light and shade, which go on beyond the field.
+    // 32 x 18 pixels of the frame, where windows of local means reach 24 to each side. What the
+    // leaves show is little beside light and shade, which go on beyond the field.
     let shade =
         (grid(360, 640).narrow(1, 0, 1) * 0.04 + grid(360, 640).narrow(1, 1, 1) * 0.05).sin() * 0.3
             + 0.5;

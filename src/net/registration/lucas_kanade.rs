@@ -118,8 +118,8 @@ impl<'a> Pair<'a> {
     }
 }
 
-/// Local means about each pixel of what both cameras see: what lies beyond the reference's edges is in no mean of
-/// either picture, or the two would differ near them by what only one of them shows.
+/// Local means about each pixel of what both cameras see: what lies beyond the reference's edges is
+/// in no mean of either picture, or the two would differ near them by what only one of them shows.
 struct Around<'a> {
     seen: &'a Tensor,
     /// How much of the window is seen.

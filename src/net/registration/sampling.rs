@@ -62,8 +62,9 @@ pub fn inside(positions: &Tensor, of: (f64, f64)) -> Result<Tensor> {
         .f_to_kind(positions.kind())?)
 }
 
-/// A reference that lies on a part of the frame, with the part itself where the reference has ended. Edges repeated
-/// would pass for motion, and for another brightness, as far inside as windows reach.
+/// A reference that lies on a part of the frame, with the part itself where the reference has
+/// ended. Edges repeated would pass for motion, and for another brightness, as far inside as
+/// windows reach.
 pub fn filled(reference: &Tensor, part: &Tensor, seen: &Tensor) -> Result<Tensor> {
     Ok(part.f_add(&reference.f_sub(part)?.f_mul(seen)?)?)
 }
