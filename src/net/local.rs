@@ -7,11 +7,16 @@ use tch::{Device, Kind, Tensor};
 
 /// `x` `[N, C, H, W]` under a Gaussian window of `sigma` pixels, edges repeated.
 pub fn gaussian(x: &Tensor, sigma: f64) -> Result<Tensor> {
-    let weights = window(sigma);
+    windowed(x, &window(sigma))
+}
+
+/// `x` `[N, C, H, W]` under a window of an odd number of `weights`, the same along rows and along
+/// columns, edges repeated.
+pub fn windowed(x: &Tensor, weights: &[f32]) -> Result<Tensor> {
     if !x.requires_grad() && native::blur::takes(x) {
-        return context::with_stop(|stop| native::blur::separable(x, &weights, stop));
+        return context::with_stop(|stop| native::blur::separable(x, weights, stop));
     }
-    convolved(x, &weights)
+    convolved(x, weights)
 }
 
 /// The weights along one direction, which reach to three sigma.

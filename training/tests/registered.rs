@@ -7,9 +7,11 @@ mod rig;
 
 use refvsr::{
     Network,
+    image::resize::bicubic_antialiased,
     net::{
         local::gaussian,
-        registered::{WIDE_DENSITY, warped},
+        registered::{TELE_DENSITY, WIDE_DENSITY, warped},
+        registration::{Interpolation, pixels, sample},
     },
 };
 use refvsr_train::{
@@ -489,19 +491,29 @@ fn the_bundled_configs_have_the_phones_strengths() {
 }
 
 #[test]
-fn a_camera_without_strengths_shows_the_truth() {
+fn a_camera_without_strengths_shows_the_truth_reduced() {
     let truth = patch(16, 1).hr * 0.9 + 0.05;
-    let shown = |strengths: &Strengths, number: u64| {
+    let shown_at = |density: i64, strengths: &Strengths, number: u64| {
         let random = &mut Random::new(1, 2, number);
         let camera = Processor::draw(random, strengths).unwrap();
-        let own = 4.0 / WIDE_DENSITY as f64;
+        let own = 4.0 / density as f64;
         let developed = camera
             .developed(&camera.seen(&truth, own).unwrap())
             .unwrap();
         camera.recorded(random, &developed).unwrap()
     };
-    let off = |a: &Tensor| (a - &truth).abs().mean(Kind::Double).double_value(&[]);
-    assert!(off(&shown(&NONE, 0)) < 1.0 / 255.0);
+    let shown = |strengths: &Strengths, number: u64| shown_at(WIDE_DENSITY, strengths, number);
+    let apart = |a: &Tensor, b: &Tensor| (a - b).abs().mean(Kind::Double).double_value(&[]);
+    let off = |a: &Tensor| apart(a, &truth);
+    assert!(off(&shown_at(TELE_DENSITY, &NONE, 0)) < 1.0 / 255.0);
+    // The wide camera's is reduced, here with the middles of its pixels between the truth's.
+    let (h, w) = (truth.size()[2], truth.size()[3]);
+    let (rows, columns) = (h / 2 - 4, w / 2 - 4);
+    let between = pixels(2, 2, rows, columns, Device::Cpu).unwrap() * 2.0 + 0.5;
+    let reduced = sample(&shown(&NONE, 0), &between, Interpolation::Bicubic).unwrap();
+    let expected = bicubic_antialiased(&truth, h / 2, w / 2).unwrap();
+    let expected = expected.narrow(2, 2, rows).narrow(3, 2, columns);
+    assert!(apart(&reduced, &expected) < 1.0 / 255.0 && off(&shown(&NONE, 0)) > 0.03);
     for number in 0..8 {
         let other = shown(&Strengths::PHONE, number);
         assert!(off(&other) > 0.004, "camera {number}: {}", off(&other));
@@ -551,7 +563,7 @@ fn cameras_that_are_nearly_alike_lie_nearer_to_where_they_should() {
                 misplaced,
                 camera: Strengths {
                     alike,
-                    blur: [0.5, 0.5],
+                    blur: [0.0, 0.3],
                     ..NONE
                 },
             };

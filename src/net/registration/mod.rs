@@ -34,7 +34,7 @@ use crate::{
 };
 use lucas_kanade::{Pair, Pass};
 use placement::Similarity;
-use sampling::{filled, inside};
+use sampling::{doubled, filled, inside};
 use tch::Tensor;
 use tone::Tone;
 
@@ -103,12 +103,14 @@ const PASSES: [Pass; 2] = [
         smoothing: 4.0,
     },
 ];
+/// A picture's density may be off by this: resizing it would blur its finest detail.
+const NEARLY: f64 = 1.1;
+
 /// The density of reference pictures, in pixels an ultra-wide pixel in each direction, and a
 /// picture at it.
 ///
 /// `picture` `[1, 3, H, W]` is resized so that `density` of its pixels cover an ultra-wide pixel at
-/// this zoom; it is never enlarged by more than that needs and not touched where the size is right
-/// already.
+/// this zoom; it is not touched where the density is right to a tenth already.
 ///
 /// # Errors
 /// [`Error::Shape`](crate::Error::Shape) where that would make it more than 32 times as large as the
@@ -123,7 +125,7 @@ pub fn at_density(
     let factor = (ultrawide.1 * density) as f64 / zoom / w as f64;
     let scaled = |n: i64| ((n as f64 * factor).round() as i64).max(1);
     let wanted = (scaled(h), scaled(w));
-    if wanted == (h, w) {
+    if (1.0 / NEARLY..NEARLY).contains(&factor) {
         return Ok(picture.shallow_clone());
     }
     let given = format!("{w}x{h} at zoom {zoom}");
@@ -257,7 +259,10 @@ fn full_density(
         .f_add_scalar(0.5)?
         .f_mul_scalar(d)?
         .f_sub_scalar(0.5)?;
-    sample(reference, &positions, Interpolation::Bicubic)
+    // Bicubic interpolation takes half of the finest detail away in the middle between pixels, but
+    // keeps what is twice as coarse.
+    let positions = positions.f_mul_scalar(2.0)?;
+    sample(&doubled(reference)?, &positions, Interpolation::Bicubic)
 }
 
 impl Rectangle {

@@ -3,7 +3,7 @@
 
 use crate::data::random::Random;
 use anyhow::{Result, ensure};
-use refvsr::net::local::gaussian;
+use refvsr::net::local::{gaussian, windowed};
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
@@ -11,8 +11,8 @@ use tch::{Kind, Tensor};
 const ALIKE: f64 = 0.2;
 /// Registration of such cameras leaves about a third of what it leaves of others.
 const REGISTERED: f64 = 1.0 / 3.0;
-/// Their blur: that of a picture reduced to its density without aliasing, whatever others have.
-const REDUCED: [f64; 2] = [0.4, 0.6];
+/// Their lens's blur, whatever others have.
+const SHARP: [f64; 2] = [0.0, 0.3];
 
 /// How much cameras differ. Pixels are the reference's own at the density at which it is fused (half
 /// an input pixel for the wide camera, a quarter for the tele camera); pairs are ranges.
@@ -23,7 +23,7 @@ pub struct Strengths {
     /// allows, and lie where they should to a third of what others are off [default: 0].
     #[serde(default)]
     pub alike: f64,
-    /// The lens's blur: standard deviation in pixels.
+    /// The lens's blur: standard deviation in pixels. Pictures are reduced to their density besides.
     pub blur: [f64; 2],
     /// Share of cameras that sharpen.
     pub sharpened: f64,
@@ -49,7 +49,7 @@ impl Strengths {
     /// Those of the bundled models' configs, which say of each why.
     pub const PHONE: Self = Self {
         alike: 0.0,
-        blur: [0.3, 1.0],
+        blur: [0.0, 0.95],
         sharpened: 0.5,
         sharpening: [0.0, 1.2],
         sharpening_reach: [0.5, 1.25],
@@ -66,7 +66,7 @@ impl Strengths {
         let less = |value: f64| ALIKE * value;
         Self {
             alike: 0.0,
-            blur: REDUCED,
+            blur: SHARP,
             sharpening: self.sharpening.map(less),
             gamma: self.gamma.map(|gamma| gamma.powf(ALIKE)),
             colours: less(self.colours),
@@ -198,7 +198,7 @@ impl Processor {
             let other = picture.f_flip([*side])?.f_sub(&seen)?;
             seen = seen.f_add(&other.f_mul(&there)?)?;
         }
-        Ok(seen)
+        windowed(&seen, &reducing(own)).map_err(Into::into)
     }
 
     /// Its tones and colours of a picture `[1, 3, H, W]`.
@@ -231,6 +231,21 @@ impl Processor {
             .f_round()?
             .f_div_scalar(255.0)?)
     }
+}
+
+/// The window through which bicubic reducing (a = -0.5, antialiased) to one pixel of `own` looks.
+fn reducing(own: f64) -> Vec<f32> {
+    let bicubic = |x: f64| match x {
+        x if x <= 1.0 => (1.5 * x - 2.5) * x * x + 1.0,
+        x if x <= 2.0 => ((2.5 - 0.5 * x) * x - 4.0) * x + 2.0,
+        _ => 0.0,
+    };
+    let reach = (2.0 * own).ceil() as i32;
+    let weights: Vec<f64> = (-reach..=reach)
+        .map(|k| bicubic(f64::from(k.abs()) / own))
+        .collect();
+    let sum: f64 = weights.iter().sum();
+    weights.iter().map(|weight| (weight / sum) as f32).collect()
 }
 
 /// Normally distributed numbers.
