@@ -10,6 +10,7 @@
 #include <sys/mman.h>
 
 #include <algorithm>
+#include <cstdint>
 #include <mutex>
 #include <set>
 #include <unordered_map>
@@ -35,6 +36,20 @@ char* mapped(size_t bytes) {
   if (HUGE_PAGE - before) munmap(start + before + bytes, HUGE_PAGE - before);
   madvise(start + before, bytes, MADV_HUGEPAGE);
   return start + before;
+}
+
+// Moves the pages from `from` on, as they are, to `to`, where they replace what is mapped: the kernel would
+// clear fresh ones. `bytes` is a multiple of huge pages. False where the system refuses; `to` is then not to
+// be used any more.
+bool move_pages(char* from, char* to, size_t bytes) {
+  // One by one, since the system moves nothing that lies in several of its mappings.
+  for (size_t done = 0; done < bytes; done += HUGE_PAGE)
+    if (mremap(from + done, HUGE_PAGE, HUGE_PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, to + done) ==
+        MAP_FAILED) {
+      munmap(from + done, bytes - done);
+      return false;
+    }
+  return true;
 }
 
 // A part of a region. Parts lie in a row from the region's start to its end.
@@ -95,8 +110,7 @@ class Regions {
 
   void trim() {
     std::lock_guard<std::mutex> guard(lock_);
-    while (unmap_one()) {
-    }
+    unmap_all();
     peak_ = used_;
   }
 
@@ -119,12 +133,23 @@ class Regions {
     const size_t size = rounded(std::max(bytes, REGION), HUGE_PAGE);
     // A sixteenth more than was ever in use, since parts of unequal sizes leave gaps.
     const size_t most = std::max(peak_, used_ + bytes);
-    while (mapped_ + size > most + std::max(most / 16, REGION) && unmap_one()) {
-    }
+    const size_t allowed = most + std::max(most / 16, REGION);
     char* start = mapped(size);
-    if (!start) {
-      while (unmap_one()) {
+    // What nothing uses makes room for it, and gives it its pages as far as it needs any.
+    size_t filled = 0;
+    while (start && mapped_ + size > allowed) {
+      const auto [spare, bytes] = cut(rounded(mapped_ + size - allowed, HUGE_PAGE));
+      if (!bytes) break;
+      const size_t moved = std::min(bytes, size - filled);
+      if (!move_pages(spare, start + filled, moved)) {
+        munmap(start, size);
+        start = nullptr;
       }
+      filled += moved;
+      if (moved < bytes) munmap(spare + moved, bytes - moved);
+    }
+    if (!start) {
+      unmap_all();
       start = mapped(size);
     }
     if (!start) return nullptr;
@@ -132,18 +157,33 @@ class Regions {
     return new Part{start, size, false, nullptr, nullptr};
   }
 
-  // Gives the largest region that nothing uses back to the system.
-  bool unmap_one() {
+  // Up to so many bytes from the end of the largest region that nothing uses, which has them no more; none
+  // where there is no such region.
+  std::pair<char*, size_t> cut(size_t bytes) {
     for (auto it = waiting_.rbegin(); it != waiting_.rend(); ++it) {
       Part* part = it->second;
       if (part->before || part->behind) continue;
       waiting_.erase(std::next(it).base());
-      munmap(part->start, part->size);
-      mapped_ -= part->size;
-      delete part;
-      return true;
+      bytes = std::min(bytes, part->size);
+      part->size -= bytes;
+      mapped_ -= bytes;
+      const std::pair<char*, size_t> end{part->start + part->size, bytes};
+      if (part->size)
+        waiting_.insert({part->size, part});
+      else
+        delete part;
+      return end;
     }
-    return false;
+    return {nullptr, 0};
+  }
+
+  // Gives regions that nothing uses back to the system.
+  void unmap_all() {
+    for (;;) {
+      const auto [start, bytes] = cut(SIZE_MAX);
+      if (!bytes) return;
+      munmap(start, bytes);
+    }
   }
 
   std::mutex lock_;
