@@ -480,7 +480,7 @@ fn lessons_say_what_they_are_not_for() {
 
 #[test]
 fn the_bundled_configs_have_the_phones_strengths() {
-    for (name, alike) in [("quality", 0.0), ("light", 0.4)] {
+    for (name, alike) in [("quality", 0.0), ("light", 0.6)] {
         let config = Config::load(name, &[]).unwrap();
         let camera = Strengths {
             alike,
