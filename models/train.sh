@@ -1,5 +1,5 @@
 #!/bin/sh
-# Trains both bundled models anew, from packages alone: some eight hours of two CPU cores, and for the trunks of `light` seven minutes of a GPU or some days without one.
+# Trains both bundled models anew, from packages alone: some ten hours of two CPU cores, and for the trunks of `light` seven minutes of a GPU or some days without one.
 # Interrupt it and start it again as you like.
 #
 #   models/train.sh [FOLDER]      FOLDER (default: data) takes 5 GB: weights, packages, clips, runs
