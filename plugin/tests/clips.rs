@@ -137,7 +137,12 @@ fn a_flush_that_comes_pad_after_pad_loses_nothing() {
         while rig.ultrawide.try_pull().is_some() {}
         push_together(&mut rig, 1..4);
         end(&mut rig);
-        let out = rig.until_eos();
+        let mut out = rig.until_eos();
+        // One from before may have been on its way out when the flush came, since a flush without a
+        // seek is not for what is downstream.
+        if out[0].pts() >= Some(FRAME * 5) {
+            out.remove(0);
+        }
         assert_times(&out, 0);
         assert_pictures(&out, &expected(&together(0..4), 1));
     }
