@@ -1,6 +1,7 @@
 //! What a frame has libtorch do: nothing that makes the host wait for a device.
 
 mod common;
+mod rig;
 
 use common::{config, network};
 use refvsr::{
@@ -8,6 +9,7 @@ use refvsr::{
     config::{Recurrence, Variant},
     trace::operations,
 };
+use rig::{Rig, leaves, registered_network};
 use tch::{Device, Kind, Tensor};
 
 /// Operations that read a tensor's values on the host, or whose result's size depends on them.
@@ -80,6 +82,66 @@ fn a_frame_never_waits_for_the_device() {
             }
         }
     }
+}
+
+#[test]
+fn a_registered_frame_waits_only_where_a_camera_is_looked_for() {
+    let rig = Rig {
+        zoom: 1.93,
+        degrees: 1.7,
+        shift: (3.7, 5.2),
+        parallax: 1.0,
+        another_look: true,
+    };
+    let picture = leaves("waiting", 576, 1024);
+    let shot = rig.film("waiting", &picture);
+    let tele = Rig { zoom: 4.2, ..rig }.film("waiting, tele", &picture);
+    let network = registered_network();
+    let options = SessionOptions {
+        precision: Precision::Fp32,
+        backward_group: Some(1),
+        ..Session::options_of(&network)
+    };
+    let mut session = Session::new(network, options).unwrap();
+    // The operations that wait, and which cameras were seen.
+    let mut step = |wide: &Tensor| {
+        let triplet = Triplet {
+            ultrawide: shot.frame.shallow_clone(),
+            wide: Some(wide.shallow_clone()),
+            tele: Some(tele.reference.shallow_clone()),
+        };
+        let ((), mut names) = operations(|| {
+            session.send(triplet).unwrap();
+            assert!(session.receive().unwrap().is_some());
+        });
+        names.retain(|name| WAITING.contains(&name.as_str()));
+        let (wide, tele) = session.sightings().unwrap();
+        (
+            names,
+            [wide, tele].map(|seen| seen.is_some_and(|s| s.holds)),
+        )
+    };
+    let (waits, seen) = step(&shot.reference);
+    assert!(
+        !waits.is_empty() && seen == [true; 2],
+        "{waits:?}, {seen:?}"
+    );
+    let none: [String; 0] = [];
+    for _ in 0..2 {
+        let (waits, seen) = step(&shot.reference);
+        assert_eq!((&waits[..], seen), (&none[..], [true; 2]));
+    }
+    // Nor where a picture does not hold, for as long as the camera is thought to be there.
+    let covered = shot.reference.zeros_like() + 0.3;
+    for _ in 0..3 {
+        let (waits, seen) = step(&covered);
+        assert_eq!((&waits[..], seen), (&none[..], [false, true]));
+    }
+    let (waits, seen) = step(&covered);
+    assert!(
+        !waits.is_empty() && seen == [false, true],
+        "it is looked for"
+    );
 }
 
 #[test]

@@ -134,7 +134,11 @@ fn references_change_their_fields_and_nothing_else() {
         (out, followers)
     };
     let (neither, nobody) = with(None, None);
-    assert!(nobody.wide.placement().is_none() && nobody.tele.placement().is_none());
+    assert!(
+        [nobody.wide, nobody.tele]
+            .iter()
+            .all(|camera| camera.placement().unwrap().is_none())
+    );
     // The share of the picture that differs, and whether all that does lies in the inner `part` of
     // it.
     let change = |out: &Tensor, part: f64| {
@@ -158,14 +162,14 @@ fn references_change_their_fields_and_nothing_else() {
     let (wide, known) = with(Some(&shot.reference), None);
     let (share, inside) = change(&wide, 0.62);
     assert!(inside && (0.12..0.3).contains(&share), "wide: {share}");
-    let zoom = known.wide.placement().unwrap().zoom;
+    let zoom = known.wide.placement().unwrap().unwrap().zoom;
     assert!((zoom / RIG.zoom - 1.0).abs() < 0.005, "{zoom}");
-    assert!(known.tele.placement().is_none());
+    assert!(known.tele.placement().unwrap().is_none());
 
     let (small, known) = with(None, Some(&tele.reference));
     let (share, inside) = change(&small, 0.38);
     assert!(inside && (0.02..0.09).contains(&share), "tele: {share}");
-    assert!((known.tele.placement().unwrap().zoom / 4.2 - 1.0).abs() < 0.01);
+    assert!((known.tele.placement().unwrap().unwrap().zoom / 4.2 - 1.0).abs() < 0.01);
 
     let (both, _) = with(Some(&shot.reference), Some(&tele.reference));
     assert!(!both.equal(&wide) && !both.equal(&small));
@@ -175,7 +179,7 @@ fn references_change_their_fields_and_nothing_else() {
         .film("elsewhere", &leaves("elsewhere", 576, 1024))
         .reference;
     let (wrong, known) = with(Some(&other), Some(&other));
-    assert!(wrong.equal(&neither) && known.wide.placement().is_none());
+    assert!(wrong.equal(&neither) && known.wide.placement().unwrap().is_none());
 }
 
 #[test]
@@ -199,18 +203,20 @@ fn a_camera_may_be_missing_come_late_be_lost_and_come_back() {
     ];
     for (what, reference, holds) in steps {
         let (found, next) = follower.next(&net, frame, reference).unwrap();
+        let found = found.and_then(|found| found.read().unwrap());
         assert_eq!(found.is_some(), holds, "{what}");
         follower = next;
-        if let Some(found) = found {
-            let zoom = found.track.placement.zoom;
+        if let Some((track, _)) = found {
+            let zoom = track.placement.zoom;
             assert!((zoom / RIG.zoom - 1.0).abs() < 0.005, "{what}: zoom {zoom}");
-            assert_eq!(follower.placement(), Some(found.track.placement), "{what}");
+            let known = follower.placement().unwrap();
+            assert_eq!(known, Some(track.placement), "{what}");
         }
     }
     // A range that does not have it: not found, and nothing is made up.
     let far = Follower::new(Zooms::about(3.0), 2);
     let (found, next) = far.next(&net, frame, right).unwrap();
-    assert!(found.is_none() && next.placement().is_none());
+    assert!(found.is_none() && next.placement().unwrap().is_none());
 }
 
 #[test]

@@ -125,7 +125,10 @@ fn a_session_is_the_plain_form_bit_for_bit() {
             kept = Some(next);
             expected.push(out.clamp(0.0, 1.0));
         }
-        let (wide, tele) = (followers.wide.placement(), followers.tele.placement());
+        let (wide, tele) = (
+            followers.wide.placement().unwrap(),
+            followers.tele.placement().unwrap(),
+        );
         assert!(wide.is_some() && tele.is_some(), "{wide:?} {tele:?}");
 
         let network = network();
@@ -335,13 +338,17 @@ fn a_session_begins_with_the_cameras_of_another() {
     let (mut second, mut told_otherwise) = (first.sibling(), first.sibling());
     told_otherwise.set_zooms(2.0, 0.0).unwrap();
     streamed(&mut first, &clip);
-    let (wide, tele) = first.sightings();
+    let (wide, tele) = first.sightings().unwrap();
     assert!(wide.is_some() && tele.is_some());
 
     told_otherwise.begin_with_cameras_of(&mut first);
-    assert_eq!(told_otherwise.sightings(), (None, None), "other zooms");
+    assert_eq!(
+        told_otherwise.sightings().unwrap(),
+        (None, None),
+        "other zooms"
+    );
     second.begin_with_cameras_of(&mut first);
-    assert_eq!(second.sightings(), (wide, tele));
+    assert_eq!(second.sightings().unwrap(), (wide, tele));
     // Of a plain frame nothing is found, but the cameras are known.
     let plain = Triplet {
         ultrawide: clip[0].0.ones_like() * 0.5,
@@ -351,9 +358,9 @@ fn a_session_begins_with_the_cameras_of_another() {
     second.send(plain).unwrap();
     second.drain();
     let _ = second.receive().unwrap().unwrap();
-    let sighting = second.sightings().0.unwrap();
+    let sighting = second.sightings().unwrap().0.unwrap();
     assert!(!sighting.holds && !sighting.lost, "{sighting:?}");
     assert_eq!(sighting.placement, wide.unwrap().placement);
     second.reset();
-    assert_eq!(second.sightings(), (None, None), "a new clip");
+    assert_eq!(second.sightings().unwrap(), (None, None), "a new clip");
 }

@@ -3,9 +3,12 @@
 mod common;
 mod rig;
 
-use refvsr::net::registration::{
-    Follower, Placement, Registered, TELE_ZOOMS, Track, WIDE_ZOOMS, Zooms, at_density, register,
-    search,
+use refvsr::net::{
+    flow::SpyNet,
+    registration::{
+        Follower, Placement, Registered, TELE_ZOOMS, Track, WIDE_ZOOMS, Zooms, at_density,
+        register, search,
+    },
 };
 use rig::{Rig, Shot, flow_net, grid, leaves, sample};
 use tch::{Device, Kind, Tensor};
@@ -21,10 +24,14 @@ fn errors(shot: &Shot, zoom: f64, brought: &Tensor, density: i64, track: &Track)
         full.1 as f64 / density as f64,
     );
     let moved = grid(h, w) + track.flow.as_ref().unwrap();
-    let found = track.placement.similarity(ultrawide, small).apply(&moved);
+    let similarity = track
+        .placement
+        .similarity(ultrawide, small, Device::Cpu)
+        .unwrap();
+    let found = similarity.apply(&moved).unwrap();
     // From the reference's place in the frame back to its own pixels.
     let d = density as f64;
-    let found = sample(&found.unwrap(), &shot.seen, false) * d + (d - 1.0) / 2.0;
+    let found = sample(&found, &shot.seen, false) * d + (d - 1.0) / 2.0;
     let original = size(&shot.reference);
     let scale = Tensor::from_slice(&[
         original.1 as f32 / full.1 as f32,
@@ -83,6 +90,40 @@ const RIGS: [Rig; 4] = [
     },
 ];
 
+/// A reference that holds, what the next frame starts from, and the agreement.
+struct Held {
+    found: Registered,
+    track: Track,
+    agreement: f64,
+}
+
+/// `None` where it does not hold.
+fn held(found: Option<Registered>) -> Option<Held> {
+    let found = found?;
+    let read = found.read().unwrap();
+    let masked = found.laid.mask.sum(Kind::Double).double_value(&[]);
+    assert!(
+        read.is_some() || masked == 0.0,
+        "it does not hold, but {masked} pixels of it count"
+    );
+    read.map(|(track, agreement)| Held {
+        found,
+        track,
+        agreement,
+    })
+}
+
+/// [`register`], as far as it holds.
+fn registered(
+    net: &SpyNet,
+    frame: &Tensor,
+    brought: &Tensor,
+    density: i64,
+    start: &Track,
+) -> Option<Held> {
+    held(register(net, frame, brought, density, start).unwrap())
+}
+
 /// Median, and what nine of ten lie under.
 fn of_ten(sorted: &[f64]) -> (f64, f64) {
     (sorted[sorted.len() / 2], sorted[sorted.len() * 9 / 10])
@@ -96,9 +137,8 @@ fn nothing_known_beforehand_is_found_to_a_tenth_of_a_pixel() {
         let shot = rig.film(&name, &leaves(&name, 576, 1024));
         let placement = best(&shot, WIDE_ZOOMS);
         let brought = at_density(&shot.reference, (144, 256), placement.zoom, 2).unwrap();
-        let found = register(&net, &shot.frame, &brought, 2, &placement.into())
-            .unwrap()
-            .expect("a registration");
+        let found =
+            registered(&net, &shot.frame, &brought, 2, &placement.into()).expect("a registration");
         let errors = errors(&shot, rig.zoom, &brought, 2, &found.track);
         let (median, p90) = of_ten(&errors);
         let zoom = found.track.placement.zoom;
@@ -114,7 +154,7 @@ fn nothing_known_beforehand_is_found_to_a_tenth_of_a_pixel() {
 }
 
 /// An easy rig's shot and its registration.
-fn easy(name: &str) -> (Tensor, Shot, Registered) {
+fn easy(name: &str) -> (Tensor, Shot, Held) {
     let (net, _weights) = flow_net();
     let picture = leaves(name, 576, 1024);
     let shot = RIGS[3].film(name, &picture);
@@ -123,15 +163,19 @@ fn easy(name: &str) -> (Tensor, Shot, Registered) {
         rotation: 0.02,
         ..Placement::centred(RIGS[3].zoom)
     });
-    let found = register(&net, &shot.frame, &brought, 2, &start)
-        .unwrap()
-        .expect("a registration");
+    let found = registered(&net, &shot.frame, &brought, 2, &start).expect("a registration");
     (picture, shot, found)
 }
 
 #[test]
 fn the_picture_is_what_the_frame_shows_at_twice_its_density() {
-    let (picture, shot, found) = easy("density");
+    let (
+        picture,
+        shot,
+        Held {
+            found, agreement, ..
+        },
+    ) = easy("density");
     let field = found.field;
     assert_eq!(
         found.laid.picture.size(),
@@ -157,7 +201,7 @@ fn the_picture_is_what_the_frame_shows_at_twice_its_density() {
     assert!(gain > 8.0, "{gain:.2} dB over the enlarged frame");
     let covered = found.laid.mask.mean(Kind::Double).double_value(&[]);
     assert!(covered > 0.7, "mask covers {covered:.2}");
-    assert!(found.laid.agreement > 0.9, "{}", found.laid.agreement);
+    assert!(agreement > 0.9, "{agreement}");
 }
 
 #[test]
@@ -174,9 +218,9 @@ fn the_mask_leaves_out_what_only_the_reference_sees() {
         ..Placement::centred(1.93)
     });
     let brought = at_density(&shot.reference, (144, 256), 1.93, 2).unwrap();
-    let found = register(&net, &shot.frame, &brought, 2, &start)
-        .unwrap()
-        .expect("the rest still holds");
+    let found = registered(&net, &shot.frame, &brought, 2, &start)
+        .expect("the rest still holds")
+        .found;
     // Where the hand is in the frame: every pixel of the reference says where it lies.
     let (mut on, mut off) = (vec![], vec![]);
     let (rows, columns) = (found.laid.mask.size()[2], found.laid.mask.size()[3]);
@@ -220,12 +264,8 @@ fn what_is_not_there_is_not_found() {
             .unwrap();
         assert!(found.is_none(), "{what}: {found:?}");
         let start = Track::from(Placement::centred(2.0));
-        let found = register(&net, &shot.frame, reference, 2, &start).unwrap();
-        assert!(
-            found.is_none(),
-            "{what}: {:?}",
-            found.map(|f| f.laid.agreement)
-        );
+        let found = registered(&net, &shot.frame, reference, 2, &start);
+        assert!(found.is_none(), "{what}: {:?}", found.map(|f| f.agreement));
     }
     let far = Track::from(Placement {
         shift: (1000.0, 0.0),
@@ -257,8 +297,7 @@ fn covered(rig: Rig) -> Option<f64> {
         ..Placement::centred(rig.zoom)
     };
     let brought = at_density(&reference, (144, 256), rig.zoom, 2).unwrap();
-    let found = register(&net, &shot.frame, &brought, 2, &start.into()).unwrap();
-    found.map(|found| found.laid.agreement)
+    registered(&net, &shot.frame, &brought, 2, &start.into()).map(|found| found.agreement)
 }
 
 #[test]
@@ -285,14 +324,14 @@ fn the_tele_camera_is_found_and_registered_at_four_times_the_density() {
     let shot = rig.film("tele", &leaves("tele", 720, 1280));
     let placement = best(&shot, TELE_ZOOMS);
     let brought = at_density(&shot.reference, (180, 320), placement.zoom, 4).unwrap();
-    let found = register(&net, &shot.frame, &brought, 4, &placement.into())
-        .unwrap()
-        .expect("a registration");
+    let found =
+        registered(&net, &shot.frame, &brought, 4, &placement.into()).expect("a registration");
     let (median, p90) = of_ten(&errors(&shot, rig.zoom, &brought, 4, &found.track));
     assert!(median <= 0.12 && p90 <= 0.3, "{median:.3}, {p90:.3}");
     let zoom = found.track.placement.zoom;
     assert!((zoom / rig.zoom - 1.0).abs() <= 0.01, "zoom {zoom}");
-    assert_eq!(found.laid.picture.size()[3], 4 * found.field.width);
+    let Registered { laid, field, .. } = found.found;
+    assert_eq!(laid.picture.size()[3], 4 * field.width);
 }
 
 #[test]
@@ -315,9 +354,7 @@ fn a_field_as_small_as_a_window_is_registered_up_to_its_edges() {
         let shot = rig.film(name, &picture);
         let brought = at_density(&shot.reference, (90, 160), rig.zoom, 4).unwrap();
         let start = Placement::centred(rig.zoom).into();
-        let found = register(&net, &shot.frame, &brought, 4, &start)
-            .unwrap()
-            .expect("a registration");
+        let found = registered(&net, &shot.frame, &brought, 4, &start).expect("a registration");
         let (median, p90) = of_ten(&errors(&shot, rig.zoom, &brought, 4, &found.track));
         assert!(
             median <= 0.12 && p90 <= 0.3,
@@ -345,9 +382,7 @@ fn the_next_frame_goes_on_from_the_last_one() {
         };
         let shot = rig.film("following", &picture);
         let brought = at_density(&shot.reference, (144, 256), 2.0, 2).unwrap();
-        let found = register(&net, &shot.frame, &brought, 2, &track)
-            .unwrap()
-            .expect("a registration");
+        let found = registered(&net, &shot.frame, &brought, 2, &track).expect("a registration");
         track = found.track;
         let (median, p90) = of_ten(&errors(&shot, zoom, &brought, 2, &track));
         assert!(

@@ -237,7 +237,7 @@ mod tests {
             picture,
             mask,
             residual: random([1, 1, h, w]),
-            agreement: 1.0,
+            agreement: Tensor::from(1.0),
         };
         Detail {
             input: detail(&part, &laid, density).unwrap(),
@@ -298,7 +298,7 @@ mod tests {
             picture: picture.shallow_clone(),
             mask: mask.shallow_clone(),
             residual: residual.shallow_clone(),
-            agreement: 1.0,
+            agreement: Tensor::from(1.0),
         };
         let shown = |picture: &Tensor| {
             let input = detail(&frame, &laid(picture, &ones, &nothing), 2).unwrap();

@@ -33,7 +33,7 @@ fn window(sigma: f64) -> Vec<f32> {
 fn convolved(x: &Tensor, weights: &[f32]) -> Result<Tensor> {
     let n = weights.len() as i64;
     let radius = n / 2;
-    let kernel = kept(weights, x.device(), x.kind())?;
+    let kernel = constant(weights, x.device(), x.kind())?;
     let shape = x.size();
     let (h, w) = size(x);
     // Every channel is a picture of its own.
@@ -55,29 +55,32 @@ fn convolved(x: &Tensor, weights: &[f32]) -> Result<Tensor> {
 }
 
 thread_local! {
-    /// Windows as tensors, one a device and kind: sending one to a GPU makes the host wait.
+    /// Constants as tensors, one a device and kind: sending one to a GPU makes the host wait.
     static KEPT: RefCell<Vec<(Vec<f32>, Tensor)>> = const { RefCell::new(vec![]) };
 }
 
 /// So many at most. Sessions use a handful, training draws others at random.
 const MOST_KEPT: usize = 64;
 
-/// A window on a device.
-fn kept(weights: &[f32], device: Device, kind: Kind) -> Result<Tensor> {
+/// Numbers that are asked for again and again, on a device: `[numbers]`. They are not to be changed.
+///
+/// # Errors
+/// [`Error::Torch`](crate::Error::Torch) where the device fails.
+pub fn constant(numbers: &[f32], device: Device, kind: Kind) -> Result<Tensor> {
     KEPT.with_borrow_mut(|all| {
         let fits = |(known, tensor): &&(Vec<f32>, Tensor)| {
-            known == weights && (tensor.device(), tensor.kind()) == (device, kind)
+            known == numbers && (tensor.device(), tensor.kind()) == (device, kind)
         };
         if let Some((_, tensor)) = all.iter().find(fits) {
             return Ok(tensor.shallow_clone());
         }
-        let tensor = Tensor::f_from_slice(weights)?
+        let tensor = Tensor::f_from_slice(numbers)?
             .f_to_device(device)?
             .f_to_kind(kind)?;
         if all.len() >= MOST_KEPT {
             drop(all.remove(0));
         }
-        all.push((weights.to_vec(), tensor.shallow_clone()));
+        all.push((numbers.to_vec(), tensor.shallow_clone()));
         Ok(tensor)
     })
 }
@@ -213,7 +216,7 @@ pub(super) mod tests {
 
     #[test]
     fn a_window_is_made_once_a_device_and_kind() {
-        let made = |sigma: f64, kind: Kind| kept(&window(sigma), Device::Cpu, kind).unwrap();
+        let made = |sigma: f64, kind: Kind| constant(&window(sigma), Device::Cpu, kind).unwrap();
         let first = made(1.25, Kind::Float);
         assert_eq!(made(1.25, Kind::Float).data_ptr(), first.data_ptr());
         for other in [made(1.25, Kind::Double), made(1.5, Kind::Float)] {

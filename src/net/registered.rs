@@ -81,6 +81,17 @@ impl Followers {
         self.wide.tensors().chain(self.tele.tensors())
     }
 
+    /// The same with all that is known, see [`Follower::read`].
+    ///
+    /// # Errors
+    /// [`Error::Torch`] where the device fails.
+    pub fn read(&self) -> Result<Self> {
+        Ok(Self {
+            wide: self.wide.read()?,
+            tele: self.tele.read()?,
+        })
+    }
+
     /// The same once more.
     pub fn shallow_clone(&self) -> Self {
         Self {
@@ -94,7 +105,7 @@ impl Followers {
 /// of the cameras before.
 #[derive(Debug, Default)]
 pub struct Details {
-    /// Of the wide camera, where it was found.
+    /// Of the wide camera, where it was found. Of a picture that does not hold nothing counts.
     pub wide: Option<Detail>,
     /// Of the tele camera.
     pub tele: Option<Detail>,

@@ -280,12 +280,20 @@ impl Session {
     /// Where the registered variant saw the wide and the tele camera last, as of the frame that was received
     /// last. `None` for a camera that was not found in this clip yet, and for other variants, which do
     /// not look for it.
-    pub fn sightings(&self) -> (Option<Sighting>, Option<Sighting>) {
-        let followers = self.clip.followers.as_ref();
-        (
-            followers.and_then(|followers| followers.wide.sighting()),
-            followers.and_then(|followers| followers.tele.sighting()),
-        )
+    ///
+    /// This waits for the device, so it is best asked once that frame has been taken from there. The next
+    /// frame then waits for nothing, unless a camera has to be looked for.
+    ///
+    /// # Errors
+    /// [`Error::Torch`] where the device fails.
+    pub fn sightings(&mut self) -> Result<(Option<Sighting>, Option<Sighting>)> {
+        let Some(followers) = &self.clip.followers else {
+            return Ok((None, None));
+        };
+        let known = followers.read()?;
+        let seen = (known.wide.sighting()?, known.tele.sighting()?);
+        self.clip.followers = Some(known);
+        Ok(seen)
     }
 
     /// How alike the frame that was received last is to what was matched in its references, on average: one

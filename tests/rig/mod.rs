@@ -47,8 +47,8 @@ pub fn give_flow(store: &VarStore) {
     }
 }
 
-/// A registered model that adds something of its references, and whose flow network knows its trade.
-pub fn registered_model(folder: &Path) -> String {
+/// A registered network that adds something of its references, and whose flow network knows its trade.
+pub fn registered_network() -> Network {
     let config = ModelConfig {
         variant: Variant::Registered,
         mid_channels: 4,
@@ -63,6 +63,12 @@ pub fn registered_model(folder: &Path) -> String {
     let network = Network::new(config, Device::Cpu).unwrap();
     fill(network.weights());
     give_flow(network.weights());
+    network
+}
+
+/// The same in a file.
+pub fn registered_model(folder: &Path) -> String {
+    let network = registered_network();
     let path = folder.join("registered.safetensors");
     refvsr::checkpoint::save(&network, &path, tch::Kind::Float).unwrap();
     path.to_str().unwrap().to_owned()

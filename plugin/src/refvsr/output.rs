@@ -78,10 +78,6 @@ impl RefVsr {
             let Some(Held::Frame(_, given)) = work.held.pop_front() else {
                 return Ok(());
             };
-            let sources = match fate {
-                Fate::Enlarged => self.sources(work, given)?,
-                Fate::Bypassed | Fate::Dropped => Sources::default(),
-            };
             self.state().stats.device_memory = work.session.memory() as u64;
             let mut buffer = match picture {
                 Some(picture) => match self.output_buffer(&picture, &going_out, work.discont) {
@@ -89,6 +85,11 @@ impl RefVsr {
                     buffer => Some(buffer?),
                 },
                 None => None,
+            };
+            // Asked once the picture has come from the device: nothing is to be waited for then.
+            let sources = match fate {
+                Fate::Enlarged => self.sources(work, given)?,
+                Fate::Bypassed | Fate::Dropped => Sources::default(),
             };
             if let Some(buffer) = buffer.as_mut().and_then(gst::Buffer::get_mut) {
                 origin::describe(buffer, &sources, fate)

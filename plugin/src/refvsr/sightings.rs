@@ -40,7 +40,7 @@ impl RefVsr {
             confidence_map: self.confidence_map(work)?,
             ..Sources::default()
         };
-        let (wide, tele) = work.session.sightings();
+        let (wide, tele) = work.session.sightings().map_err(|e| self.failed(&e))?;
         for (camera, sighting) in [(Camera::Wide, wide), (Camera::Tele, tele)] {
             let given = given[camera];
             let held = given && sighting.is_some_and(|sighting| sighting.holds);

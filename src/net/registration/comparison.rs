@@ -50,15 +50,26 @@ pub struct Laid {
     pub mask: Tensor,
     /// Local difference of the two, `[1, 1, d h, d w]`.
     pub residual: Tensor,
-    /// Correlation of local detail over all that it shows: 1 is equal, 0 unrelated.
-    pub agreement: f64,
+    /// Correlation of local detail over all that it shows, one number: 1 is equal, 0 unrelated.
+    pub agreement: Tensor,
 }
 
 impl Laid {
-    /// Whether it shows the frame's scene at all; else it is to be treated as missing. Less is asked of it
-    /// where it is expected, see [`Placement::is_expected`](super::Placement::is_expected).
-    pub fn holds(&self, expected: bool) -> bool {
-        self.agreement >= LEAST_AGREEMENT[usize::from(expected)]
+    /// Whether it shows the frame's scene at all, one truth value; else it is to be treated as missing.
+    /// Less is asked of it where it is expected, see
+    /// [`Placement::is_expected`](super::Placement::is_expected).
+    ///
+    /// # Errors
+    /// [`Error::Torch`](crate::Error::Torch) where the device fails.
+    pub fn holds(&self, expected: bool) -> Result<Tensor> {
+        let least = LEAST_AGREEMENT[usize::from(expected)];
+        Ok(self.agreement.f_ge(least)?)
+    }
+
+    /// The same where `holds`, one truth value, is true; else nothing of it counts.
+    pub(super) fn only_where(self, holds: &Tensor) -> Result<Self> {
+        let mask = self.mask.f_where_self(holds, &self.mask.f_zeros_like()?)?;
+        Ok(Self { mask, ..self })
     }
 }
 
@@ -96,8 +107,8 @@ struct Comparison {
     /// 1 where they show the same, 0 where the reference sees nothing or something else: `[1, 1, h,
     /// w]`.
     pub mask: Tensor,
-    /// A correlation over all that both see: 1 is equal, 0 unrelated.
-    pub agreement: f64,
+    /// A correlation over all that both see, one number: 1 is equal, 0 unrelated.
+    pub agreement: Tensor,
 }
 
 impl Comparison {
@@ -128,19 +139,13 @@ impl Comparison {
             .f_div_scalar(same - different)?
             .f_clamp(0.0, 1.0)?
             .f_mul(seen)?;
-        let total = |x: &Tensor| -> Result<f64> {
-            Ok(x.f_mul(seen)?.f_sum(Kind::Double)?.f_double_value(&[])?)
-        };
-        let (both, energy, area) = (
-            total(&both)?,
-            total(&energy)?,
-            seen.f_sum(Kind::Double)?.f_double_value(&[])?,
-        );
-        let agreement = if energy > area * PLAIN {
-            both / energy
-        } else {
-            0.0
-        };
+        let total = |x: &Tensor| -> Result<Tensor> { Ok(x.f_mul(seen)?.f_sum(Kind::Double)?) };
+        let (both, energy) = (total(&both)?, total(&energy)?);
+        let plain = seen.f_sum(Kind::Double)?.f_mul_scalar(PLAIN)?;
+        let detailed = energy.f_gt_tensor(&plain)?;
+        let agreement = both
+            .f_div(&energy)?
+            .f_where_self(&detailed, &both.f_zeros_like()?)?;
         let blurred = |x: &Tensor| gaussian(x, BLUR);
         let tone = Tone::of_pixels(&blurred(part)?, &blurred(reference)?, &mask)?;
         Ok(Self {

@@ -1,7 +1,7 @@
 //! One reference camera through a clip: found in its first frames, followed from frame to frame,
 //! looked for anew where it is lost.
 
-use super::{Placement, Registered, Track, Zooms, at_density, register, search};
+use super::{Place, Placement, Registered, Track, Verdict, Zooms, at_density, register, search};
 use crate::{
     Result,
     net::{flow::SpyNet, ops::size},
@@ -9,6 +9,10 @@ use crate::{
 use tch::Tensor;
 
 /// What is known of a reference camera at a point of a clip.
+///
+/// Once the camera has been found, what came of a frame stays on the device until it is read: with
+/// the next frame, or earlier by whoever asks. Then the frame is finished as a rule, so that nobody
+/// waits for it.
 #[derive(Debug)]
 pub struct Follower {
     density: i64,
@@ -16,6 +20,18 @@ pub struct Follower {
     last: Option<Last>,
     /// Frames in a row in which the camera's picture was there but did not hold.
     misses: u32,
+    /// The last frame, where what came of it has not been read.
+    unread: Option<Unread>,
+}
+
+/// A frame that was registered, not yet read.
+#[derive(Debug)]
+struct Unread {
+    /// As [`Last::zoom`].
+    zoom: f64,
+    verdict: Verdict,
+    /// As [`Track::flow`].
+    flow: Tensor,
 }
 
 /// Where the camera was seen last.
@@ -26,6 +42,28 @@ struct Last {
     track: Track,
     /// How alike both cameras' pictures were there, see [`Laid::agreement`](super::Laid::agreement).
     agreement: f64,
+}
+
+impl Last {
+    /// The zoom at which the next reference is brought to the density.
+    fn density_zoom(&self) -> f64 {
+        let drift = self.track.placement.zoom / self.zoom;
+        if (1.0 / DRIFT..DRIFT).contains(&drift) {
+            self.zoom
+        } else {
+            self.track.placement.zoom
+        }
+    }
+}
+
+impl Unread {
+    fn shallow_clone(&self) -> Self {
+        Self {
+            zoom: self.zoom,
+            verdict: self.verdict.shallow_clone(),
+            flow: self.flow.shallow_clone(),
+        }
+    }
 }
 
 /// A reference camera as it was seen last.
@@ -64,27 +102,55 @@ impl Follower {
             zooms,
             last: None,
             misses: 0,
+            unread: None,
         }
     }
 
-    /// Where the camera was seen last; `None` before it has been found.
-    pub fn placement(&self) -> Option<Placement> {
-        self.last.as_ref().map(|last| last.track.placement)
+    /// The same with all that is known, read from the device.
+    ///
+    /// # Errors
+    /// [`Error::Torch`](crate::Error::Torch) where the device fails.
+    pub fn read(&self) -> Result<Self> {
+        let Some(Unread {
+            zoom,
+            verdict,
+            flow,
+        }) = &self.unread
+        else {
+            return Ok(self.shallow_clone());
+        };
+        Ok(match verdict.read()? {
+            Some(place) => self.found(*zoom, place, flow),
+            None => self.missed(),
+        })
     }
 
-    /// The camera as it was seen last; `None` before it has been found.
-    pub fn sighting(&self) -> Option<Sighting> {
-        self.last.as_ref().map(|last| Sighting {
+    /// Where the camera was seen last; `None` before it has been found. Waits for the device.
+    ///
+    /// # Errors
+    /// [`Error::Torch`](crate::Error::Torch) where the device fails.
+    pub fn placement(&self) -> Result<Option<Placement>> {
+        Ok(self.sighting()?.map(|sighting| sighting.placement))
+    }
+
+    /// The camera as it was seen last; `None` before it has been found. Waits for the device.
+    ///
+    /// # Errors
+    /// [`Error::Torch`](crate::Error::Torch) where the device fails.
+    pub fn sighting(&self) -> Result<Option<Sighting>> {
+        let known = self.read()?;
+        Ok(known.last.map(|last| Sighting {
             placement: last.track.placement,
             agreement: last.agreement,
-            holds: self.misses == 0,
-            lost: self.misses >= PATIENCE,
-        })
+            holds: known.misses == 0,
+            lost: known.misses >= PATIENCE,
+        }))
     }
 
     /// The tensors it holds.
     pub fn tensors(&self) -> impl Iterator<Item = &Tensor> {
-        self.last.iter().flat_map(|last| &last.track.flow)
+        let known = self.last.iter().flat_map(|last| &last.track.flow);
+        known.chain(self.unread.iter().map(|unread| &unread.flow))
     }
 
     /// The same once more.
@@ -94,13 +160,17 @@ impl Follower {
                 track: last.track.shallow_clone(),
                 ..*last
             }),
+            unread: self.unread.as_ref().map(Unread::shallow_clone),
             ..*self
         }
     }
 
     /// Registers the next frame's reference, `[1, 3, H, W]` of any size, RGB in \[0, 1\], on
     /// `frame` `[1, 3, h, w]`, and gives what is known then. `None` where there is none, or where
-    /// it does not hold.
+    /// it is known not to hold.
+    ///
+    /// Waits for the device where the last frame has not been [read](Self::read), and where the camera
+    /// has to be looked for.
     ///
     /// # Errors
     /// [`Error::Torch`](crate::Error::Torch) where memory runs out.
@@ -110,44 +180,49 @@ impl Follower {
         frame: &Tensor,
         reference: Option<&Tensor>,
     ) -> Result<(Option<Registered>, Self)> {
+        let known = self.read()?;
         let Some(reference) = reference else {
-            return Ok((None, self.shallow_clone()));
+            return Ok((None, known));
         };
         let register_at = |zoom: f64, start: &Track| -> Result<Option<Registered>> {
-            let brought = at_density(reference, size(frame), zoom, self.density)?;
-            register(flow_net, frame, &brought, self.density, start)
+            let brought = at_density(reference, size(frame), zoom, known.density)?;
+            register(flow_net, frame, &brought, known.density, start)
         };
-        if let Some(Last { zoom, track, .. }) = &self.last {
-            let drift = track.placement.zoom / zoom;
-            let zoom = if (1.0 / DRIFT..DRIFT).contains(&drift) {
-                *zoom
-            } else {
-                track.placement.zoom
-            };
-            if let Some(found) = register_at(zoom, track)? {
-                return Ok(self.found(zoom, found));
+        let again = match &known.last {
+            Some(last) => {
+                let zoom = last.density_zoom();
+                register_at(zoom, &last.track)?.map(|found| (zoom, found))
             }
-        }
-        if self.is_search_due()
-            && let Some((zoom, first)) = self.look(frame, reference, &register_at)?
-        {
-            // Once more from there: the search is right to a pixel or two and a few per cent of
-            // zoom.
-            let found = first.track.placement.zoom;
-            return Ok(match register_at(found, &first.track)? {
-                Some(second) => self.found(found, second),
-                None => self.found(zoom, first),
+            None => None,
+        };
+        if !known.is_search_due() {
+            return Ok(match again {
+                Some((zoom, found)) => {
+                    let next = known.unread(zoom, &found);
+                    (Some(found), next)
+                }
+                None => (None, known.missed()),
             });
         }
-        let lost = Self {
-            last: self.last.as_ref().map(|last| Last {
-                track: last.track.placement.into(),
-                ..*last
-            }),
-            misses: self.misses.saturating_add(1),
-            ..*self
+        if let Some((zoom, found)) = again {
+            let next = known.unread(zoom, &found).read()?;
+            if next.misses == 0 {
+                return Ok((Some(found), next));
+            }
+        }
+        let Some((zoom, first, track)) = known.look(frame, reference, &register_at)? else {
+            return Ok((None, known.missed()));
         };
-        Ok((None, lost))
+        // Once more from there: the search is right to a pixel or two and a few per cent of zoom.
+        let closer = track.placement.zoom;
+        if let Some(second) = register_at(closer, &track)? {
+            let next = known.unread(closer, &second).read()?;
+            if next.misses == 0 {
+                return Ok((Some(second), next));
+            }
+        }
+        let next = known.unread(zoom, &first).read()?;
+        Ok((Some(first), next))
     }
 
     /// The place at which frame and reference agree most once registered, and the zoom it was
@@ -157,29 +232,30 @@ impl Follower {
         frame: &Tensor,
         reference: &Tensor,
         register_at: &dyn Fn(f64, &Track) -> Result<Option<Registered>>,
-    ) -> Result<Option<(f64, Registered)>> {
+    ) -> Result<Option<(f64, Registered, Track)>> {
         let width = size(frame).1;
-        let mut best: Option<(f64, Registered)> = None;
+        let mut best: Option<(f64, (f64, Registered, Track))> = None;
         for (placement, _) in search(frame, reference, self.zooms)? {
             let led = |from: Placement| {
-                let found = register_at(from.zoom, &from.into())?;
-                Ok(found.map(|found| (found.track.placement, found)))
+                let Some(found) = register_at(from.zoom, &from.into())? else {
+                    return Ok(None);
+                };
+                Ok(found
+                    .read()?
+                    .map(|(track, agreement)| (track.placement, (found, track, agreement))))
             };
-            let Some((zoom, found)) = self.confirmed(placement, width, led)? else {
+            let Some((zoom, (found, track, agreement))) = self.confirmed(placement, width, led)?
+            else {
                 continue;
             };
-            let agreement = found.laid.agreement;
-            if best
-                .as_ref()
-                .is_none_or(|(_, b)| agreement > b.laid.agreement)
-            {
-                best = Some((zoom, found));
+            if best.as_ref().is_none_or(|(most, _)| agreement > *most) {
+                best = Some((agreement, (zoom, found, track)));
             }
             if agreement >= CERTAIN {
                 break;
             }
         }
-        Ok(best)
+        Ok(best.map(|(_, best)| best))
     }
 
     /// What registration finds from a place on, and the zoom it began at: `register` gives the place where it
@@ -207,18 +283,48 @@ impl Follower {
         Ok(None)
     }
 
-    fn found(&self, zoom: f64, found: Registered) -> (Option<Registered>, Self) {
-        let track = found.track.shallow_clone();
-        let next = Self {
+    /// With a frame that was registered, not yet read.
+    fn unread(&self, zoom: f64, found: &Registered) -> Self {
+        Self {
+            unread: Some(Unread {
+                zoom,
+                verdict: found.verdict.shallow_clone(),
+                flow: found.flow.shallow_clone(),
+            }),
+            ..self.shallow_clone()
+        }
+    }
+
+    /// With a frame in which the camera was seen.
+    fn found(&self, zoom: f64, place: Place, flow: &Tensor) -> Self {
+        let Place {
+            placement,
+            agreement,
+        } = place;
+        let flow = Some(flow.shallow_clone());
+        Self {
             last: Some(Last {
                 zoom,
-                track,
-                agreement: found.laid.agreement,
+                track: Track { placement, flow },
+                agreement,
             }),
             misses: 0,
+            unread: None,
             ..*self
-        };
-        (Some(found), next)
+        }
+    }
+
+    /// With a frame in which the camera's picture did not hold.
+    fn missed(&self) -> Self {
+        Self {
+            last: self.last.as_ref().map(|last| Last {
+                track: last.track.placement.into(),
+                ..*last
+            }),
+            misses: self.misses.saturating_add(1),
+            unread: None,
+            ..*self
+        }
     }
 
     /// At first in every frame, then ever more rarely.

@@ -1,8 +1,8 @@
 //! Lucas-Kanade: small displacements in closed form, each pixel's from a Gaussian window about it.
 
 use super::{
-    placement::Similarity,
     sampling::{Interpolation, inside, sample},
+    similarity::Similarity,
 };
 use crate::{
     Result,
@@ -183,7 +183,9 @@ mod tests {
         let reference = sample(&frame, &(&grid - &moved), Interpolation::Bicubic).unwrap();
         let reference = reference * 0.6 + 0.2;
         let pair = Pair::new(&frame, &grid, &reference, (48.0, 64.0));
-        let similarity = Placement::centred(1.0).similarity((48, 64), (48.0, 64.0));
+        let similarity = Placement::centred(1.0)
+            .similarity((48, 64), (48.0, 64.0), Device::Cpu)
+            .unwrap();
         let start = Tensor::zeros([1, 2, 48, 64], (Kind::Float, Device::Cpu));
         let pass = Pass {
             window: 3.0,
@@ -202,7 +204,9 @@ mod tests {
         let plain = Tensor::full([1, 3, 32, 32], 0.4, (Kind::Float, Device::Cpu));
         let grid = pixels(0, 0, 32, 32, Device::Cpu).unwrap();
         let pair = Pair::new(&plain, &grid, &plain, (32.0, 32.0));
-        let similarity = Placement::centred(1.0).similarity((32, 32), (32.0, 32.0));
+        let similarity = Placement::centred(1.0)
+            .similarity((32, 32), (32.0, 32.0), Device::Cpu)
+            .unwrap();
         let start = Tensor::zeros([1, 2, 32, 32], (Kind::Float, Device::Cpu));
         let pass = Pass {
             window: 3.0,

@@ -6,22 +6,31 @@
 //! flow, then Lucas-Kanade steps. Nothing here is learnt but the flow network, and nothing is kept
 //! between calls: what the next frame starts from is a value, [`Track`].
 //!
+//! [`register`] never waits for the device: whether a reference holds, and where its camera looks,
+//! is computed there, and takes effect there. The host reads it when it asks for it
+//! ([`Registered::read`]). Only [`search`] waits.
+//!
 //! The pixel at p of the ultra-wide frame is seen at `similarity(p + flow)` in the reference
 //! brought to the ultra-wide frame's density. Flows are in ultra-wide pixels, positions of pixel
 //! centres whole numbers.
 
 mod comparison;
+mod fit;
 mod follower;
 mod lucas_kanade;
 mod placement;
 mod sampling;
+mod similarity;
 mod tone;
+mod verdict;
 mod zoom;
 
 pub use comparison::{Laid, lay};
 pub use follower::{Follower, Sighting};
 pub use placement::{Placement, Rectangle};
 pub use sampling::{Interpolation, pixels, sample};
+pub use similarity::Similarity;
+pub use verdict::{Place, Verdict};
 pub use zoom::{TELE_ZOOMS, WIDE_ZOOMS, Zooms, search};
 
 use super::{
@@ -32,8 +41,8 @@ use crate::{
     Result,
     image::resize::{bicubic_antialiased, check_reference_area},
 };
+use fit::Fit;
 use lucas_kanade::{Pair, Pass};
-use placement::Similarity;
 use sampling::{doubled, filled, inside};
 use tch::Tensor;
 use tone::Tone;
@@ -75,10 +84,33 @@ pub struct Registered {
     /// Pixels that cover an ultra-wide pixel in each direction: 2 for the wide camera, 4 for the
     /// tele camera.
     pub density: i64,
-    /// The reference on it, `[1, 3, d height, d width]` with d the density and the field's sides.
+    /// The reference on it, `[1, 3, d height, d width]` with d the density and the field's sides. Where
+    /// it does not hold, its mask is 0.
     pub laid: Laid,
-    /// What the next frame starts from.
-    pub track: Track,
+    /// What its placement leaves, as [`Track::flow`].
+    pub flow: Tensor,
+    /// Whether it holds, and where its camera looks.
+    pub verdict: Verdict,
+}
+
+impl Registered {
+    /// What the next frame starts from, and how well this one agreed; `None`: the reference does not
+    /// hold. Waits for the device.
+    ///
+    /// # Errors
+    /// [`Error::Torch`](crate::Error::Torch) where the device fails.
+    pub fn read(&self) -> Result<Option<(Track, f64)>> {
+        let place = self.verdict.read()?;
+        Ok(place.map(
+            |Place {
+                 placement,
+                 agreement,
+             }| {
+                let flow = Some(self.flow.shallow_clone());
+                (Track { placement, flow }, agreement)
+            },
+        ))
+    }
 }
 
 /// Pixels about the field in which the flow network looks for what the field shows.
@@ -136,8 +168,8 @@ pub fn at_density(
 /// Lays `reference` on `frame`, starting from `start`. `frame` is `[1, 3, h, w]`, `reference`
 /// `[1, 3, H, W]` from [`at_density`], both RGB in \[0, 1\] and f32.
 ///
-/// `None` where it does not hold: the reference shows something else, lies outside the frame, or
-/// has no detail to go by. It is then to be treated as missing.
+/// A reference that shows something else, or has no detail to go by, does not hold: its mask is 0
+/// then, and it is to be treated as missing. `None` where it lies outside of the frame.
 ///
 /// # Errors
 /// [`Error::Torch`](crate::Error::Torch) where memory runs out.
@@ -177,7 +209,16 @@ pub fn register(
         around.width,
         frame.device(),
     )?;
-    let similarity = start.placement.similarity(sizes.0, sizes.1);
+    let Some(field) = start
+        .placement
+        .field(sizes.0, sizes.1, EDGE, FIELD_MULTIPLE)
+        .and_then(|field| field.within(around))
+    else {
+        return Ok(None);
+    };
+    let similarity = start
+        .placement
+        .similarity(sizes.0, sizes.1, frame.device())?;
 
     // The reference as it would lie if nothing had changed, in the frame's tone.
     let before = match &start.flow {
@@ -193,43 +234,39 @@ pub fn register(
     let warped = filled(&tone.apply(&warped)?, &part, &seen)?;
     let moved = flow_net.flow(&SpyNet::pyramid(&part)?, &SpyNet::pyramid(&warped)?)?;
     let pair = Pair::new(&part, &grid, &small, sizes.1);
-    // After each pass what all pixels have in common goes to the placement, the flow keeps the
+    // After each pass what all pixels have in common goes to the similarity, the flow keeps the
     // rest.
-    let (mut placement, mut similarity) = (start.placement, similarity);
+    let mut similarity = similarity;
     let mut flow = before.f_add(&moved)?;
+    let mut founded = None;
     for pass in PASSES {
         let (refined, confidence) = pair.refine(&flow, &similarity, pass)?;
         let targets = similarity.apply(&grid.f_add(&refined)?)?;
-        match Placement::fit(&grid, &targets, &confidence, sizes.0, sizes.1)? {
-            Some(fitted) => placement = fitted,
-            None => return Ok(None),
-        }
-        similarity = placement.similarity(sizes.0, sizes.1);
-        flow = similarity.undo_all(&targets)?.f_sub(&grid)?;
+        let fit = Fit::new(&grid, &targets, &confidence, &similarity)?;
+        flow = fit.similarity.undo_all(&targets)?.f_sub(&grid)?;
+        similarity = fit.similarity;
+        founded = Some(match founded {
+            Some(before) => fit.founded.f_logical_and(&before)?,
+            None => fit.founded,
+        });
     }
 
-    let Some(field) = placement
-        .field(sizes.0, sizes.1, EDGE, FIELD_MULTIPLE)
-        .and_then(|field| field.within(around))
-    else {
-        return Ok(None);
-    };
     let own = field.relative_to(around);
     let positions = similarity.apply(&crop(&grid.f_add(&flow)?, own)?)?;
     let picture = full_density(reference, &crop(&flow, own)?, field, density, &similarity)?;
     let seen = inside(&positions, sizes.1)?;
     let laid = lay(&crop(frame, field)?, &picture, &seen, density)?;
-    if !laid.holds(placement.is_expected(ultrawide.1)) {
-        return Ok(None);
-    }
+    let holds = laid.holds(start.placement.is_expected(ultrawide.1))?;
+    let holds = match founded {
+        Some(founded) => holds.f_logical_and(&founded)?,
+        None => holds,
+    };
     Ok(Some(Registered {
         field,
         density,
-        laid,
-        track: Track {
-            placement,
-            flow: Some(uncrop(&flow, around, ultrawide)?),
-        },
+        verdict: Verdict::new(&similarity, &laid.agreement, &holds, sizes)?,
+        laid: laid.only_where(&holds)?,
+        flow: uncrop(&flow, around, ultrawide)?,
     }))
 }
 

@@ -1,7 +1,8 @@
 //! Where a reference camera looks, as seen by the ultra-wide one: zoom, rotation and shift.
 
-use crate::{Result, image::size::round_up, net::local::summed};
-use tch::{Kind, Tensor};
+use super::similarity::Similarity;
+use crate::{Result, image::size::round_up};
+use tch::Device;
 
 /// Where the reference camera's picture lies in the ultra-wide one.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -25,16 +26,6 @@ pub struct Rectangle {
     pub height: i64,
     /// Columns.
     pub width: i64,
-}
-
-/// A scaling rotation from positions in one picture to positions in another, in pixels. Pixel
-/// centres are whole numbers.
-#[derive(Debug, Clone, Copy)]
-pub struct Similarity {
-    cos: f64,
-    sin: f64,
-    from: (f64, f64),
-    to: (f64, f64),
 }
 
 /// A phone's lenses look the same way: within this share of the frame's width.
@@ -64,16 +55,45 @@ impl Placement {
     }
 
     /// From positions in the ultra-wide frame to positions in the reference, for pictures of these
-    /// sizes (height, width).
-    pub fn similarity(&self, ultrawide: (i64, i64), reference: (f64, f64)) -> Similarity {
+    /// sizes (height, width) on a device.
+    ///
+    /// # Errors
+    /// [`Error::Torch`](crate::Error::Torch) where the device fails.
+    pub fn similarity(
+        &self,
+        ultrawide: (i64, i64),
+        reference: (f64, f64),
+        device: Device,
+    ) -> Result<Similarity> {
+        let (sin, cos) = self.rotation.sin_cos();
         let scale = self.zoom * reference.1 / ultrawide.1 as f64;
-        let ((cx, cy), to) = (centre(whole(ultrawide)), centre(reference));
-        Similarity {
-            cos: scale * self.rotation.cos(),
-            sin: scale * self.rotation.sin(),
-            from: (cx + self.shift.0, cy + self.shift.1),
-            to,
-        }
+        let ((x, y), (u, v)) = (centre(whole(ultrawide)), centre(reference));
+        let (x, y) = (x + self.shift.0, y + self.shift.1);
+        Similarity::known([scale * cos, scale * sin, x, y, u, v], device)
+    }
+
+    /// The opposite of [`similarity`](Self::similarity), of its [numbers](Similarity::numbers). `None`
+    /// where they are none of a placement.
+    pub(super) fn of(
+        numbers: &[f64],
+        ultrawide: (i64, i64),
+        reference: (f64, f64),
+    ) -> Option<Self> {
+        let &[cos, sin, x, y, u, v] = numbers else {
+            return None;
+        };
+        let ((middle_x, middle_y), (p, q)) = (centre(whole(ultrawide)), centre(reference));
+        let (scale, p, q) = (cos.hypot(sin), p - u, q - v);
+        let placement = Self {
+            zoom: scale * ultrawide.1 as f64 / reference.1,
+            rotation: sin.atan2(cos),
+            shift: (
+                x + (cos * p - sin * q) / (scale * scale) - middle_x,
+                y + (sin * p + cos * q) / (scale * scale) - middle_y,
+            ),
+        };
+        let (x, y) = placement.shift;
+        (scale > 0.0 && scale.is_finite() && x.is_finite() && y.is_finite()).then_some(placement)
     }
 
     /// The bounding box of the reference in the ultra-wide frame with `margin` pixels around it,
@@ -86,10 +106,16 @@ impl Placement {
         margin: i64,
         multiple: i64,
     ) -> Option<Rectangle> {
-        let similarity = self.similarity(ultrawide, reference);
-        let (h, w) = (reference.0 - 0.5, reference.1 - 0.5);
-        let corners =
-            [(-0.5, -0.5), (-0.5, h), (w, -0.5), (w, h)].map(|corner| similarity.undo(corner));
+        let ((x, y), (sin, cos)) = (centre(whole(ultrawide)), self.rotation.sin_cos());
+        let own = ultrawide.1 as f64 / (self.zoom * reference.1); // one of its pixels in the frame
+        let (half_h, half_w) = (own * reference.0 / 2.0, own * reference.1 / 2.0);
+        let corners = [(-1.0, -1.0), (-1.0, 1.0), (1.0, -1.0), (1.0, 1.0)].map(|(right, down)| {
+            let (p, q) = (right * half_w, down * half_h);
+            (
+                x + self.shift.0 + cos * p - sin * q,
+                y + self.shift.1 + sin * p + cos * q,
+            )
+        });
         let range = |values: [f64; 4], n: i64| -> Option<(i64, i64)> {
             let low = values.into_iter().fold(f64::INFINITY, f64::min);
             let high = values.into_iter().fold(f64::NEG_INFINITY, f64::max);
@@ -115,41 +141,10 @@ impl Placement {
             width,
         })
     }
-
-    /// The placement that brings `positions` of the ultra-wide frame nearest to `targets` in the
-    /// reference, both `[1, 2, h, w]`, by least squares with `weight` `[1, 1, h, w]`. Pairs that
-    /// lie off it (things nearer than the background) lose weight in repetitions. `None`
-    /// where there is nothing to fit to.
-    pub fn fit(
-        positions: &Tensor,
-        targets: &Tensor,
-        weight: &Tensor,
-        ultrawide: (i64, i64),
-        reference: (f64, f64),
-    ) -> Result<Option<Self>> {
-        const ROUNDS: usize = 8;
-        let squares = LeastSquares::new(positions, targets, ultrawide, reference)?;
-        let mut weights = weight.shallow_clone();
-        let mut found = None;
-        for round in 0..ROUNDS {
-            let Some(placement) = squares.solve(&weights)? else {
-                return Ok(None);
-            };
-            found = Some(placement);
-            if round + 1 < ROUNDS {
-                let similarity = placement.similarity(ultrawide, reference);
-                let off = similarity.undo_all(targets)?.f_sub(positions)?;
-                let off = summed(&off.f_square()?)?;
-                // Half the weight at half a pixel, little far off.
-                weights = weight.f_div(&off.f_mul_scalar(4.0)?.f_add_scalar(1.0)?)?;
-            }
-        }
-        Ok(found)
-    }
 }
 
 /// x and y of the middle.
-fn centre((height, width): (f64, f64)) -> (f64, f64) {
+pub(super) fn centre((height, width): (f64, f64)) -> (f64, f64) {
     ((width - 1.0) / 2.0, (height - 1.0) / 2.0)
 }
 
@@ -158,128 +153,11 @@ pub(super) fn whole((height, width): (i64, i64)) -> (f64, f64) {
     (height as f64, width as f64)
 }
 
-/// Pairs of positions to which a placement is fitted, whatever their weights.
-struct LeastSquares {
-    /// What a pair adds to each of eight sums, `[8, pairs]`.
-    terms: Tensor,
-    ultrawide: (i64, i64),
-    reference: (f64, f64),
-}
-
-impl LeastSquares {
-    fn new(
-        positions: &Tensor,
-        targets: &Tensor,
-        ultrawide: (i64, i64),
-        reference: (f64, f64),
-    ) -> Result<Self> {
-        let ((px, py), (qx, qy)) = (centre(whole(ultrawide)), centre(reference));
-        let part = |t: &Tensor, channel: i64, origin: f64| -> Result<Tensor> {
-            Ok(t.f_select(1, channel)?
-                .f_to_kind(Kind::Double)?
-                .f_sub_scalar(origin)?
-                .f_reshape([-1])?)
-        };
-        let (x, y) = (part(positions, 0, px)?, part(positions, 1, py)?);
-        let (u, v) = (part(targets, 0, qx)?, part(targets, 1, qy)?);
-        let one = x.f_ones_like()?;
-        let squares = x.f_square()?.f_add(&y.f_square()?)?;
-        let along = x.f_mul(&u)?.f_add(&y.f_mul(&v)?)?;
-        let across = y.f_mul(&u)?.f_sub(&x.f_mul(&v)?)?;
-        Ok(Self {
-            terms: Tensor::f_stack(&[&one, &x, &y, &u, &v, &squares, &along, &across], 0)?,
-            ultrawide,
-            reference,
-        })
-    }
-
-    /// The placement for these weights, `[1, 1, h, w]`; `None` where there is nothing to fit to.
-    fn solve(&self, weight: &Tensor) -> Result<Option<Placement>> {
-        let weight = weight.f_reshape([-1])?.f_to_kind(Kind::Double)?;
-        let sums = Vec::<f64>::try_from(self.terms.f_mv(&weight)?)?;
-        Ok(placement_of(&sums, self.ultrawide, self.reference))
-    }
-}
-
-/// The placement that eight weighted sums say.
-fn placement_of(sums: &[f64], ultrawide: (i64, i64), reference: (f64, f64)) -> Option<Placement> {
-    let &[n, x, y, u, v, squares, along, across] = sums else {
-        return None;
-    };
-    let (x, y, u, v) = (x / n, y / n, u / n, v / n);
-    let spread = squares / n - x * x - y * y;
-    // Fewer than a few pixels of weight, or all of them in one place, say nothing.
-    if n.is_nan() || n < 16.0 || spread < 4.0 {
-        return None;
-    }
-    let cos = (along / n - x * u - y * v) / spread;
-    let sin = (across / n - y * u + x * v) / spread;
-    let scale = cos.hypot(sin);
-    let fitted = Similarity {
-        cos,
-        sin,
-        from: (x, y),
-        to: (u, v),
-    };
-    let shift = fitted.undo((0.0, 0.0));
-    let placement = Placement {
-        zoom: scale * ultrawide.1 as f64 / reference.1,
-        rotation: sin.atan2(cos),
-        shift,
-    };
-    (scale > 1e-3 && shift.0.is_finite() && shift.1.is_finite()).then_some(placement)
-}
-
-impl Similarity {
-    fn undo(&self, (x, y): (f64, f64)) -> (f64, f64) {
-        let square = self.cos * self.cos + self.sin * self.sin;
-        let (x, y) = (x - self.to.0, y - self.to.1);
-        (
-            self.from.0 + (self.cos * x - self.sin * y) / square,
-            self.from.1 + (self.sin * x + self.cos * y) / square,
-        )
-    }
-
-    /// Positions `[1, 2, h, w]` moved over.
-    pub fn apply(&self, positions: &Tensor) -> Result<Tensor> {
-        linear(positions, self.cos, self.sin, self.from, self.to)
-    }
-
-    /// Where positions `[1, 2, h, w]` of the other picture come from.
-    pub fn undo_all(&self, positions: &Tensor) -> Result<Tensor> {
-        let square = self.cos * self.cos + self.sin * self.sin;
-        linear(
-            positions,
-            self.cos / square,
-            -self.sin / square,
-            self.to,
-            self.from,
-        )
-    }
-}
-
-fn linear(
-    positions: &Tensor,
-    cos: f64,
-    sin: f64,
-    from: (f64, f64),
-    to: (f64, f64),
-) -> Result<Tensor> {
-    let x = positions.f_narrow(1, 0, 1)?.f_sub_scalar(from.0)?;
-    let y = positions.f_narrow(1, 1, 1)?.f_sub_scalar(from.1)?;
-    let u = x.f_mul_scalar(cos)?.f_add(&y.f_mul_scalar(sin)?)?;
-    let v = y.f_mul_scalar(cos)?.f_sub(&x.f_mul_scalar(sin)?)?;
-    Ok(Tensor::f_cat(
-        &[u.f_add_scalar(to.0)?, v.f_add_scalar(to.1)?],
-        1,
-    )?)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::net::registration::sampling::pixels;
-    use tch::Device;
+    use tch::{Device, Tensor};
 
     const PLACEMENT: Placement = Placement {
         zoom: 2.1,
@@ -289,43 +167,31 @@ mod tests {
 
     #[test]
     fn there_and_back_is_nowhere() {
-        let similarity = PLACEMENT.similarity((72, 128), (70.0, 127.5));
+        let sizes = ((72, 128), (70.0, 127.5));
+        let similarity = PLACEMENT.similarity(sizes.0, sizes.1, Device::Cpu).unwrap();
         let positions = pixels(0, 0, 72, 128, Device::Cpu).unwrap();
         let back = similarity
             .undo_all(&similarity.apply(&positions).unwrap())
             .unwrap();
         assert!((back - positions).abs().max().double_value(&[]) < 1e-4);
-        let (x, y) = similarity.undo(similarity.to);
+        // The reference's middle lies where the placement says.
+        let middle = Tensor::from_slice(&[63.25f64, 34.5]).view([1, 2, 1, 1]);
+        let found = Vec::<f64>::try_from(similarity.undo_all(&middle).unwrap().view([-1]));
+        let found = found.unwrap();
         assert!(
-            (x - 70.5).abs() < 1e-9 && (y - 32.5).abs() < 1e-9,
-            "{x} {y}"
-        );
-    }
-
-    #[test]
-    fn a_fit_finds_the_placement_in_spite_of_a_near_thing() {
-        let sizes = ((72, 128), (72.0, 128.0));
-        let positions = pixels(10, 20, 40, 64, Device::Cpu).unwrap();
-        let targets = PLACEMENT
-            .similarity(sizes.0, sizes.1)
-            .apply(&positions)
-            .unwrap();
-        // A quarter of the field is 5 pixels nearer.
-        let mut near = targets.narrow(3, 0, 16).narrow(1, 0, 1);
-        near += 10.5;
-        let weight = Tensor::ones([1, 1, 40, 64], (Kind::Float, Device::Cpu));
-        let found = Placement::fit(&positions, &targets, &weight, sizes.0, sizes.1)
-            .unwrap()
-            .unwrap();
-        assert!(
-            (found.zoom / PLACEMENT.zoom - 1.0).abs() < 0.005
-                && (found.rotation - PLACEMENT.rotation).abs() < 0.003
-                && (found.shift.0 - PLACEMENT.shift.0).abs() < 0.5
-                && (found.shift.1 - PLACEMENT.shift.1).abs() < 0.2,
+            (found[0] - 70.5).abs() < 1e-9 && (found[1] - 32.5).abs() < 1e-9,
             "{found:?}"
         );
-        let nothing = Placement::fit(&positions, &targets, &(weight * 0.0), sizes.0, sizes.1);
-        assert!(nothing.unwrap().is_none());
+        let numbers = Vec::<f64>::try_from(similarity.numbers()).unwrap();
+        let same = Placement::of(&numbers, sizes.0, sizes.1).unwrap();
+        assert!(
+            (same.zoom - 2.1).abs() < 1e-9
+                && (same.rotation - 0.05).abs() < 1e-9
+                && (same.shift.0 - 7.0).hypot(same.shift.1 + 3.0) < 1e-9,
+            "{same:?}"
+        );
+        assert_eq!(Placement::of(&[f64::NAN; 6], sizes.0, sizes.1), None);
+        assert_eq!(Placement::of(&[0.0; 6], sizes.0, sizes.1), None);
     }
 
     #[test]

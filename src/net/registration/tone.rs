@@ -55,18 +55,15 @@ impl Tone {
         let change = rows(frame)?.f_sub(&source.f_narrow(0, 0, 3)?)?; // [3, h w]
         let total = weight.f_sum(Kind::Double)?.f_clamp_min(1.0)?;
         let weighted = source.f_mul(&weight.f_div(&total)?)?;
-        // Small systems are solved on the CPU, where LAPACK always is.
-        let cpu = |t: Tensor| t.f_to_device(tch::Device::Cpu);
-        let squares = cpu(weighted.f_matmul(&source.f_transpose(0, 1)?)?)?;
-        let products = cpu(weighted.f_matmul(&change.f_transpose(0, 1)?)?)?; // [4, 3]
-        let ridge = Tensor::f_eye(4, (Kind::Double, tch::Device::Cpu))?.f_mul_scalar(RIDGE)?;
-        let solved = Tensor::f_linalg_solve(&squares.f_add(&ridge)?, &products, true)?; // [4, 3]
+        let squares = weighted.f_matmul(&source.f_transpose(0, 1)?)?;
+        let products = weighted.f_matmul(&change.f_transpose(0, 1)?)?; // [4, 3]
+        let of = (Kind::Double, frame.device());
+        let ridge = Tensor::f_eye(4, of)?.f_mul_scalar(RIDGE)?;
+        let solved = solved(&squares.f_add(&ridge)?, &products)?; // [4, 3]
         let solved = solved.f_transpose(0, 1)?;
-        let identity = Tensor::f_eye(3, (Kind::Double, tch::Device::Cpu))?;
+        let identity = Tensor::f_eye(3, of)?;
         let place = |t: Tensor, shape: &[i64]| -> Result<Tensor> {
-            Ok(t.f_reshape(shape)?
-                .f_to_device(frame.device())?
-                .f_to_kind(frame.kind())?)
+            Ok(t.f_reshape(shape)?.f_to_kind(frame.kind())?)
         };
         Ok(Self {
             matrix: place(solved.f_narrow(1, 0, 3)?.f_add(&identity)?, &[3, 3, 1, 1])?,
@@ -78,6 +75,24 @@ impl Tone {
     pub fn apply(&self, picture: &Tensor) -> Result<Tensor> {
         Ok(picture.f_conv2d(&self.matrix, Some(&self.offset), [1, 1], [0, 0], [1, 1], 1)?)
     }
+}
+
+/// x in `squares` x = `products` for a positive definite matrix `[n, n]` and `[n, m]`, by elimination.
+/// libtorch's own solvers make the host wait for a GPU, or need libraries that not every build has.
+fn solved(squares: &Tensor, products: &Tensor) -> Result<Tensor> {
+    let n = squares.size()[0];
+    let identity = Tensor::f_eye(n, (squares.kind(), squares.device()))?;
+    let mut rows = Tensor::f_cat(&[squares, products], 1)?;
+    for k in 0..n {
+        let row = rows.f_narrow(0, k, 1)?;
+        let row = row.f_div(&row.f_narrow(1, k, 1)?)?;
+        // Every row loses what it has of unknown k, but for row k, which keeps one of it.
+        let column = rows
+            .f_narrow(1, k, 1)?
+            .f_sub(&identity.f_narrow(1, k, 1)?)?;
+        rows = rows.f_sub(&column.f_mul(&row)?)?;
+    }
+    Ok(rows.f_narrow(1, n, products.size()[1])?)
 }
 
 /// Variance of colours (of 0 to 1) below which [`Tone::of_pixels`] trusts no change to be all
@@ -100,6 +115,17 @@ mod tests {
 
     fn off(a: &Tensor, b: &Tensor) -> f64 {
         (a - b).abs().max().double_value(&[])
+    }
+
+    #[test]
+    fn elimination_solves_as_a_library_does() {
+        tch::manual_seed(8);
+        let of = (Kind::Double, Device::Cpu);
+        let some = Tensor::randn([4, 9], of);
+        let squares = some.matmul(&some.transpose(0, 1)) + Tensor::eye(4, of) * 1e-4;
+        let products = Tensor::randn([4, 3], of);
+        let expected = Tensor::linalg_solve(&squares, &products, true);
+        assert!(off(&solved(&squares, &products).unwrap(), &expected) < 1e-9);
     }
 
     #[test]

@@ -250,7 +250,7 @@ fn turned(detail: &Tensor, rotation: f64, height: i64, width: i64) -> Result<Ten
         rotation,
         shift: (0.0, 0.0),
     }
-    .similarity((height, width), whole(size(detail)));
+    .similarity((height, width), whole(size(detail)), detail.device())?;
     let template = sample(detail, &turn.apply(&inner)?, Interpolation::Bilinear)?
         .f_reshape([height, width])?;
     let template = template.f_sub(&template.f_mean(Kind::Float)?)?;

@@ -132,7 +132,7 @@ impl References {
         let part = crop(frame, field)?;
         let laid = lay(&part, &picture, &rows.f_mul(&columns)?, density)?;
         // Its cameras look where a phone's do.
-        if !laid.holds(true) {
+        if laid.holds(true)?.f_int64_value(&[])? == 0 {
             return Ok(None);
         }
         Ok(Some(Detail::new(&part, &laid, field, density)?))

@@ -220,7 +220,7 @@ fn registered(lr: &Tensor, laid: &Tensor, density: i64) -> Result<Detail> {
         picture: laid.f_narrow(1, 0, 3)?,
         mask: laid.f_narrow(1, 3, 1)?,
         residual: laid.f_narrow(1, 4, 1)?,
-        agreement: 1.0,
+        agreement: Tensor::from(1.0),
     };
     Ok(Detail::new(lr, &laid, field, density)?)
 }
