@@ -259,6 +259,25 @@ fn a_saved_model_comes_back_and_half_a_fusion_is_refused() {
         assert!(again.weights().variables()[&name].equal(&t), "{name}");
     }
 
+    // A carrier of zeros takes no room in the file, and comes back.
+    let mut variables = network.weights().variables();
+    for name in ["wide_carrier.weight", "wide_carrier.bias"] {
+        let _ = tch::no_grad(|| variables.get_mut(name).unwrap().zero_());
+    }
+    let smaller = folder.path().join("smaller.safetensors");
+    save(&network, &smaller, Kind::Float).unwrap();
+    let names: Vec<String> = Tensor::read_safetensors(&smaller)
+        .unwrap()
+        .into_iter()
+        .map(|(name, _)| name)
+        .collect();
+    assert_eq!(names.len() + 2, variables.len(), "{names:?}");
+    let again = Network::load(&smaller, Device::Cpu).unwrap();
+    for (name, t) in network.weights().variables() {
+        let same = again.weights().variables()[&name].equal(&t);
+        assert!(same, "{name}");
+    }
+
     let mut some: Vec<(String, Tensor)> = network
         .weights()
         .variables()

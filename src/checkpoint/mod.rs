@@ -120,7 +120,7 @@ impl Checkpoint {
     /// carry no detail on. Such a part then stays as it starts, and adds nothing.
     pub fn may_lack(&self, name: &str) -> bool {
         let fusion = name.split_inclusive('.').next().unwrap_or(name);
-        ["wide_fusion.", "wide_carrier.", "tele_fusion."].contains(&fusion)
+        MAY_LACK.contains(&fusion)
             && self.config.variant == Variant::Registered
             && !self.tensors.keys().any(|known| known.starts_with(fusion))
     }
@@ -141,6 +141,9 @@ impl Checkpoint {
     }
 }
 
+/// Parts of the registered variant that a file may be without, see [`Checkpoint::may_lack`].
+const MAY_LACK: [&str; 3] = ["wide_fusion.", "wide_carrier.", "tele_fusion."];
+
 /// Reads the tensors of a file of either format as they are, under the names they have there.
 ///
 /// # Errors
@@ -152,7 +155,7 @@ pub fn read_tensors(path: &Path) -> Result<Tensors> {
 }
 
 /// Saves a network's weights with its config as safetensors, floating-point numbers of `kind` ([`Kind::Float`] or [`Kind::Half`]). The file
-/// appears whole or not at all.
+/// appears whole or not at all. Of the registered variant a carrier of zeros, which adds nothing, is left out.
 ///
 /// # Errors
 /// [`Error::Checkpoint`] where the file cannot be written or a weight is not finite (in half precision: is too large).

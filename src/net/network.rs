@@ -4,7 +4,7 @@ use super::{
     blocks::Trunk,
     carried::Carried,
     flow::{Pyramid, SpyNet},
-    ops::size,
+    ops::{channels_last, size},
     propagation::{Joined, Motion, Propagation, Reference, State},
     reconstruction::Reconstruction,
     refill::Refill,
@@ -322,10 +322,16 @@ impl Network {
     pub fn confidence(&self, frame: Frame<'_>) -> Result<Tensor> {
         self.check(&[frame])?;
         if let Some(net) = self.registered() {
+            // As a session lays them: samplers round differently in another layout.
+            let references = frame
+                .references
+                .iter()
+                .map(|reference| channels_last(reference))
+                .collect::<Result<Vec<_>>>()?;
             let moment = Moment {
-                ultrawide: frame.lr,
-                wide: frame.references.first().copied(),
-                tele: frame.references.get(1).copied(),
+                ultrawide: &channels_last(frame.lr)?,
+                wide: references.first(),
+                tele: references.get(1),
             };
             let (details, _) = net.details(moment, &Followers::new(WIDE_ZOOMS, TELE_ZOOMS))?;
             return details.confidence(frame.lr);
