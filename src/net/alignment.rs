@@ -2,7 +2,7 @@
 //! section 3.2).
 
 use super::{
-    bend::{Bent, padded, positions},
+    bend::{Bent, positions, reflected},
     blocks::ResBlock,
     conv::{Conv, Then},
     ops::{SLOPE, activated, bicubic, channels_last, size},
@@ -26,9 +26,10 @@ pub struct AlignedAttention {
 /// Where each pixel of an aligned feature comes from: a function of a frame and its references.
 #[derive(Debug)]
 pub struct Places {
-    /// Pixel numbers `[2H * 2W]`, int32. With several references theirs count on.
+    /// Pixel numbers `[2H, 2W]`, int32. With several references theirs count on. Where blocks are bent, a
+    /// pixel more at each side, by reflection.
     pixels: Tensor,
-    /// Row and column in what was gathered, padded by 1, `[2H, 2W]` each; none where blocks lie straight.
+    /// Row and column in what is gathered, `[2H, 2W]` each; none where blocks lie straight.
     bent: Option<[Tensor; 2]>,
     /// 2H, 2W.
     size: (i64, i64),
@@ -50,24 +51,23 @@ impl Places {
     /// Rows `first..first + rows` of what [`apply`](Self::apply) gives.
     pub fn apply_rows(&self, values: &[&Tensor], (first, rows): (i64, i64)) -> Result<Tensor> {
         let _stage = profile::stage(Stage::Alignment);
-        let (h, w) = self.size;
-        let gathered = |first: i64, rows: i64| -> Result<Tensor> {
-            let pixels = self.pixels.f_narrow(0, first * w, rows * w)?;
-            gather(values, &pixels, (rows, w))
-        };
         let Some([y, x]) = &self.bent else {
-            return gathered(first, rows);
+            return gather(values, &self.pixels.f_narrow(0, first, rows)?);
         };
-        // Pixels come from as far as `reach` rows away.
+        // Pixels come from as far as `reach` rows away. A picture of h rows is padded to h + 2.
+        let h = self.size.0;
         let from = (first - self.reach).max(0);
         let end = (first + rows + self.reach).min(h);
-        let [y, x] = [y.f_narrow(0, first, rows)?, x.f_narrow(0, first, rows)?];
+        let from = if from == 0 { 0 } else { from + 1 };
+        let end = if end == h { h + 2 } else { end + 1 };
         let source = Bent {
-            padded: padded(&gathered(from, end - from)?, from == 0, end == h)?,
-            rows_before: if from == 0 { 0 } else { from + 1 },
-            size: (h + 2, w + 2),
+            padded: gather(values, &self.pixels.f_narrow(0, from, end - from)?)?,
+            rows_before: from,
+            first,
+            size: self.size,
+            reach: self.reach,
         };
-        source.at(&[y, x])
+        source.at(&[y.f_narrow(0, first, rows)?, x.f_narrow(0, first, rows)?])
     }
 }
 
@@ -126,17 +126,20 @@ impl AlignedAttention {
                 // same index points elsewhere: so upstream does, and so its weights were trained.
                 let sizes: Vec<(i64, i64)> = references.iter().map(|r| size(r)).collect();
                 let found = if sizes == values {
-                    gather(references, &pixels, out)?
+                    gather(references, &pixels)?
                 } else {
                     let pixels = self::pixels(&sizes, &counts, index, k, out)?;
-                    gather(references, &pixels, out)?
+                    gather(references, &pixels)?
                 };
                 let affine = align.affine(&found, &bicubic(lr, out.0, out.1)?, k)?;
                 Some(positions(out, &affine, k)?)
             }
         };
         Ok(Places {
-            pixels,
+            pixels: match bent {
+                Some(_) => reflected(&pixels)?,
+                None => pixels,
+            },
             bent,
             size: out,
             // Offsets of half a block, three times as large and turned, from a place within the block.
@@ -147,7 +150,7 @@ impl AlignedAttention {
 
 /// The pixel numbers of blocks: block number `index[p]` of the sources, of these sizes, is put at place p
 /// of a picture of size `out`. `counts` says how many block numbers belong to each source; a source's
-/// numbers start where the former's end, and so do its pixels.
+/// numbers start where the former's end, and so do its pixels. `[out]`, int32.
 fn pixels(
     sources: &[(i64, i64)],
     counts: &[i64],
@@ -179,13 +182,14 @@ fn pixels(
         first_pixel += h * w;
     }
     match pixels {
-        Some(pixels) => Ok(pixels.f_to_kind(Kind::Int)?.f_reshape([-1])?),
+        Some(pixels) => Ok(pixels.f_to_kind(Kind::Int)?.f_reshape([out.0, out.1])?),
         None => Err(crate::Error::Broken("no references to gather from".into())),
     }
 }
 
-/// Pixels of the sources `[1, C, h, w]`, by number, as a picture `[1, C, H, W]`.
-fn gather(sources: &[&Tensor], pixels: &Tensor, (h, w): (i64, i64)) -> Result<Tensor> {
+/// Pixels of the sources `[1, C, h, w]`, by number `[H, W]`, as a picture `[1, C, H, W]`.
+fn gather(sources: &[&Tensor], pixels: &Tensor) -> Result<Tensor> {
+    let (h, w) = (pixels.size()[0], pixels.size()[1]);
     let channels = size_channels(sources.first().copied());
     let tables = sources.iter().map(|s| {
         let rows = channels_last(s)?.f_permute([0, 2, 3, 1])?;
@@ -196,7 +200,7 @@ fn gather(sources: &[&Tensor], pixels: &Tensor, (h, w): (i64, i64)) -> Result<Te
         [one] => one.shallow_clone(),
         several => Tensor::f_cat(several, 0)?,
     };
-    let rows = table.f_index_select(0, pixels)?;
+    let rows = table.f_index_select(0, &pixels.f_reshape([-1])?)?;
     Ok(rows.f_view([1, h, w, channels])?.f_permute([0, 3, 1, 2])?)
 }
 
@@ -267,8 +271,12 @@ mod tests {
             let affine = Tensor::rand([1, 3, 16, 3], (Kind::Float, Device::Cpu)) * 6.0 - 3.0;
             let index = Tensor::randint(48, [48], (Kind::Int64, Device::Cpu));
             for bent in [None, Some(positions((h, w), &affine, k).unwrap())] {
+                let pixels = pixels(&[(h, w)], &[48], &index, k, (h, w)).unwrap();
                 let places = Places {
-                    pixels: pixels(&[(h, w)], &[48], &index, k, (h, w)).unwrap(),
+                    pixels: match bent {
+                        Some(_) => reflected(&pixels).unwrap(),
+                        None => pixels,
+                    },
                     bent,
                     size: (h, w),
                     reach: 4 * k,
@@ -290,7 +298,7 @@ mod tests {
     fn blocks(sources: &[&Tensor], counts: &[i64], index: &Tensor, out: (i64, i64)) -> Tensor {
         let sizes: Vec<(i64, i64)> = sources.iter().map(|s| size(s)).collect();
         let pixels = pixels(&sizes, counts, index, 2, out).unwrap();
-        gather(sources, &pixels, out).unwrap()
+        gather(sources, &pixels).unwrap()
     }
 
     #[test]

@@ -11,12 +11,16 @@ const ANGLE: f64 = 1.0472;
 
 /// A gathered picture, or some rows of it, to sample from at [`positions`].
 pub struct Bent {
-    /// Padded by a pixel where the picture ends.
+    /// With a pixel more where the picture ends, see [`reflected`].
     pub padded: Tensor,
-    /// Rows of the padded picture before the first one of `padded`.
+    /// Rows of the whole padded picture before the first one of `padded`.
     pub rows_before: i64,
-    /// Of the whole padded picture.
+    /// The first row that is wanted.
+    pub first: i64,
+    /// Of the whole picture, without those pixels.
     pub size: (i64, i64),
+    /// Pixels between a place and where it comes from, at most, along either axis.
+    pub reach: i64,
 }
 
 impl Bent {
@@ -42,24 +46,42 @@ impl Bent {
         };
         let grid = Tensor::f_stack(&[centred(x, w)?, centred(&local, h)?], 2)?;
         let sampled = sample(&self.padded, &grid.f_unsqueeze(0)?, Outside::Edge, true)?;
-        let doubled = |p: &Tensor, last: i64| -> Result<Tensor> {
-            let beyond = p.f_lt(0.0)?.f_logical_or(&p.f_ge(last)?)?;
-            Ok(beyond.f_to_kind(sampled.kind())?.f_add_scalar(1.0)?)
+        let ((height, width), rows) = (self.size, y.size()[0]);
+        let doubled = |p: &Tensor, n: i64| -> Result<Tensor> {
+            let beyond = p.f_lt(0.0)?.f_logical_or(&p.f_ge(n + 1)?)?;
+            let factor = beyond.f_to_kind(sampled.kind())?.f_add_scalar(1.0)?;
+            Ok(factor.f_unsqueeze(0)?.f_unsqueeze(0)?)
         };
-        let (last_y, last_x) = (self.size.0 - 1, self.size.1 - 1);
-        let factor = doubled(y, last_y)?.f_mul(&doubled(x, last_x)?)?;
-        let factor = factor.f_unsqueeze(0)?.f_unsqueeze(0)?;
         if sampled.requires_grad() {
+            let factor = doubled(y, height)?.f_mul(&doubled(x, width)?)?;
             return Ok(sampled.f_mul(&factor)?);
         }
-        let mut sampled = sampled;
-        Ok(sampled.f_mul_(&factor)?)
+        // Only places that are near to a border can come from beyond it.
+        let near = |p: &Tensor, dim: i64, n: i64, first: i64, length: i64| -> Result<()> {
+            let above = self.reach.min(n);
+            for (from, end) in [(0, above), ((n - self.reach).max(above), n)] {
+                let (from, end) = (from.max(first), end.min(first + length));
+                if from < end {
+                    let factor = doubled(&p.f_narrow(dim, from - first, end - from)?, n)?;
+                    let mut part = sampled.f_narrow(2 + dim, from - first, end - from)?;
+                    let _ = part.f_mul_(&factor)?;
+                }
+            }
+            Ok(())
+        };
+        near(y, 0, height, self.first, rows)?;
+        near(x, 1, width, 0, width)?;
+        Ok(sampled)
     }
 }
 
-/// A pixel more on the left and right, and above and below where the picture ends there, by reflection.
-pub fn padded(x: &Tensor, top: bool, bottom: bool) -> Result<Tensor> {
-    Ok(x.f_reflection_pad2d([1, 1, i64::from(top), i64::from(bottom)])?)
+/// `[h, w]` with a pixel more at each side, by reflection: `[h + 2, w + 2]`.
+pub fn reflected(x: &Tensor) -> Result<Tensor> {
+    let wider = |x: &Tensor, dim: i64| -> Result<Tensor> {
+        let (before, behind) = (x.f_narrow(dim, 1, 1)?, x.f_narrow(dim, -2, 1)?);
+        Ok(Tensor::f_cat(&[&before, x, &behind], dim)?)
+    };
+    wider(&wider(x, 1)?, 0)
 }
 
 /// Where in `values`, padded by 1, each pixel comes from: row and column, `[H, W]` each. Sums are in upstream's order: many positions are whole numbers but for the last bit, and
@@ -168,12 +190,12 @@ mod tests {
     }
 
     fn bend(values: &Tensor, places: &[Tensor; 2]) -> Tensor {
-        let (h, w) = size(values);
-        let padded = padded(values, true, true).unwrap();
         let bent = Bent {
-            padded,
+            padded: values.reflection_pad2d([1; 4]),
             rows_before: 0,
-            size: (h + 2, w + 2),
+            first: 0,
+            size: size(values),
+            reach: 32,
         };
         bent.at(places).unwrap()
     }
@@ -193,6 +215,13 @@ mod tests {
                 assert!(off < 1e-4, "k = {k}, trained: {trained}: {off}");
             }
         }
+    }
+
+    #[test]
+    fn numbers_are_reflected_as_pictures_are() {
+        let picture = Tensor::arange(12, (Kind::Float, Device::Cpu)).view([1, 1, 3, 4]);
+        let expected = picture.reflection_pad2d([1; 4]).view([5, 6]);
+        assert!(reflected(&picture.view([3, 4])).unwrap().equal(&expected));
     }
 
     #[test]
