@@ -13,7 +13,7 @@ use rig::{Rig, leaves, registered_network};
 use tch::{Device, Kind, Tensor};
 
 /// Operations that read a tensor's values on the host, or whose result's size depends on them.
-const WAITING: [&str; 8] = [
+const WAITING: [&str; 10] = [
     "aten::_local_scalar_dense",
     "aten::item",
     "aten::nonzero",
@@ -22,6 +22,9 @@ const WAITING: [&str; 8] = [
     "aten::is_nonzero",
     "aten::equal",
     "aten::unique",
+    // Those that check whether there is a solution.
+    "aten::linalg_solve",
+    "aten::linalg_inv",
 ];
 
 #[test]
@@ -142,6 +145,32 @@ fn a_registered_frame_waits_only_where_a_camera_is_looked_for() {
         !waits.is_empty() && seen == [false, true],
         "it is looked for"
     );
+    // Where nobody asks for sightings, a frame begins with them, before anything else is done for it.
+    for asked in [true, false] {
+        let triplet = Triplet {
+            ultrawide: shot.frame.shallow_clone(),
+            wide: Some(shot.reference.shallow_clone()),
+            tele: Some(tele.reference.shallow_clone()),
+        };
+        session.send(triplet).unwrap();
+        let ((), names) = operations(|| assert!(session.receive().unwrap().is_some()));
+        let waits = |name: &String| WAITING.contains(&name.as_str());
+        let Some(last) = names.iter().rposition(waits) else {
+            assert!(asked, "nothing was read");
+            continue;
+        };
+        assert!(!asked, "{}", names[last]);
+        let work = [
+            "aten::grid_sampler",
+            "aten::index_select",
+            "aten::mv",
+            "aten::cat",
+        ];
+        let begun = names[..last]
+            .iter()
+            .find(|name| work.contains(&name.as_str()));
+        assert_eq!(begun, None, "of {} operations", names.len());
+    }
 }
 
 #[test]

@@ -398,6 +398,42 @@ fn the_next_frame_goes_on_from_the_last_one() {
 }
 
 #[test]
+fn a_camera_that_has_jumped_is_cut_at_its_former_field() {
+    let (net, _weights) = flow_net();
+    let shot = RIGS[3].film("jump", &leaves("jump", 576, 1024));
+    let brought = at_density(&shot.reference, (144, 256), RIGS[3].zoom, 2).unwrap();
+    let before = Placement {
+        shift: (RIGS[3].shift.0 - 7.0, RIGS[3].shift.1),
+        ..Placement::centred(RIGS[3].zoom)
+    };
+    let Held { found, track, .. } =
+        registered(&net, &shot.frame, &brought, 2, &before.into()).expect("a registration");
+    let (x, y) = track.placement.shift;
+    let off = (x - RIGS[3].shift.0).hypot(y - RIGS[3].shift.1);
+    assert!(off < 0.3, "{:?}", track.placement);
+    let mask = found.laid.mask;
+    let (h, w) = (mask.size()[2], mask.size()[3]);
+    for (dim, at) in [(2, 0), (2, h - 1), (3, 0), (3, w - 1)] {
+        let side = mask.narrow(dim, at, 1).max().double_value(&[]);
+        assert!(side < 0.3, "side {at} of dimension {dim}: {side}");
+    }
+    assert!(mask.mean(Kind::Double).double_value(&[]) > 0.6);
+}
+
+#[test]
+fn numbers_that_overflow_stay_out() {
+    let (net, _weights) = flow_net();
+    let shot = RIGS[3].film("overflow", &leaves("overflow", 576, 1024));
+    let start = Placement::centred(2.0).into();
+    let found = register(&net, &shot.frame, &(&shot.reference * 1e30), 2, &start).unwrap();
+    let laid = &found.as_ref().expect("it lies in the frame").laid;
+    for part in [&laid.picture, &laid.mask, &laid.residual] {
+        assert_eq!(part.abs().max().double_value(&[]), 0.0);
+    }
+    assert!(held(found).is_none());
+}
+
+#[test]
 fn a_reference_that_would_take_all_memory_is_refused() {
     let tall = Tensor::zeros([1, 3, 4000, 10], (Kind::Float, Device::Cpu));
     let error = at_density(&tall, (144, 256), 2.0, 2)

@@ -120,7 +120,7 @@ impl Checkpoint {
     /// carry no detail on. Such a part then stays as it starts, and adds nothing.
     pub fn may_lack(&self, name: &str) -> bool {
         let fusion = name.split_inclusive('.').next().unwrap_or(name);
-        MAY_LACK.contains(&fusion)
+        ["wide_fusion.", CARRIER, "tele_fusion."].contains(&fusion)
             && self.config.variant == Variant::Registered
             && !self.tensors.keys().any(|known| known.starts_with(fusion))
     }
@@ -141,8 +141,8 @@ impl Checkpoint {
     }
 }
 
-/// Parts of the registered variant that a file may be without, see [`Checkpoint::may_lack`].
-const MAY_LACK: [&str; 3] = ["wide_fusion.", "wide_carrier.", "tele_fusion."];
+/// What the names of the registered variant's carrier start with.
+const CARRIER: &str = "wide_carrier.";
 
 /// Reads the tensors of a file of either format as they are, under the names they have there.
 ///

@@ -1,7 +1,7 @@
 //! Safetensors files, with the config as metadata.
 
-use super::{MAY_LACK, Problem, Tensors, check_finite, malformed, tensor_of};
-use crate::{ModelConfig, Network, config::Variant, error::CheckpointProblem};
+use super::{CARRIER, Problem, Tensors, check_finite, malformed, tensor_of};
+use crate::{ModelConfig, Network, error::CheckpointProblem};
 use ::safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
@@ -76,8 +76,7 @@ fn kind_of(dtype: Dtype) -> Option<Kind> {
     })
 }
 
-/// A network as a file's bytes. Of the parts that a file [may lack](super::MAY_LACK) those that are all
-/// zeros are left out.
+/// A network as a file's bytes, without a carrier of zeros: it comes back as that.
 pub fn bytes_of(network: &Network, kind: Kind) -> Problem<Vec<u8>> {
     let dtype = match kind {
         Kind::Half => Dtype::F16,
@@ -109,17 +108,11 @@ pub fn bytes_of(network: &Network, kind: Kind) -> Problem<Vec<u8>> {
             .collect();
         data.insert(name, (shape, bytes));
     }
-    if network.config().variant == Variant::Registered {
-        for part in MAY_LACK {
-            let of_it = |name: &String| name.starts_with(part);
-            let is_zero = |bytes: &[u8]| bytes.iter().all(|&byte| byte == 0);
-            if data
-                .iter()
-                .all(|(name, (_, bytes))| !of_it(name) || is_zero(bytes))
-            {
-                data.retain(|name, _| !of_it(name));
-            }
-        }
+    let carries = |name: &String| name.starts_with(CARRIER);
+    let is_zero = |bytes: &[u8]| bytes.iter().all(|&byte| byte == 0);
+    let mut carrier = data.iter().filter(|(name, _)| carries(name));
+    if carrier.all(|(_, (_, bytes))| is_zero(bytes)) {
+        data.retain(|name, _| !carries(name));
     }
     let views = data
         .iter()

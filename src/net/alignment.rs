@@ -266,12 +266,12 @@ mod tests {
     fn rows_alone_equal_those_of_the_whole() {
         tch::manual_seed(4);
         for k in [1, 2, 4, 8] {
-            let (h, w) = (16 * k, 3 * k);
+            let (h, w) = (16 * k, 11 * k);
             let values = Tensor::rand([1, 3, h, w], (Kind::Float, Device::Cpu));
-            let affine = Tensor::rand([1, 3, 16, 3], (Kind::Float, Device::Cpu)) * 6.0 - 3.0;
-            let index = Tensor::randint(48, [48], (Kind::Int64, Device::Cpu));
+            let affine = Tensor::rand([1, 3, 16, 11], (Kind::Float, Device::Cpu)) * 6.0 - 3.0;
+            let index = Tensor::randint(176, [176], (Kind::Int64, Device::Cpu));
             for bent in [None, Some(positions((h, w), &affine, k).unwrap())] {
-                let pixels = pixels(&[(h, w)], &[48], &index, k, (h, w)).unwrap();
+                let pixels = pixels(&[(h, w)], &[176], &index, k, (h, w)).unwrap();
                 let places = Places {
                     pixels: match bent {
                         Some(_) => reflected(&pixels).unwrap(),

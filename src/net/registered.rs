@@ -105,7 +105,7 @@ impl Followers {
 /// of the cameras before.
 #[derive(Debug, Default)]
 pub struct Details {
-    /// Of the wide camera, where it was found. Of a picture that does not hold nothing counts.
+    /// Of the wide camera, where it was found. Where its picture does not hold, its mask is 0.
     pub wide: Option<Detail>,
     /// Of the tele camera.
     pub tele: Option<Detail>,

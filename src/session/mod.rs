@@ -281,19 +281,26 @@ impl Session {
     /// last. `None` for a camera that was not found in this clip yet, and for other variants, which do
     /// not look for it.
     ///
-    /// This waits for the device, so it is best asked once that frame has been taken from there. The next
-    /// frame then waits for nothing, unless a camera has to be looked for.
+    /// This waits for the device, so it is best asked once that frame has been taken from there. Where it
+    /// is not asked, the next frame begins with it. Other than that no frame waits for the device, unless a
+    /// camera has to be looked for.
     ///
     /// # Errors
     /// [`Error::Torch`] where the device fails.
     pub fn sightings(&mut self) -> Result<(Option<Sighting>, Option<Sighting>)> {
-        let Some(followers) = &self.clip.followers else {
-            return Ok((None, None));
-        };
-        let known = followers.read()?;
-        let seen = (known.wide.sighting()?, known.tele.sighting()?);
-        self.clip.followers = Some(known);
-        Ok(seen)
+        self.read_followers()?;
+        match &self.clip.followers {
+            Some(known) => Ok((known.wide.sighting()?, known.tele.sighting()?)),
+            None => Ok((None, None)),
+        }
+    }
+
+    /// Brings what is known of the cameras from the device, where that has not been done.
+    fn read_followers(&mut self) -> Result<()> {
+        if let Some(followers) = &self.clip.followers {
+            self.clip.followers = Some(followers.read()?);
+        }
+        Ok(())
     }
 
     /// How alike the frame that was received last is to what was matched in its references, on average: one
@@ -388,6 +395,8 @@ impl Session {
         let Some(n) = self.ready() else {
             return Ok(None);
         };
+        // Now, while the device has nothing to do for this frame yet.
+        self.read_followers()?;
         let stopper = self.stopper.clone();
         context::within_until(self.arithmetic, &stopper, deadline, || {
             let out = self.finish(n, wanted)?;

@@ -33,6 +33,8 @@ impl RefVsr {
         work: &mut Work,
         given: PerCamera<bool>,
     ) -> Result<Sources, gst::FlowError> {
+        // First, since it waits for all that the device has been told to do.
+        let (wide, tele) = work.session.sightings().map_err(|e| self.failed(&e))?;
         let confidence = work.session.confidence().map_err(|e| self.failed(&e))?;
         let matches = confidence.is_some();
         let mut sources = Sources {
@@ -40,7 +42,6 @@ impl RefVsr {
             confidence_map: self.confidence_map(work)?,
             ..Sources::default()
         };
-        let (wide, tele) = work.session.sightings().map_err(|e| self.failed(&e))?;
         for (camera, sighting) in [(Camera::Wide, wide), (Camera::Tele, tele)] {
             let given = given[camera];
             let held = given && sighting.is_some_and(|sighting| sighting.holds);

@@ -74,10 +74,16 @@ impl Laid {
         Ok(self.agreement.f_ge(least)?)
     }
 
-    /// The same where `holds`, one truth value, is true; else nothing of it counts.
+    /// The same where `holds`, one truth value, is true; else nothing at all, and no number of it is left,
+    /// which might be none.
     pub(super) fn only_where(self, holds: &Tensor) -> Result<Self> {
-        let mask = self.mask.f_where_self(holds, &self.mask.f_zeros_like()?)?;
-        Ok(Self { mask, ..self })
+        let kept = |x: &Tensor| x.f_where_self(holds, &x.f_zeros_like()?);
+        Ok(Self {
+            picture: kept(&self.picture)?,
+            mask: kept(&self.mask)?,
+            residual: kept(&self.residual)?,
+            ..self
+        })
     }
 }
 

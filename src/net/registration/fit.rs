@@ -4,8 +4,8 @@
 //! belongs to it, the similarity is
 //! u = cos x + sin y + e, v = cos y - sin x + f,
 //! where cos and sin are those of the angle times the scale. Everything about it is a sum over pairs
-//! of [`TERMS`] numbers each, so a repetition is two products with them and a few small operations: a
-//! GPU has to be told each, and that takes it longer than the work.
+//! of [`TERMS`] numbers each, so a repetition is two products with them and a few small operations.
+//! Few, because telling a GPU what to do takes longer than such work.
 
 use super::similarity::Similarity;
 use crate::{Result, net::local::constant};
@@ -245,7 +245,7 @@ mod tests {
             weights = weight.view([-1]) / (off / square * 4.0 + 1.0);
         }
         let fit = Fit::new(&positions, &targets, &weight, &known).unwrap();
-        let expected = Tensor::cat(&[rows.mv(&found)], 0).view([1, 2, 10, 12]);
+        let expected = rows.mv(&found).view([1, 2, 10, 12]);
         let off = (fit.similarity.apply(&positions).unwrap() - expected).abs();
         assert!(off.max().double_value(&[]) < 1e-8, "{off}");
     }

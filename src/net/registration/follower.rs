@@ -30,7 +30,7 @@ struct Unread {
     /// As [`Last::zoom`].
     zoom: f64,
     verdict: Verdict,
-    /// As [`Track::flow`].
+    /// What [`Track::flow`] becomes if it holds.
     flow: Tensor,
 }
 
@@ -45,6 +45,13 @@ struct Last {
 }
 
 impl Last {
+    fn without_flow(&self) -> Self {
+        Self {
+            track: self.track.placement.into(),
+            ..*self
+        }
+    }
+
     /// The zoom at which the next reference is brought to the density.
     fn density_zoom(&self) -> f64 {
         let drift = self.track.placement.zoom / self.zoom;
@@ -167,7 +174,7 @@ impl Follower {
 
     /// Registers the next frame's reference, `[1, 3, H, W]` of any size, RGB in \[0, 1\], on
     /// `frame` `[1, 3, h, w]`, and gives what is known then. `None` where there is none, or where
-    /// it is known not to hold.
+    /// it is known not to hold; what does not hold, but is not known to, has an empty mask.
     ///
     /// Waits for the device where the last frame has not been [read](Self::read), and where the camera
     /// has to be looked for.
@@ -285,13 +292,15 @@ impl Follower {
 
     /// With a frame that was registered, not yet read.
     fn unread(&self, zoom: f64, found: &Registered) -> Self {
+        // What is read next either has a flow of its own, or says that the last one is of no use.
         Self {
             unread: Some(Unread {
                 zoom,
                 verdict: found.verdict.shallow_clone(),
                 flow: found.flow.shallow_clone(),
             }),
-            ..self.shallow_clone()
+            last: self.last.as_ref().map(Last::without_flow),
+            ..*self
         }
     }
 
@@ -317,10 +326,7 @@ impl Follower {
     /// With a frame in which the camera's picture did not hold.
     fn missed(&self) -> Self {
         Self {
-            last: self.last.as_ref().map(|last| Last {
-                track: last.track.placement.into(),
-                ..*last
-            }),
+            last: self.last.as_ref().map(Last::without_flow),
             misses: self.misses.saturating_add(1),
             unread: None,
             ..*self

@@ -44,7 +44,7 @@ use crate::{
 use fit::Fit;
 use lucas_kanade::{Pair, Pass};
 use sampling::{doubled, filled, inside};
-use tch::Tensor;
+use tch::{Kind, Tensor};
 use tone::Tone;
 
 /// What a frame's registration starts from: the last frame's.
@@ -117,7 +117,8 @@ impl Registered {
 const MARGIN: i64 = 16;
 /// The flow network takes sides of multiples of this as they are.
 const FLOW_MULTIPLE: i64 = 32;
-/// Pixels that the field has about the reference, for its mask to fade out in.
+/// Pixels that the field has about the reference as it lay in the last frame: for its mask to fade out
+/// in, and for what it has moved since.
 const EDGE: i64 = 2;
 /// The field's sides are multiples of this, so that its size rarely changes while the placement
 /// drifts.
@@ -169,7 +170,8 @@ pub fn at_density(
 /// `[1, 3, H, W]` from [`at_density`], both RGB in \[0, 1\] and f32.
 ///
 /// A reference that shows something else, or has no detail to go by, does not hold: its mask is 0
-/// then, and it is to be treated as missing. `None` where it lies outside of the frame.
+/// then, and it is to be treated as missing. `None` where it lies outside of the frame. How much it has
+/// to agree follows from where `start` looks, and so does its field.
 ///
 /// # Errors
 /// [`Error::Torch`](crate::Error::Torch) where memory runs out.
@@ -216,7 +218,7 @@ pub fn register(
     else {
         return Ok(None);
     };
-    let similarity = start
+    let mut similarity = start
         .placement
         .similarity(sizes.0, sizes.1, frame.device())?;
 
@@ -236,31 +238,24 @@ pub fn register(
     let pair = Pair::new(&part, &grid, &small, sizes.1);
     // After each pass what all pixels have in common goes to the similarity, the flow keeps the
     // rest.
-    let mut similarity = similarity;
     let mut flow = before.f_add(&moved)?;
-    let mut founded = None;
+    let mut founded = Tensor::f_ones([0i64; 0], (Kind::Bool, frame.device()))?;
     for pass in PASSES {
         let (refined, confidence) = pair.refine(&flow, &similarity, pass)?;
         let targets = similarity.apply(&grid.f_add(&refined)?)?;
         let fit = Fit::new(&grid, &targets, &confidence, &similarity)?;
         flow = fit.similarity.undo_all(&targets)?.f_sub(&grid)?;
         similarity = fit.similarity;
-        founded = Some(match founded {
-            Some(before) => fit.founded.f_logical_and(&before)?,
-            None => fit.founded,
-        });
+        founded = founded.f_logical_and(&fit.founded)?;
     }
 
     let own = field.relative_to(around);
     let positions = similarity.apply(&crop(&grid.f_add(&flow)?, own)?)?;
     let picture = full_density(reference, &crop(&flow, own)?, field, density, &similarity)?;
-    let seen = inside(&positions, sizes.1)?;
+    let seen = inside(&positions, sizes.1)?.f_mul(&bordered(field, frame)?)?;
     let laid = lay(&crop(frame, field)?, &picture, &seen, density)?;
     let holds = laid.holds(start.placement.is_expected(ultrawide.1))?;
-    let holds = match founded {
-        Some(founded) => holds.f_logical_and(&founded)?,
-        None => holds,
-    };
+    let holds = holds.f_logical_and(&founded)?;
     Ok(Some(Registered {
         field,
         density,
@@ -268,6 +263,19 @@ pub fn register(
         laid: laid.only_where(&holds)?,
         flow: uncrop(&flow, around, ultrawide)?,
     }))
+}
+
+/// 1 in a field of `frame`, but for its outermost pixels where the frame goes on, which are 0: there the
+/// mask has to end, wherever the reference does. `[1, 1, height, width]`.
+fn bordered(field: Rectangle, frame: &Tensor) -> Result<Tensor> {
+    let (h, w) = size(frame);
+    let side = |goes_on: bool| i64::from(goes_on);
+    let (top, left) = (side(field.top > 0), side(field.left > 0));
+    let bottom = side(field.top + field.height < h);
+    let right = side(field.left + field.width < w);
+    let (rows, columns) = (field.height - top - bottom, field.width - left - right);
+    let inner = Tensor::f_ones([1, 1, rows, columns], (frame.kind(), frame.device()))?;
+    Ok(inner.f_constant_pad_nd([left, right, top, bottom])?)
 }
 
 /// The reference on the field's pixel grid of `density` times the frame's, `[1, 3, d height, d

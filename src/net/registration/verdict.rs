@@ -2,7 +2,7 @@
 
 use super::{Placement, Similarity};
 use crate::Result;
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 /// Whether a reference holds, and where its camera looks: known to the device.
 #[derive(Debug)]
@@ -48,11 +48,13 @@ impl Verdict {
     /// # Errors
     /// [`Error::Torch`](crate::Error::Torch) where the device fails.
     pub fn read(&self) -> Result<Option<Place>> {
-        let numbers = Vec::<f64>::try_from(&self.numbers)?;
-        let [holds, agreement, ref similarity @ ..] = numbers[..] else {
-            return Ok(None);
-        };
-        let placement = Placement::of(similarity, self.sizes.0, self.sizes.1);
+        let here = self.numbers.f_to_device(Device::Cpu)?;
+        let number = |n: i64| here.f_double_value(&[n]);
+        let (holds, agreement) = (number(0)?, number(1)?);
+        let similarity = (2..8)
+            .map(number)
+            .collect::<std::result::Result<Vec<_>, _>>()?;
+        let placement = Placement::of(&similarity, self.sizes.0, self.sizes.1);
         Ok(placement.filter(|_| holds != 0.0).map(|placement| Place {
             placement,
             agreement,

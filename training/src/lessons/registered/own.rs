@@ -134,7 +134,10 @@ impl Own {
             let register = |follower: &mut Follower, reference: Option<&Tensor>| {
                 let found = tch::no_grad(|| follower.next(net, &moment.lr, reference))?;
                 *follower = found.1;
-                Ok::<_, refvsr::Error>(found.0)
+                Ok::<_, refvsr::Error>(match found.0 {
+                    Some(found) if found.read()?.is_some() => Some(found),
+                    _ => None,
+                })
             };
             let wide = register(&mut followers.wide, Some(&moment.wide))?;
             let tele = register(&mut followers.tele, moment.tele.as_ref())?;
