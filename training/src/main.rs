@@ -10,7 +10,7 @@ use refvsr_train::{
     optimise::parallel::Processes,
     run::{
         Outcome, Resume, Run,
-        export::{Gain, Numbers, export},
+        export::{Changes, Numbers, export},
         learn_from::LearnFrom,
     },
     score::{ScoreOptions, score},
@@ -128,13 +128,8 @@ struct Export {
     /// Precision of the numbers in the file.
     #[arg(long, value_enum, default_value = "fp16")]
     numbers: Numbers,
-    /// Frames in the model's window, in place of the run's: a network with clean recurrence that was trained with short windows serves longer ones as well.
-    #[arg(long, value_name = "FRAMES")]
-    window: Option<usize>,
-    /// Multiplies all weights whose names start with NAME. A last layer that learnt with a robust
-    /// loss may give a little less than it should: the quality model's wide_fusion.conv3. was given 1.25 before its last run.
-    #[arg(long = "gain", value_name = "NAME=FACTOR")]
-    gains: Vec<Gain>,
+    #[command(flatten)]
+    changes: Changes,
 }
 
 fn main() -> ExitCode {
@@ -154,8 +149,7 @@ fn main() -> ExitCode {
             &options.run,
             &options.output,
             options.numbers,
-            options.window,
-            &options.gains,
+            &options.changes,
         )
         .and_then(|card| {
             say(&format!(

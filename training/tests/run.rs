@@ -5,14 +5,14 @@ mod common;
 
 use anyhow::{Result, bail};
 use common::scene;
-use refvsr::{Network, checkpoint::Tensors};
+use refvsr::{ModelConfig, Network, checkpoint::Tensors};
 use refvsr_train::{
     config::Config,
     data::batch::{ClipPatch, Source, ValidationClip, ValidationFrame},
     optimise::parallel::Processes,
     optimise::{StepReport, Trainer},
     precision::Precision,
-    run::export::{Gain, Numbers, export},
+    run::export::{Changes, Gain, Numbers, export},
     run::saved::{self, Progress},
     run::{BEST, CONFIG, LAST, LOG, Outcome, Resume, Run, initial_network, lesson},
 };
@@ -449,8 +449,10 @@ fn pretraining_then_adaptation_lower_the_loss() {
 
     // Export: a model that loads, half the size, with a card.
     let model = at("tiny.safetensors");
-    let card = fs::read_to_string(export(&at("first"), &model, Numbers::Fp16, None, &[]).unwrap())
-        .unwrap();
+    let card = fs::read_to_string(
+        export(&at("first"), &model, Numbers::Fp16, &Changes::default()).unwrap(),
+    )
+    .unwrap();
     assert!(
         card.contains("| scene |") && card.contains("mid_channels = 4"),
         "{card}"
@@ -462,7 +464,11 @@ fn pretraining_then_adaptation_lower_the_loss() {
     assert_eq!(small.config(), large.config());
     let size = |path: &Path| fs::metadata(path).unwrap().len() as f64;
     assert!(size(&model) < 0.6 * size(&at("first").join(BEST)));
-    export(&at("first"), &model, Numbers::Fp32, Some(5), &[]).unwrap();
+    let window = Changes {
+        window: Some(5),
+        ..Changes::default()
+    };
+    export(&at("first"), &model, Numbers::Fp32, &window).unwrap();
     let longer = Network::load(&model, Device::Cpu).unwrap();
     assert_eq!(
         (longer.config().frame_num, small.config().frame_num),
@@ -471,22 +477,67 @@ fn pretraining_then_adaptation_lower_the_loss() {
     );
     // Weights that are multiplied by a number, by the start of their names.
     let name = longer.weights().variables().into_keys().min().unwrap();
-    let gains: [Gain; 1] = [format!("{name}=1.5").parse().unwrap()];
-    export(&at("first"), &model, Numbers::Fp32, None, &gains).unwrap();
+    let gains = |gain: &str| Changes {
+        gains: vec![gain.parse().unwrap()],
+        ..Changes::default()
+    };
+    export(
+        &at("first"),
+        &model,
+        Numbers::Fp32,
+        &gains(&format!("{name}=1.5")),
+    )
+    .unwrap();
     let gained = Network::load(&model, Device::Cpu).unwrap();
     for (key, weight) in gained.weights().variables() {
         let factor = if key.starts_with(&name) { 1.5 } else { 1.0 };
         let expected = &longer.weights().variables()[&key] * factor;
         assert!(weight.equal(&expected), "{key}");
     }
-    let unknown: [Gain; 1] = ["nothing.=1.5".parse().unwrap()];
-    let refused = export(&at("first"), &model, Numbers::Fp32, None, &unknown).unwrap_err();
+    // The mean with other files' weights: here of (1 + 1.5 + 1.5) / 3 times the same.
+    let mean = Changes {
+        average: vec![model.clone(), model.clone()],
+        ..Changes::default()
+    };
+    let averaged = at("averaged.safetensors");
+    export(&at("first"), &averaged, Numbers::Fp32, &mean).unwrap();
+    let averaged = Network::load(&averaged, Device::Cpu).unwrap();
+    for (key, weight) in averaged.weights().variables() {
+        let factor = if key.starts_with(&name) {
+            4.0 / 3.0
+        } else {
+            1.0
+        };
+        let expected = &longer.weights().variables()[&key] * factor;
+        let off = (&weight - &expected).abs().max().double_value(&[]);
+        assert!(
+            off <= 1e-6 * expected.abs().max().double_value(&[]),
+            "{key}"
+        );
+    }
+    let other = Changes {
+        average: vec![at("other.safetensors")],
+        ..Changes::default()
+    };
+    let config = ModelConfig {
+        mid_channels: 8,
+        ..longer.config().clone()
+    };
+    let network = Network::new(config, Device::Cpu).unwrap();
+    refvsr::checkpoint::save(&network, &at("other.safetensors"), Kind::Float).unwrap();
+    let refused = export(&at("first"), &model, Numbers::Fp32, &other).unwrap_err();
+    let refused = refused.to_string();
+    assert!(
+        refused.contains("other.safetensors is another network"),
+        "{refused}"
+    );
+    let refused = export(&at("first"), &model, Numbers::Fp32, &gains("nothing.=1.5")).unwrap_err();
     assert!(refused.to_string().contains("'nothing.'"), "{refused}");
     for nonsense in ["conv", "conv=", "=2", "conv=much", "conv=inf"] {
         assert!(nonsense.parse::<Gain>().is_err(), "{nonsense}");
     }
     // A run without validation: its last weights, and a card that says so.
-    let card = export(&at("second"), &model, Numbers::Fp16, None, &[]).unwrap();
+    let card = export(&at("second"), &model, Numbers::Fp16, &Changes::default()).unwrap();
     let card = fs::read_to_string(card).unwrap();
     assert!(
         card.contains("no validation") && !card.contains("| mean |"),
@@ -495,7 +546,7 @@ fn pretraining_then_adaptation_lower_the_loss() {
     fs::create_dir(at("third")).unwrap();
     let message = format!(
         "{:#}",
-        export(&at("third"), &model, Numbers::Fp16, None, &[]).unwrap_err()
+        export(&at("third"), &model, Numbers::Fp16, &Changes::default()).unwrap_err()
     );
     assert!(
         message.contains("neither been validated nor finished"),
