@@ -1,5 +1,5 @@
 #!/bin/sh
-# Trains both bundled models anew, from packages alone: some ten hours of two CPU cores, and for the trunks of `light` seven minutes of a GPU or some days without one.
+# Trains both bundled models anew, from packages alone: some eleven hours of two CPU cores, and for the trunks of `light` seven minutes of a GPU or some days without one.
 # Interrupt it and start it again as you like.
 #
 #   models/train.sh [FOLDER]      FOLDER (default: data) takes 5 GB: weights, packages, clips, runs
@@ -127,7 +127,10 @@ tuned quality-sharp "$folder/quality-alike.safetensors" --set references.tele=0.
 # With cameras drawn as sharp as recordings are (up to here they were blurred more); then with patches wherever they fall, since PSNR counts plain ones alike.
 tuned quality-fine "$folder/quality-sharp.safetensors" --set references.tele=0.4 --set references.camera.alike=0.5 --set optimiser.steps=5000 --set seed=83
 tuned quality-plain "$folder/quality-fine.safetensors" --set references.tele=0.4 --set references.camera.alike=0.6 --set data.places=1 --set optimiser.steps=2500 --set seed=103
-cp "$folder/quality-plain.safetensors" "$folder/quality.safetensors"
+# Two runs on from there, one with more cameras that are nearly alike, one with other patches and with masks as they are now: the mean of all three is better than each.
+tuned quality-nearer "$folder/quality-plain.safetensors" --set references.tele=0.4 --set references.camera.alike=0.8 --set data.places=1 --set optimiser.steps=1700 --set seed=107
+tuned quality-again "$folder/quality-plain.safetensors" --set references.tele=0.4 --set references.camera.alike=0.6 --set data.places=1 --set optimiser.steps=3000 --set seed=109
+"$train" export "$folder/runs/quality-again" --output "$folder/quality.safetensors" --average "$folder/quality-plain.safetensors" --average "$folder/quality-nearer.safetensors"
 # The trunks of `light` learn from input pictures alone: those of all clips to learn from, and the photos once more, nearer and with depth. The teacher was BasicVSR's
 # part of the third run's model, 16-bit numbers, since that file was at hand where the GPU was.
 trunks=$folder/trunk-clips
@@ -143,7 +146,7 @@ fi
 for clip in "$folder/clips/$pictures"/*; do ln -sfn "$clip" "$trunks/$pictures/$(basename "$clip")"; done
 for clip in "$near/$pictures"/*; do ln -sfn "$clip" "$trunks/$pictures/near-$(basename "$clip")"; done
 learn light-trunks light-trunks --set data.root="$trunks" --set start.teacher="$folder/quality-third.safetensors"
-fusions="{ file = \"$folder/quality.safetensors\", only = [\"wide_fusion.\", \"tele_fusion.\"] }"
+fusions="{ file = \"$folder/quality-plain.safetensors\", only = [\"wide_fusion.\", \"tele_fusion.\"] }"
 learn light light --set start.weights="[\"$folder/runs/light-trunks/best.safetensors\", $fusions]"
 "$train" export "$folder/runs/light" --output "$folder/light.safetensors"
 split=test frames=5
