@@ -21,8 +21,9 @@ shift 2
 for file in "$ultrawide" "$wide"; do
     [ -r "$file" ] || { echo "beside-bicubic.sh: cannot read $file" >&2; exit 1; }
 done
-size=$(gst-launch-1.0 -v filesrc location="$ultrawide" ! decodebin ! identity eos-after=1 ! fakesink \
-    | sed -n 's/.*GstFakeSink.*video\/x-raw.*width=(int)\([0-9]*\), height=(int)\([0-9]*\).*/\1 \2/p' | head -n 1)
+# A line for every frame, until its size has been said and sed takes no more.
+size=$(gst-launch-1.0 -v filesrc location="$ultrawide" ! decodebin ! "video/x-raw(ANY)" ! fakesink silent=false \
+    | sed -n '/GstFakeSink.*video\/x-raw.*width=(int)/{s/.*width=(int)\([0-9]*\), height=(int)\([0-9]*\).*/\1 \2/p;q;}')
 [ -n "$size" ] || { echo "beside-bicubic.sh: $ultrawide holds no video" >&2; exit 1; }
 width=$((${size% *} * ${SCALE:-4})) height=$((${size#* } * ${SCALE:-4}))
 
