@@ -32,15 +32,18 @@ pub struct Gain {
 /// What becomes of a run's weights on their way into a model file.
 #[derive(Debug, Default, clap::Args)]
 pub struct Changes {
-    /// Frames in the model's window, in place of the run's: a network with clean recurrence that was trained with short windows serves longer ones as well.
+    /// Frames in the model's window, in place of the run's: a network with clean recurrence that was
+    /// trained with short windows serves longer ones as well.
     #[arg(long, value_name = "FRAMES")]
     pub window: Option<usize>,
-    /// Takes the mean of the run's weights and those of this model file; may be given several times. Runs that went on from the same weights,
-    /// with other patches, are often better together than each alone.
+    /// Takes the mean of the run's weights and those of this model file; may be given several times.
+    /// Runs that went on from the same weights, with other patches, are often better together than
+    /// each alone.
     #[arg(long = "average", value_name = "FILE")]
     pub average: Vec<PathBuf>,
     /// Multiplies all weights whose names start with NAME. A last layer that learnt with a robust
-    /// loss may give a little less than it should: the quality model's wide_fusion.conv3. was given 1.25 before its last run.
+    /// loss may give a little less than it should: the quality model's wide_fusion.conv3. was given
+    /// 1.25 before its last runs.
     #[arg(long = "gain", value_name = "NAME=FACTOR")]
     pub gains: Vec<Gain>,
 }
@@ -103,10 +106,12 @@ impl Gain {
     }
 }
 
-/// Writes the best weights of the run in `folder`, with `changes`, to `output` (`.safetensors`), and a card beside it. The card's path.
+/// Writes the best weights of the run in `folder`, with `changes`, to `output` (`.safetensors`), and a
+/// card beside it. The card's path.
 ///
 /// # Errors
-/// Where the run has no best weights yet, a gain names none of them, another file is of another network, or files cannot be read or written.
+/// Where the run has no best weights yet, a gain names none of them, another file is of another
+/// network, or files cannot be read or written.
 pub fn export(
     folder: &Path,
     output: &Path,
