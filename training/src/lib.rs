@@ -7,6 +7,7 @@ pub mod config;
 pub mod data;
 pub mod fetch;
 pub mod fitting;
+pub mod footage;
 pub mod lessons;
 pub mod losses;
 pub mod optimise;

@@ -24,7 +24,7 @@ const PACKAGES: [&str; 9] = [
     "gstreamer1.0-libav",
 ];
 
-/// Elements of the demo and of the ready pipelines: x264enc (ugly), h264parse (bad).
+/// Elements of the demo, of the ready pipelines and of training on recorded frames: x264enc (ugly), x265enc and the parsers (bad).
 const CODEC_PACKAGES: [&str; 2] = ["gstreamer1.0-plugins-ugly", "gstreamer1.0-plugins-bad"];
 
 /// pip fetches libtorch's wheel; a python of the user's own that has it does as well.

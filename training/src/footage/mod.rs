@@ -1,0 +1,3 @@
+//! Footage as cameras leave it behind.
+
+pub mod recorded;
