@@ -20,6 +20,7 @@ mod gst;
 mod info;
 mod media;
 mod model;
+mod output;
 mod peak;
 mod progress;
 mod speed;

@@ -1,7 +1,7 @@
-//! Ctrl-C and SIGTERM: the first one stops the work in an orderly way, a second one ends the program at once.
+//! Ctrl-C, SIGTERM and SIGHUP: the first one stops the work in an orderly way, a second one ends the program at once.
 
 use anyhow::{Context, Result, bail};
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -25,10 +25,14 @@ impl std::fmt::Display for Stopped {
 impl std::error::Error for Stopped {}
 
 impl Stop {
-    /// Listens to the signals from now on.
+    /// Listens to the signals from now on, but for those that are to be ignored: `nohup` wants the work to go on without its terminal.
     pub fn on_signals() -> Result<Self> {
         let stop = Self::default();
-        for signal in [SIGINT, SIGTERM] {
+        let ignored = ignored();
+        for signal in [SIGINT, SIGTERM, SIGHUP] {
+            if ignored & (1 << (signal - 1)) != 0 {
+                continue;
+            }
             signal_hook::flag::register_conditional_default(signal, stop.0.clone())
                 .and_then(|_| signal_hook::flag::register(signal, stop.0.clone()))
                 .context("cannot listen to signals")?;
@@ -48,4 +52,12 @@ impl Stop {
         }
         Ok(())
     }
+}
+
+/// The signals that this process ignores, a bit each, as whoever started it has set it up.
+fn ignored() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    line.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
+        .unwrap_or_default()
 }

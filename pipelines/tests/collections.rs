@@ -2,6 +2,7 @@
 
 mod common;
 
+use common::belongings::Snapshot;
 use common::{Place, Said, command, frames, said};
 use std::collections::BTreeMap;
 use std::io::BufRead;
@@ -57,8 +58,12 @@ fn transcode(place: &Place, output: &str, more: &[&str]) -> Command {
     command
 }
 
+#[track_caller]
 fn run(place: &Place, output: &str, more: &[&str]) -> Said {
-    said(transcode(place, output, more).output().unwrap())
+    let before = Snapshot::of(place.0.path());
+    let said = said(transcode(place, output, more).output().unwrap());
+    before.check(&[]);
+    said
 }
 
 #[track_caller]

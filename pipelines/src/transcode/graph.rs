@@ -135,7 +135,7 @@ pub fn build(
                 notes.push("PNG files are written with 8 bits a channel".to_owned());
             }
             let sink = make("multifilesink")?;
-            sink.set_property("location", folder.join("%04d.png"));
+            sink.set_property("location", crate::output::frame_pattern(folder));
             sink.set_property("index", first);
             chain.extend([png, sink.clone()]);
             (vec![], sink)

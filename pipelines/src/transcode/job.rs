@@ -3,12 +3,12 @@
 use super::container::Container;
 use super::graph::{self, Camera};
 use super::options::Lens;
-use super::partial::{Kind, Partial};
 use super::report::Reporter;
 use super::wishes::Options;
 use super::{damage, watch};
 use crate::media::Footage;
 use crate::media::orientation::Orientation;
+use crate::output::{Kind, Slot, Written};
 use crate::stop::Stop;
 use anyhow::{Context, Result};
 use gst::prelude::*;
@@ -23,7 +23,12 @@ pub struct Clip {
     pub references: Vec<(Lens, Footage)>,
     /// A video file, or a folder for PNG files.
     pub output: Target,
+    /// Where it is written.
+    pub slot: Slot,
 }
+
+/// Notes what is to come before the output gets its name.
+pub type Record<'a> = dyn FnMut(&Finished, &Written) -> Result<()> + 'a;
 
 /// Where a clip goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,6 +52,14 @@ impl Target {
     pub fn path(&self) -> &Path {
         match self {
             Self::Video(path, _) | Self::Pictures(path) => path,
+        }
+    }
+
+    /// What is written there.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Video(..) => Kind::File,
+            Self::Pictures(_) => Kind::Folder,
         }
     }
 }
@@ -99,14 +112,15 @@ pub fn run(
     options: &Options,
     reporter: &mut Reporter,
     stop: &Stop,
+    record: &mut Record,
 ) -> Result<Finished> {
     reporter.begin(&clip.name, frames(&clip.ultrawide, options));
     let shifts = line_up(clip, options, reporter, stop)?;
-    let (partial, output, lead);
+    let partial = clip.slot.begin()?;
+    let (output, lead);
     let no_sound = [];
     match &clip.output {
-        Target::Video(path, container) => {
-            partial = Partial::begin(path, Kind::File)?;
+        Target::Video(_, container) => {
             let (sound, tags): (&[_], _) = match &clip.ultrawide {
                 Footage::Recording(reader) => (&reader.audio, kept(&reader.tags)),
                 Footage::Pictures(_) => (&no_sound, gst::TagList::new()),
@@ -125,8 +139,7 @@ pub fn run(
                 tags,
             };
         }
-        Target::Pictures(path) => {
-            partial = Partial::begin(path, Kind::Folder)?;
+        Target::Pictures(_) => {
             output = graph::Output::Pictures {
                 folder: partial.path(),
                 first: 0,
@@ -160,14 +173,14 @@ pub fn run(
     // First the pipeline that others feed, so that they do not wait for it.
     _ = graph.pipeline.set_state(gst::State::Null);
     let told = played?;
-    partial.finish()?;
-    let damage = damage::of(clip, options, &told, lead);
-    reporter.frames(graph.frames.load(Ordering::Relaxed));
-    reporter.done(&clip.output.path().to_string_lossy(), missing);
-    Ok(Finished {
+    let finished = Finished {
         frames: graph.frames.load(Ordering::Relaxed),
-        damage,
-    })
+        damage: damage::of(clip, options, &told, lead),
+    };
+    partial.finish(&mut |written| record(&finished, written))?;
+    reporter.frames(finished.frames);
+    reporter.done(&clip.output.path().to_string_lossy(), missing);
+    Ok(finished)
 }
 
 /// Brings every camera to the moment where the output begins. Returns how much later than time 0 each reference is fed in, in

@@ -9,8 +9,8 @@ mod graph;
 mod job;
 mod keeper;
 mod knobs;
+mod manifest;
 mod options;
-mod partial;
 mod report;
 mod sound;
 mod sync;
@@ -19,10 +19,12 @@ mod wishes;
 
 use crate::element;
 use crate::media::open;
+use crate::output::{Inputs, Place, Slot};
 use crate::stop::{Stop, Stopped};
 use anyhow::{Context, Result, ensure};
 use collection::CollectionOptions;
 use job::{Clip, Target};
+use manifest::{Done, Job, Manifest};
 use options::Lens;
 use report::{Count, Reporter};
 use std::path::{Path, PathBuf};
@@ -92,18 +94,16 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     let options = options(args)?;
     if args.collection.given() {
         let (collection, output) = (&args.collection, &args.output);
-        return collection::run(
-            collection,
-            output,
-            &options,
-            args.framerate,
-            args.json,
-            &stop,
-        );
+        let ways = Ways {
+            framerate: args.framerate,
+            overwrite: args.overwrite,
+            json: args.json,
+        };
+        return collection::run(collection, output, &options, &ways, &stop);
     }
     let mut reporter = Reporter::new(args.json, 1);
     let outcome =
-        clip(args, &stop).and_then(|clip| job::run(&clip, &options, &mut reporter, &stop));
+        clip(args, &stop).and_then(|clip| single(&clip, args, &options, &mut reporter, &stop));
     let name = args.output.display().to_string();
     let mut count = Count::default();
     match &outcome {
@@ -147,24 +147,17 @@ fn options(args: &Args) -> Result<wishes::Options> {
 /// Opens the files.
 fn clip(args: &Args, stop: &Stop) -> Result<Clip> {
     let output = Target::of(&args.output)?;
-    ensure!(
-        args.overwrite || !output.path().exists(),
-        "{} is there already; --overwrite writes over it",
-        output.path().display()
-    );
+    let inputs = args.inputs();
+    let place = Place::find(output.path())?;
+    let own = ledger(&place, &output).1.written();
+    let inputs = Inputs::of(inputs.iter().map(PathBuf::as_path)).with_files();
+    let slot = Slot::check(place, output.kind(), args.overwrite, &inputs, own)?;
     let (ultrawide, wide) = args
         .ultrawide
         .as_ref()
         .zip(args.wide.as_ref())
         .context("no files are named")?;
-    let footage = |path: &Path, sound: bool| {
-        ensure!(
-            !same(path, output.path()),
-            "{} is both read and written",
-            path.display()
-        );
-        open(path, args.framerate, sound, stop)
-    };
+    let footage = |path: &Path, sound: bool| open(path, args.framerate, sound, stop);
     let sound = matches!(output, Target::Video(..));
     let mut references = vec![(Lens::Wide, wide)];
     references.extend(args.tele.as_ref().map(|tele| (Lens::Tele, tele)));
@@ -176,9 +169,64 @@ fn clip(args: &Args, stop: &Stop) -> Result<Clip> {
             .map(|(lens, path)| Ok((lens, footage(path, false)?)))
             .collect::<Result<_>>()?,
         output,
+        slot,
     })
 }
 
-fn same(a: &Path, b: &Path) -> bool {
-    matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
+impl Args {
+    /// The recordings that are named.
+    fn inputs(&self) -> Vec<PathBuf> {
+        let all = [&self.ultrawide, &self.wide, &self.tele];
+        all.into_iter().flatten().cloned().collect()
+    }
+}
+
+/// The folder of a single output's manifest, and the manifest: beside a folder of frames, or in it where the user made it.
+fn ledger(place: &Place, output: &Target) -> (PathBuf, Manifest) {
+    let name = place.name().to_string_lossy();
+    let beside = Manifest::read(place.parent(), &name);
+    match (output, place.path().is_dir() && beside.done.is_none()) {
+        (Target::Pictures(_), true) => {
+            (place.path().to_owned(), Manifest::read(place.path(), &name))
+        }
+        _ => (place.parent().to_owned(), beside),
+    }
+}
+
+/// Enlarges one clip. A file is given up by `--overwrite` alone; of folders a manifest says which frames are this program's.
+fn single(
+    clip: &Clip,
+    args: &Args,
+    options: &wishes::Options,
+    reporter: &mut Reporter,
+    stop: &Stop,
+) -> Result<job::Finished> {
+    let start = std::time::Instant::now();
+    let place = Place::find(clip.output.path())?;
+    let (folder, mut manifest) = ledger(&place, &clip.output);
+    let inputs = args.inputs();
+    let inputs = inputs.iter().map(PathBuf::as_path);
+    let job = Job::of(inputs, place.path(), "", &options.words());
+    job::run(clip, options, reporter, stop, &mut |finished, written| {
+        if matches!(clip.output, Target::Video(..)) {
+            return Ok(());
+        }
+        manifest.done = Some(Done {
+            job: job.clone(),
+            frames: finished.frames,
+            seconds: start.elapsed().as_secs_f64(),
+            damage: finished.damage.clone(),
+            written: written.clone(),
+        });
+        manifest.write(&folder)
+    })
+}
+
+/// How the work is done, whatever comes out.
+#[derive(Debug, Clone, Copy)]
+struct Ways {
+    /// Of PNG files.
+    framerate: gst::Fraction,
+    overwrite: bool,
+    json: bool,
 }

@@ -2,11 +2,11 @@
 
 use super::graph::Graph;
 use super::job::Clip;
-use super::partial::DiskFull;
 use super::report::Reporter;
 use crate::media::Footage;
 use crate::media::messages::error_text;
 use crate::media::reader;
+use crate::output::DiskFull;
 use crate::stop::Stop;
 use anyhow::{Context, Result, anyhow, bail};
 use gst::prelude::*;

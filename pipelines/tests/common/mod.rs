@@ -1,6 +1,7 @@
 //! Tiny models and clips for the tests of the command, and what is in the files that it writes.
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
+pub mod belongings;
 pub mod scored;
 
 use gst::prelude::*;
@@ -33,14 +34,33 @@ pub struct Said {
     pub err: String,
 }
 
+/// The command. Where `REFVSR_TEST_TRACE` names a folder, every run leaves a record there of what it wrote, renamed and removed
+/// (`tests/traced.sh`).
 pub fn command(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_refvsr"));
+    let built = env!("CARGO_BIN_EXE_refvsr");
+    let mut command = match std::env::var_os("REFVSR_TEST_TRACE") {
+        None => Command::new(built),
+        Some(folder) => {
+            let mut trace = Command::new("strace");
+            trace.args([
+                "-D", "-f", "-qq", "-y", "-s", "4096", "-e", TRACED, "-ff", "-o",
+            ]);
+            let run = tempfile::Builder::new().prefix("run-").tempdir_in(folder);
+            trace.arg(run.unwrap().keep().join("trace")).arg(built);
+            trace
+        }
+    };
     command.args(arguments).env("OMP_NUM_THREADS", "1");
     command
 }
 
+/// System calls that make, write over, rename or remove files.
+const TRACED: &str = "trace=creat,open,openat,openat2,truncate,link,linkat,symlink,symlinkat,mkdir,mkdirat,\
+                      rename,renameat,renameat2,unlink,unlinkat,rmdir,chdir";
+
+#[track_caller]
 pub fn refvsr(arguments: &[&str]) -> Said {
-    said(command(arguments).output().unwrap())
+    belongings::watched(arguments, || said(command(arguments).output().unwrap()))
 }
 
 pub fn said(output: Output) -> Said {

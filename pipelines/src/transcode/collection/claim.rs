@@ -1,6 +1,6 @@
 //! Who works on a clip: a locked file. The lock goes with its process, however that ends, so a killed one claims nothing.
 
-use super::manifest::FOLDER;
+use crate::transcode::manifest;
 use anyhow::{Context, Result};
 use std::fs::{self, File, TryLockError};
 use std::os::unix::fs::MetadataExt;
@@ -54,7 +54,7 @@ impl Drop for Claim {
 }
 
 fn path(output: &Path, clip: &str) -> PathBuf {
-    output.join(FOLDER).join(format!("{clip}.claim"))
+    manifest::file(output, clip, "claim")
 }
 
 #[cfg(test)]
@@ -71,7 +71,12 @@ mod tests {
         drop(claim);
         assert!(!Claim::is_taken(folder.path(), "c"));
         assert!(take().is_some());
-        assert_eq!(fs::read_dir(folder.path().join(FOLDER)).unwrap().count(), 0);
+        assert_eq!(
+            fs::read_dir(folder.path().join(manifest::FOLDER))
+                .unwrap()
+                .count(),
+            0
+        );
     }
 
     #[test]

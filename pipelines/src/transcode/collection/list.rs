@@ -1,5 +1,6 @@
 //! Which clips there are: those of a split of RealMCVSR, or recordings whose names follow a pattern.
 
+use crate::transcode::container::Container;
 use crate::transcode::job::Target;
 use crate::transcode::options::Lens;
 use anyhow::{Context, Result, bail, ensure};
@@ -57,7 +58,10 @@ impl Format {
     pub fn target(self, path: PathBuf) -> Result<Target> {
         Ok(match self {
             Self::Png => Target::Pictures(path),
-            _ => Target::of(&path)?,
+            _ => {
+                let container = Container::of(&path)?;
+                Target::Video(path, container)
+            }
         })
     }
 }

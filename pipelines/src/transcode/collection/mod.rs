@@ -2,22 +2,22 @@
 
 mod claim;
 pub mod list;
-mod manifest;
 pub mod shard;
 mod status;
 
+use super::Ways;
 use super::job::{self, Clip, Target};
 use super::keeper::Keeper;
+use super::manifest::{Done, Failed, Job, Manifest};
 use super::options::Lens;
-use super::partial::DiskFull;
 use super::report::{Count, Reporter};
 use super::wishes::Options;
 use crate::media::open;
+use crate::output::{DiskFull, Inputs, Place, Slot, Written};
 use crate::stop::{Stop, Stopped};
 use anyhow::{Context, Result, bail, ensure};
 use claim::Claim;
 use list::{Format, Source};
-use manifest::{Job, Manifest, Outcome};
 use refvsr::DeviceChoice;
 use shard::Shard;
 use std::cell::OnceCell;
@@ -104,7 +104,7 @@ impl CollectionOptions {
 struct Work<'a> {
     output: &'a Path,
     format: Format,
-    framerate: gst::Fraction,
+    ways: &'a Ways,
     options: &'a Options,
     model: String,
     words: Vec<String>,
@@ -128,16 +128,16 @@ pub fn run(
     collection: &CollectionOptions,
     output: &Path,
     options: &Options,
-    framerate: gst::Fraction,
-    json: bool,
+    ways: &Ways,
     stop: &Stop,
 ) -> Result<ExitCode> {
     let (sources, format) = collection.sources(output)?;
+    refuse_inputs(collection, &sources, output)?;
     let device = options.network.device.parse::<DeviceChoice>()?.resolve()?;
     let work = Work {
         output,
         format,
-        framerate,
+        ways,
         options,
         model: options.network.model.digest(device)?,
         words: options.words(),
@@ -163,7 +163,7 @@ pub fn run(
     if collection.steal {
         turns.extend(others);
     }
-    let mut reporter = Reporter::new(json, turns.len());
+    let mut reporter = Reporter::new(ways.json, turns.len());
     let mut count = Count::default();
     let mut ended = None;
     for place in turns {
@@ -207,58 +207,111 @@ pub fn run(
     })
 }
 
+/// Fails where an output lies in the place of what is read, above or below it, before any work.
+fn refuse_inputs(collection: &CollectionOptions, sources: &[Source], output: &Path) -> Result<()> {
+    if let Some(tree) = &collection.tree {
+        let (tree, place) = (Inputs::of([tree.as_path()]), Place::find(output)?);
+        let mut folders = place.path().ancestors();
+        if let Some(tree) = folders.find_map(|folder| tree.find(folder)) {
+            bail!(
+                "{} cannot be written: it lies in the data set {}, whose ground truth has the same names; choose another folder",
+                output.display(),
+                tree.display()
+            )
+        }
+    }
+    let inputs = Inputs::of(sources.iter().flat_map(Source::inputs));
+    for source in sources {
+        inputs
+            .refuse(&Place::find(&source.output)?)
+            .with_context(|| format!("clip {}", source.name))?;
+    }
+    Ok(())
+}
+
 impl Work<'_> {
     /// One clip's turn. Fails only where no other clip's would go better.
     fn turn(&self, source: &Source, reporter: &mut Reporter) -> Result<Turn> {
         self.stop.check()?;
-        let job = Job::of(source, &self.model, &self.words);
-        let finished = || {
-            Manifest::read(self.output, &source.name)
-                .filter(|manifest| manifest.finished(&job))
-                .map(|manifest| Turn::Skipped(manifest.damage().to_vec()))
-        };
-        if let Some(turn) = finished() {
-            reporter.skipped(&source.name);
+        let job = self.job(source);
+        if let Some(turn) = self.finished(source, &job, reporter) {
             return Ok(turn);
         }
-        let Some(claim) = Claim::take(self.output, &source.name)? else {
+        let Some(_claim) = Claim::take(self.output, &source.name)? else {
             reporter.skipped(&source.name);
             return Ok(Turn::Taken);
         };
         // Whoever had the claim before may have finished it.
-        if let Some(turn) = finished() {
-            reporter.skipped(&source.name);
+        if let Some(turn) = self.finished(source, &job, reporter) {
+            return Ok(turn);
+        }
+        let mut manifest = Manifest::read(self.output, &source.name);
+        let slot = match self.slot(source, &manifest) {
+            Ok(slot) => slot,
+            Err(error) => {
+                reporter.failed(&source.name, &error);
+                return Ok(Turn::Failed);
+            }
+        };
+        // The check has ended what an interruption left.
+        if let Some(turn) = self.finished(source, &job, reporter) {
             return Ok(turn);
         }
         self.load()?;
         let start = std::time::Instant::now();
-        let result = self
-            .clip(source)
-            .and_then(|clip| job::run(&clip, self.options, reporter, self.stop));
-        let (turn, outcome) = match result {
-            Ok(job::Finished { frames, damage }) => {
-                let outcome = Outcome::Done {
-                    frames,
+        let result = self.clip(source, slot).and_then(|clip| {
+            let record = &mut |finished: &job::Finished, written: &_| {
+                manifest.failed = None;
+                manifest.done = Some(Done {
+                    job: job.clone(),
+                    frames: finished.frames,
                     seconds: start.elapsed().as_secs_f64(),
-                    damage: damage.clone(),
-                };
-                (Turn::Done(damage), outcome)
-            }
-            Err(error) if error.is::<Stopped>() || error.is::<DiskFull>() => return Err(error),
+                    damage: finished.damage.clone(),
+                    written: Written::clone(written),
+                });
+                manifest.write(self.output)
+            };
+            job::run(&clip, self.options, reporter, self.stop, record)
+        });
+        match result {
+            Ok(finished) => Ok(Turn::Done(finished.damage)),
+            Err(error) if error.is::<Stopped>() || error.is::<DiskFull>() => Err(error),
             Err(error) => {
                 reporter.failed(&source.name, &error);
+                // As it lies there: what was finished before stays known.
+                let mut manifest = Manifest::read(self.output, &source.name);
                 let error = format!("{error:#}");
-                (Turn::Failed, Outcome::Failed { error })
+                manifest.failed = Some(Failed { job, error });
+                manifest.write(self.output)?;
+                Ok(Turn::Failed)
             }
-        };
-        let manifest = Manifest {
-            clip: source.name.clone(),
-            job,
-            outcome,
-        };
-        manifest.write(self.output)?;
-        drop(claim);
-        Ok(turn)
+        }
+    }
+
+    /// A clip's job.
+    fn job(&self, source: &Source) -> Job {
+        Job::of(source.inputs(), &source.output, &self.model, &self.words)
+    }
+
+    /// The turn of a clip that this very job has finished.
+    fn finished(&self, source: &Source, job: &Job, reporter: &mut Reporter) -> Option<Turn> {
+        let manifest = Manifest::read(self.output, &source.name);
+        let done = manifest.finished(job)?;
+        reporter.skipped(&source.name);
+        Some(Turn::Skipped(done.damage.clone()))
+    }
+
+    /// The place of a clip's output, if it may be written.
+    fn slot(&self, source: &Source, manifest: &Manifest) -> Result<Slot> {
+        let kind = self.format.target(source.output.clone())?.kind();
+        let place = Place::find(&source.output)?;
+        let mut inputs = Inputs::of(source.inputs());
+        if place.path().exists() {
+            inputs = inputs.with_files();
+        }
+        let overwrite = self.ways.overwrite;
+        Slot::check(place, kind, overwrite, &inputs, manifest.written())
+            .with_context(|| format!("clip {}", source.name))
     }
 
     /// Loads the model, once.
@@ -271,13 +324,13 @@ impl Work<'_> {
     }
 
     /// Opens a clip's files.
-    fn clip(&self, source: &Source) -> Result<Clip> {
+    fn clip(&self, source: &Source, slot: Slot) -> Result<Clip> {
         let target = self.format.target(source.output.clone())?;
         let sound = matches!(target, Target::Video(..));
-        let ultrawide = open(&source.ultrawide, self.framerate, sound, self.stop)?;
+        let ultrawide = open(&source.ultrawide, self.ways.framerate, sound, self.stop)?;
         let mut references = Vec::new();
         for (lens, path) in &source.references {
-            let footage = open(path, self.framerate, false, self.stop).with_context(|| {
+            let footage = open(path, self.ways.framerate, false, self.stop).with_context(|| {
                 format!("clip {} has no {} recording", source.name, lens.name())
             })?;
             self.same_length(&ultrawide, &footage, *lens)?;
@@ -288,6 +341,7 @@ impl Work<'_> {
             ultrawide,
             references,
             output: target,
+            slot,
         })
     }
 

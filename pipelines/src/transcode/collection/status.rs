@@ -3,7 +3,7 @@
 use super::Work;
 use super::claim::Claim;
 use super::list::Source;
-use super::manifest::{Job, Manifest, Outcome};
+use crate::transcode::manifest::Manifest;
 use anyhow::Result;
 use std::process::ExitCode;
 
@@ -13,34 +13,23 @@ impl Work<'_> {
         let (mut done, mut failed, mut now, mut left, mut frames, mut seconds) =
             (0, 0, 0, 0, 0, 0.0);
         for source in sources {
-            let job = Job::of(source, &self.model, &self.words);
-            let manifest =
-                Manifest::read(self.output, &source.name).filter(|manifest| manifest.job == job);
-            match manifest.map(|manifest| (manifest.finished(&job), manifest.outcome)) {
-                _ if Claim::is_taken(self.output, &source.name) => {
-                    println!("{}: being worked on", source.name);
-                    now += 1;
+            let job = self.job(source);
+            let manifest = Manifest::read(self.output, &source.name);
+            if Claim::is_taken(self.output, &source.name) {
+                println!("{}: being worked on", source.name);
+                now += 1;
+            } else if let Some(finished) = manifest.finished(&job) {
+                for text in &finished.damage {
+                    println!("{}: {text}", source.name);
                 }
-                Some((
-                    true,
-                    Outcome::Done {
-                        frames: n,
-                        seconds: s,
-                        damage,
-                    },
-                )) => {
-                    for text in damage {
-                        println!("{}: {text}", source.name);
-                    }
-                    done += 1;
-                    frames += n;
-                    seconds += s;
-                }
-                Some((_, Outcome::Failed { error })) => {
-                    println!("{}: {error}", source.name);
-                    failed += 1;
-                }
-                _ => left += 1,
+                done += 1;
+                frames += finished.frames;
+                seconds += finished.seconds;
+            } else if let Some(error) = manifest.failed(&job) {
+                println!("{}: {error}", source.name);
+                failed += 1;
+            } else {
+                left += 1;
             }
         }
         println!(

@@ -1,0 +1,98 @@
+//! A file in the making.
+
+use super::part;
+use super::place::{Id, Place, is_mounted};
+use super::prints::{Print, Written};
+use super::slot::Kind;
+use super::{Writing, make_folder, rename, sync_folder};
+use anyhow::{Result, bail, ensure};
+use std::fs::{self, File};
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+/// Fails where a file may not be written.
+pub fn check(place: &Place, overwrite: bool) -> Result<()> {
+    let shown = place.shown().display();
+    let Ok(data) = fs::metadata(place.path()) else {
+        return Ok(());
+    };
+    ensure!(!data.is_dir(), "{shown} is a folder, not a file");
+    ensure!(data.is_file(), "{shown} is no regular file");
+    ensure!(
+        !is_mounted(place.path()),
+        "{shown} is mounted there, and no other file can take its place"
+    );
+    ensure!(
+        overwrite,
+        "{shown} is there already; --overwrite writes over it"
+    );
+    Ok(())
+}
+
+/// A file under its partial name, which is removed when this is dropped before it is finished.
+#[derive(Debug)]
+pub struct NewFile {
+    place: Place,
+    part: PathBuf,
+    /// Locked.
+    file: File,
+    /// The file that is given up for it.
+    old: Option<Id>,
+    finished: bool,
+}
+
+impl NewFile {
+    pub fn begin(place: &Place, old: Option<Id>) -> Result<Self> {
+        make_folder(place.parent(), place.shown())?;
+        let part = part::beside(place);
+        let file = part::take(&part, Kind::File, place.shown())?;
+        let new = Self {
+            place: place.clone(),
+            part,
+            file,
+            old,
+            finished: false,
+        };
+        // What a killed process left.
+        new.file.set_len(0).writing(place.shown())?;
+        Ok(new)
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.part
+    }
+
+    pub fn finish(mut self, record: &mut dyn FnMut(&Written) -> Result<()>) -> Result<()> {
+        let (shown, target) = (self.place.shown().to_owned(), self.place.path().to_owned());
+        // Some file systems only find out now that there is no room.
+        self.file.sync_all().writing(&shown)?;
+        let print = Print::of(&self.part).writing(&shown)?;
+        record(&Written {
+            files: [(String::new(), print)].into(),
+            ..Written::default()
+        })?;
+        let named = match (self.old, Id::at(&target)) {
+            (Some(old), Some(now)) if old == now => fs::rename(&self.part, &target),
+            _ => rename::without_replacing(&self.part, &target),
+        };
+        match named {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                bail!(
+                    "{} has appeared in the meantime and is left as it is",
+                    shown.display()
+                )
+            }
+            named => named.writing(&shown)?,
+        }
+        self.finished = true;
+        sync_folder(self.place.parent(), &shown)
+    }
+}
+
+impl Drop for NewFile {
+    fn drop(&mut self) {
+        if !self.finished {
+            _ = fs::remove_file(&self.part);
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! An output from before the work until it has its name.
+
+use super::file::{self, NewFile};
+use super::folder::{self, NewFolder};
+use super::inputs::Inputs;
+use super::part;
+use super::place::{Id, Place};
+use super::prints::Written;
+use anyhow::Result;
+use std::path::Path;
+
+/// What is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    File,
+    /// A folder of frames, `0000.png` and so on.
+    Folder,
+}
+
+/// An output that may be written.
+#[derive(Debug)]
+pub struct Slot {
+    place: Place,
+    kind: Kind,
+    overwrite: bool,
+    own: Written,
+    /// The file that is given up for it.
+    old: Option<Id>,
+}
+
+impl Slot {
+    /// Checks an output before any work. `own` is what a manifest says of it; what an interruption left there is ended first.
+    ///
+    /// # Errors
+    /// One message that says why it may not be written.
+    pub fn check(
+        place: Place,
+        kind: Kind,
+        overwrite: bool,
+        inputs: &Inputs,
+        own: Written,
+    ) -> Result<Self> {
+        inputs.refuse(&place)?;
+        match kind {
+            Kind::File => file::check(&place, overwrite)?,
+            Kind::Folder => {
+                folder::settle(&place, &own)?;
+                folder::check(&place, overwrite, &own)?;
+            }
+        }
+        Ok(Self {
+            kind,
+            overwrite,
+            own,
+            old: Id::at(place.path()),
+            place,
+        })
+    }
+
+    /// A file that only this program writes.
+    pub fn own_file(path: &Path) -> Result<Self> {
+        let place = Place::find(path)?;
+        Self::check(
+            place,
+            Kind::File,
+            true,
+            &Inputs::default(),
+            Written::default(),
+        )
+    }
+
+    /// Begins to write it, under its partial name.
+    ///
+    /// # Errors
+    /// The place cannot be written, or another process writes the same output.
+    pub fn begin(&self) -> Result<Partial> {
+        Ok(match self.kind {
+            Kind::File => Partial::File(NewFile::begin(&self.place, self.old)?),
+            Kind::Folder => {
+                // Another process may have finished it since.
+                folder::check(&self.place, self.overwrite, &self.own)?;
+                Partial::Folder(NewFolder::begin(&self.place, &self.own)?)
+            }
+        })
+    }
+}
+
+/// Whether an output is there as a manifest says.
+pub fn is_finished(place: &Place, written: &Written) -> bool {
+    written.is_there(place.path()) && !part::within(place).exists()
+}
+
+/// An output in the making. What is not finished is removed when this is dropped; what a killed process left is written over by the
+/// next one.
+#[derive(Debug)]
+pub enum Partial {
+    File(NewFile),
+    Folder(NewFolder),
+}
+
+impl Partial {
+    /// Where to write meanwhile.
+    pub fn path(&self) -> &Path {
+        match self {
+            Self::File(file) => file.path(),
+            Self::Folder(folder) => folder.path(),
+        }
+    }
+
+    /// Gives it its name, once all of it is on the disk and `record` has noted what is to come.
+    ///
+    /// # Errors
+    /// The disk is full; something has appeared in its place, which is left as it is.
+    pub fn finish(self, record: &mut dyn FnMut(&Written) -> Result<()>) -> Result<()> {
+        match self {
+            Self::File(file) => file.finish(record),
+            Self::Folder(folder) => folder.finish(record),
+        }
+    }
+}
