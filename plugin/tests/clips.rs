@@ -65,6 +65,7 @@ fn a_flush_in_the_middle_of_the_work_does_no_harm() {
 #[test]
 fn a_flush_with_an_unlinked_pad_comes_through() {
     let mut rig = Rig::without_wide(element());
+    let _wide = rig.element.request_pad_simple("wide").unwrap();
     for n in 0..2 {
         rig.ultrawide.push(frame(ULTRAWIDE, n)).unwrap();
     }
@@ -165,6 +166,50 @@ fn a_flush_of_the_wide_pad_alone_forgets_its_frames() {
         .map(|(n, &w)| (picture(ULTRAWIDE, n), Some(picture(WIDE, w)), None))
         .collect();
     assert_pictures(&rig.until_eos(), &expected(&moments, 1));
+}
+
+#[test]
+fn pads_may_come_and_go_while_a_flush_is_under_way() {
+    for (step, name) in [0, 1, 2]
+        .into_iter()
+        .flat_map(|step| [(step, "requested"), (step, "released"), (step, "unlinked")])
+    {
+        let mut rig = Rig::new(element());
+        push_together(&mut rig, 5..8);
+        eventually("the frames before the flush", || rig.stat("frames-in") == 3);
+        let mut tele = None;
+        if name != "requested" {
+            rig.link_tele();
+            tele = rig.element.static_pad("tele");
+        }
+        let seqnum = gst::Seqnum::next();
+        let start = gst::event::FlushStart::builder().seqnum(seqnum).build();
+        let stop = gst::event::FlushStop::builder(true).seqnum(seqnum).build();
+        let segment = gst::event::Segment::new(&gst::FormattedSegment::<gst::ClockTime>::new());
+        for (n, event) in [start, stop, segment].into_iter().enumerate() {
+            rig.ultrawide.push_event(event.clone());
+            // The tele camera sees the flush as far as until it is unlinked or released.
+            if let Some(tele) = tele.as_ref().filter(|_| n <= step && n < 2) {
+                tele.peer().map(|peer| peer.push_event(event.clone()));
+            }
+            if n == step {
+                match name {
+                    "requested" => tele = rig.element.request_pad_simple("tele"),
+                    "unlinked" => {
+                        let tele = tele.take().unwrap();
+                        tele.peer().unwrap().unlink(&tele).unwrap();
+                    }
+                    _ => rig.element.release_request_pad(&tele.take().unwrap()),
+                }
+            }
+            rig.wide().push_event(event);
+        }
+        while rig.ultrawide.try_pull().is_some() {}
+        push_together(&mut rig, 0..4);
+        end(&mut rig);
+        let out = rig.until_eos();
+        assert_pictures(&out, &expected(&together(0..4), 1));
+    }
 }
 
 /// Two rawvideoparse branches, which can seek.

@@ -524,21 +524,152 @@ fn wide_video_of_another_size_and_format_is_brought_to_scale() {
 }
 
 #[test]
-fn an_unlinked_wide_pad_is_missing_by_policy() {
-    let mut rig = Rig::without_wide(element());
+fn without_a_reference_camera_the_ultrawide_frames_stand_in() {
+    let element = element();
+    element.set_property_from_str("on-missing-reference", "error");
+    let mut rig = Rig::without_wide(element);
     let out = rig.run(frames(ULTRAWIDE, 0..3), vec![], vec![]);
     let moments: Vec<Moment> = (0..3)
         .map(|n| (picture(ULTRAWIDE, n), None, None))
         .collect();
     assert_pictures(&out, &expected(&moments, 1));
+    assert_eq!(rig.stat("missing-references"), 0, "no camera was asked for");
+}
+
+#[test]
+fn an_unlinked_reference_pad_is_missing_by_policy() {
+    let mut rig = Rig::without_wide(element());
+    let _wide = rig.element.request_pad_simple("wide").unwrap();
+    let out = rig.run(frames(ULTRAWIDE, 0..3), vec![], vec![]);
+    let moments: Vec<Moment> = (0..3)
+        .map(|n| (picture(ULTRAWIDE, n), None, None))
+        .collect();
+    assert_pictures(&out, &expected(&moments, 1));
+    assert_eq!(rig.stat("missing-references"), 3);
 
     let element = element();
     element.set_property_from_str("on-missing-reference", "error");
     let bus = gst::Bus::new();
     element.set_bus(Some(&bus));
     let mut rig = Rig::without_wide(element);
+    let _wide = rig.element.request_pad_simple("wide").unwrap();
     rig.ultrawide.push(frame(ULTRAWIDE, 0)).unwrap();
     assert!(error_on(&bus).contains("wide"));
+}
+
+#[test]
+fn a_reference_pad_comes_and_goes_while_playing() {
+    for name in ["wide", "tele"] {
+        let mut rig = Rig::without_wide(with_lookahead(0));
+        let mut out = vec![];
+        let mut moments: Vec<Moment> = vec![];
+        for n in 0..9 {
+            if n % 4 == 2 {
+                match name {
+                    "wide" => rig.link_wide(),
+                    _ => rig.link_tele(),
+                }
+            } else if n % 4 == 0 {
+                (rig.wide, rig.tele) = (None, None);
+                if let Some(pad) = rig.element.static_pad(name) {
+                    rig.element.release_request_pad(&pad);
+                }
+            }
+            let camera = [("wide", WIDE), ("tele", TELE)]
+                .iter()
+                .find_map(|(other, camera)| (*other == name).then_some(*camera))
+                .unwrap();
+            let there = rig.wide.as_mut().or(rig.tele.as_mut());
+            let shown = there.map(|pad| {
+                pad.push(frame(camera, n)).unwrap();
+                picture(camera, n)
+            });
+            rig.ultrawide.push(frame(ULTRAWIDE, n)).unwrap();
+            out.push(pulled(&mut rig.ultrawide));
+            moments.push(match name {
+                "wide" => (picture(ULTRAWIDE, n), shown, None),
+                _ => (picture(ULTRAWIDE, n), None, shown),
+            });
+        }
+        assert_pictures(&out, &expected(&moments, 0));
+        assert_eq!(rig.stat("missing-references"), 0, "{name}");
+    }
+}
+
+#[test]
+fn a_wide_pad_unlinked_in_mid_stream_stalls_nothing() {
+    let mut rig = Rig::new(element());
+    let Rig {
+        element,
+        ultrawide,
+        wide,
+        ..
+    } = &mut rig;
+    wide.as_mut().unwrap().push(frame(WIDE, 0)).unwrap();
+    ultrawide.push(frame(ULTRAWIDE, 0)).unwrap();
+    eventually("the first frame", || stat(element, "frames-in") == 1);
+    let pad = element.static_pad("wide").unwrap();
+    pad.peer().unwrap().unlink(&pad).unwrap();
+    ultrawide.push(frame(ULTRAWIDE, 1)).unwrap();
+    ultrawide.push_event(gst::event::Eos::new());
+    let moments = [0, 1].map(|n| (picture(ULTRAWIDE, n), Some(picture(WIDE, 0)), None));
+    assert_pictures(&rig.until_eos(), &expected(&moments, 1));
+}
+
+#[test]
+fn the_end_of_the_ultrawide_stream_is_the_end_whatever_the_others_do() {
+    for (in_time, goes_on) in [(6, false), (7, false), (6, true)] {
+        let mut rig = Rig::new(with_lookahead(3));
+        let Rig {
+            ultrawide, wide, ..
+        } = &mut rig;
+        let wide = wide.as_mut().unwrap();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for n in 0..in_time {
+                    let _ = wide.push(frame(WIDE, n));
+                }
+                // What comes after the end is turned away, and blocks nobody.
+                if goes_on {
+                    let more = (in_time..).map(|n| wide.push(frame(WIDE, n)));
+                    let refused = more.take(10_000).find_map(Result::err);
+                    assert_eq!(refused, Some(gst::FlowError::Eos));
+                }
+            });
+            for n in 0..6 {
+                ultrawide.push(frame(ULTRAWIDE, n)).unwrap();
+            }
+            ultrawide.push_event(gst::event::Eos::new());
+        });
+        assert_pictures(&rig.until_eos(), &expected(&together(0..6), 3));
+    }
+}
+
+#[test]
+fn a_reference_that_is_not_used_is_not_waited_for() {
+    let element = with_lookahead(0);
+    let mut rig = Rig::new(element.clone());
+    rig.link_tele();
+    element.set_property("use-tele", false);
+    let tele = rig.tele.as_mut().unwrap();
+    tele.push(frame(TELE, 0)).unwrap();
+    let mut moments = vec![];
+    let mut out = vec![];
+    for n in 0..3 {
+        rig.wide().push(frame(WIDE, n)).unwrap();
+        rig.ultrawide.push(frame(ULTRAWIDE, n)).unwrap();
+        out.push(pulled(&mut rig.ultrawide));
+        moments.push((picture(ULTRAWIDE, n), Some(picture(WIDE, n)), None));
+    }
+    // Used again, its frames belong to moments as before.
+    element.set_property("use-tele", true);
+    rig.tele.as_mut().unwrap().push(frame(TELE, 3)).unwrap();
+    rig.wide().push(frame(WIDE, 3)).unwrap();
+    rig.ultrawide.push(frame(ULTRAWIDE, 3)).unwrap();
+    out.push(pulled(&mut rig.ultrawide));
+    let [ultrawide, wide, tele] = [ULTRAWIDE, WIDE, TELE].map(|camera| picture(camera, 3));
+    moments.push((ultrawide, Some(wide), Some(tele)));
+    assert_pictures(&out, &expected(&moments, 0));
 }
 
 #[test]
@@ -570,26 +701,6 @@ fn a_wide_pad_linked_late_takes_part() {
         })
         .collect();
     assert_pictures(&out, &expected(&moments, 1));
-}
-
-#[test]
-fn a_wide_pad_unlinked_in_mid_stream_stalls_nothing() {
-    let mut rig = Rig::new(element());
-    let Rig {
-        element,
-        ultrawide,
-        wide,
-        ..
-    } = &mut rig;
-    wide.as_mut().unwrap().push(frame(WIDE, 0)).unwrap();
-    ultrawide.push(frame(ULTRAWIDE, 0)).unwrap();
-    eventually("the first frame", || stat(element, "frames-in") == 1);
-    let pad = element.static_pad("wide").unwrap();
-    pad.peer().unwrap().unlink(&pad).unwrap();
-    ultrawide.push(frame(ULTRAWIDE, 1)).unwrap();
-    ultrawide.push_event(gst::event::Eos::new());
-    let moments = [0, 1].map(|n| (picture(ULTRAWIDE, n), Some(picture(WIDE, 0)), None));
-    assert_pictures(&rig.until_eos(), &expected(&moments, 1));
 }
 
 #[test]
@@ -663,13 +774,13 @@ fn a_camera_that_is_steadily_off_is_moved_by_its_pads_offset() {
     for while_playing in [false, true] {
         let element = element();
         element.set_property("pts-tolerance", 5_000_000_u64);
-        let pad = element.static_pad("wide").unwrap();
         let offset = -(OFF.nseconds() as i64);
         let mut rig = Rig::without_wide(element);
+        rig.link_wide();
+        let pad = rig.element.static_pad("wide").unwrap();
         if !while_playing {
             pad.set_property("offset", offset);
         }
-        rig.link_wide();
         if while_playing {
             pad.set_property("offset", offset);
         }

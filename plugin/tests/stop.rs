@@ -85,6 +85,90 @@ fn a_seek_does_not_wait_for_the_frame_in_work_and_work_goes_on_after_it() {
     pipeline.set_state(gst::State::Null).unwrap();
 }
 
+/// Two sources that push what they are told to, the wide one through an identity.
+fn pushed(lookahead: usize) -> (gst::Pipeline, [gst_app::AppSrc; 2]) {
+    let pipeline = parse(&format!(
+        "appsrc name=u format=time ! r.ultrawide appsrc name=w format=time ! identity name=i ! r.wide \
+         refvsr name=r lookahead={lookahead} device=cpu model-file={} ! fakesink sync=false async=false",
+        model()
+    ));
+    let sources = ["u", "w"].map(|name| {
+        let source = pipeline.by_name(name).unwrap();
+        source.downcast::<gst_app::AppSrc>().unwrap()
+    });
+    for source in &sources {
+        source.set_caps(Some(&caps()));
+    }
+    (pipeline, sources)
+}
+
+/// Does it on a thread of its own, which must be done within the tests' patience.
+#[track_caller]
+fn without_hanging(what: &str, act: impl FnOnce() + Send + 'static) {
+    let (sender, done) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        act();
+        sender.send(()).unwrap();
+    });
+    let done = done.recv_timeout(Duration::from(PATIENCE));
+    assert!(done.is_ok(), "{what} hangs");
+}
+
+/// The wide camera's frames are far ahead, so that its thread waits in the element.
+#[test]
+fn pads_of_a_blocked_camera_come_and_go_and_the_element_stops() {
+    for relinked in [false, true] {
+        let (pipeline, [ultrawide, wide]) = pushed(0);
+        let element = pipeline.by_name("r").unwrap();
+        pipeline.set_state(gst::State::Playing).unwrap();
+        ultrawide.push_buffer(frame(ULTRAWIDE, 0)).unwrap();
+        for n in 0..6 {
+            wide.push_buffer(frame(WIDE, n)).unwrap();
+        }
+        eventually("the first frame", || stat(&element, "frames-out") == 1);
+        // A thread of the source's waits for room: it takes no more of what is queued.
+        eventually("the wide camera waits", || {
+            let queued = wide.current_level_buffers();
+            std::thread::sleep(Duration::from_millis(50));
+            (1..6).contains(&queued) && queued == wide.current_level_buffers()
+        });
+        let source = pipeline.by_name("i").unwrap().static_pad("src").unwrap();
+        without_hanging("unlinking", move || {
+            let pad = source.peer().unwrap();
+            source.unlink(&pad).unwrap();
+            if relinked {
+                source.link(&pad).unwrap();
+                source.unlink(&pad).unwrap();
+            }
+            // After the time in which pads used to be given up.
+            std::thread::sleep(Duration::from_millis(1500));
+            if relinked {
+                element.release_request_pad(&pad);
+            }
+        });
+        without_hanging("stopping", move || {
+            pipeline.set_state(gst::State::Null).unwrap();
+        });
+    }
+}
+
+#[test]
+fn the_end_of_the_ultrawide_camera_alone_ends_the_pipeline() {
+    let (pipeline, [ultrawide, wide]) = pushed(3);
+    let element = pipeline.by_name("r").unwrap();
+    pipeline.set_state(gst::State::Playing).unwrap();
+    for n in 0..6 {
+        ultrawide.push_buffer(frame(ULTRAWIDE, n)).unwrap();
+        wide.push_buffer(frame(WIDE, n)).unwrap();
+    }
+    ultrawide.end_of_stream().unwrap();
+    let bus = pipeline.bus().unwrap();
+    let last = wait_for(&bus, &[gst::MessageType::Eos, gst::MessageType::Error]);
+    assert_eq!(last.type_(), gst::MessageType::Eos, "{last:?}");
+    assert_eq!(stat(&element, "frames-out"), 6);
+    pipeline.set_state(gst::State::Null).unwrap();
+}
+
 /// A frame's memory that asks the element for its statistics when it is let go of.
 struct Asking {
     data: Vec<u8>,

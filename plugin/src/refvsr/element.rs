@@ -6,30 +6,26 @@
 //! into the base class, the bus or the network, and never while a buffer, an event or the work is
 //! let go of, since a buffer's owner may call back into the element. A thread that needs the work
 //! for longer takes [`Work`] out of the state and puts it back.
-//!
-//! The one exception is the lock of the pads that were ended, in [`Unlinked`]. It is held over their
-//! events so that an end and its taking back keep their order; the streaming thread never takes it.
 
 use super::{
     camera::Camera,
     settings::Settings,
     state::{Running, State},
-    unlinked::Unlinked,
     work::{Turn, Work},
 };
 use gst::{prelude::*, subclass::prelude::*};
 use gst_base::AggregatorPad;
 use std::{
-    sync::{Mutex, MutexGuard},
-    time::Instant,
+    sync::{Condvar, Mutex, MutexGuard},
+    time::{Duration, Instant},
 };
 
 pub struct RefVsr {
     pub ultrawide: AggregatorPad,
-    pub wide: AggregatorPad,
     pub settings: Mutex<Settings>,
     pub state: Mutex<State>,
-    pub unlinked: Unlinked,
+    /// Something has changed that a thread may wait for, with the state's lock.
+    pub changed: Condvar,
 }
 
 impl RefVsr {
@@ -48,12 +44,37 @@ impl RefVsr {
         self.settings.lock().unwrap().clone()
     }
 
-    /// The pad of a camera; the tele camera has one only if it was requested.
+    /// Waits while it is so and the element runs, but no longer than this. Whether it still is so then.
+    pub fn wait_while(
+        &self,
+        longest: Duration,
+        mut is_so: impl FnMut(&mut Running) -> bool,
+    ) -> bool {
+        let end = Instant::now() + longest;
+        let mut state = self.state();
+        loop {
+            let running = state.running.as_mut();
+            let is_so = running.is_some_and(|running| !running.stopping && is_so(running));
+            let left = end.saturating_duration_since(Instant::now());
+            if !is_so || left.is_zero() {
+                return is_so;
+            }
+            state = self.changed.wait_timeout(state, left).unwrap().0;
+        }
+    }
+
+    /// Wakes the threads that wait for something to change. It has changed by now; with the lock, none of
+    /// them is just about to wait.
+    pub fn notify(&self) {
+        drop(self.state());
+        self.changed.notify_all();
+    }
+
+    /// The pad of a camera; a reference camera has one only if it was requested.
     pub fn pad(&self, camera: Camera) -> Option<AggregatorPad> {
         match camera {
             Camera::UltraWide => Some(self.ultrawide.clone()),
-            Camera::Wide => Some(self.wide.clone()),
-            Camera::Tele => self.obj().static_pad(camera.name()).and_downcast(),
+            Camera::Wide | Camera::Tele => self.obj().static_pad(camera.name()).and_downcast(),
         }
     }
 
@@ -117,7 +138,8 @@ impl RefVsr {
     /// Whether the ultra-wide pad was flushed since the turn began, or will be, or the element stopped.
     pub fn is_over(&self, turn: &Turn) -> bool {
         let look = |running: &mut Running| {
-            running.epochs.left(Camera::UltraWide, turn.epoch) || running.epochs.is_seeking()
+            let epochs = &running.epochs;
+            epochs.left(Camera::UltraWide, turn.epoch) || epochs.is_ending(turn.epoch)
         };
         self.running(look).unwrap_or(true)
     }

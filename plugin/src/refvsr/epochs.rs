@@ -14,6 +14,8 @@ use std::time::{Duration, Instant};
 /// How long after one pad's flush the others' may come. A flush need not reach them all: a camera
 /// can be flushed alone.
 const GRACE: Duration = Duration::from_millis(100);
+/// How long the streaming thread waits for the end of a pad's flush before it looks again.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// The epochs of the running element and of its pads.
 #[derive(Debug, Default)]
@@ -28,7 +30,9 @@ pub struct Epochs {
     open_since: Option<Instant>,
     /// Flushing seeks that are on their way upstream.
     seeks: usize,
-    /// The last of them. A pipeline of several sinks sends each several times.
+    /// The epoch that the last of them ends.
+    ends: u64,
+    /// Its number. A pipeline of several sinks sends each several times.
     last_seek: Option<Seqnum>,
 }
 
@@ -47,12 +51,13 @@ impl Epochs {
     pub fn seek(&mut self, seqnum: Seqnum) -> bool {
         let is_new = self.last_seek.replace(seqnum) != Some(seqnum);
         self.seeks += usize::from(is_new);
+        self.ends = self.current;
         is_new
     }
 
-    /// Whether one is on its way: what is under way now is of no use.
-    pub fn is_seeking(&self) -> bool {
-        self.seeks > 0
+    /// Whether one is on its way that makes work of this epoch useless.
+    pub fn is_ending(&self, epoch: u64) -> bool {
+        self.seeks > 0 && epoch <= self.ends
     }
 
     /// A flushing seek has been everywhere.
@@ -81,23 +86,34 @@ impl Epochs {
         self.flushing[camera] = false;
     }
 
-    /// The last flush was of one pad alone.
-    pub fn settle(&mut self) {
-        self.open_since = None;
-    }
-
-    /// Whether a flush has not been on all of these cameras' pads yet.
-    pub fn is_open(&mut self, linked: &[Camera]) -> bool {
-        if self.seeks > 0 || Camera::ALL.iter().any(|&camera| self.flushing[camera]) {
-            return true;
+    /// How long the streaming thread has to wait before it looks again, while a flush has not been on all
+    /// of these cameras' pads yet; `None`: it may go on.
+    pub fn open_for(&mut self, linked: &[Camera]) -> Option<Duration> {
+        if self.is_flushing() {
+            return Some(LOOK);
         }
         let everywhere = linked
             .iter()
             .all(|&camera| self.entered[camera] == self.current);
-        if everywhere || self.open_since.is_some_and(|when| when.elapsed() >= GRACE) {
+        let left = self
+            .open_since
+            .map(|when| GRACE.saturating_sub(when.elapsed()));
+        let open = left.filter(|left| !everywhere && !left.is_zero());
+        if open.is_none() {
             self.open_since = None;
         }
-        self.open_since.is_some()
+        open
+    }
+
+    /// The flush that other pads have seen and this one has not, or not the end of it.
+    pub fn under_way(&self, camera: Camera) -> Option<Seqnum> {
+        let is_behind = self.entered[camera] != self.current || self.flushing[camera];
+        let is_open = self.open_since.is_some() || self.is_flushing();
+        self.seqnum.filter(|_| is_behind && is_open)
+    }
+
+    fn is_flushing(&self) -> bool {
+        Camera::ALL.iter().any(|&camera| self.flushing[camera])
     }
 
     fn enter(&mut self, camera: Camera, seqnum: Seqnum) {
@@ -117,35 +133,58 @@ mod tests {
     fn an_epoch_is_open_until_every_pad_has_entered_it() {
         let linked = [UltraWide, Wide];
         let mut epochs = Epochs::default();
-        assert!(!epochs.is_open(&linked));
+        assert_eq!(epochs.open_for(&linked), None);
         let seqnum = Seqnum::next();
         epochs.flush_start(UltraWide, seqnum);
-        assert!(epochs.is_open(&linked));
+        assert!(epochs.open_for(&linked).is_some());
         epochs.flush_stop(UltraWide, seqnum);
-        assert!(epochs.is_open(&linked), "the other pad's may follow");
+        assert!(
+            epochs.open_for(&linked).is_some(),
+            "the other pad's may follow"
+        );
         epochs.flush_start(Wide, seqnum);
-        assert!(epochs.is_open(&linked));
+        assert!(epochs.open_for(&linked).is_some());
         epochs.flush_stop(Wide, seqnum);
-        assert!(!epochs.is_open(&linked));
+        assert_eq!(epochs.open_for(&linked), None);
         assert_eq!(epochs.current(), 1, "one flush, one epoch");
 
         epochs.flush_stop(Wide, Seqnum::next());
-        assert!(epochs.is_open(&linked));
-        epochs.settle();
-        assert!(!epochs.is_open(&linked));
-        epochs.flush_stop(Wide, Seqnum::next());
+        assert!(epochs.open_for(&linked).is_some_and(|left| left <= GRACE));
         std::thread::sleep(GRACE);
-        assert!(!epochs.is_open(&linked), "it was alone");
-
-        let seek = Seqnum::next();
-        assert!(epochs.seek(seek));
-        assert!(!epochs.seek(seek), "a second sink sends it too");
-        assert!(epochs.is_open(&linked) && epochs.is_seeking());
-        epochs.seek_done();
-        assert!(!epochs.is_seeking());
+        assert_eq!(epochs.open_for(&linked), None, "it was alone");
         epochs.flush_start(Tele, Seqnum::next());
         epochs.replace_pad(Tele);
-        assert!(!epochs.is_open(&linked));
+        assert_eq!(epochs.open_for(&linked), None);
+    }
+
+    #[test]
+    fn a_seek_ends_what_began_before_it() {
+        let mut epochs = Epochs::default();
+        let (seek, before) = (Seqnum::next(), epochs.current());
+        assert!(epochs.seek(seek));
+        assert!(!epochs.seek(seek), "a second sink sends it too");
+        assert!(epochs.is_ending(before));
+        epochs.flush_start(UltraWide, seek);
+        epochs.flush_stop(UltraWide, seek);
+        assert!(!epochs.is_ending(epochs.current()), "this is from after it");
+        epochs.seek_done();
+        assert!(!epochs.is_ending(before));
+    }
+
+    #[test]
+    fn a_pad_that_no_flush_will_reach_learns_of_the_one_under_way() {
+        let mut epochs = Epochs::default();
+        assert_eq!(epochs.under_way(Wide), None);
+        let seqnum = Seqnum::next();
+        epochs.flush_start(UltraWide, seqnum);
+        assert_eq!(epochs.under_way(Wide), Some(seqnum));
+        epochs.flush_start(Wide, seqnum);
+        assert_eq!(epochs.under_way(Wide), Some(seqnum), "not its end");
+        epochs.flush_stop(Wide, seqnum);
+        assert_eq!(epochs.under_way(Wide), None);
+        epochs.replace_pad(Tele);
+        assert_eq!(epochs.under_way(Tele), None, "a new pad is as if flushed");
+        epochs.flush_stop(UltraWide, seqnum);
     }
 
     #[test]

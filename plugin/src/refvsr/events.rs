@@ -13,12 +13,19 @@ impl RefVsr {
             gst::EventView::Segment(segment) => {
                 self.take_segment(pad, camera, segment) && self.parent_sink_event(pad, event)
             }
-            gst::EventView::FlushStart(_) | gst::EventView::FlushStop(_) => {
-                self.flush(pad, camera, event)
+            gst::EventView::StreamStart(_) => self.start_stream(pad, camera, event),
+            gst::EventView::Eos(_) if camera == Camera::UltraWide => {
+                // No reference is needed any more, so the base class is not to wait for one.
+                let done = self.parent_sink_event(pad, event);
+                for (_, reference) in self.references() {
+                    self.parent_sink_event(&reference, gst::event::Eos::new());
+                }
+                done
             }
-            gst::EventView::StreamStart(_) | gst::EventView::Gap(_) | gst::EventView::Eos(_) => {
-                self.parent_sink_event(pad, event)
-            }
+            gst::EventView::FlushStart(_)
+            | gst::EventView::FlushStop(_)
+            | gst::EventView::Gap(_)
+            | gst::EventView::Eos(_) => self.parent_sink_event(pad, event),
             // The output is as long as the ultra-wide video.
             gst::EventView::SegmentDone(_) if camera != Camera::UltraWide => true,
             gst::EventView::SegmentDone(_) => {
@@ -47,35 +54,66 @@ impl RefVsr {
         }
     }
 
-    /// A pad is flushed.
-    fn flush(&self, pad: &AggregatorPad, camera: Camera, event: gst::Event) -> bool {
-        let (start, seqnum) = (event.type_() == gst::EventType::FlushStart, event.seqnum());
-        if start {
-            self.running(|running| running.flush_start(camera, seqnum));
-            if camera == Camera::UltraWide {
-                self.flush_pool(true);
-            }
-        }
-        self.forget_flushed();
+    /// A stream begins on a pad. Newer base classes take another one after the end, and begin anew.
+    fn start_stream(&self, pad: &AggregatorPad, camera: Camera, event: gst::Event) -> bool {
+        let done = self.parent_sink_event(pad, event);
         if camera == Camera::UltraWide {
             self.running(|running| {
+                running.ended = false;
                 running.segment_in = None;
-                running.segment = None;
-                running.position = None;
-                running.qos = Default::default();
-                running.least_delay = None;
+                running.segment_out = None;
             });
-            self.flush_unlinked(&event);
+            self.settle_all();
+        } else {
+            self.settle(pad);
         }
-        // Nothing of the base class's flush() is left to do: by then each pad's frames have been
-        // forgotten with its own flush.
-        let done = self.parent_sink_event(pad, event);
-        if !start {
-            if camera == Camera::UltraWide {
-                self.flush_pool(false);
+        done
+    }
+
+    /// A pad is flushed. By the end of it the pad's frames have been forgotten, so that nothing is left to do for the base
+    /// class's flush of the whole element.
+    pub fn flush(
+        &self,
+        pad: &AggregatorPad,
+        event: gst::Event,
+    ) -> Result<gst::FlowSuccess, gst::FlowError> {
+        let (camera, seqnum) = (Camera::of(pad), event.seqnum());
+        let (start, of_all) = (
+            event.type_() == gst::EventType::FlushStart,
+            camera == Camera::UltraWide,
+        );
+        self.running(|running| {
+            running.passing += 1;
+            if start {
+                running.flush_start(camera, seqnum);
             }
-            self.running(|running| running.epochs.flush_stop(camera, seqnum));
-            self.forget_flushed();
+            if of_all {
+                running.forget_output();
+            }
+        });
+        self.notify();
+        if of_all {
+            self.flush_pool(true);
+            let unlinked = self.references().filter(|(_, pad)| !pad.is_linked());
+            unlinked.for_each(|(_, pad)| self.join_flush(&pad));
+        }
+        self.forget_flushed();
+        let done = self.parent_sink_event_pre_queue(pad, event);
+        if of_all && !start {
+            self.flush_pool(false);
+        }
+        self.running(|running| {
+            running.passing = running.passing.saturating_sub(1);
+            if !start {
+                running.epochs.flush_stop(camera, seqnum);
+            }
+        });
+        self.forget_flushed();
+        self.notify();
+        match (start, of_all) {
+            (false, true) => self.settle_all(),
+            (false, false) => self.settle(pad),
+            (true, _) => (),
         }
         done
     }
@@ -124,6 +162,7 @@ impl RefVsr {
         let is_new = self.running(|running| {
             let is_new = running.epochs.seek(seqnum);
             if is_new {
+                running.passing += 1;
                 running.stopper.stop();
             }
             is_new
@@ -131,9 +170,11 @@ impl RefVsr {
         if is_new != Some(true) {
             return self.parent_src_event(event);
         }
+        self.notify();
         self.flush_pool(true);
         let done = self.parent_src_event(event);
         let goes_on = self.running(|running| {
+            running.passing = running.passing.saturating_sub(1);
             running.epochs.seek_done();
             if !running.stopping {
                 running.stopper.rearm();

@@ -11,13 +11,12 @@ use super::{
     settings::Settings,
     state::{Running, State},
     stats::Stats,
-    unlinked::Unlinked,
     video::{TEMPLATE, Video},
     work::Work,
 };
 use gst::{ClockTime, glib, prelude::*, subclass::prelude::*};
 use gst_base::{AggregatorPad, prelude::*, subclass::prelude::*};
-use std::sync::{Arc, LazyLock, Mutex};
+use std::sync::{Arc, Condvar, LazyLock, Mutex};
 
 #[glib::object_subclass]
 impl ObjectSubclass for RefVsr {
@@ -27,26 +26,17 @@ impl ObjectSubclass for RefVsr {
     type Interfaces = (gst::ChildProxy, gst::Preset);
 
     fn with_class(class: &Self::Class) -> Self {
+        let name = Camera::UltraWide.name();
+        let ultrawide = match class.pad_template(name) {
+            Some(template) => gst::PadBuilder::from_template(&template),
+            None => gst::PadBuilder::new(gst::PadDirection::Sink).name(name),
+        };
         Self {
-            ultrawide: pad::<AggregatorPad>(class, Camera::UltraWide),
-            wide: pad::<super::RefVsrPad>(class, Camera::Wide).upcast(),
+            ultrawide: ultrawide.build(),
             settings: Mutex::default(),
             state: Mutex::default(),
-            unlinked: Unlinked::default(),
+            changed: Condvar::new(),
         }
-    }
-}
-
-/// The pad of a camera that is always there.
-fn pad<P: IsA<gst::Pad> + IsA<glib::Object> + glib::object::IsClass>(
-    class: &<RefVsr as ObjectSubclass>::Class,
-    camera: Camera,
-) -> P {
-    match class.pad_template(camera.name()) {
-        Some(template) => gst::PadBuilder::<P>::from_template(&template).build(),
-        None => gst::PadBuilder::<P>::new(gst::PadDirection::Sink)
-            .name(camera.name())
-            .build(),
     }
 }
 
@@ -57,8 +47,10 @@ impl ObjectImpl for RefVsr {
 
     fn set_property(&self, _id: usize, value: &glib::Value, pspec: &glib::ParamSpec) {
         self.settings.lock().unwrap().set(pspec.name(), value);
-        if pspec.name() == "processing-deadline" {
-            self.update_latency();
+        match pspec.name() {
+            "processing-deadline" => self.update_latency(),
+            "use-tele" => self.settle_all(),
+            _ => (),
         }
         gst::debug!(CAT, imp = self, "{} = {value:?}", pspec.name());
         let applies = pspec.flags().contains(gst::PARAM_FLAG_MUTABLE_PLAYING);
@@ -79,13 +71,10 @@ impl ObjectImpl for RefVsr {
 
     fn constructed(&self) {
         self.parent_constructed();
-        for pad in [&self.ultrawide, &self.wide] {
-            if let Err(error) = self.obj().add_pad(pad) {
-                gst::error!(CAT, imp = self, "{error}");
-            }
+        if let Err(error) = self.obj().add_pad(&self.ultrawide) {
+            gst::error!(CAT, imp = self, "{error}");
         }
-        self.follow_links(&self.wide);
-        self.follow_leaving();
+        self.follow_pads();
     }
 }
 
@@ -128,7 +117,7 @@ impl ElementImpl for RefVsr {
             use gst::{PadDirection::*, PadPresence::*};
             [
                 (Camera::UltraWide.name(), Sink, Always),
-                (Camera::Wide.name(), Sink, Always),
+                (Camera::Wide.name(), Sink, Request),
                 (Camera::Tele.name(), Sink, Request),
                 ("src", Src, Always),
             ]
@@ -151,9 +140,9 @@ impl ElementImpl for RefVsr {
         transition: gst::StateChange,
     ) -> Result<gst::StateChangeSuccess, gst::StateChangeError> {
         if transition == gst::StateChange::PausedToReady {
-            self.unlinked.clear();
-            // The base class waits for the streaming thread.
+            // The base class waits for the streaming threads.
             self.running(Running::stop);
+            self.notify();
             self.flush_pool(true);
         }
         self.parent_change_state(transition)
@@ -169,6 +158,7 @@ impl ElementImpl for RefVsr {
             true => self.new_confidence(template)?,
             false => self.parent_request_new_pad(template, name, caps)?,
         };
+        pad.downcast_ref().inspect(|pad| self.settle(pad));
         self.obj().child_added(&pad, &pad.name());
         Some(pad)
     }
@@ -178,12 +168,7 @@ impl ElementImpl for RefVsr {
         if pad.name() == confidence::PAD {
             return self.remove_confidence(pad);
         }
-        let camera = Camera::of(pad);
-        if let Some(pad) = pad.downcast_ref() {
-            self.unlinked.forget(pad);
-        }
-        self.parent_release_pad(pad);
-        self.forget_pad(camera);
+        pad.downcast_ref().inspect(|pad| self.remove_reference(pad));
     }
 }
 
@@ -197,6 +182,7 @@ impl AggregatorImpl for RefVsr {
         };
         let old = std::mem::replace(&mut *self.state(), started);
         drop(old);
+        self.settle_all();
         Ok(())
     }
 
@@ -232,7 +218,18 @@ impl AggregatorImpl for RefVsr {
         _name: Option<&str>,
         _caps: Option<&gst::Caps>,
     ) -> Option<AggregatorPad> {
-        self.new_tele(template)
+        self.new_reference(template)
+    }
+
+    fn sink_event_pre_queue(
+        &self,
+        pad: &AggregatorPad,
+        event: gst::Event,
+    ) -> Result<gst::FlowSuccess, gst::FlowError> {
+        match event.type_() {
+            gst::EventType::FlushStart | gst::EventType::FlushStop => self.flush(pad, event),
+            _ => self.parent_sink_event_pre_queue(pad, event),
+        }
     }
 
     fn sink_event(&self, pad: &AggregatorPad, event: gst::Event) -> bool {

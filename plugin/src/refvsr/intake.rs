@@ -29,31 +29,28 @@ impl RefVsr {
             .into_iter()
             .filter(|&camera| self.pad(camera).is_some_and(|pad| pad.is_linked()))
             .collect();
+        let open_for = self.running(|running| running.epochs.open_for(&linked));
+        if let Some(open_for) = open_for.flatten() {
+            self.wait_while(open_for, |running| {
+                running.passing == 0 && running.epochs.open_for(&linked).is_some()
+            });
+        }
         // One look at the state, so that no flush comes between.
         let ready = self.running(|running| {
-            let open = running.epochs.is_open(&linked);
+            let open = running.epochs.open_for(&linked).is_some();
             let epoch = running.epochs.current();
             let last = std::mem::replace(&mut running.last_turn, epoch);
             if running.stopping {
                 Err(gst::FlowError::Flushing)
-            } else if open {
-                Ok(None)
-            } else if last == epoch {
-                running
-                    .take_work()
-                    .map(Some)
-                    .ok_or(AGGREGATOR_FLOW_NEED_DATA)
-            } else {
+            } else if open || last != epoch {
                 // Buffers that the base class has peeked at since the last turn may be from before a
                 // flush; it lets go of them at the end of this one.
                 Err(AGGREGATOR_FLOW_NEED_DATA)
+            } else {
+                running.take_work().ok_or(AGGREGATOR_FLOW_NEED_DATA)
             }
         });
-        let Some(work) = ready.ok_or(gst::FlowError::Flushing)?? else {
-            // Briefly: the base class may be about to stop this thread.
-            std::thread::sleep(std::time::Duration::from_millis(1));
-            return Err(AGGREGATOR_FLOW_NEED_DATA);
-        };
+        let work = ready.ok_or(gst::FlowError::Flushing)??;
         let (mut work, turn) = self.with_turn(work, timeout);
         let result = self.step(&mut work, turn);
         self.put_back(work);
@@ -93,6 +90,11 @@ impl RefVsr {
             }
             gst::debug!(CAT, imp = self, "End of the ultra-wide stream");
             self.drain(work, &turn)?;
+            self.running(|running| running.ended = true);
+            // Wakes those who wait for room; let_in() turns them away when they come again.
+            for (_, pad) in self.references() {
+                while pad.drop_buffer() {}
+            }
             return Err(gst::FlowError::Eos);
         };
         let time = work.clocks[Camera::UltraWide].time(&self.ultrawide, &buffer);

@@ -1,14 +1,23 @@
-//! Pads that come, go, and are linked or not.
+//! Reference cameras' pads: requested and released, linked or not.
+//!
+//! The base class waits for data on every pad and for every flush on every pad. A pad whose frames nobody waits for counts
+//! as ended, and takes part in flushes that will never reach it. The base class is told so by its own functions, which
+//! take none of the locks that a blocked upstream may hold.
 
-use super::{camera::Camera, element::RefVsr, log::CAT, unlinked};
-use gst::{ClockTime, prelude::*, subclass::prelude::*};
-use gst_base::{AggregatorPad, prelude::*};
+use super::{camera::Camera, element::RefVsr, log::CAT};
+use gst::{PadProbeReturn, PadProbeType, prelude::*, subclass::prelude::*};
+use gst_base::{AggregatorPad, prelude::*, subclass::prelude::*};
+use std::{sync::atomic::Ordering, time::Duration};
+
+/// How long a reference camera's first frame waits for something to be linked to the ultra-wide pad. Its absence is an error,
+/// so there is time for slow sources.
+const ULTRAWIDE_GRACE: Duration = Duration::from_secs(10);
 
 impl RefVsr {
-    /// The one pad that can be requested.
-    pub fn new_tele(&self, template: &gst::PadTemplate) -> Option<AggregatorPad> {
-        let name = Camera::Tele.name();
-        if template.name_template() != name || self.pad(Camera::Tele).is_some() {
+    /// A reference camera's pad, of which there is one.
+    pub fn new_reference(&self, template: &gst::PadTemplate) -> Option<AggregatorPad> {
+        let name = template.name_template();
+        if self.obj().static_pad(name).is_some() {
             gst::error!(CAT, imp = self, "Pad '{name}' can be requested once");
             return None;
         }
@@ -16,104 +25,115 @@ impl RefVsr {
             .name(name)
             .build()
             .upcast::<AggregatorPad>();
-        self.follow_links(&pad);
-        if self.running(|_| ()).is_some() {
-            self.watch_unlinked();
-        }
+        let element = self.obj().downgrade();
+        pad.connect_linked(move |pad, _| {
+            element
+                .upgrade()
+                .inspect(|element| element.imp().settle(pad));
+        });
+        let element = self.obj().downgrade();
+        pad.connect_unlinked(move |pad, _| {
+            element
+                .upgrade()
+                .inspect(|element| element.imp().settle(pad));
+        });
+        let element = self.obj().downgrade();
+        let kinds = PadProbeType::BUFFER | PadProbeType::BUFFER_LIST;
+        pad.add_probe(kinds, move |pad, info| match element.upgrade() {
+            Some(element) => element.imp().let_in(pad.upcast_ref(), info),
+            None => PadProbeReturn::Ok,
+        });
         Some(pad)
     }
 
-    /// A pad of the same name may be requested again.
-    pub fn forget_pad(&self, camera: Camera) {
+    /// The application needs the pad no more; one of the same name may be requested again.
+    pub fn remove_reference(&self, pad: &super::RefVsrPad) {
+        let camera = Camera::of(pad);
+        self.join_flush(pad.upcast_ref());
+        // The base class unlinks it with a lock held that its other functions need.
+        pad.imp().released.store(true, Ordering::Release);
+        self.parent_release_pad(pad.upcast_ref());
         let old = self.running(|running| {
             running.epochs.replace_pad(camera);
             running.videos[camera].take()
         });
         drop(old);
         self.forget_flushed();
+        self.notify();
     }
 
-    /// A pad is waited for while something is linked to it.
-    pub fn follow_links(&self, pad: &AggregatorPad) {
-        let element = self.obj().downgrade();
-        pad.connect_linked(move |pad, _| {
-            if let Some(element) = element.upgrade()
-                && element.imp().unlinked.revive(pad)
-            {
-                element.imp().running(|running| running.epochs.settle());
+    /// Waits for a pad's frames from now on, or does so no more.
+    pub fn settle(&self, pad: &AggregatorPad) {
+        let own = pad.downcast_ref::<super::RefVsrPad>();
+        while own.is_some_and(|own| !own.imp().released.load(Ordering::Acquire)) {
+            let linked = pad.is_linked();
+            if !linked {
+                self.join_flush(pad);
             }
-        });
-        let element = self.obj().downgrade();
-        pad.connect_unlinked(move |_, _| {
-            if let Some(element) = element.upgrade()
-                && element.current_state() >= gst::State::Paused
-            {
-                element.imp().watch_unlinked();
+            let is_used = Camera::of(pad) != Camera::Tele || self.settings().use_tele;
+            let ended = pad.sticky_event::<gst::event::Eos>(0).is_some();
+            if !linked || !is_used || ended {
+                self.parent_sink_event(pad, gst::event::Eos::new());
+            } else {
+                self.parent_sink_event(pad, gst::event::StreamStart::new("linked"));
             }
-        });
+            // Linked or unlinked by another thread meanwhile, whose events may have come first.
+            if pad.is_linked() == linked {
+                return;
+            }
+        }
     }
 
-    /// Sees every event that leaves through the source pad.
-    pub fn follow_leaving(&self) {
-        let element = self.obj().downgrade();
-        let kinds = gst::PadProbeType::EVENT_DOWNSTREAM | gst::PadProbeType::EVENT_FLUSH;
-        self.obj()
-            .src_pad()
-            .add_probe(kinds, move |_, info| match element.upgrade() {
-                Some(element) => element.imp().see_leaving(info),
-                None => gst::PadProbeReturn::Ok,
-            });
+    /// The same for all reference pads.
+    pub fn settle_all(&self) {
+        self.references().for_each(|(_, pad)| self.settle(&pad));
     }
 
-    /// Passes the ultra-wide pad's flush on to pads that would otherwise never get it.
-    pub fn flush_unlinked(&self, event: &gst::Event) {
-        for (_, pad) in self.references().filter(|(_, pad)| !pad.is_linked()) {
-            self.unlinked.flush(&pad, event);
+    /// Brings a pad through the flush that is under way, where upstream will not.
+    pub fn join_flush(&self, pad: &AggregatorPad) {
+        let camera = Camera::of(pad);
+        let seqnum = self.running(|running| running.epochs.under_way(camera));
+        if let Some(seqnum) = seqnum.flatten() {
+            let start = gst::event::FlushStart::builder().seqnum(seqnum).build();
+            let stop = gst::event::FlushStop::builder(true).seqnum(seqnum).build();
+            for event in [start, stop] {
+                if let Err(why) = self.flush(pad, event) {
+                    gst::debug!(CAT, obj = pad, "Not flushed: {why}");
+                }
+            }
         }
     }
 
-    /// Ends the pads that are not linked when the time of grace is over.
-    pub fn watch_unlinked(&self) {
-        self.watch(unlinked::GRACE, Self::end_unlinked);
+    /// Sees a reference camera's buffers before the base class does.
+    fn let_in(&self, pad: &gst::Pad, info: &mut gst::PadProbeInfo) -> PadProbeReturn {
+        if self.running(|running| running.ended) == Some(true) {
+            // Newer base classes take buffers after the end until they block.
+            info.flow_res = Err(gst::FlowError::Eos);
+            return PadProbeReturn::Handled;
+        }
+        let is_missing = || {
+            let flushing = pad.pad_flags().contains(gst::PadFlags::FLUSHING);
+            !self.ultrawide.is_linked() && !flushing && pad.parent().is_some()
+        };
+        if is_missing() && self.wait_while(ULTRAWIDE_GRACE, |_| is_missing()) {
+            let text = "Nothing is linked to pad ultrawide, whose video is to be enlarged";
+            gst::element_imp_error!(self, gst::StreamError::Failed, ("{text}"));
+        }
+        PadProbeReturn::Ok
     }
 
-    /// Gives up when nothing has been linked to the ultra-wide pad for long: the other streams wait
-    /// for it.
-    pub fn watch_ultrawide(&self) {
-        self.watch(unlinked::ULTRAWIDE_GRACE, |imp| {
-            if !imp.ultrawide.is_linked() && imp.running(|_| ()).is_some() {
-                let text = "Nothing is linked to pad ultrawide, whose video is to be enlarged";
-                gst::element_imp_error!(imp, gst::StreamError::Failed, ("{text}"));
-            }
-        });
-    }
-
-    /// Looks at the pads after a while, unless the element stops before.
-    fn watch(&self, grace: ClockTime, look: impl FnOnce(&Self) + Send + 'static) {
+    /// Sees every event that leaves through the source pad, and when the ultra-wide pad is linked.
+    pub fn follow_pads(&self) {
         let element = self.obj().downgrade();
-        self.unlinked.watch(grace, move || {
-            if let Some(element) = element.upgrade() {
-                // Not on the clock's own thread, which serves the whole process.
-                element.call_async(|element| look(element.imp()));
-            }
+        self.ultrawide.connect_linked(move |_, _| {
+            element.upgrade().inspect(|element| element.imp().notify());
         });
-    }
-
-    fn end_unlinked(&self) {
-        if self.running(|_| ()).is_none() {
-            return; // stopped meanwhile
-        }
-        for (_, pad) in self.references() {
-            if self.unlinked.end(&pad) {
-                gst::element_imp_warning!(
-                    self,
-                    gst::StreamError::Failed,
-                    (
-                        "Nothing is linked to pad {}: all its frames count as missing (see on-missing-reference)",
-                        pad.name()
-                    )
-                );
-            }
-        }
+        let element = self.obj().downgrade();
+        let kinds = PadProbeType::EVENT_DOWNSTREAM | PadProbeType::EVENT_FLUSH;
+        let source = self.obj().src_pad().clone();
+        source.add_probe(kinds, move |_, info| match element.upgrade() {
+            Some(element) => element.imp().see_leaving(info),
+            None => PadProbeReturn::Ok,
+        });
     }
 }

@@ -6,8 +6,8 @@
  *
  * ## Pads
  *
- * `ultrawide` is the video to enlarge; its timestamps, flags and metadata are the output's. `wide` is the wide camera's video and
- * `tele`, a request pad, the tele camera's. Each may have a format, size and frame rate of its own. The output has the
+ * `ultrawide` is the video to enlarge; its timestamps, flags and metadata are the output's. `wide`, the wide camera's video, and `tele`,
+ * the tele camera's, are request pads, which may come and go while playing. Each may have a format, size and frame rate of its own. The output has the
  * ultra-wide video's format, unless downstream wants another one that this element knows.
  *
  * A wide or tele frame is paired to each ultra-wide frame by running time: the nearest, if it lies within `pts-tolerance`. Every
@@ -21,8 +21,11 @@
  * An element message `refvsr-missing-references` tells where a camera's frames begin to be missing and where they come again:
  * `pad` (its name), `missing` (whether they begin to be), `running-time`, and `frames`, how many were missing when they come again.
  *
- * If nothing is linked to `wide` a second after the ultra-wide caps came, all its frames count as missing (a warning says so).
- * It may still be linked later. Pairing is by running time, so that at half speed frames may lie twice as far apart. If nothing is linked to `ultrawide` ten seconds after another camera's caps came, that is an error.
+ * While nothing is linked to a requested pad, all its frames count as missing, and nothing waits for them; the same holds for `tele`
+ * with `use-tele=false`, but that its frames are not missed. Pairing is by running time, so that at half speed frames may lie twice as far apart.
+ * If nothing is linked to `ultrawide` ten seconds after another camera's first frame came, that is an error.
+ *
+ * The end of the ultra-wide stream is the output's end, whatever the other streams do.
  *
  * Registered models find out where each reference camera looks: its zoom, rotation and shift. They search near the property
  * `wide-zoom` or `tele-zoom` if it is set. An INFO message, with a structure `refvsr-camera-found` as details (`pad`, `zoom`, `rotation` in
@@ -154,7 +157,6 @@ mod settings;
 mod sightings;
 mod state;
 mod stats;
-mod unlinked;
 mod video;
 mod work;
 

@@ -31,9 +31,6 @@ impl RefVsr {
             return self.take_ultrawide_caps(video);
         }
         self.running(|running| running.videos[camera] = Some(video));
-        if !self.ultrawide.is_linked() {
-            self.watch_ultrawide();
-        }
         true
     }
 
@@ -67,9 +64,6 @@ impl RefVsr {
             });
         }
         self.update_latency();
-        if self.references().any(|(_, pad)| !pad.is_linked()) {
-            self.watch_unlinked();
-        }
         true
     }
 

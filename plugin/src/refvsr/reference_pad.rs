@@ -3,7 +3,7 @@
 use super::settings;
 use gst::{glib, prelude::*, subclass::prelude::*};
 use gst_base::subclass::prelude::*;
-use std::sync::{LazyLock, Mutex};
+use std::sync::{LazyLock, Mutex, atomic::AtomicBool};
 
 /// Behind a reference camera's pad.
 #[derive(Debug, Default)]
@@ -12,6 +12,8 @@ pub struct RefVsrPad {
     zoom: Mutex<f64>,
     /// Nanoseconds. GstPad's own offset moves segments, and only those that come after it was set.
     offset: Mutex<i64>,
+    /// The application has released it.
+    pub released: AtomicBool,
 }
 
 impl RefVsrPad {

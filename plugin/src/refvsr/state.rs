@@ -33,6 +33,10 @@ pub struct Running {
     pub stopper: Stopper,
     /// The element is about to stop.
     pub stopping: bool,
+    /// Events that may make the base class stop the streaming thread, which must not wait for anything then.
+    pub passing: usize,
+    /// The ultra-wide stream has ended, and all of it has come out.
+    pub ended: bool,
     /// The epoch of the streaming thread's last turn.
     pub last_turn: u64,
     /// Output size over input size.
@@ -69,6 +73,8 @@ impl Running {
             epochs: Epochs::default(),
             stopper: work.session.stopper(),
             stopping: false,
+            passing: 0,
+            ended: false,
             last_turn: 0,
             work: Some(work),
             scale,
@@ -104,6 +110,16 @@ impl Running {
         if camera == Camera::UltraWide {
             self.stopper.stop();
         }
+    }
+
+    /// The ultra-wide pad is flushed: what comes after it has a segment of its own.
+    pub fn forget_output(&mut self) {
+        self.segment_in = None;
+        self.segment = None;
+        self.position = None;
+        self.qos = Qos::default();
+        self.least_delay = None;
+        self.ended = false;
     }
 
     /// The element is about to stop: nothing is computed any more.
