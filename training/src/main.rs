@@ -73,7 +73,7 @@ enum Command {
     /// Make three-camera clips from ordinary video or photos.
     Synthesize(SynthesizeOptions),
     /// Score a model on held-out clips, beside bicubic enlargement and BasicVSR.
-    Score(ScoreOptions),
+    Score(Box<ScoreOptions>),
     /// Look after data sets.
     #[command(subcommand)]
     Dataset(Dataset),

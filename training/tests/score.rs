@@ -4,7 +4,7 @@ mod common;
 
 use common::{clip, registered};
 use indicatif::ProgressBar;
-use refvsr::{ModelConfig, Network, Precision, checkpoint, config::Recurrence, metrics};
+use refvsr::{ModelConfig, Network, checkpoint, config::Recurrence, metrics};
 use refvsr_train::{
     data::{Split, patches::Stage, validation_clips},
     score::{ScoreOptions, score},
@@ -13,17 +13,20 @@ use std::path::{Path, PathBuf};
 use tch::{Device, Kind};
 
 fn options(folder: &Path, basicvsr: Option<PathBuf>) -> ScoreOptions {
+    let [model, data] = ["model.safetensors", "data"].map(|name| folder.join(name));
+    let mut words = vec![
+        model.into_os_string(),
+        "--data".into(),
+        data.into_os_string(),
+    ];
+    words.extend(
+        "--frames 3 --look-ahead 1 --precision fp32 --device cpu"
+            .split(' ')
+            .map(Into::into),
+    );
     ScoreOptions {
-        model: folder.join("model.safetensors"),
-        data: folder.join("data"),
-        split: Split::Valid,
-        clips: None,
-        frames: Some(3),
         basicvsr,
-        look_ahead: Some(1),
-        backward_group: 1,
-        precision: Precision::Fp32,
-        device: "cpu".into(),
+        ..common::score_options(words)
     }
 }
 

@@ -1,3 +1,4 @@
-//! Footage as cameras leave it behind.
+//! Footage as cameras leave it behind: how they were held, and what their files give back.
 
 pub mod recorded;
+pub mod shot;

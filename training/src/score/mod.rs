@@ -1,5 +1,6 @@
 //! `score`: a model on held-out clips, with and without its references, beside bicubic enlargement and BasicVSR.
 
+pub mod long;
 mod regions;
 mod report;
 
@@ -11,6 +12,7 @@ use crate::{
 };
 use anyhow::{Context, Result, bail, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
+use long::{Running, options::LongOptions};
 use refvsr::{
     Network, Precision, Session, Triplet, device::DeviceChoice, image::resize::bicubic_antialiased,
     net::registered::Details,
@@ -28,6 +30,9 @@ use tch::Tensor;
 ///
 /// Rows: the whole frame, the field-of-view shares of the paper (0.5 is what the wide camera sees), all outside that, and what the tele camera sees.
 ///
+/// With --long: PSNR over ten segments of time and its slope, the largest and the median step between neighbouring outputs, the warping error beside the truth's, and how far the
+/// output, reduced, is from the input (docs/evaluate.md).
+///
 /// Tables: each clip; all frames, the clips' first frames, and those with history; and what stands above the model without a reference, paired by clip, with the interval that
 /// 10000 resamplings of the clips give.
 #[derive(Debug, Clone, clap::Args)]
@@ -35,15 +40,15 @@ pub struct ScoreOptions {
     /// The model file.
     pub model: PathBuf,
     /// The folder with valid/ or test/ in it.
-    #[arg(long, value_name = "FOLDER")]
-    pub data: PathBuf,
+    #[arg(long, value_name = "FOLDER", required_unless_present = "long")]
+    pub data: Option<PathBuf>,
     /// The part of the data set.
     #[arg(long, value_enum, default_value = "valid")]
     pub split: Split,
     /// At most so many clips.
     #[arg(long)]
     pub clips: Option<usize>,
-    /// At most so many frames of each, from the first.
+    /// At most so many frames of each, from the first [default: all; with --long 300].
     #[arg(long)]
     pub frames: Option<usize>,
     /// The file with BasicVSR's weights: basicvsr.safetensors of fetch-weights.
@@ -52,15 +57,21 @@ pub struct ScoreOptions {
     /// Frames of look-ahead, in place of the model's own.
     #[arg(long)]
     pub look_ahead: Option<usize>,
-    /// Frames that share one run of the backward branch; 1 is exact.
-    #[arg(long, default_value_t = 1, value_name = "FRAMES")]
-    pub backward_group: usize,
+    /// Frames that share one run of the backward branch; 1 is exact [default: 1; with --long as many as in the element].
+    #[arg(long, value_name = "FRAMES")]
+    pub backward_group: Option<usize>,
     /// auto, fp32, fp32-fast, fp16 or bf16.
     #[arg(long, default_value = "auto")]
     pub precision: Precision,
     /// auto, cpu, cuda or cuda:N.
     #[arg(long, default_value = "auto")]
     pub device: String,
+    /// Measure over time instead: clips of hundreds of frames that stand still or hardly move, filmed from --sources.
+    #[arg(long, conflicts_with_all = ["data", "split", "clips", "basicvsr"])]
+    pub long: bool,
+    /// What long shots are.
+    #[command(flatten)]
+    pub shots: LongOptions,
 }
 
 /// A clip's frames in memory, `[1, 3, ..]` each.
@@ -99,6 +110,9 @@ impl Held {
     }
 }
 
+/// Frames of long clips.
+const LONG: usize = 300;
+
 /// Columns, in order.
 const COLUMNS: [&str; 7] = [
     "bicubic",
@@ -117,6 +131,17 @@ const BASE: &str = "no reference";
 /// # Errors
 /// Where files are missing or do not fit.
 pub fn score(options: &ScoreOptions, progress: &ProgressBar) -> Result<String> {
+    if options.long {
+        let running = Running {
+            device: &options.device,
+            precision: options.precision,
+            look_ahead: options.look_ahead,
+            backward_group: options.backward_group,
+            frames: options.frames.unwrap_or(LONG),
+        };
+        return long::long(&options.model, &options.shots, running, progress);
+    }
+    let data = options.data.as_deref().context("no --data was named")?;
     let device = options.device.parse::<DeviceChoice>()?.resolve()?;
     let network = Network::load(&options.model, device)?;
     let config = network.config().clone();
@@ -143,7 +168,7 @@ pub fn score(options: &ScoreOptions, progress: &ProgressBar) -> Result<String> {
     let basicvsr = basicvsr.transpose()?;
     let mut session_options = Session::options_of(&network);
     session_options.look_ahead = options.look_ahead;
-    session_options.backward_group = Some(options.backward_group);
+    session_options.backward_group = options.backward_group.or(Some(1));
     session_options.precision = options.precision;
     let mut session = Session::new(network, session_options)?;
     let ahead = session.look_ahead();
@@ -151,12 +176,12 @@ pub fn score(options: &ScoreOptions, progress: &ProgressBar) -> Result<String> {
     let stage = Stage::Pretrain {
         scale: config.scale,
     };
-    let mut clips = validation_clips(&options.data, options.split, stage)?;
+    let mut clips = validation_clips(data, options.split, stage)?;
     clips.truncate(options.clips.unwrap_or(usize::MAX));
     ensure!(
         !clips.is_empty(),
         "there are no clips in {}",
-        options.data.display()
+        data.display()
     );
     let most = options.frames.unwrap_or(usize::MAX);
     progress.set_style(ProgressStyle::with_template(

@@ -51,6 +51,39 @@ impl Wave {
     }
 }
 
+/// How a hand shakes a camera.
+#[derive(Debug, Clone)]
+pub struct Hand {
+    shake: [[Wave; 3]; 2],
+    twist: [Wave; 2],
+}
+
+impl Hand {
+    /// Draws one; an amount of 1 is a phone's.
+    pub fn draw(random: &mut Random, amount: f64) -> Self {
+        let mut wave =
+            |amplitude: f64, low: f64, high: f64| Wave::draw(random, amplitude * amount, low, high);
+        let mut axis = || {
+            [
+                wave(0.004, 0.3, 1.0),
+                wave(0.0015, 1.0, 4.0),
+                wave(0.0004, 4.0, 10.0),
+            ]
+        };
+        Self {
+            shake: [axis(), axis()],
+            twist: [wave(0.004, 0.3, 1.5), wave(0.0008, 2.0, 6.0)],
+        }
+    }
+
+    /// At a frame: how far to the right and down, as shares of the frame's width, and how far turned,
+    /// in radians.
+    pub fn at(&self, frame: f64) -> ([f64; 2], f64) {
+        let sum = |waves: &[Wave]| waves.iter().map(|wave| wave.at(frame)).sum();
+        ([0, 1].map(|axis| sum(&self.shake[axis])), sum(&self.twist))
+    }
+}
+
 /// The camera's way through one clip. Lengths are shares of the ultra-wide frame's width.
 #[derive(Debug, Clone)]
 pub struct Path {
@@ -62,8 +95,7 @@ pub struct Path {
     velocity: [f64; 2],
     zoom: [f64; 2],
     angle: [f64; 2],
-    shake: [[Wave; 3]; 2],
-    twist: [Wave; 2],
+    hand: Hand,
 }
 
 impl Path {
@@ -78,17 +110,7 @@ impl Path {
         amounts: Amounts,
     ) -> Self {
         let m = amounts.motion;
-        let mut wave =
-            |amplitude: f64, low: f64, high: f64| Wave::draw(random, amplitude * m, low, high);
-        let mut axis = || {
-            [
-                wave(0.004, 0.3, 1.0),
-                wave(0.0015, 1.0, 4.0),
-                wave(0.0004, 4.0, 10.0),
-            ]
-        };
-        let shake = [axis(), axis()];
-        let twist = [wave(0.004, 0.3, 1.5), wave(0.0008, 2.0, 6.0)];
+        let hand = Hand::draw(random, m);
         let (heading, speed) = (random.between(0.0, TAU), random.between(0.0, 0.012) * m);
         let mut pair = |amount: f64| {
             let first = random.between(-amount, amount) * m;
@@ -111,8 +133,7 @@ impl Path {
             velocity,
             zoom,
             angle,
-            shake,
-            twist,
+            hand,
         }
     }
 
@@ -127,7 +148,8 @@ impl Path {
         let between = |[a, b]: [f64; 2]| a + (b - a) * share;
         let largest = (self.source[0] / self.frame[0]).min(self.source[1] / self.frame[1]);
         let scale = (self.view * largest * between(self.zoom).exp()).min(largest);
-        let angle = between(self.angle) + self.twist.iter().map(|w| w.at(t)).sum::<f64>();
+        let (shaken, twisted) = self.hand.at(t);
+        let angle = between(self.angle) + twisted;
         let (sin, cos) = (angle.sin().abs(), angle.cos().abs());
         let [w, h] = self.frame.map(|side| side * scale);
         let half = [(w * cos + h * sin) / 2.0, (w * sin + h * cos) / 2.0];
@@ -135,8 +157,7 @@ impl Path {
         for axis in 0..2 {
             let middle = self.source[axis] / 2.0;
             let room = (middle - half[axis]).max(0.0);
-            let moved = self.velocity[axis] * (t - self.frames as f64 / 2.0)
-                + self.shake[axis].iter().map(|w| w.at(t)).sum::<f64>();
+            let moved = self.velocity[axis] * (t - self.frames as f64 / 2.0) + shaken[axis];
             centre[axis] = (middle + self.start[axis] * room * 0.8 + moved * w)
                 .clamp(middle - room, middle + room);
         }

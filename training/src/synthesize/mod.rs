@@ -87,7 +87,8 @@ pub struct SynthesizeOptions {
     pub licence: String,
 }
 
-fn parse_size(text: &str) -> Result<(usize, usize), String> {
+/// A size of frames, as in 1920x1080.
+pub(crate) fn parse_size(text: &str) -> Result<(usize, usize), String> {
     let parsed = text
         .split_once(['x', 'X'])
         .and_then(|(w, h)| Some((w.parse().ok()?, h.parse().ok()?)));

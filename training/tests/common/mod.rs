@@ -6,11 +6,15 @@ use refvsr::{
     checkpoint::Tensors,
     config::{FLOW_LEVELS, Recurrence, Variant},
 };
-use refvsr_train::data::{
-    png::{self, Picture},
-    tree::{Density, Lens, frame_name},
+use refvsr_train::{
+    data::{
+        png::{self, Picture},
+        tree::{Density, Lens, frame_name},
+    },
+    score::ScoreOptions,
 };
 use std::{
+    ffi::OsString,
     fs,
     path::Path,
     thread::sleep,
@@ -178,6 +182,19 @@ pub fn wait_for(what: &str, mut condition: impl FnMut() -> bool) {
         );
         sleep(Duration::from_millis(2));
     }
+}
+
+/// What `refvsr-train score` is asked for by these words.
+pub fn score_options(words: impl IntoIterator<Item = OsString>) -> ScoreOptions {
+    #[derive(clap::Parser)]
+    struct Score {
+        #[command(flatten)]
+        options: ScoreOptions,
+    }
+    let words = std::iter::once("score".into()).chain(words);
+    <Score as clap::Parser>::try_parse_from(words)
+        .unwrap()
+        .options
 }
 
 /// A registered network of one residual block and 64 channels, drawn anew.

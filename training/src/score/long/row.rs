@@ -1,0 +1,275 @@
+//! What a model came to on a case, and keeping it in a file.
+
+use super::{case::Case, meter::Figures};
+use anyhow::{Context, Result, ensure};
+use serde::{Deserialize, Serialize};
+use std::{
+    fs::{File, OpenOptions},
+    io::{Read, Write},
+    path::Path,
+};
+
+/// Segments of time that are told apart.
+pub const SEGMENTS: usize = 10;
+
+/// A figure over a clip's time.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Curve {
+    /// Means over equal segments of time, [`SEGMENTS`] or, of shorter clips, one a frame.
+    pub segments: Vec<f64>,
+    /// Of the straight line that fits the frames best: how much it rises in 100 frames.
+    pub slope: f64,
+}
+
+impl Curve {
+    /// Of a figure a frame; none without any.
+    pub fn of(frames: &[f64]) -> Option<Self> {
+        let (n, parts) = (frames.len(), frames.len().min(SEGMENTS));
+        let mean = |part: &[f64]| part.iter().sum::<f64>() / part.len() as f64;
+        (n > 0).then(|| Self {
+            segments: (0..parts)
+                .map(|k| mean(&frames[k * n / parts..(k + 1) * n / parts]))
+                .collect(),
+            slope: 100.0 * slope(frames),
+        })
+    }
+
+    /// The first segment.
+    pub fn first(&self) -> f64 {
+        self.segments.first().copied().unwrap_or_default()
+    }
+
+    /// The last segment.
+    pub fn last(&self) -> f64 {
+        self.segments.last().copied().unwrap_or_default()
+    }
+
+    /// By how much the lowest segment lies under the first one.
+    pub fn fall(&self) -> f64 {
+        self.segments
+            .iter()
+            .fold(0.0, |most: f64, value| most.max(self.first() - value))
+    }
+
+    /// The mean over all segments.
+    pub fn mean(&self) -> f64 {
+        self.segments.iter().sum::<f64>() / self.segments.len().max(1) as f64
+    }
+}
+
+/// Least squares over frames 0, 1, 2..
+fn slope(frames: &[f64]) -> f64 {
+    let n = frames.len() as f64;
+    let (middle, mean) = ((n - 1.0) / 2.0, frames.iter().sum::<f64>() / n);
+    let (mut up, mut across) = (0.0, 0.0);
+    for (k, value) in frames.iter().enumerate() {
+        let along = k as f64 - middle;
+        up += along * (value - mean);
+        across += along * along;
+    }
+    if across > 0.0 { up / across } else { 0.0 }
+}
+
+/// Steps from output to output.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Steps {
+    /// The median, in codes.
+    pub median: f64,
+    /// The largest, in codes.
+    pub largest: f64,
+    /// The output that the largest leads to.
+    pub at: usize,
+    /// Mean of the warping error, in codes.
+    pub warping: f64,
+}
+
+impl Steps {
+    fn of(figures: &[Figures]) -> Option<Self> {
+        let steps: Vec<f64> = figures.iter().filter_map(|f| f.step).collect();
+        let warped: Vec<f64> = figures.iter().filter_map(|f| f.warping).collect();
+        let (at, largest) = steps
+            .iter()
+            .copied()
+            .enumerate()
+            .max_by(|a, b| a.1.total_cmp(&b.1))?;
+        let mut sorted = steps.clone();
+        sorted.sort_by(f64::total_cmp);
+        Some(Self {
+            median: sorted[sorted.len() / 2],
+            largest,
+            // The first output has no step.
+            at: at + 1,
+            warping: warped.iter().sum::<f64>() / warped.len().max(1) as f64,
+        })
+    }
+
+    /// The largest over the median: seams show in it where the camera moves evenly.
+    pub fn ratio(&self) -> f64 {
+        if self.median > 0.0 {
+            self.largest / self.median
+        } else {
+            1.0
+        }
+    }
+}
+
+/// One way to enlarge one clip.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Row {
+    /// All that the figures depend on.
+    pub key: String,
+    /// The clip.
+    pub case: Case,
+    /// The model's name; `bicubic` and `truth` are no models'.
+    pub model: String,
+    /// Which references it had; empty where there is no choice.
+    pub references: String,
+    /// Frames.
+    pub frames: usize,
+    /// PSNR over the whole frame.
+    pub psnr: Option<Curve>,
+    /// PSNR over the wide camera's field.
+    pub field: Option<Curve>,
+    /// Steps; none of a single frame.
+    pub steps: Option<Steps>,
+    /// Root mean square of the output, reduced, less the input, in codes.
+    pub residual: Option<Curve>,
+}
+
+impl Row {
+    /// Of all figures of a clip.
+    pub fn new(
+        key: String,
+        case: &Case,
+        model: &str,
+        references: &str,
+        figures: &[Figures],
+    ) -> Self {
+        let curve = |pick: &dyn Fn(&Figures) -> Option<f64>| {
+            Curve::of(&figures.iter().filter_map(pick).collect::<Vec<_>>())
+        };
+        Self {
+            key,
+            case: case.clone(),
+            model: model.to_owned(),
+            references: references.to_owned(),
+            frames: figures.len(),
+            psnr: curve(&|f| f.psnr),
+            field: curve(&|f| f.field),
+            steps: Steps::of(figures),
+            residual: curve(&|f| Some(f.residual)),
+        }
+    }
+
+    /// Model and references.
+    pub fn name(&self) -> String {
+        if self.references.is_empty() {
+            self.model.clone()
+        } else {
+            format!("{}, {}", self.model, self.references)
+        }
+    }
+}
+
+/// Rows in a file, one JSON object a line. What is there already need not be measured again.
+pub struct Ledger {
+    known: Vec<Row>,
+    file: Option<File>,
+}
+
+impl Ledger {
+    /// Reads what a file holds, and appends to it. Without a file nothing is kept.
+    ///
+    /// # Errors
+    /// Where it cannot be read or written.
+    pub fn open(path: Option<&Path>) -> Result<Self> {
+        let Some(path) = path else {
+            return Ok(Self {
+                known: vec![],
+                file: None,
+            });
+        };
+        let open = || {
+            OpenOptions::new()
+                .read(true)
+                .append(true)
+                .create(true)
+                .open(path)
+        };
+        let mut file = open().with_context(|| format!("opening {}", path.display()))?;
+        let mut text = String::new();
+        file.read_to_string(&mut text)
+            .with_context(|| format!("reading {}", path.display()))?;
+        // An interrupted run may have left half a line.
+        let known = text
+            .lines()
+            .filter_map(|line| serde_json::from_str(line).ok());
+        let known: Vec<Row> = known.collect();
+        ensure!(
+            text.is_empty() || !known.is_empty(),
+            "{} is there and holds no rows of `score --long`; name another file",
+            path.display()
+        );
+        if !text.is_empty() && !text.ends_with('\n') {
+            writeln!(file).with_context(|| format!("writing {}", path.display()))?;
+        }
+        Ok(Self {
+            known,
+            file: Some(file),
+        })
+    }
+
+    /// The row of a key, if it is there.
+    pub fn find(&self, key: &str) -> Option<Row> {
+        self.known.iter().find(|row| row.key == key).cloned()
+    }
+
+    /// Keeps a row.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    pub fn keep(&mut self, row: &Row) -> Result<()> {
+        if let Some(file) = &mut self.file {
+            file.write_all((serde_json::to_string(row)? + "\n").as_bytes())
+                .context("writing a row")?;
+        }
+        self.known.push(row.clone());
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn curves_show_segments_and_slope() {
+        let falling: Vec<f64> = (0..300).map(|n| 30.0 - 0.02 * f64::from(n)).collect();
+        let curve = Curve::of(&falling).unwrap();
+        assert_eq!(curve.segments.len(), 10);
+        assert!((curve.first() - 29.71).abs() < 1e-9 && (curve.last() - 24.31).abs() < 1e-9);
+        assert!((curve.slope + 2.0).abs() < 1e-9, "{}", curve.slope);
+        assert!((curve.fall() - 5.4).abs() < 1e-9);
+        let few = Curve::of(&[3.0, 1.0, 2.0]).unwrap();
+        assert_eq!((few.segments.len(), few.fall()), (3, 2.0));
+        assert_eq!(Curve::of(&[]), None);
+        assert_eq!(Curve::of(&[5.0]).unwrap().slope, 0.0);
+    }
+
+    #[test]
+    fn a_seam_is_the_largest_step() {
+        let figures: Vec<Figures> = (0..20)
+            .map(|n| Figures {
+                psnr: None,
+                field: None,
+                step: (n > 0).then_some(if n == 7 { 5.0 } else { 2.0 }),
+                warping: (n > 0).then_some(1.0),
+                residual: 0.5,
+            })
+            .collect();
+        let steps = Steps::of(&figures).unwrap();
+        assert_eq!((steps.median, steps.largest, steps.at), (2.0, 5.0, 7));
+        assert_eq!((steps.ratio(), steps.warping), (2.5, 1.0));
+        assert_eq!(Steps::of(&figures[..1]), None);
+    }
+}
