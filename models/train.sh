@@ -130,7 +130,7 @@ tuned quality-plain "$folder/quality-fine.safetensors" --set references.tele=0.4
 # Two runs on from there, one with more cameras that are nearly alike, one with other patches and with masks as they are now: the mean of all three is better than each.
 tuned quality-nearer "$folder/quality-plain.safetensors" --set references.tele=0.4 --set references.camera.alike=0.8 --set data.places=1 --set optimiser.steps=1700 --set seed=107
 tuned quality-again "$folder/quality-plain.safetensors" --set references.tele=0.4 --set references.camera.alike=0.6 --set data.places=1 --set optimiser.steps=3000 --set seed=109
-"$train" export "$folder/runs/quality-again" --output "$folder/quality.safetensors" --average "$folder/quality-plain.safetensors" --average "$folder/quality-nearer.safetensors"
+"$train" export "$folder/runs/quality-again" --output "$folder/quality.safetensors" --gain wide_carrier.=0 --reset-interval 15 --average "$folder/quality-plain.safetensors" --average "$folder/quality-nearer.safetensors"
 # The trunks of `light` learn from input pictures alone: those of all clips to learn from, and the photos once more, nearer and with depth. The teacher was BasicVSR's
 # part of the third run's model, 16-bit numbers, since that file was at hand where the GPU was.
 trunks=$folder/trunk-clips
@@ -148,7 +148,7 @@ for clip in "$near/$pictures"/*; do ln -sfn "$clip" "$trunks/$pictures/near-$(ba
 learn light-trunks light-trunks --set data.root="$trunks" --set start.teacher="$folder/quality-third.safetensors"
 fusions="{ file = \"$folder/quality-plain.safetensors\", only = [\"wide_fusion.\", \"tele_fusion.\"] }"
 learn light light --set start.weights="[\"$folder/runs/light-trunks/best.safetensors\", $fusions]"
-"$train" export "$folder/runs/light" --output "$folder/light.safetensors"
+"$train" export "$folder/runs/light" --output "$folder/light.safetensors" --reset-interval 10
 split=test frames=5
 [ -z "${SHORT:-}" ] || split=valid frames=1
 for model in quality light; do

@@ -45,6 +45,7 @@ pub struct ModelConfig {
     /// The network takes full-resolution input and matches on a reduced image (upstream's `flag_HD_in`, the 8K models).
     pub hd: bool,
     /// The forward recurrence starts anew every so many outputs; `None` = never (upstream's `reset_branch`).
+    /// The registered variant's new run fades in; published networks start at once.
     pub reset_interval: Option<usize>,
     /// How features travel from frame to frame.
     pub recurrence: Recurrence,
@@ -168,9 +169,14 @@ impl ModelConfig {
 
     /// Outputs that share one run of the backward branch where nothing else is asked for: 1 for upstream's
     /// recurrence and for RefVSR-IR, which are computed as published. Else 6, from where on neither the
-    /// pictures nor the time gain much (docs/performance.md).
+    /// pictures nor the time gain much (docs/performance.md), and 8 for the registered variant, whose runs
+    /// overlap.
     pub fn backward_group(&self) -> usize {
-        if self.repeats_clip_ends() { 1 } else { 6 }
+        match self.variant {
+            Variant::Registered => 8,
+            _ if self.repeats_clip_ends() => 1,
+            _ => 6,
+        }
     }
 
     /// Matching kernel K: one matched position stands for K x K reference pixels.

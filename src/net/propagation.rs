@@ -153,6 +153,21 @@ impl Joined {
         .into_iter()
         .flatten()
     }
+
+    /// Between this and another branch's: this at a share of 0, the other at 1.
+    ///
+    /// # Errors
+    /// [`Error::Broken`] for branches of different families.
+    pub fn faded(&self, other: &Self, share: f64) -> Result<Self> {
+        match (self, other) {
+            (Self::Feature(a), Self::Feature(b)) => Ok(Self::Feature(a.f_lerp(b, share)?)),
+            (Self::Level2(a), Self::Level2(b)) => Ok(Self::Level2(Level2 {
+                feature: Upper::of(a.feature.whole()?.f_lerp(&b.feature.whole()?, share)?),
+                confidence: a.confidence.f_lerp(&b.confidence, share)?,
+            })),
+            _ => Err(Error::Broken("branches of two families".into())),
+        }
+    }
 }
 
 impl Level2 {

@@ -1,6 +1,6 @@
 //! What a session remembers of the clip it is in, and a window's view of it.
 
-use super::density::ReducedMatching;
+use super::{density::ReducedMatching, forward::Coming};
 use crate::{
     Error, Result,
     net::{
@@ -38,6 +38,8 @@ pub struct Clip {
     pub left_out: bool,
     /// The forward branch, as the last output left it.
     pub forward: Option<State>,
+    /// The run that takes over from that.
+    pub coming: Option<Coming>,
     /// The backward branch at the coming outputs that shared a run of it, the next one's first.
     pub backward: VecDeque<Joined>,
     /// The next window's key frames.
@@ -171,6 +173,7 @@ impl Clip {
             .flat_map(Pyramid::tensors)
             .chain(shown)
             .chain(self.forward.iter().flat_map(State::tensors))
+            .chain(self.coming.iter().flat_map(|coming| coming.state.tensors()))
             .chain(self.backward.iter().flat_map(Joined::tensors));
         let followers = self.followers.iter().flat_map(Followers::tensors);
         let refills = self.refills.iter().map(|(_, features)| features);

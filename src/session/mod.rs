@@ -5,9 +5,11 @@
 //! pair of neighbours is computed once, when the frame comes, and kept only as long as a window can need
 //! it.
 
+mod backward;
 mod branches;
 mod clip;
 mod density;
+mod forward;
 mod intake;
 mod motions;
 mod options;
@@ -221,10 +223,11 @@ impl Session {
         self.clip = Clip::default();
     }
 
-    /// Frames that must follow a frame before it can be received: m of the window, and with backward runs
-    /// shared by g outputs g - 1 more.
+    /// Frames that must follow a frame before it can be received: m of the window, with backward runs
+    /// shared by g outputs g - 1 more, and in registered networks the outputs in which one such run fades
+    /// into the next.
     pub fn look_ahead(&self) -> usize {
-        self.window_look_ahead() + self.group() - 1
+        self.window_look_ahead() + self.group() - 1 + self.overlap()
     }
 
     /// Another number of outputs that share a run of the backward branch, from the next run on; `None` = the
@@ -369,14 +372,6 @@ impl Session {
         self.network.config().recurrence
     }
 
-    fn is_first(&self, n: usize) -> bool {
-        n == 0
-            || self
-                .options
-                .reset_interval
-                .is_some_and(|r| n.is_multiple_of(r))
-    }
-
     /// The number of the next output, if all it needs has been sent.
     fn ready(&self) -> Option<usize> {
         let Clip {
@@ -386,7 +381,7 @@ impl Session {
             ref backward,
             ..
         } = self.clip;
-        let reached = !backward.is_empty() || received + self.look_ahead() < sent;
+        let reached = backward.len() > self.overlap() || received + self.look_ahead() < sent;
         (received < sent && (drained || reached)).then_some(received)
     }
 
@@ -430,6 +425,7 @@ impl Session {
         self.clip.received = next;
         let run = match self.options.reset_interval {
             _ if self.network.refill().is_some() => Some(next),
+            _ if self.fades() => None,
             reset => reset.map(|r| next.next_multiple_of(r)),
         };
         let m = self.window_look_ahead();

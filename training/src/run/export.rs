@@ -36,6 +36,10 @@ pub struct Changes {
     /// trained with short windows serves longer ones as well.
     #[arg(long, value_name = "FRAMES")]
     pub window: Option<usize>,
+    /// Outputs after which the model's recurrence starts anew, in place of the run's; 0 for never. A registered
+    /// network that is not steady over long still shots needs it.
+    #[arg(long, value_name = "OUTPUTS")]
+    pub reset_interval: Option<usize>,
     /// Takes the mean of the run's weights and those of this model file; may be given several times.
     /// Runs that went on from the same weights, with other patches, are often better together than
     /// each alone.
@@ -131,6 +135,9 @@ pub fn export(
     );
     let mut checkpoint = checkpoint::Checkpoint::read(&best)?;
     checkpoint.config.frame_num = changes.window.unwrap_or(checkpoint.config.frame_num);
+    if let Some(interval) = changes.reset_interval {
+        checkpoint.config.reset_interval = (interval > 0).then_some(interval);
+    }
     let network = Network::from_checkpoint(&checkpoint, Device::Cpu)?;
     average(&network, &changes.average)?;
     for gain in &changes.gains {
