@@ -1,8 +1,11 @@
 //! Number formats: what is asked for, and what it means on a device.
 
+mod measured;
+
+pub use measured::{Measured, measured};
+
 use crate::{
     Error, Result,
-    native::direct,
     net::context::{self, Arithmetic},
     stop::Stopper,
 };
@@ -14,9 +17,9 @@ use tch::{Device, Kind};
 /// Flow, matching, sampling positions, the bicubic base and the last addition are fp32 in all of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Precision {
-    /// The fastest that stays over 50 dB against fp32: [`Fp16`](Self::Fp16) on a CUDA device, [`Bf16`](Self::Bf16)
-    /// on a CPU with AVX512-BF16 (but not one with AMX, where it has not been measured), else
-    /// [`Fp32Fast`](Self::Fp32Fast).
+    /// The fastest that stays over 50 dB against fp32: [`Fp16`](Self::Fp16) on a CUDA device; on a CPU
+    /// with AVX512-BF16 the faster one of [`Bf16`](Self::Bf16) and [`Fp32Fast`](Self::Fp32Fast), which is
+    /// [`measured`] once a process; [`Fp32Fast`](Self::Fp32Fast) on other CPUs.
     #[default]
     Auto,
     /// 32-bit floats, as the paper's code computes. On a CPU, 3 x 3 convolutions of many channels take Winograd's
@@ -55,8 +58,7 @@ impl Precision {
     /// The precision that this one means on a device: itself, or what [`Auto`](Self::Auto) chooses.
     pub fn on(self, device: Device) -> Self {
         match (self, device) {
-            (Self::Auto, Device::Cpu) if direct::bf16() == direct::Bf16::Registers => Self::Bf16,
-            (Self::Auto, Device::Cpu) => Self::Fp32Fast,
+            (Self::Auto, Device::Cpu) => measured().map_or(Self::Fp32Fast, |times| times.fastest()),
             (Self::Auto, _) => Self::Fp16,
             (other, _) => other,
         }
@@ -103,6 +105,7 @@ impl fmt::Display for Precision {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
 
     #[test]
     fn names_round_trip_and_nonsense_is_refused() {
@@ -130,5 +133,20 @@ mod tests {
             );
         }
         assert_eq!(Precision::Fp32.arithmetic(Device::Cpu), Arithmetic::Exact);
+    }
+
+    #[test]
+    fn auto_is_what_was_measured_to_be_the_fastest() {
+        let times = |fp32_fast, bf16| Measured {
+            fp32_fast: Duration::from_micros(fp32_fast),
+            bf16: Duration::from_micros(bf16),
+        };
+        assert_eq!(times(900, 1100).fastest(), Precision::Fp32Fast);
+        assert_eq!(times(900, 500).fastest(), Precision::Bf16);
+        // Whatever this processor is: once measured it stays so, and `auto` follows.
+        let known = measured();
+        assert_eq!(measured(), known);
+        let expected = known.map_or(Precision::Fp32Fast, |times| times.fastest());
+        assert_eq!(Precision::Auto.on(Device::Cpu), expected);
     }
 }

@@ -8,7 +8,7 @@ mod bend;
 mod blocks;
 pub mod carried;
 pub(crate) mod context;
-mod conv;
+pub(crate) mod conv;
 pub mod deform;
 pub mod edvr;
 pub mod flow;

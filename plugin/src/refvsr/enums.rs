@@ -11,7 +11,7 @@ pub enum Precision {
     /// The fastest that stays over 50 dB against fp32.
     #[default]
     #[enum_value(
-        name = "The fastest near fp32: fp32-fast, bf16 on CPUs with AVX512-BF16, fp16 on a CUDA device",
+        name = "The fastest near fp32: fp16 on a CUDA device, fp32-fast or bf16 on a CPU, as measured there",
         nick = "auto"
     )]
     Auto,
