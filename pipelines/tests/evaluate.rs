@@ -108,9 +108,45 @@ fn figures_are_the_librarys_and_for_bicubic_scikit_images() {
         1e-9
     ));
 
+    // Over time: the clips have 2, 3 and 2 frames, so there are two parts.
+    let bicubic = &results["methods"][0];
+    let whole = |n: usize| records[n]["figures"]["whole"]["psnr"].as_f64().unwrap();
+    let first = (whole(0) + whole(2) + whole(5)) / 3.0;
+    let last = (whole(1) + (whole(3) + whole(4)) / 2.0 + whole(6)) / 3.0;
+    for (n, expected) in [first, last].into_iter().enumerate() {
+        assert!(
+            close(&bicubic["over_time"]["segments"][n], expected, 1e-9),
+            "{bicubic}"
+        );
+    }
+    let slope = ((whole(1) - whole(0)) + (whole(4) - whole(2)) / 2.0 + (whole(6) - whole(5))) / 3.0;
+    assert!(
+        close(&bicubic["over_time"]["slope"], 100.0 * slope, 1e-6),
+        "{bicubic}"
+    );
+    // Clip b has two steps, of which the median is the larger.
+    assert!(close(&bicubic["step_ratio"], 1.0, 1e-9), "{bicubic}");
+    let difference = read(&place.text("tree/test/HR/UW/a/0001.png"))
+        - read(&place.text("tree/test/HR/UW/a/0000.png"));
+    let step = 255.0
+        * difference
+            .square()
+            .mean(Kind::Double)
+            .sqrt()
+            .double_value(&[]);
+    assert!(records[0]["truth_step"].is_null() && records[0]["step"].is_null());
+    assert!(
+        close(&records[1]["truth_step"], step, 1e-4),
+        "{} {step}",
+        records[1]
+    );
+
     let text = std::fs::read_to_string(&markdown).unwrap();
     assert_eq!(text, said.out);
     for row in [
+        "| PSNR in dB, part 2 of 2 |",
+        "| dB in 100 frames |",
+        "| the truth's |",
         "| a |",
         "| all frames |",
         "| inner 50 % |",

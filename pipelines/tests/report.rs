@@ -57,6 +57,8 @@ addEventListener('load', () => {
   all('#choose button')[2].click();
   seen.caption = document.querySelector('figcaption').textContent;
   seen.plot = all('#plot polyline').length;
+  seen.time = all('#time tr').map(r => r.cells[0].textContent);
+  seen.slopes = [...all('#time tr').at(-3).cells].slice(1).map(c => c.textContent);
   seen.overflow = document.body.scrollWidth - document.body.clientWidth;
   seen.width = document.body.clientWidth;
   seen.loaded = Math.round(performance.getEntriesByType('navigation')[0].loadEventStart);
@@ -168,6 +170,17 @@ fn the_report_works_from_a_file_with_mouse_and_keyboard() {
         is("confidence", 1.into());
         is("frame", "1".into());
         is("plot", 3.into());
+        // The shortest clip has two frames.
+        let parts = [
+            "part",
+            "1 of 2",
+            "2 of 2",
+            "dB in 100 frames",
+            "largest step over the median",
+            "the truth's",
+        ];
+        is("time", parts.to_vec().into());
+        assert_eq!(seen["slopes"].as_array().unwrap().len(), 3, "{seen:#}");
         assert!(
             seen["caption"]
                 .as_str()

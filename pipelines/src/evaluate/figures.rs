@@ -3,7 +3,7 @@
 use anyhow::Result;
 use refvsr::metrics::{self, FieldOfView, Quality};
 use serde::Serialize;
-use tch::Tensor;
+use tch::{Kind, Tensor};
 
 /// PSNR in dB and SSIM; JSON has no infinity, so that equal pictures have a PSNR of `null`.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -41,6 +41,17 @@ pub fn measure(picture: &Tensor, truth: &Tensor) -> Result<Figures> {
             .map(field)
             .collect(),
     })
+}
+
+/// Root mean square of the difference to the picture before, in codes; none of the first. This picture
+/// becomes the one before.
+pub fn step(picture: &Tensor, before: &mut Option<Tensor>) -> Result<Option<f64>> {
+    let before = before.replace(picture.shallow_clone());
+    let root = |before: Tensor| -> Result<f64> {
+        let squares = picture.f_sub(&before)?.f_square()?;
+        Ok(255.0 * squares.f_mean(Kind::Double)?.f_double_value(&[])?.sqrt())
+    };
+    before.map(root).transpose()
 }
 
 fn field(field: &FieldOfView) -> Field {

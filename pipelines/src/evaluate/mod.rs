@@ -1,5 +1,6 @@
 //! `refvsr evaluate`: how near models come to the truth of RealMCVSR.
 
+mod curve;
 pub mod data;
 mod figures;
 mod method;
@@ -245,9 +246,13 @@ fn evaluate(
             true => Some(clip.files("HR", Lens::Ultrawide)?),
             false => None,
         };
+        // The output and the truth of the frame before.
+        let (mut before, mut truth_before) = (None, None);
         method.run(clip, frames_of(clip, args), device, |method, enlarged| {
             state_bytes = state_bytes.max(method.memory());
             let index = enlarged.index;
+            let step = figures::step(&enlarged.picture, &mut before)?;
+            let mut truth_step = None;
             let figures = match &truth {
                 Some(files) => {
                     let truth = data::read(&files[index], Device::Cpu)?;
@@ -258,6 +263,7 @@ fn evaluate(
                                 files[index].display()
                             )
                         })?;
+                    truth_step = figures::step(&truth, &mut truth_before)?;
                     if gallery.wants(index, frames_of(clip, args)) {
                         gallery.add(&clip.name, index, "truth", &truth)?;
                         gallery.add(&clip.name, index, &name, &enlarged.picture)?;
@@ -274,6 +280,8 @@ fn evaluate(
                 frame: enlarged.index,
                 method: name.clone(),
                 seconds: enlarged.seconds,
+                step,
+                truth_step,
                 figures,
             });
             tick()
@@ -287,6 +295,9 @@ fn evaluate(
         state_bytes,
         peak_bytes: peak::bytes(),
         mean: results.mean(None, &name),
+        over_time: results.curve(&name),
+        step_ratio: results.step_ratio(&name, |record| record.step),
+        truth_step_ratio: results.step_ratio(&name, |record| record.truth_step),
         name,
     };
     results.methods.push(summary);

@@ -1,5 +1,6 @@
 //! The figures as JSON, CSV and Markdown.
 
+use super::curve::{Curve, step_ratio};
 use super::figures::{Figures, Pair, mean};
 use serde::Serialize;
 use std::fmt::Write;
@@ -11,6 +12,10 @@ pub struct Record {
     pub frame: usize,
     pub method: String,
     pub seconds: f64,
+    /// Root mean square of the difference to the output before, in codes; none of a clip's first.
+    pub step: Option<f64>,
+    /// The same of the truth.
+    pub truth_step: Option<f64>,
     /// None where there is no truth to compare with.
     pub figures: Option<Figures>,
 }
@@ -38,6 +43,12 @@ pub struct MethodSummary {
     /// Bytes that the whole process held, at most, while it ran; none where the system does not say.
     pub peak_bytes: Option<u64>,
     pub mean: Option<Figures>,
+    /// PSNR over the clips' time; none where there is no truth.
+    pub over_time: Option<Curve>,
+    /// The largest step between neighbouring outputs of a clip over their median, at most.
+    pub step_ratio: Option<f64>,
+    /// The truth's.
+    pub truth_step_ratio: Option<f64>,
 }
 
 impl Results {
@@ -60,6 +71,67 @@ impl Results {
             .filter(|record| record.method == method && clip.is_none_or(|clip| record.clip == clip))
             .filter_map(|record| record.figures.as_ref());
         mean(chosen)
+    }
+
+    /// A figure of each frame of each clip that has any.
+    fn by_clip(&self, method: &str, pick: impl Fn(&Record) -> Option<f64>) -> Vec<Vec<f64>> {
+        let own = |clip: &str| -> Vec<f64> {
+            let frames = self.frames.iter();
+            let frames = frames.filter(|record| record.clip == clip && record.method == method);
+            frames.filter_map(&pick).collect()
+        };
+        let clips = self.clips().into_iter().map(own);
+        clips.filter(|frames| !frames.is_empty()).collect()
+    }
+
+    /// PSNR over time, the mean of all clips.
+    pub fn curve(&self, method: &str) -> Option<Curve> {
+        let psnr = |record: &Record| Some(record.figures.as_ref()?.whole.psnr);
+        Curve::of(&self.by_clip(method, psnr))
+    }
+
+    /// The largest step of a clip over their median, at most.
+    pub fn step_ratio(&self, method: &str, step: impl Fn(&Record) -> Option<f64>) -> Option<f64> {
+        step_ratio(&self.by_clip(method, step))
+    }
+
+    /// A table of PSNR over time, and of what jumps.
+    fn over_time(&self) -> String {
+        let parts = self
+            .methods
+            .iter()
+            .filter_map(|m| Some(m.over_time.as_ref()?.segments.len()));
+        let Some(parts) = parts.max() else {
+            return String::new();
+        };
+        let row = |title: String, pick: &dyn Fn(&MethodSummary) -> Option<String>| {
+            let cells: Vec<String> = self
+                .methods
+                .iter()
+                .map(|method| pick(method).unwrap_or("none".to_owned()))
+                .collect();
+            format!("| {title} | {} |\n", cells.join(" | "))
+        };
+        let mut text = String::new();
+        for n in 0..parts {
+            text += &row(
+                format!("PSNR in dB, part {} of {parts}", n + 1),
+                &|method| {
+                    Some(format!(
+                        "{:.2}",
+                        method.over_time.as_ref()?.segments.get(n)?
+                    ))
+                },
+            );
+        }
+        text += &row("dB in 100 frames".to_owned(), &|method| {
+            Some(format!("{:+.2}", method.over_time.as_ref()?.slope))
+        });
+        let ratio = |ratio: Option<f64>| Some(format!("{:.2}", ratio?));
+        text += &row("largest step over the median".to_owned(), &|m| {
+            ratio(m.step_ratio)
+        });
+        text + &row("the truth's".to_owned(), &|m| ratio(m.truth_step_ratio))
     }
 
     /// One line a frame and method.
@@ -173,6 +245,12 @@ impl Results {
                     &|name| part(name, n)?.ring,
                 );
             }
+        }
+        let over_time = self.over_time();
+        if !over_time.is_empty() {
+            text += "\n";
+            text += &head("over time");
+            text += &over_time;
         }
         text += "\n";
         text += &head("cost");
