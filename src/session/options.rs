@@ -18,12 +18,14 @@ pub struct SessionOptions {
     pub look_ahead: Option<usize>,
     /// Outputs that share one run of the backward branch, 1 to 50; `None` = the model's own
     /// ([`ModelConfig::backward_group`](crate::ModelConfig::backward_group)). A group of g costs (m + g)/g
-    /// backward steps an output instead of m + 1, and g - 1 frames of look-ahead more. 1 is exact;
-    /// RefVSR-IR takes nothing else.
+    /// backward steps an output instead of m + 1, and g - 1 frames of look-ahead more. The registered
+    /// variant's runs overlap by two outputs, in which one fades into the next: (m + g + 2)/g steps and
+    /// g + 1 frames. 1 is exact; RefVSR-IR takes nothing else.
     pub backward_group: Option<usize>,
     /// What is computed in.
     pub precision: Precision,
-    /// The forward recurrence starts anew every so many outputs, at least 1; `None` = never.
+    /// The forward recurrence starts anew every so many outputs, at least 1; `None` = never. The registered
+    /// variant's new run starts four outputs earlier and fades in, which costs 4 forward steps a run.
     pub reset_interval: Option<usize>,
     /// Positions a side of the blocks that are matched as one: 1 (full density), 2, 4, 8 or 16; `None` = 1
     /// for frames of the sizes that the model's matching is made for, and for larger ones as much as a
