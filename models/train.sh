@@ -87,7 +87,10 @@ learn() {
     shift 2
     if [ -n "${SHORT:-}" ]; then
         set -- "$@" --set optimiser.steps=2 --set optimiser.batch=1 --set data.patch=40 --set validation.frames=1
-        [ "$config" = light-trunks ] || set -- "$@" --set validation.clips=1 --set data.windows=5
+        case $config in
+            light-trunks | *-steady) ;;
+            *) set -- "$@" --set validation.clips=1 --set data.windows=5 ;;
+        esac
     fi
     "$train" pretrain "$config" --run "$folder/runs/$name" --set data.root="$folder/clips" "$@"
 }
@@ -148,7 +151,31 @@ for clip in "$near/$pictures"/*; do ln -sfn "$clip" "$trunks/$pictures/near-$(ba
 learn light-trunks light-trunks --set data.root="$trunks" --set start.teacher="$folder/quality-third.safetensors"
 fusions="{ file = \"$folder/quality-plain.safetensors\", only = [\"wide_fusion.\", \"tele_fusion.\"] }"
 learn light light --set start.weights="[\"$folder/runs/light-trunks/best.safetensors\", $fusions]"
-"$train" export "$folder/runs/light" --output "$folder/light.safetensors" --reset-interval 10
+"$train" export "$folder/runs/light" --output "$folder/light-moving.safetensors"
+# Up to here clips of some moving frames were learnt from, and over long still ones recurrence runs away. Films of the same photos (every second of the
+# packages': they are kept in memory) teach the forward trunk to stay, with the model as it was for teacher.
+photos=$folder/photos
+mkdir -p "$photos"
+photo() {
+    for file; do
+        ln -sfn "$file" "$photos/$(printf %s "${file#"$folder/packages/"}" | tr / _)"
+    done
+}
+if [ -n "${SHORT:-}" ]; then
+    photo /usr/share/backgrounds/Painting-Colors_by_*
+else
+    photo /usr/share/backgrounds/Infinite-Sea_by_* /usr/share/backgrounds/analogpattern_by_* /usr/share/backgrounds/free_by_* \
+        /usr/share/backgrounds/Picture_0B_by_* /usr/share/backgrounds/Painting-Colors_by_*
+    for name in TwoWings YellowFlower Aqua RainDrops Blinds Storm; do photo /usr/share/backgrounds/mate/nature/$name.jpg; done
+    for name in FallenLeaf Path Autumn ColorfulCups OneStandsOut EveningGlow summer_1am Kite BytheWater; do
+        photo /usr/share/wallpapers/$name/contents/images/2560x1600.jpg
+    done
+    photo /usr/share/wallpapers/Canopee/contents/images/3840x2160.png
+    sed -n "s|^\([^# ]*\) [0-9.]* \(.*\)|$folder/packages/\1/\2|p" "$root/models/photos.txt" | sort -u | awk 'NR % 2 == 0' > "$folder/photos.list"
+    while read -r file; do photo "$file"; done < "$folder/photos.list"
+fi
+learn light-steady light-steady --set data.root="$photos" --set start.teacher="$folder/light-moving.safetensors"
+"$train" export "$folder/runs/light-steady" --output "$folder/light.safetensors"
 split=test frames=5
 [ -z "${SHORT:-}" ] || split=valid frames=1
 for model in quality light; do

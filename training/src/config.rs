@@ -1,8 +1,8 @@
 //! A run's config: a TOML file, with single values overridden from the command line.
 
 use crate::{
-    data::processor::check_shares, lessons::registered::camera::References, losses::Losses,
-    losses::vgg::Layer, optimise::Recipe, precision::Precision,
+    data::processor::check_shares, films::Films, lessons::registered::camera::References,
+    losses::Losses, losses::vgg::Layer, optimise::Recipe, precision::Precision,
 };
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use refvsr::{ModelConfig, config::Variant};
@@ -13,7 +13,7 @@ use std::{
 };
 
 /// The configs that come with this program, by name.
-pub const PRESETS: [(&str, &str); 13] = [
+pub const PRESETS: [(&str, &str); 15] = [
     ("refvsr-mfid", include_str!("../configs/refvsr-mfid.toml")),
     ("refvsr-l1", include_str!("../configs/refvsr-l1.toml")),
     (
@@ -38,8 +38,13 @@ pub const PRESETS: [(&str, &str); 13] = [
         include_str!("../configs/refvsr-small-mfid-8k.toml"),
     ),
     ("quality", include_str!("../configs/quality.toml")),
+    (
+        "quality-steady",
+        include_str!("../configs/quality-steady.toml"),
+    ),
     ("light-trunks", include_str!("../configs/light-trunks.toml")),
     ("light", include_str!("../configs/light.toml")),
+    ("light-steady", include_str!("../configs/light-steady.toml")),
     ("own", include_str!("../configs/own.toml")),
     ("tiny", include_str!("../configs/tiny.toml")),
 ];
@@ -69,6 +74,9 @@ pub struct Config {
     /// `pretrain`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub references: Option<References>,
+    /// What films are like, where `lesson` is `steady`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub films: Option<Films>,
     /// How its weights move.
     pub optimiser: Optimiser,
     /// How it is judged on the way.
@@ -99,6 +107,16 @@ pub enum LessonKind {
     /// The registered variant: trunks of fewer blocks than those of `start.teacher`, whose features
     /// and picture they learn to give.
     Trunks,
+    /// The registered variant: a forward trunk that stays as good over long films as `start.teacher`'s
+    /// is in its first frames.
+    Steady,
+}
+
+impl LessonKind {
+    /// Whether it learns from `start.teacher`, which it begins as.
+    pub fn has_teacher(self) -> bool {
+        matches!(self, Self::Trunks | Self::Steady)
+    }
 }
 
 /// See [`Config::start`].
@@ -110,8 +128,8 @@ pub struct Start {
     /// In this order: files with some of the weights, by upstream's names (`fetch-weights` makes one); those of equal name and shape are taken up. The weights of
     /// `edvr` are also taken from a file of EDVR's own, with mmediting's `generator.` before its names or without.
     pub weights: Vec<Weights>,
-    /// Where `lesson` is `trunks`: the model file whose features and picture are learnt, and which every other
-    /// weight is taken from [default: none].
+    /// Where `lesson` is `trunks` or `steady`: the model file whose features (and, by trunks, picture) are
+    /// learnt, and which every other weight is taken from [default: none].
     #[serde(default)]
     pub teacher: PathBuf,
     /// Fresh weights whose names start so begin as zero.
@@ -154,12 +172,13 @@ impl Weights {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Data {
-    /// The data folder.
+    /// The data folder; where `lesson` is `steady`, one with photos.
     pub root: PathBuf,
     /// Side of the ultra-wide patches.
     pub patch: usize,
     /// Windows cut from a clip: a patch has so many frames plus the window's length minus 1, of
-    /// which some may repeat the clip's ends ([`Config::repeats`]).
+    /// which some may repeat the clip's ends ([`Config::repeats`]). Where `lesson` is `steady`: frames of
+    /// a part of a film.
     pub windows: usize,
     /// Places drawn for each patch, of which the one with most detail (in its truth; where `lesson` is
     /// `trunks`, in its input) is cut: plain walls teach little [default: 1, as published].
@@ -167,7 +186,7 @@ pub struct Data {
     pub places: usize,
     /// Rotated and flipped patches.
     pub augment: bool,
-    /// Where `lesson` is `trunks`: share of patches whose colours are changed at random [default: 0].
+    /// Where a lesson has a teacher: share of patches (or films) whose colours are changed at random [default: 0].
     #[serde(default, skip_serializing_if = "is_none")]
     pub recoloured: f64,
     /// Threads that decode and cut.
@@ -182,7 +201,7 @@ pub struct Data {
 pub struct Loss {
     /// Weighted sum: `1*L1_lf+0.05*MFID_ref_X_mu+0.01*FID_hr`.
     pub terms: String,
-    /// Weight of the features' mean absolute difference, where `lesson` is `trunks` [default: 0].
+    /// Weight of the features' mean absolute difference, where a lesson has a teacher [default: 0].
     #[serde(default)]
     pub features: f64,
     /// The layer of VGG19 the contextual losses see.
@@ -344,15 +363,15 @@ impl Config {
             self.model.variant
         );
         ensure!(
-            (self.lesson == LessonKind::Trunks) != self.start.teacher.as_os_str().is_empty(),
-            "start.teacher is '{}' and lesson {:?}; the lesson trunks needs a teacher, the others have none",
+            self.lesson.has_teacher() != self.start.teacher.as_os_str().is_empty(),
+            "start.teacher is '{}' and lesson {:?}; the lessons trunks and steady need a teacher, the others have none",
             self.start.teacher.display(),
             self.lesson
         );
         check_shares("data", &[("recoloured", self.data.recoloured)])?;
         ensure!(
-            self.data.recoloured == 0.0 || self.lesson == LessonKind::Trunks,
-            "data.recoloured is {}; only the lesson trunks has a teacher who answers for any colours, 0 expected",
+            self.data.recoloured == 0.0 || self.lesson.has_teacher(),
+            "data.recoloured is {}; only the lessons trunks and steady have a teacher who answers for any colours, 0 expected",
             self.data.recoloured
         );
         if let Some(references) = &self.references {
@@ -363,9 +382,16 @@ impl Config {
             self.references.is_some() == drawn,
             "a section [references] is for lesson = \"fusion\" with stage = \"pretrain\", which needs one"
         );
+        if let Some(films) = &self.films {
+            films.check()?;
+        }
         ensure!(
-            self.stage == Stage::Pretrain || self.lesson != LessonKind::Trunks,
-            "lesson = \"trunks\" is for stage = \"pretrain\""
+            self.films.is_some() == (self.lesson == LessonKind::Steady),
+            "a section [films] is for lesson = \"steady\", which needs one"
+        );
+        ensure!(
+            self.stage == Stage::Pretrain || !self.lesson.has_teacher(),
+            "the lessons trunks and steady are for stage = \"pretrain\""
         );
         if self.stage == Stage::Adapt && !self.model.hd && !registered {
             bail!(
@@ -388,7 +414,7 @@ impl Config {
     pub fn frames(&self) -> usize {
         match self.lesson {
             LessonKind::Windows => self.data.windows + self.model.frame_num - 1,
-            LessonKind::Fusion | LessonKind::Trunks => self.data.windows,
+            LessonKind::Fusion | LessonKind::Trunks | LessonKind::Steady => self.data.windows,
         }
     }
 

@@ -6,6 +6,7 @@
 pub mod config;
 pub mod data;
 pub mod fetch;
+pub mod films;
 pub mod fitting;
 pub mod footage;
 pub mod lessons;

@@ -57,9 +57,9 @@ enum Command {
     /// First stage: learn from triplets whose full-resolution truth is known.
     ///
     /// Reads {train,valid}/{HR,LRx4}/{UW,W}/CLIP/0000.png under data.root (quality and light: of train/ only
-    /// UW; light-trunks: train/LRx4/UW alone). Writes into the folder of --run: last.safetensors (the state,
-    /// to go on from), best.safetensors (the model of the best validation; without validation, that of the
-    /// last step), config.toml, log.jsonl and TensorBoard events.
+    /// UW; light-trunks: train/LRx4/UW alone; light-steady: all photos in data.root). Writes into the folder
+    /// of --run: last.safetensors (the state, to go on from), best.safetensors (the model of the best
+    /// validation; without validation, that of the last step), config.toml, log.jsonl and TensorBoard events.
     Pretrain(Train),
     /// Second stage: adapt a pre-trained model to full-resolution video, for which there is no truth.
     ///
@@ -90,7 +90,7 @@ struct Train {
     /// A config file, or the name of one that comes with this program (--help lists them).
     ///
     /// RefVSR: refvsr-mfid, refvsr-l1, refvsr-small-mfid, refvsr-small-l1, refvsr-ir-l1, refvsr-ir-mfid (pretrain); refvsr-mfid-8k, refvsr-small-mfid-8k (adapt); tiny (pretrain on
-    /// a CPU within minutes). The bundled models: quality, light-trunks, light (pretrain); own (adapt to cameras of one's own). --show prints one with what every value is for.
+    /// a CPU within minutes). The bundled models: quality, light-trunks, light, light-steady (pretrain); own (adapt to cameras of one's own). --show prints one with what every value is for.
     config: String,
     /// Folder of the run [default: runs/CONFIG].
     #[arg(long, value_name = "FOLDER")]

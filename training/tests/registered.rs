@@ -69,6 +69,7 @@ fn patch(side: i64, frames: i64) -> ClipPatch {
         name: "texture".into(),
         wide: lr.shallow_clone(),
         loss_references: lr.shallow_clone(),
+        part: None,
         lr,
         hr,
     }
@@ -396,6 +397,7 @@ fn patches_learnt_at_once_teach_what_they_teach_one_by_one() {
             wide: last(&all.wide),
             hr: last(&all.hr),
             loss_references: last(&all.loss_references),
+            part: None,
         }
     };
     let (first, second) = (patch(24, 1), other);
@@ -454,7 +456,7 @@ fn lessons_say_what_they_are_not_for() {
             vec!["references.wide=1.5"],
             "references.wide is 1.5",
         ),
-        ("light-trunks", vec!["start.teacher="], "needs a teacher"),
+        ("light-trunks", vec!["start.teacher="], "need a teacher"),
         (
             "light-trunks",
             vec!["data.recoloured=1.2"],
@@ -463,7 +465,7 @@ fn lessons_say_what_they_are_not_for() {
         (
             "quality",
             vec!["data.recoloured=0.5"],
-            "only the lesson trunks",
+            "only the lessons trunks",
         ),
     ] {
         let text = refused(name, &overrides);

@@ -21,6 +21,22 @@ pub struct ClipPatch {
     /// works). In pre-training they show the wide patch's field at the truth's pixel density (for
     /// hd networks the wide patch enlarged twice), in adaptation the tele camera's at the output's.
     pub loss_references: Tensor,
+    /// Where a film is learnt from part by part: which part this is. `lr` then shows frames before and
+    /// after it too, `hr` its own alone.
+    pub part: Option<Part>,
+}
+
+/// A part of a film. The films of a stream follow each other, each part where the one before ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Part {
+    /// Which stream.
+    pub stream: u64,
+    /// The film's frame that it begins with.
+    pub first: usize,
+    /// Frames of `lr` before that one.
+    pub before: usize,
+    /// Its own frames.
+    pub frames: usize,
 }
 
 impl ClipPatch {

@@ -6,7 +6,7 @@ pub mod windows;
 
 use crate::{data::batch::ClipPatch, losses::Loss};
 use anyhow::Result;
-use refvsr::Network;
+use refvsr::{Network, checkpoint::Tensors};
 use std::fmt::Debug;
 use tch::Tensor;
 
@@ -34,6 +34,18 @@ pub trait Lesson: Debug {
     /// # Errors
     /// Where memory runs out.
     fn strip(&self, patch: &ClipPatch, output: &Tensor) -> Result<Strip>;
+    /// What is kept from exercise to exercise, by names of its own, to be saved with the weights.
+    fn memory(&self) -> Tensors {
+        Tensors::new()
+    }
+    /// Takes up what [`memory`](Self::memory) gave, among other tensors of a saved state.
+    ///
+    /// # Errors
+    /// Where it is of another form.
+    fn remember(&self, state: &Tensors) -> Result<()> {
+        let _ = state;
+        Ok(())
+    }
 }
 
 /// Pictures for a log, `[1, 3, H, W]` of any size each, and what they are.

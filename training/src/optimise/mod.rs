@@ -341,7 +341,8 @@ impl Optimiser {
 }
 
 impl Trainer {
-    /// Everything that further steps depend on, besides the data: weights as `weight.NAME`, moments, averages.
+    /// Everything that further steps depend on, besides the data: weights as `weight.NAME`, moments, averages,
+    /// and what the lesson keeps.
     pub fn state(&self) -> Tensors {
         let weights = self
             .optimiser
@@ -351,6 +352,7 @@ impl Trainer {
         weights
             .chain(self.optimiser.adam.state())
             .chain(self.optimiser.ema.iter().flat_map(Ema::state))
+            .chain(self.lesson.memory())
             .collect()
     }
 
@@ -383,6 +385,7 @@ impl Trainer {
         if let Some(ema) = &mut self.optimiser.ema {
             ema.restore(state)?;
         }
+        self.lesson.remember(state)?;
         if let (Some(ours), Some(saved)) = (&mut self.optimiser.scale, scale) {
             *ours = saved;
         }

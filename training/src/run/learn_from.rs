@@ -7,6 +7,7 @@ use crate::{
         batch::{ClipPatch, Source, ValidationClip},
         patches, validation_clips,
     },
+    films::{self, Filming},
     lessons::registered::own::Own,
     optimise::parallel::Processes,
 };
@@ -48,6 +49,7 @@ impl LearnFrom {
             LessonKind::Windows => whole,
             LessonKind::Fusion => patches::Stage::Alone { scale },
             LessonKind::Trunks => patches::Stage::Inputs { scale },
+            LessonKind::Steady => return Self::films(config, processes, validates, by_heart),
         };
         let data = &config.data;
         let patches = Patches::open(PatchOptions {
@@ -90,6 +92,46 @@ impl LearnFrom {
             clips,
             skipped,
             validation,
+        })
+    }
+
+    /// Films of photos.
+    fn films(
+        config: &Config,
+        processes: &Processes,
+        validates: bool,
+        by_heart: Option<&str>,
+    ) -> Result<Self> {
+        ensure!(
+            by_heart.is_none() && !validates && processes.count() == 1,
+            "films are learnt from in one process, and nothing by heart; validation.clips = 0 expected"
+        );
+        let films = config.films.clone().context("no section [films]")?;
+        ensure!(
+            (config.optimiser.batch as u64) <= films.streams,
+            "optimiser.batch is {}; at most films.streams, {}, expected",
+            config.optimiser.batch,
+            films.streams
+        );
+        let films = Filming::open(
+            &config.data.root,
+            films::Options {
+                films,
+                patch: config.data.patch,
+                scale: config.model.scale,
+                part: config.frames(),
+                ahead: config.model.look_ahead(),
+                augment: config.data.augment,
+                recoloured: config.data.recoloured,
+                seed: config.seed,
+            },
+        )?;
+        Ok(Self {
+            data: films.fingerprint(),
+            clips: films.photos(),
+            skipped: 0,
+            source: Box::new(films),
+            validation: vec![],
         })
     }
 
@@ -138,6 +180,7 @@ impl Source for ByHeart {
             wide: p.wide.shallow_clone(),
             hr: p.hr.shallow_clone(),
             loss_references: p.loss_references.shallow_clone(),
+            part: p.part,
         };
         let patch = copy(&self.0);
         Ok(Box::new(std::iter::repeat_with(move || Ok(copy(&patch)))))

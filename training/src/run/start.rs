@@ -8,6 +8,7 @@ use crate::{
         Lesson,
         registered::{
             fusion::Fusion,
+            steady::Steady,
             trunks::{Trunks, thinned},
         },
         windows::Windows,
@@ -51,6 +52,12 @@ pub fn lesson(config: &Config, network: Network, precision: Precision) -> Result
                 recoloured,
                 config.seed,
             )?)
+        }
+        LessonKind::Steady => {
+            let teacher = Network::load(&config.start.teacher, network.device())?;
+            let frozen = config.optimiser.frozen.clone();
+            let (weight, seed) = (config.loss.features, config.seed);
+            Box::new(Steady::new(network, teacher, losses, weight, frozen, seed)?)
         }
         LessonKind::Fusion => {
             let references = config.references.clone();
@@ -97,7 +104,7 @@ pub fn initial_network(config: &Config, device: Device) -> Result<Network> {
         }
         ensure!(found, "start.zero: no weight's name starts with '{prefix}'");
     }
-    if config.lesson == LessonKind::Trunks {
+    if config.lesson.has_teacher() {
         let teacher = Network::load(&config.start.teacher, Device::Cpu)?;
         let weights = thinned(&teacher, config.model.num_blocks);
         for (name, variable) in &mut variables {

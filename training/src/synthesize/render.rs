@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use tch::{Kind, Tensor};
 
 /// A source picture, with reduced copies of it as they are needed.
+#[derive(Debug)]
 pub struct Scene {
     full: Tensor,
     reduced: HashMap<i32, Tensor>,
@@ -23,10 +24,15 @@ impl Scene {
     /// # Errors
     /// Where memory runs out.
     pub fn new(picture: &Picture) -> Result<Self> {
-        Ok(Self {
-            full: picture.to_tensor()?.f_unsqueeze(0)?,
+        Ok(Self::of(picture.to_tensor()?.f_unsqueeze(0)?))
+    }
+
+    /// The same of a tensor `[1, 3, h, w]` in \[0, 1\].
+    pub fn of(full: Tensor) -> Self {
+        Self {
+            full,
             reduced: HashMap::new(),
-        })
+        }
     }
 
     /// What a view shows, as `[1, 3, height, width]` in \[0, 1\]. Where there is `depth` (a map over the whole source, -1 to 1) what lies at 1 is moved by so many source pixels.

@@ -59,17 +59,45 @@ impl Motions {
     /// # Errors
     /// Where frames differ in size.
     pub fn of(network: &RegisteredVsr, frames: &[Tensor]) -> refvsr::Result<Self> {
+        Self::found(network, frames, true, true)
+    }
+
+    /// The same from each frame to the one before alone, for forward branches.
+    ///
+    /// # Errors
+    /// Where frames differ in size.
+    pub fn back(network: &RegisteredVsr, frames: &[Tensor]) -> refvsr::Result<Self> {
+        Self::found(network, frames, false, true)
+    }
+
+    /// The same from each frame to the next alone, for [`backward`] branches.
+    ///
+    /// # Errors
+    /// Where frames differ in size.
+    pub fn onward(network: &RegisteredVsr, frames: &[Tensor]) -> refvsr::Result<Self> {
+        Self::found(network, frames, true, false)
+    }
+
+    fn found(
+        network: &RegisteredVsr,
+        frames: &[Tensor],
+        onward: bool,
+        back: bool,
+    ) -> refvsr::Result<Self> {
         tch::no_grad(|| {
             let pyramids = frames
                 .iter()
                 .map(SpyNet::pyramid)
                 .collect::<refvsr::Result<Vec<_>>>()?;
-            let pairs = || pyramids.iter().zip(pyramids.iter().skip(1));
+            let pairs = |wanted: bool| {
+                let count = if wanted { frames.len() } else { 0 };
+                pyramids.iter().zip(pyramids.iter().skip(1)).take(count)
+            };
             Ok(Self {
-                onward: pairs()
+                onward: pairs(onward)
                     .map(|(a, b)| network.motion(a, b))
                     .collect::<refvsr::Result<_>>()?,
-                back: pairs()
+                back: pairs(back)
                     .map(|(a, b)| network.motion(b, a))
                     .collect::<refvsr::Result<_>>()?,
             })

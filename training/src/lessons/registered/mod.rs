@@ -5,6 +5,7 @@ pub mod carrying;
 pub mod features;
 pub mod fusion;
 pub mod own;
+pub mod steady;
 pub mod trunks;
 
 use crate::{

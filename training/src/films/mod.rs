@@ -1,0 +1,315 @@
+//! Long films to learn steadiness from, part by part.
+//!
+//! Some films run side by side, each a patch of a photo that a camera stands before or moves across.
+//! Every clip patch is the next few frames of one of them, so that what a network keeps from part to
+//! part grows as old as it does in use, and no frame is computed twice. Nothing is stored: a film's
+//! frames are functions of the seed and of their numbers.
+
+pub mod film;
+pub mod way;
+
+use crate::{
+    data::{
+        batch::{ClipPatch, Part, Source},
+        random::{Random, hash},
+    },
+    synthesize::{
+        render::Scene,
+        source::{is_photo, photo},
+    },
+};
+use anyhow::{Context, Result, ensure};
+use film::Film;
+use refvsr::image::resize::bicubic_antialiased;
+use serde::{Deserialize, Serialize};
+use std::{
+    cell::{RefCell, RefMut},
+    fs,
+    path::{Path, PathBuf},
+    rc::Rc,
+};
+use tch::{Device, Tensor};
+
+/// Photos are kept at this many pixels a side at most.
+const LARGEST: i64 = 1280;
+/// Families of random numbers.
+const LENGTHS: u64 = 21;
+const FILMS: u64 = 22;
+const AHEAD: u64 = 23;
+
+/// What films are like: the section `[films]` of a config.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Films {
+    /// How many run side by side.
+    pub streams: u64,
+    /// Frames of the shortest.
+    pub shortest: usize,
+    /// Frames of the longest.
+    pub longest: usize,
+    /// Frames before a part that are shown with it: how old the teacher's state is.
+    pub before: usize,
+    /// Share that a tripod holds.
+    pub still: f64,
+    /// Noise of the worst sensor, in codes of 8 bits; two films of five are clean.
+    pub noise: f64,
+    /// Share that is reduced otherwise than by bicubic interpolation.
+    pub other_reductions: f64,
+}
+
+impl Films {
+    /// # Errors
+    /// For values out of range, by their names.
+    pub fn check(&self) -> Result<()> {
+        ensure!(self.streams >= 1, "films.streams is 0, at least 1 expected");
+        ensure!(
+            1 <= self.shortest && self.shortest <= self.longest && self.longest <= 100_000,
+            "films.shortest is {} and films.longest {}; 1 or more, in this order, and at most 100000 expected",
+            self.shortest,
+            self.longest
+        );
+        ensure!(
+            (0.0..=50.0).contains(&self.noise),
+            "films.noise is {}, 0 to 50 expected",
+            self.noise
+        );
+        crate::data::processor::check_shares(
+            "films",
+            &[
+                ("still", self.still),
+                ("other_reductions", self.other_reductions),
+            ],
+        )
+    }
+}
+
+/// The same with what other sections say.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// See [`Films`].
+    pub films: Films,
+    /// Side of a patch in input pixels.
+    pub patch: usize,
+    /// Output size over input size.
+    pub scale: i64,
+    /// Frames of a part.
+    pub part: usize,
+    /// Frames after the part that the network looks ahead at least; up to a part less one more.
+    pub ahead: usize,
+    /// Whether films are turned and flipped.
+    pub augment: bool,
+    /// Share whose colours are changed.
+    pub recoloured: f64,
+    /// All chance comes from it.
+    pub seed: u64,
+}
+
+impl std::ops::Deref for Options {
+    type Target = Films;
+
+    fn deref(&self) -> &Films {
+        &self.films
+    }
+}
+
+/// A photo to film.
+#[derive(Debug)]
+pub struct Photo {
+    /// Its file.
+    path: PathBuf,
+    /// Width and height.
+    size: [f64; 2],
+    scene: RefCell<Scene>,
+}
+
+impl Photo {
+    fn read(path: &Path) -> Result<Self> {
+        let picture = photo(path)?.to_tensor()?.f_unsqueeze(0)?;
+        let (h, w) = (picture.size()[2], picture.size()[3]);
+        let picture = if h.max(w) > LARGEST {
+            let side = |n: i64| (n * LARGEST / h.max(w)).max(1);
+            bicubic_antialiased(&picture, side(h), side(w))?.f_clamp(0.0, 1.0)?
+        } else {
+            picture
+        };
+        Ok(Self {
+            path: path.to_owned(),
+            size: [picture.size()[3] as f64, picture.size()[2] as f64],
+            scene: RefCell::new(Scene::of(picture)),
+        })
+    }
+
+    fn scene(&self) -> Result<RefMut<'_, Scene>> {
+        self.scene
+            .try_borrow_mut()
+            .context("a photo that is being filmed")
+    }
+}
+
+/// The films of a run.
+#[derive(Debug, Clone)]
+pub struct Filming {
+    photos: Rc<Vec<Photo>>,
+    options: Options,
+}
+
+/// Which part of which film.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct At {
+    stream: u64,
+    film: u64,
+    /// Frames of the film, a whole number of parts.
+    frames: usize,
+    /// Its frame that the part begins with.
+    first: usize,
+}
+
+impl Filming {
+    /// Reads all photos of a folder and of the folders in it.
+    ///
+    /// # Errors
+    /// Where one cannot be read, none is there, or one is smaller than a patch.
+    pub fn open(root: &Path, options: Options) -> Result<Self> {
+        let mut paths = vec![];
+        find(root, &mut paths)?;
+        paths.sort();
+        let side = options.patch as i64 * options.scale;
+        let mut photos = vec![];
+        for path in &paths {
+            let photo = Photo::read(path)?;
+            ensure!(
+                photo.size.iter().all(|&n| n >= side as f64),
+                "photo {} is {} x {}; at least {side} x {side} expected for patches of {}",
+                path.display(),
+                photo.size[0],
+                photo.size[1],
+                options.patch
+            );
+            photos.push(photo);
+        }
+        ensure!(
+            !photos.is_empty(),
+            "no photo (.jpg, .jpeg, .png) in {}",
+            root.display()
+        );
+        Ok(Self {
+            photos: Rc::new(photos),
+            options,
+        })
+    }
+
+    /// How many photos there are.
+    pub fn photos(&self) -> usize {
+        self.photos.len()
+    }
+
+    /// A number for the photos and options.
+    pub fn fingerprint(&self) -> u64 {
+        let photos: Vec<_> = self
+            .photos
+            .iter()
+            .map(|photo| (photo.path.file_name(), photo.size))
+            .collect();
+        hash(&format!("{:?}", (photos, &self.options)))
+    }
+
+    /// Where a patch number lies: the streams take turns.
+    fn at(&self, k: u64) -> At {
+        let Options { part, seed, .. } = self.options;
+        let (stream, mut turn) = (k % self.options.streams, k / self.options.streams);
+        let mut film = 0;
+        loop {
+            let mut random = Random::new(seed, LENGTHS, (stream << 32) | film);
+            let (low, high) = (self.options.shortest as f64, self.options.longest as f64);
+            let mut frames = low * (high / low).powf(random.between(0.0, 1.0));
+            // Streams begin anywhere in a film, so that they do not end together.
+            if film == 0 {
+                frames *= random.between(0.0, 1.0);
+            }
+            let parts = (frames / part as f64).round().max(1.0) as u64;
+            if turn < parts {
+                return At {
+                    stream,
+                    film,
+                    frames: parts as usize * part,
+                    first: turn as usize * part,
+                };
+            }
+            turn -= parts;
+            film += 1;
+        }
+    }
+
+    /// The film of a patch.
+    fn film(&self, at: At) -> Film {
+        let options = &self.options;
+        let mut random = Random::new(options.seed, FILMS, (at.stream << 32) | at.film);
+        self.draw(&mut random, at.frames + options.ahead + options.part - 1)
+    }
+
+    /// Draws a film of so many frames.
+    pub fn draw(&self, random: &mut Random, frames: usize) -> Film {
+        Film::draw(random, &self.photos, &self.options, frames)
+    }
+
+    /// Patch number `k`: a function of the seed and that number.
+    ///
+    /// # Errors
+    /// Where memory runs out.
+    pub fn patch(&self, k: u64) -> Result<ClipPatch> {
+        let options = &self.options;
+        let at = self.at(k);
+        let film = self.film(at);
+        let before = at.first.min(options.before);
+        let own = at.first..at.first + options.part;
+        // Sessions look farther ahead from a group's first output than from its last.
+        let more = Random::new(options.seed, AHEAD, k).below(options.part as u64) as usize;
+        let shown = at.first - before..own.end + options.ahead + more;
+        let (lr, hr) = film.frames(&self.photos, shown, own, options.scale)?;
+        let nothing = Tensor::f_zeros([0, 3, 1, 1], (lr.kind(), Device::Cpu))?;
+        Ok(ClipPatch {
+            name: format!(
+                "film {} of stream {} from frame {}, {:?}, {}",
+                at.film,
+                at.stream,
+                at.first,
+                film.support,
+                self.photos[film.photo].path.display()
+            ),
+            wide: nothing.shallow_clone(),
+            loss_references: nothing,
+            lr,
+            hr,
+            part: Some(Part {
+                stream: at.stream,
+                first: at.first,
+                before,
+                frames: options.part,
+            }),
+        })
+    }
+}
+
+/// All photos in a folder and in those in it.
+fn find(folder: &Path, paths: &mut Vec<PathBuf>) -> Result<()> {
+    let inside = || format!("photos in {}", folder.display());
+    for entry in fs::read_dir(folder).with_context(inside)? {
+        let path = entry.with_context(inside)?.path();
+        if path.is_dir() {
+            find(&path, paths)?;
+        } else if is_photo(&path) {
+            paths.push(path);
+        }
+    }
+    Ok(())
+}
+
+impl Source for Filming {
+    /// Parts are made when they are asked for, a small share of a step's work.
+    fn start(&self, position: u64) -> Result<Box<dyn Iterator<Item = Result<ClipPatch>>>> {
+        let films = self.clone();
+        Ok(Box::new((position..).map(move |k| {
+            films.patch(k).with_context(|| format!("patch {k}"))
+        })))
+    }
+}

@@ -1,0 +1,283 @@
+//! A forward trunk that stays as good as it is at a clip's start, however long the clip.
+//!
+//! Films are learnt from part by part, and every part begins with the feature that the part before
+//! ended with: the network sees what its own weights make of long recordings. What a part should give
+//! is told by the truth, and by the network as it was before: begun anew a few frames earlier, where
+//! it is at its best. The backward branch begins anew at every part in use too; it stays as it is, and
+//! with it whatever knows the features.
+
+use super::{
+    against_truth,
+    features::{Motions, backward},
+    fusion::layers,
+};
+use crate::{
+    data::{
+        batch::{ClipPatch, Part},
+        random::{Random, hash},
+    },
+    lessons::{Exercise, Lesson, StepLosses, Strip},
+    losses::{Loss, Losses},
+};
+use anyhow::{Context, Result, ensure};
+use refvsr::{
+    Network, Precision,
+    checkpoint::Tensors,
+    net::registered::{Details, RegisteredVsr},
+};
+use std::{cell::RefCell, collections::BTreeMap};
+use tch::{Kind, Tensor};
+
+/// See the module.
+#[derive(Debug)]
+pub struct Steady {
+    pupil: Network,
+    teacher: Network,
+    losses: Losses,
+    /// Weight of the mean absolute difference of features.
+    features: f64,
+    /// Weights whose names start so stay as they are, besides [`FIXED`].
+    frozen: Vec<String>,
+    seed: u64,
+    /// What each stream's last part ended with.
+    streams: RefCell<BTreeMap<u64, Kept>>,
+}
+
+/// A stream's forward feature `[1, C, p, p]`.
+#[derive(Debug)]
+struct Kept {
+    feature: Tensor,
+    /// The film's frame that it leads to.
+    next: usize,
+}
+
+/// No gradients pass these.
+const FIXED: [&str; 2] = ["spynet.", "backward_trunk."];
+/// Input pixels at a patch's edges that no picture is judged by: what moves in has no past.
+const EDGE: i64 = 4;
+/// A family of random numbers.
+const FRAMES: u64 = 24;
+/// What a saved state calls the streams' features.
+const STREAM: &str = "stream.";
+
+impl Steady {
+    /// Of two registered networks of the same form.
+    ///
+    /// # Errors
+    /// For other networks, and for losses that need more than two pictures.
+    pub fn new(
+        pupil: Network,
+        mut teacher: Network,
+        losses: Losses,
+        features: f64,
+        frozen: Vec<String>,
+        seed: u64,
+    ) -> Result<Self> {
+        teacher.freeze(); // its convolutions then take the library's own kernels
+        layers(&pupil)?;
+        layers(&teacher)?;
+        ensure!(
+            !losses.needs_vgg(),
+            "the losses {losses} need VGG19; a steady trunk learns from features and pictures alone"
+        );
+        Ok(Self {
+            pupil,
+            teacher,
+            losses,
+            features,
+            frozen,
+            seed,
+            streams: RefCell::default(),
+        })
+    }
+
+    /// What a stream's last part ended with, if `part` goes on from there. A film begins without one,
+    /// and so does a part whose step before failed.
+    fn kept(&self, part: Part) -> Option<Tensor> {
+        let streams = self.streams.borrow();
+        let kept = streams.get(&part.stream)?;
+        (part.first > 0 && kept.next == part.first).then(|| kept.feature.shallow_clone())
+    }
+
+    fn exercise<'a>(&'a self, patch: &ClipPatch, steps: u64) -> Result<Films<'a>> {
+        let part = patch
+            .part
+            .with_context(|| format!("clip patch {} is no part of a film", patch.name))?;
+        let device = self.pupil.device();
+        let frames = patch.frames("lr", &patch.lr, device)?;
+        let (pupil, teacher) = (layers(&self.pupil)?, layers(&self.teacher)?);
+        let own = part.before..part.before + part.frames;
+        ensure!(
+            own.end <= frames.len() && patch.hr.size()[0] == part.frames as i64,
+            "clip patch {}: {} frames and {} of truth for a part of {} after {}",
+            patch.name,
+            frames.len(),
+            patch.hr.size()[0],
+            part.frames,
+            part.before
+        );
+        // Begun anew at the first frame shown, and no gradients: the teacher's part of the work.
+        let (past, backward, wanted) = Precision::Fp32Fast.compute(device, || {
+            let past = Motions::back(teacher, &frames[..own.end])?;
+            let ahead = Motions::onward(teacher, &frames[own.start..])?;
+            let mut backward = backward(teacher, &frames[own.start..], &ahead)?;
+            backward.truncate(part.frames);
+            let mut wanted: Vec<Tensor> = vec![];
+            for (i, frame) in frames[..own.end].iter().enumerate() {
+                let state = match wanted.last() {
+                    Some(last) => Some(past.to_next(last, i)?),
+                    None => None,
+                };
+                wanted.push(teacher.forward_step(frame, state.as_ref())?);
+            }
+            Ok((past, backward, wanted.split_off(own.start)))
+        })?;
+        Ok(Films {
+            lesson: self,
+            pupil,
+            part,
+            hr: patch.hr.f_to_device(device)?,
+            frames: frames[own].iter().map(Tensor::shallow_clone).collect(),
+            past,
+            backward,
+            wanted,
+            random: Random::new(self.seed, FRAMES, hash(&patch.name) ^ steps),
+        })
+    }
+}
+
+impl Lesson for Steady {
+    fn network(&self) -> &Network {
+        &self.pupil
+    }
+
+    fn network_mut(&mut self) -> &mut Network {
+        &mut self.pupil
+    }
+
+    fn trains(&self, name: &str) -> bool {
+        let frozen = self.frozen.iter().map(String::as_str);
+        !FIXED.into_iter().chain(frozen).any(|f| name.starts_with(f))
+    }
+
+    fn prepare<'a>(
+        &'a self,
+        batch: &[ClipPatch],
+        steps: u64,
+    ) -> Result<Vec<Box<dyn Exercise + 'a>>> {
+        let ready = |patch| Ok(Box::new(self.exercise(patch, steps)?) as Box<dyn Exercise + 'a>);
+        batch.iter().map(ready).collect()
+    }
+
+    fn strip(&self, patch: &ClipPatch, output: &Tensor) -> Result<Strip> {
+        Ok(Strip {
+            pictures: vec![
+                patch.lr.f_slice(0, -1, None::<i64>, 1)?,
+                output.shallow_clone(),
+                patch.hr.f_slice(0, -1, None::<i64>, 1)?,
+            ],
+            caption: "the last input that is looked ahead to, an output, the part's last truth",
+        })
+    }
+
+    fn memory(&self) -> Tensors {
+        let streams = self.streams.borrow();
+        let named = streams.iter().map(|(stream, kept)| {
+            (
+                format!("{STREAM}{stream}.{}", kept.next),
+                kept.feature.shallow_clone(),
+            )
+        });
+        named.collect()
+    }
+
+    fn remember(&self, state: &Tensors) -> Result<()> {
+        let device = self.pupil.device();
+        let mut streams = BTreeMap::new();
+        for (name, feature) in state {
+            let Some(rest) = name.strip_prefix(STREAM) else {
+                continue;
+            };
+            let numbers = rest
+                .split_once('.')
+                .and_then(|(stream, next)| Some((stream.parse().ok()?, next.parse().ok()?)));
+            let (stream, next) =
+                numbers.with_context(|| format!("'{name}' names no stream and frame"))?;
+            let feature = feature.f_to_device(device)?;
+            streams.insert(stream, Kept { feature, next });
+        }
+        self.streams.replace(streams);
+        Ok(())
+    }
+}
+
+/// A part of a film being learnt from, `[1, ..]` a frame.
+struct Films<'a> {
+    lesson: &'a Steady,
+    pupil: &'a RegisteredVsr,
+    part: Part,
+    /// The part's own frames.
+    frames: Vec<Tensor>,
+    /// Their truth, `[frames, 3, s p, s p]`.
+    hr: Tensor,
+    /// The ways to frames before, from the first one shown on.
+    past: Motions,
+    backward: Vec<Tensor>,
+    /// The teacher's forward features.
+    wanted: Vec<Tensor>,
+    random: Random,
+}
+
+impl Exercise for Films<'_> {
+    fn steps(&self) -> usize {
+        1
+    }
+
+    /// Features of the whole part and the picture of one frame.
+    fn losses(&mut self, _k: usize) -> Result<StepLosses> {
+        let Self { pupil, part, .. } = *self;
+        let mut last = self.lesson.kept(part);
+        let mut found = vec![];
+        let mut differences = vec![];
+        for (i, (frame, wanted)) in self.frames.iter().zip(&self.wanted).enumerate() {
+            let state = match &last {
+                Some(feature) => Some(self.past.to_next(feature, part.before + i)?),
+                None => None,
+            };
+            let feature = pupil.forward_step(frame, state.as_ref())?;
+            differences.push(feature.f_sub(wanted)?.f_abs()?.f_mean(Kind::Float)?);
+            last = Some(feature.shallow_clone());
+            found.push(feature);
+        }
+        let feature = last.context("a part without frames")?.detach();
+        let next = part.first + part.frames;
+        self.lesson
+            .streams
+            .borrow_mut()
+            .insert(part.stream, Kept { feature, next });
+
+        let alike = Loss::plain(Tensor::f_stack(&differences, 0)?.f_mean(Kind::Float)?)
+            .times(self.lesson.features)?;
+        let k = self.random.below(part.frames as u64) as usize;
+        let joined = pupil.joined(&self.backward[k], &found[k])?;
+        let out = pupil.enlarged(&joined, &self.frames[k], &Details::default())?;
+        let scale = self.lesson.pupil.config().scale;
+        let inner = |x: &Tensor| -> Result<Tensor> {
+            let (edge, size) = (EDGE * scale, x.size());
+            Ok(x.f_narrow(2, edge, size[2] - 2 * edge)?
+                .f_narrow(3, edge, size[3] - 2 * edge)?)
+        };
+        let truth = inner(&self.hr.f_narrow(0, k as i64, 1)?)?;
+        let mut losses = against_truth(&self.lesson.losses, inner(&out.picture)?, &truth)?;
+        losses
+            .parts
+            .push(("features".into(), alike.value.shallow_clone()));
+        losses.total = losses.total.plus(&alike)?;
+        losses.output = out.picture;
+        Ok(losses)
+    }
+
+    fn forget(&mut self) {
+        self.lesson.streams.borrow_mut().remove(&self.part.stream);
+    }
+}
