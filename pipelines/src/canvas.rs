@@ -4,7 +4,7 @@ use crate::frames::{Rect, to_bytes};
 use ab_glyph::{Font, FontRef, GlyphId, ScaleFont, point};
 use anyhow::{Context, Result};
 use image::{Rgb, RgbImage};
-use std::path::Path;
+use std::io::Cursor;
 use tch::Tensor;
 
 /// Red, green and blue.
@@ -28,11 +28,13 @@ impl Canvas {
         })
     }
 
-    /// Writes it as a PNG file.
-    pub fn save(&self, path: &Path) -> Result<()> {
+    /// It as a PNG file.
+    pub fn png(&self) -> Result<Vec<u8>> {
+        let mut file = Vec::new();
         self.image
-            .save_with_format(path, image::ImageFormat::Png)
-            .with_context(|| format!("cannot write {}", path.display()))
+            .write_to(&mut Cursor::new(&mut file), image::ImageFormat::Png)
+            .context("the picture cannot be packed as PNG")?;
+        Ok(file)
     }
 
     /// Mixes `colour` into a pixel; `cover` from 0 (nothing) to 1 (all).

@@ -76,17 +76,17 @@ struct Findings {
 
 impl Findings {
     fn good(&self, what: &str) {
-        println!("ok       {what}");
+        out!("ok       {what}");
     }
 
     /// Something that can do without.
     fn lacks(&self, what: &str, remedy: &str) {
-        println!("lacking  {what}: {remedy}");
+        out!("lacking  {what}: {remedy}");
     }
 
     fn bad(&mut self, what: &str, remedy: &str) {
         self.bad += 1;
-        println!("BAD      {what}: {remedy}");
+        out!("BAD      {what}: {remedy}");
     }
 }
 

@@ -1,5 +1,6 @@
 //! Raw 8-bit RGB video files (frame after frame, no padding, as `filesink` writes them) to tensors and back.
 
+use crate::output::scratch;
 use anyhow::{Context, Result, ensure};
 use std::fs::File;
 use std::io::{BufWriter, Read, Seek, SeekFrom, Write};
@@ -108,10 +109,8 @@ pub struct Writer {
 impl Writer {
     /// Creates `path`.
     pub fn create(path: &Path) -> Result<Self> {
-        let file =
-            File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
         Ok(Self {
-            file: BufWriter::new(file),
+            file: BufWriter::new(scratch(path)?),
             path: path.to_owned(),
         })
     }

@@ -1,8 +1,8 @@
 //! Running `gst-launch-1.0`, and saying in one message what is missing or what went wrong.
 
+use crate::output::scratch;
 use anyhow::{Context, Result, bail, ensure};
 use std::ffi::{OsStr, OsString};
-use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -153,8 +153,7 @@ impl Pipeline {
     /// Runs it to its end; `poll` is called several times a second meanwhile. The command and all that it says
     /// go to the file `log`.
     pub fn run(&self, log: &Path, mut poll: impl FnMut()) -> Result<()> {
-        let mut out =
-            File::create(log).with_context(|| format!("cannot write {}", log.display()))?;
+        let mut out = scratch(log)?;
         writeln!(out, "{}", self.command_line())
             .with_context(|| format!("cannot write {}", log.display()))?;
         let err = out

@@ -43,7 +43,7 @@ pub fn run(args: &Args) -> Result<()> {
     let checkpoint = args.model.checkpoint(device)?;
     let network = Network::from_checkpoint(&checkpoint, tch::Device::Cpu)?;
     let config = network.config();
-    let row = |name: &str, value: String| println!("{name:<15} {value}");
+    let row = |name: &str, value: String| out!("{name:<15} {value}");
     match args.model.file() {
         Some(file) => row("file", file.display().to_string()),
         None => row("bundled", args.model.name(device)?),

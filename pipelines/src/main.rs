@@ -2,11 +2,9 @@
 //! footage.
 //!
 //! It reaches the element only by name, through GStreamer, as any application would.
-#![allow(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "a command talks to the terminal"
-)]
+
+#[macro_use]
+mod say;
 
 mod canvas;
 mod card;
@@ -77,9 +75,15 @@ fn main() -> ExitCode {
         Command::Demo(args) => demo::run(&args).map(|()| ExitCode::SUCCESS),
     };
     match result {
-        Ok(code) => code,
+        Ok(code) => match say::lost() {
+            None => code,
+            Some(error) => {
+                err!("refvsr: cannot write the output: {error}");
+                ExitCode::FAILURE
+            }
+        },
         Err(error) => {
-            eprintln!("refvsr: {error:#}");
+            err!("refvsr: {error:#}");
             ExitCode::FAILURE
         }
     }

@@ -40,7 +40,7 @@ impl Progress {
         self.bar.set_message("");
         self.bar.set_position(done);
         if self.bar.is_hidden() {
-            println!(
+            out!(
                 "      frame {done} of {} ({:.1} s)",
                 self.total,
                 self.start.elapsed().as_secs_f64()

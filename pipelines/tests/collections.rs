@@ -309,6 +309,19 @@ fn recordings_of_a_folder_are_found_by_their_names() {
 }
 
 #[test]
+fn messages_that_cannot_be_written_do_not_end_the_work() {
+    let place = Place::new();
+    tree(&place, &[("0001", 2), ("0002", 2)]);
+    let full = std::fs::File::options()
+        .write(true)
+        .open("/dev/full")
+        .unwrap();
+    let status = transcode(&place, "out", &[]).stderr(full).status();
+    assert_eq!(status.unwrap().code(), Some(0));
+    assert_eq!(place.files("out/test/HR/UW"), ["0001", "0002"]);
+}
+
+#[test]
 fn a_full_disk_is_one_message_and_loses_nothing() {
     let place = Place::new();
     tree(&place, &[("0001", 2), ("0002", 40), ("0003", 2)]);

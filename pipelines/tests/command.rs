@@ -93,6 +93,80 @@ fn bad_files_are_one_clear_line() {
 }
 
 #[test]
+fn a_reader_that_goes_ends_nothing_and_a_full_disk_is_told() {
+    let command = || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_refvsr"));
+        let model = root().join("tests/golden/official_format.pytorch");
+        command.arg("info").arg(model);
+        command
+    };
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let other = writer.try_clone().unwrap();
+    let status = command().stdout(writer).stderr(other).status().unwrap();
+    assert_eq!(status.code(), Some(0));
+    let full = || {
+        std::fs::File::options()
+            .write(true)
+            .open("/dev/full")
+            .unwrap()
+    };
+    let output = command().stdout(full()).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(
+        output.status.code() == Some(1) && said.contains("cannot write the output"),
+        "{said}"
+    );
+    let status = Command::new(env!("CARGO_BIN_EXE_refvsr"))
+        .args(["info", "no/such/model.pth"])
+        .stderr(full())
+        .status();
+    assert_eq!(status.unwrap().code(), Some(1));
+}
+
+/// What writes, renames or removes files.
+const WRITES: [&str; 15] = [
+    "remove_file",
+    "remove_dir",
+    "fs::rename",
+    "fs::copy",
+    "fs::write",
+    "hard_link",
+    "symlink(",
+    "create_dir",
+    "File::create",
+    "File::options",
+    "OpenOptions",
+    ".set_len(",
+    "tempfile::",
+    "rustix::",
+    "save_with_format",
+];
+
+#[test]
+fn one_module_alone_writes_renames_and_removes_files() {
+    let mut folders = vec![root().join("pipelines/src")];
+    let mut looked = 0;
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() && !path.ends_with("src/output") {
+                folders.push(path);
+            } else if path.extension().is_some_and(|end| end == "rs") {
+                let text = std::fs::read_to_string(&path).unwrap();
+                // The kernel's file by which a process's peak of memory begins anew.
+                let code = text.split("#[cfg(test)]").next().unwrap();
+                let code = code.replace("fs::write(\"/proc/self/clear_refs\"", "");
+                let found = WRITES.iter().find(|call| code.contains(**call));
+                assert_eq!(found, None, "{}", path.display());
+                looked += 1;
+            }
+        }
+    }
+    assert!(looked > 40);
+}
+
+#[test]
 fn the_scripts_are_shell_and_say_how_they_are_used() {
     let mut scripts = 0;
     for entry in std::fs::read_dir(root().join("pipelines/scripts")).unwrap() {

@@ -116,6 +116,30 @@ fn trees_are_compared_place_by_place() {
 }
 
 #[test]
+fn one_equal_frame_does_not_make_the_mean_infinite_and_dots_are_part_of_names() {
+    let place = Place::new();
+    tree(&place);
+    for (tree, clips) in [("A", ["a", "b"]), ("B", ["c", "b"])] {
+        for (clip, name) in clips.into_iter().zip(["clip.v1", "clip.v2"]) {
+            let to = place.path(tree).join(name);
+            std::fs::create_dir_all(&to).unwrap();
+            for n in 0..2 {
+                let from = place.path(&format!("tree/test/HR/UW/{clip}/000{n}.png"));
+                std::fs::copy(from, to.join(format!("000{n}.png"))).unwrap();
+            }
+        }
+    }
+    let wide = place.path("tree/test/HR/W/a/0001.png");
+    std::fs::copy(wide, place.path("B/clip.v1/0001.png")).unwrap();
+    let said = refvsr_well(&["compare", &place.text("A"), &place.text("B")]);
+    let equal = "over 2 frames (1 of them equal, which are not in the mean PSNR)";
+    assert!(said.out.contains(equal), "{said:?}");
+    for words in ["clip.v2: inf dB", "over 4 frames (3 of them equal"] {
+        assert!(said.out.contains(words), "{words} {said:?}");
+    }
+}
+
+#[test]
 fn the_doctor_finds_the_element_and_says_what_is_missing() {
     let said = refvsr(&["doctor", "--quick"]);
     for words in [

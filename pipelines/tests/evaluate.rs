@@ -268,3 +268,71 @@ fn mistakes_name_the_file() {
     let text = evaluate(&["--references", "with"]);
     assert!(text.contains("LRx4/W/b has 2 frames"), "{text}");
 }
+
+#[test]
+fn methods_are_told_apart_by_scale_and_folder() {
+    let place = Place::new();
+    let data = tree(&place);
+    let (four, two) = (place.model(), place.model_of_scale_2());
+    std::fs::create_dir(place.path("other")).unwrap();
+    std::fs::copy(&four, place.path("other/tiny.safetensors")).unwrap();
+    let other = place.text("other/tiny.safetensors");
+    let json = place.text("a.json");
+    let models = [
+        "--model", &four, "--model", &other, "--model", &two, "--model", &four,
+    ];
+    let base = [
+        "evaluate",
+        &data,
+        "--device",
+        "cpu",
+        "--references",
+        "without",
+    ];
+    let few = ["--clips", "1", "--frames", "1", "--json", &json];
+    refvsr_well(&[&base[..], &models, &few].concat());
+    let results: Value = serde_json::from_slice(&std::fs::read(&json).unwrap()).unwrap();
+    let methods = results["methods"].as_array().unwrap();
+    let names: Vec<_> = methods
+        .iter()
+        .map(|m| m["name"].as_str().unwrap())
+        .collect();
+    let expected = [
+        "bicubic x4",
+        "bicubic x2",
+        &format!("{four}, no reference"),
+        &format!("{other}, no reference"),
+        "two, no reference",
+    ];
+    assert_eq!(names, expected);
+    assert_eq!(results["frames"].as_array().unwrap().len(), 5);
+    let psnr = |n: usize| methods[n]["mean"]["whole"]["psnr"].as_f64().unwrap();
+    assert!(psnr(1) > psnr(0), "half the size shows more");
+}
+
+#[test]
+fn older_results_stay_until_there_are_new_ones_and_inputs_stay() {
+    let place = Place::new();
+    let data = tree(&place);
+    let model = place.model();
+    std::fs::create_dir(place.path("scores")).unwrap();
+    let [json, page] = ["scores/a.json", "scores/a.html"].map(|name| place.text(name));
+    std::fs::write(&json, "of last week").unwrap();
+    std::fs::write(place.path("tree/test/LRx4/W/b/0001.png"), "rubbish").unwrap();
+    let base = ["evaluate", &data, "--model", &model, "--device", "cpu"];
+    let said = refvsr(&[&base[..], &["--json", &json, "--report", &page]].concat());
+    assert_eq!(said.code, Some(1), "{said:?}");
+    assert_eq!(std::fs::read_to_string(&json).unwrap(), "of last week");
+    assert_eq!(place.files("scores"), ["a.json"]);
+    let frame = place.text("tree/test/HR/UW/a/0000.png");
+    for input in [&model, &frame] {
+        let before = std::fs::read(input).unwrap();
+        let said = refvsr(&[&base[..], &["--csv", input]].concat());
+        assert!(
+            said.code == Some(1) && said.err.contains("cannot be written")
+                || said.err.contains("both read"),
+            "{said:?}"
+        );
+        assert!(std::fs::read(input).unwrap() == before);
+    }
+}

@@ -4,8 +4,10 @@ mod frames;
 mod pairs;
 mod strip;
 
+use crate::evaluate::mean_psnr;
+use crate::output::{Inputs, Report};
 use crate::stop::Stop;
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Result, bail, ensure};
 use frames::Frames;
 use refvsr::metrics::{psnr, ssim};
 use serde::Serialize;
@@ -57,6 +59,10 @@ struct Picture {
 pub fn run(args: &Args) -> Result<ExitCode> {
     crate::element::init_gstreamer()?;
     let stop = Stop::on_signals()?;
+    let [strip, json] = Report::begin_all(
+        [args.strip.as_ref(), args.json.as_ref()],
+        &Inputs::of([args.a.as_path(), &args.b]),
+    )?;
     let (pairs, mut wrong) = pairs::pairs(&args.a, &args.b)?;
     let (mut scores, mut worst) = (Vec::new(), Vec::new());
     for pair in &pairs {
@@ -68,11 +74,11 @@ pub fn run(args: &Args) -> Result<ExitCode> {
             wrong.push(format!("{error:#}"));
         }
         if let Some(mean) = mean(&scores[first..]) {
-            println!("{}: {mean}", pair.name);
+            out!("{}: {mean}", pair.name);
         }
     }
     if let (Some(mean), 2..) = (mean(&scores), pairs.len()) {
-        println!("all frames: {mean}");
+        out!("all frames: {mean}");
     }
     for picture in &worst {
         let Score {
@@ -81,17 +87,16 @@ pub fn run(args: &Args) -> Result<ExitCode> {
             psnr,
             ssim,
         } = &picture.score;
-        println!("worst: {clip} frame {frame}, {psnr:.2} dB / {ssim:.4}");
+        out!("worst: {clip} frame {frame}, {psnr:.2} dB / {ssim:.4}");
     }
-    if let Some(path) = &args.strip {
-        strip::draw(&worst)?.save(path)?;
+    if let Some(strip) = strip {
+        strip.write(&strip::draw(&worst)?.png()?)?;
     }
-    if let Some(path) = &args.json {
-        let text = serde_json::to_string_pretty(&scores)? + "\n";
-        std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))?;
+    if let Some(json) = json {
+        json.write((serde_json::to_string_pretty(&scores)? + "\n").as_bytes())?;
     }
     for text in &wrong {
-        eprintln!("refvsr: {text}");
+        err!("refvsr: {text}");
     }
     ensure!(
         !scores.is_empty() || !wrong.is_empty(),
@@ -156,12 +161,13 @@ fn compare(
 /// The mean in words; none of none.
 fn mean(scores: &[Score]) -> Option<String> {
     let n = scores.len();
-    let over = |pick: fn(&Score) -> f64| scores.iter().map(pick).sum::<f64>() / n as f64;
-    (n > 0).then(|| {
-        format!(
-            "{:.2} dB / {:.4} over {n} frames",
-            over(|s| s.psnr),
-            over(|s| s.ssim)
-        )
-    })
+    let psnr = mean_psnr(scores.iter().map(|score| score.psnr));
+    let ssim = scores.iter().map(|score| score.ssim).sum::<f64>() / n as f64;
+    let equal = scores.iter().filter(|s| s.psnr.is_infinite()).count();
+    let equal = match equal {
+        0 => String::new(),
+        all if all == n => String::new(),
+        equal => format!(" ({equal} of them equal, which are not in the mean PSNR)"),
+    };
+    (n > 0).then(|| format!("{psnr:.2} dB / {ssim:.4} over {n} frames{equal}"))
 }

@@ -51,6 +51,11 @@ impl Footage {
         Ok(footage)
     }
 
+    /// Its file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Its file's name.
     pub fn name(&self) -> String {
         self.path

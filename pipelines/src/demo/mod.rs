@@ -7,6 +7,7 @@ mod triplet;
 
 use crate::frames::{Reader, Writer};
 use crate::gst::{self, Needed, Pipeline};
+use crate::output::{Inputs, MANIFESTS, Partial, Shelf};
 use crate::progress::Progress;
 use anyhow::{Context, Result, ensure};
 use footage::Footage;
@@ -32,6 +33,10 @@ const NEEDED: [Needed; 9] = [
 
 const FRAMES_PER_SECOND: u32 = 30;
 
+const ULTRAWIDE: &str = "ultrawide.mkv";
+const WIDE_ANGLE: &str = "wide.mkv";
+const PICTURE: &str = "side-by-side.png";
+
 /// Arguments of `refvsr demo`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -47,6 +52,9 @@ pub struct Args {
     /// Folder to write into; made where it is missing
     #[arg(short, long, default_value = "target/demo")]
     output: PathBuf,
+    /// Write over files of these names that an earlier demonstration did not write
+    #[arg(long)]
+    overwrite: bool,
     /// Frames to enlarge
     #[arg(short = 'n', long, default_value_t = 12, value_parser = clap::value_parser!(u16).range(2..=10_000))]
     frames: u16,
@@ -75,35 +83,32 @@ pub fn run(args: &Args) -> Result<()> {
     gst::check(&NEEDED)?;
     let plugin_path = gst::find_refvsr()?;
     let footage = Footage::find(args.footage.as_deref())?;
-    std::fs::create_dir_all(&args.output)
-        .with_context(|| format!("cannot make the folder {}", args.output.display()))?;
-    let work = tempfile::tempdir_in(&args.output)
-        .with_context(|| format!("cannot write into {}", args.output.display()))?;
+    let models = Model::of(args);
+    let mut shelf = shelf(args, &models, &footage)?;
+    let work = shelf.work().to_owned();
+    let log = args.output.join(MANIFESTS).join("gst-launch.log");
 
-    let log = args.output.join("gst-launch.log");
-
-    println!(
+    out!(
         "[1/4] Filming {frames} frames of {} with two cameras ({})",
         footage.name(),
         footage.credit
     );
-    let (ultrawide, wide) = (
-        args.output.join("ultrawide.mkv"),
-        args.output.join("wide.mkv"),
-    );
-    film(&footage, frames, work.path(), &log)?;
-    encode(work.path(), "ultrawide", &ultrawide, &log)?;
-    encode(work.path(), "wide", &wide, &log)?;
-    println!(
+    let (ultrawide, wide) = (shelf.path(ULTRAWIDE), shelf.path(WIDE_ANGLE));
+    film(&footage, frames, &work, &log)?;
+    for name in [ULTRAWIDE, WIDE_ANGLE] {
+        let file = shelf.begin(name)?;
+        encode(&work, name, file.path(), &log)?;
+        shelf.finish(name, file)?;
+    }
+    out!(
         "      {} and {}, {CAMERA} each",
         ultrawide.display(),
         wide.display()
     );
 
-    println!("[2/4] Enlarging {SCALE} times, to {TRUTH}");
-    let models = Model::of(args);
-    let mut small = Reader::open(&work.path().join("ultrawide.rgb"), CAMERA)?;
-    let mut truth = Reader::open(&work.path().join("truth.rgb"), TRUTH)?;
+    out!("[2/4] Enlarging {SCALE} times, to {TRUTH}");
+    let mut small = Reader::open(&work.join("ultrawide.rgb"), CAMERA)?;
+    let mut truth = Reader::open(&work.join("truth.rgb"), TRUTH)?;
     let base = score::score(&mut truth, &WIDE, |n| score::bicubic(&small.frame(n)?))?;
     let mut scores = vec![("bicubic".to_owned(), base)];
     let mut watched = vec![];
@@ -114,19 +119,27 @@ pub fn run(args: &Args) -> Result<()> {
                 Some(_) => model.name.clone(),
                 None => format!("{}, no wide camera", model.name),
             };
-            let video = wide.map(|_| args.output.join(format!("{}-4x.mp4", model.name)));
-            let raw = model.frames(work.path(), wide.is_some());
-            let pipeline = enlarge(
-                model,
-                &args.device,
-                [Some(&ultrawide), wide.map(PathBuf::as_path)],
-                video.as_deref(),
-                &raw,
-                plugin_path.clone(),
-            );
-            println!("\n{name}:\n\n{}\n", pipeline.command_line());
-            let seconds = watch(&pipeline, &raw, frames as u64, &log)?;
-            println!(
+            let video = wide.map(|_| shelf.path(&model.video()));
+            let raw = model.frames(&work, wide.is_some());
+            let pipeline = |video: Option<&Path>| {
+                enlarge(
+                    model,
+                    &args.device,
+                    [Some(&ultrawide), wide.map(PathBuf::as_path)],
+                    video,
+                    &raw,
+                    plugin_path.clone(),
+                )
+            };
+            let shown = pipeline(video.as_deref()).command_line();
+            out!("\n{name}:\n\n{shown}\n");
+            let file = wide.map(|_| shelf.begin(&model.video())).transpose()?;
+            let partial = file.as_ref().map(Partial::path);
+            let seconds = watch(&pipeline(partial), &raw, frames as u64, &log)?;
+            if let Some(file) = file {
+                shelf.finish(&model.video(), file)?;
+            }
+            out!(
                 "{:.2} seconds a frame ({frames} frames in {seconds:.1} s, start-up included)",
                 seconds / frames as f64
             );
@@ -143,25 +156,25 @@ pub fn run(args: &Args) -> Result<()> {
         }
     }
 
-    println!("\n[3/4] PSNR / SSIM against the truth\n");
-    println!("{:26}{:24}in the wide camera's field", "", "whole frames");
+    out!("\n[3/4] PSNR / SSIM against the truth\n");
+    out!("{:26}{:24}in the wide camera's field", "", "whole frames");
     for (name, scores) in &scores {
-        println!("{name:26}{:24}{}", scores.whole.to_string(), scores.inside);
+        out!("{name:26}{:24}{}", scores.whole.to_string(), scores.inside);
     }
     for (model, pair) in models.iter().zip(scores[1..].chunks_exact(2)) {
-        println!(
+        out!(
             "The wide camera gives {} {:+.2} dB in its field.",
             model.name,
             pair[1].1.inside.psnr - pair[0].1.inside.psnr
         );
     }
 
-    println!("\n[4/4] Drawing the side-by-side picture\n");
+    out!("\n[4/4] Drawing the side-by-side picture\n");
     let middle = frames / 2;
-    let mut wide = Reader::open(&work.path().join("wide.rgb"), CAMERA)?;
+    let mut wide = Reader::open(&work.join("wide.rgb"), CAMERA)?;
     let shown = models.last().context("no model")?;
     let enlarged = |wide: bool| -> Result<Tensor> {
-        Reader::open(&shown.frames(work.path(), wide), TRUTH)?.frame(middle)
+        Reader::open(&shown.frames(&work, wide), TRUTH)?.frame(middle)
     };
     let moment = picture::Moment {
         ultrawide: small.frame(middle)?,
@@ -175,15 +188,26 @@ pub fn run(args: &Args) -> Result<()> {
         scores: &scores,
         credit: &footage.credit,
     };
-    let png = args.output.join("side-by-side.png");
-    picture::draw(&moment, &WIDE, &words)?.save(&png)?;
+    let picture = picture::draw(&moment, &WIDE, &words)?.png()?;
+    let file = shelf.begin(PICTURE)?;
+    file.write(&picture)?;
+    shelf.finish(PICTURE, file)?;
     let watched: Vec<String> = watched.iter().map(|v| v.display().to_string()).collect();
-    println!(
+    out!(
         "Watch {}, and look at {}",
         watched.join(" and "),
-        png.display()
+        shelf.path(PICTURE).display()
     );
     Ok(())
+}
+
+/// The files of the output folder, if they may be written.
+fn shelf<'a>(args: &'a Args, models: &[Model], footage: &Footage) -> Result<Shelf<'a>> {
+    let mut names: Vec<String> = models.iter().map(Model::video).collect();
+    names.extend([ULTRAWIDE, WIDE_ANGLE, PICTURE].map(str::to_owned));
+    let inputs = [args.model.as_deref(), Some(footage.path())];
+    let inputs = Inputs::of(inputs.into_iter().flatten());
+    Shelf::open(&args.output, &names, args.overwrite, inputs)
 }
 
 /// A model to enlarge with.
@@ -211,6 +235,11 @@ impl Model {
             name: stem.to_string_lossy().into_owned(),
             choice: ("model-file", file.to_string_lossy().into_owned()),
         }]
+    }
+
+    /// The name of the enlarged video.
+    fn video(&self) -> String {
+        format!("{}-4x.mp4", self.name)
     }
 
     /// Where its frames are kept until they are compared.
@@ -308,10 +337,6 @@ fn enlarge(
 /// Runs the pipeline while showing how many frames are in the file `raw`; gives the seconds it took.
 fn watch(pipeline: &Pipeline, raw: &Path, frames: u64, log: &Path) -> Result<f64> {
     let mut progress = Progress::new(frames);
-    // A file of an earlier run would look like progress.
-    if raw.exists() {
-        std::fs::remove_file(raw).with_context(|| format!("cannot remove {}", raw.display()))?;
-    }
     let start = Instant::now();
     let result = pipeline.run(log, || {
         if let Ok(file) = std::fs::metadata(raw) {

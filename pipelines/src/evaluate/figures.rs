@@ -67,20 +67,14 @@ fn field(field: &FieldOfView) -> Field {
     }
 }
 
-/// The mean of several; none of none.
+/// The mean of several; none of none. Pictures that equal the truth have no finite PSNR and are in no mean of it, unless all do.
 pub fn mean<'a>(all: impl Iterator<Item = &'a Figures> + Clone) -> Option<Figures> {
     let first = all.clone().next()?;
     let over = |pick: &dyn Fn(&Figures) -> Option<Pair>| -> Option<Pair> {
-        let (mut psnr, mut ssim, mut count) = (0.0, 0.0, 0usize);
-        for pair in all.clone().filter_map(pick) {
-            psnr += pair.psnr;
-            ssim += pair.ssim;
-            count += 1;
-        }
-        let n = count as f64;
-        (count > 0).then(|| Pair {
-            psnr: psnr / n,
-            ssim: ssim / n,
+        let pairs: Vec<Pair> = all.clone().filter_map(pick).collect();
+        (!pairs.is_empty()).then(|| Pair {
+            psnr: mean_psnr(pairs.iter().map(|pair| pair.psnr)),
+            ssim: pairs.iter().map(|pair| pair.ssim).sum::<f64>() / pairs.len() as f64,
         })
     };
     let mut fields = Vec::new();
@@ -96,4 +90,32 @@ pub fn mean<'a>(all: impl Iterator<Item = &'a Figures> + Clone) -> Option<Figure
         whole: over(&|f| Some(f.whole))?,
         fields,
     })
+}
+
+/// The mean of those that are finite; infinite where none is.
+pub fn mean_psnr(all: impl Iterator<Item = f64>) -> f64 {
+    let finite: Vec<f64> = all.filter(|psnr| psnr.is_finite()).collect();
+    match finite.len() {
+        0 => f64::INFINITY,
+        n => finite.iter().sum::<f64>() / n as f64,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_exact_frame_does_not_make_a_mean_infinite() {
+        let figures = |psnr| Figures {
+            whole: Pair { psnr, ssim: 0.5 },
+            fields: vec![],
+        };
+        let of = |all: &[f64]| {
+            let all: Vec<_> = all.iter().copied().map(figures).collect();
+            mean(all.iter()).unwrap().whole.psnr
+        };
+        assert_eq!(of(&[30.0, f64::INFINITY, 40.0]), 35.0);
+        assert_eq!(of(&[f64::INFINITY; 2]), f64::INFINITY);
+    }
 }

@@ -32,6 +32,7 @@ impl References {
 pub enum Method {
     Bicubic {
         scale: i64,
+        name: String,
         waiting: Option<Tensor>,
     },
     Model {
@@ -83,7 +84,7 @@ impl Method {
     /// Name of its column.
     pub fn name(&self) -> String {
         match self {
-            Self::Bicubic { .. } => "bicubic".to_owned(),
+            Self::Bicubic { name, .. } => name.clone(),
             Self::Model {
                 name, references, ..
             } => format!("{name}, {}", references.words()),
@@ -215,7 +216,7 @@ impl Method {
 
     fn send(&mut self, triplet: Triplet) -> Result<()> {
         match self {
-            Self::Bicubic { scale, waiting } => {
+            Self::Bicubic { scale, waiting, .. } => {
                 *waiting = Some(bicubic(&triplet.ultrawide, *scale)?);
                 Ok(())
             }

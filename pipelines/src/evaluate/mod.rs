@@ -8,15 +8,17 @@ mod report;
 mod tables;
 
 use crate::model::Model;
+use crate::output::{Inputs, Report};
 use crate::peak;
 use crate::stop::Stop;
 use anyhow::{Context, Result, ensure};
 use data::{Clip, Lens};
+pub use figures::mean_psnr;
 use indicatif::{ProgressBar, ProgressStyle};
 use method::{Method, References};
 use refvsr::{DeviceChoice, Precision};
 use report::Gallery;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use tables::{MethodSummary, Record, Results};
 use tch::Device;
 
@@ -72,9 +74,9 @@ pub struct Args {
     /// Write a page (HTML) with the tables, plots, and pictures to compare; it needs no network
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
-    /// Frames of each clip whose pictures are in the report
-    #[arg(long, value_name = "N", default_value_t = 8)]
-    report_frames: usize,
+    /// Frames of each clip whose pictures are in the report [default: 8, or fewer where the page would grow too large]
+    #[arg(long, value_name = "N")]
+    report_frames: Option<usize>,
 }
 
 /// Which references models get.
@@ -96,25 +98,22 @@ pub fn run(args: &Args) -> Result<()> {
         !clips.is_empty() && args.frames != Some(0),
         "no frames were asked for"
     );
-    // Mistakes in files that are written at the end should not cost the work.
-    for path in [&args.json, &args.csv, &args.markdown, &args.report]
-        .into_iter()
-        .flatten()
-    {
-        std::fs::write(path, "").with_context(|| format!("cannot write {}", path.display()))?;
-    }
+    let [json, csv, markdown, report] = Report::begin_all(
+        [&args.json, &args.csv, &args.markdown, &args.report].map(Option::as_ref),
+        &inputs(args),
+    )?;
     let mut results = Results {
         data: args.data.join(&args.split).display().to_string(),
         device: format!("{device:?}"),
         ..Results::default()
     };
-    let mut gallery = Gallery::new(if args.report.is_some() {
-        args.report_frames
-    } else {
-        0
-    });
     let frames: usize = clips.iter().map(|clip| frames_of(clip, args)).sum();
-    let columns = columns(args, &clips)?;
+    let columns = columns(args, &clips, device)?;
+    let pictures = match args.report {
+        Some(_) => args.report_frames,
+        None => Some(0),
+    };
+    let mut gallery = Gallery::new(pictures, clips.len(), columns.len());
     let progress = ProgressBar::new((columns.len() * frames) as u64);
     progress.set_style(ProgressStyle::with_template(
         "{msg} {wide_bar} {pos}/{len} frames, {eta} left",
@@ -137,31 +136,35 @@ pub fn run(args: &Args) -> Result<()> {
     }
     progress.finish_and_clear();
     let text = results.markdown();
-    print!("{text}");
-    write(args.markdown.as_deref(), &text)?;
-    write(args.csv.as_deref(), &results.csv())?;
-    if args.report.is_some() {
-        write(
-            args.report.as_deref(),
-            &gallery.page(&results, args.with_tele)?,
-        )?;
+    crate::say::out(format_args!("{text}"));
+    if let Some(markdown) = markdown {
+        markdown.write(text.as_bytes())?;
     }
-    if args.json.is_some() {
-        write(
-            args.json.as_deref(),
-            &(serde_json::to_string_pretty(&results)? + "\n"),
-        )?;
+    if let Some(csv) = csv {
+        csv.write(results.csv().as_bytes())?;
+    }
+    if let Some(report) = report {
+        report.write(gallery.page(&results, args.with_tele)?.as_bytes())?;
+        let (shown, albums) = gallery.shown();
+        if args.report_frames.is_none() {
+            err!(
+                "note: the report shows {shown} frames of {albums} of the {} clips; --report-frames says how many of each",
+                clips.len()
+            );
+        }
+    }
+    if let Some(json) = json {
+        json.write((serde_json::to_string_pretty(&results)? + "\n").as_bytes())?;
     }
     Ok(())
 }
 
-fn write(path: Option<&Path>, text: &str) -> Result<()> {
-    match path {
-        Some(path) => {
-            std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
-        }
-        None => Ok(()),
-    }
+/// What is read: models, and the frames of the split.
+fn inputs(args: &Args) -> Inputs {
+    let split = args.data.join(&args.split);
+    let frames = ["HR", "LRx2", "LRx4"].map(|density| split.join(density));
+    let models = args.model.iter().filter_map(Model::file);
+    Inputs::of(frames.iter().map(PathBuf::as_path).chain(models))
 }
 
 fn frames_of(clip: &Clip, args: &Args) -> usize {
@@ -170,36 +173,50 @@ fn frames_of(clip: &Clip, args: &Args) -> usize {
 
 /// A method before it is loaded: models do not lie in memory side by side.
 enum Column<'a> {
-    Bicubic(i64),
-    Model(&'a Model, References),
+    Bicubic { scale: i64, name: String },
+    Model(&'a Model, References, String),
 }
 
 impl Column<'_> {
     fn open(&self, device: Device, args: &Args) -> Result<Method> {
-        match self {
-            Self::Bicubic(scale) => Ok(Method::Bicubic {
+        Ok(match self {
+            Self::Bicubic { scale, name } => Method::Bicubic {
                 scale: *scale,
+                name: name.clone(),
                 waiting: None,
-            }),
-            Self::Model(model, references) => {
+            },
+            Self::Model(model, references, name) => {
                 let mut method =
                     Method::model(model, *references, args.look_ahead, args.precision, device)?;
-                let stem = model.file().and_then(Path::file_stem);
-                let alike = |other: &&Model| other.file().and_then(Path::file_stem) == stem;
-                if let (Some(path), 2..) = (model.file(), args.model.iter().filter(alike).count()) {
-                    // Two files of one name are told apart by their folders.
-                    method.rename(&path.display().to_string());
-                }
-                Ok(method)
+                method.rename(name);
+                method
             }
-        }
+        })
     }
 }
 
+/// The models, each once, with names that tell them apart: files of one name by their folders.
+fn named(args: &Args, device: Device) -> Result<Vec<(&Model, String)>> {
+    let mut named: Vec<(&Model, String)> = Vec::new();
+    let names = args.model.iter().map(|model| model.name(device));
+    let names: Vec<String> = names.collect::<Result<_>>()?;
+    for (model, short) in args.model.iter().zip(&names) {
+        let alike = names.iter().filter(|name| *name == short).count() > 1;
+        let name = match model.file() {
+            Some(path) if alike => path.display().to_string(),
+            _ => short.clone(),
+        };
+        if !named.iter().any(|(_, other)| *other == name) {
+            named.push((model, name));
+        }
+    }
+    Ok(named)
+}
+
 /// The columns of the tables: bicubic enlargement at each scale of the models, then the models.
-fn columns<'a>(args: &'a Args, clips: &[Clip]) -> Result<Vec<Column<'a>>> {
+fn columns<'a>(args: &'a Args, clips: &[Clip], device: Device) -> Result<Vec<Column<'a>>> {
     let (mut scales, mut columns) = (vec![], vec![]);
-    for model in &args.model {
+    for (model, name) in named(args, device)? {
         let method = Method::model(
             model,
             References::None,
@@ -216,17 +233,21 @@ fn columns<'a>(args: &'a Args, clips: &[Clip]) -> Result<Vec<Column<'a>>> {
             false => References::Wide,
         };
         if args.references != Which::With {
-            columns.push(Column::Model(model, References::None));
+            columns.push(Column::Model(model, References::None, name.clone()));
         }
         if args.references != Which::Without {
-            columns.push(Column::Model(model, with));
+            columns.push(Column::Model(model, with, name));
         }
     }
-    Ok(scales
-        .into_iter()
-        .map(Column::Bicubic)
-        .chain(columns)
-        .collect())
+    let several = scales.len() > 1;
+    let bicubic = scales.into_iter().map(|scale| Column::Bicubic {
+        scale,
+        name: match several {
+            true => format!("bicubic x{scale}"),
+            false => "bicubic".to_owned(),
+        },
+    });
+    Ok(bicubic.chain(columns).collect())
 }
 
 fn evaluate(
@@ -241,7 +262,7 @@ fn evaluate(
     let name = method.name();
     let (mut state_bytes, first) = (method.memory(), results.frames.len());
     peak::reset();
-    for clip in clips {
+    for (place, clip) in clips.iter().enumerate() {
         let truth = match method.has_truth() {
             true => Some(clip.files("HR", Lens::Ultrawide)?),
             false => None,
@@ -264,7 +285,8 @@ fn evaluate(
                             )
                         })?;
                     truth_step = figures::step(&truth, &mut truth_before)?;
-                    if gallery.wants(index, frames_of(clip, args)) {
+                    let pixels = truth.numel() / 3;
+                    if gallery.wants(place, index, frames_of(clip, args), pixels) {
                         gallery.add(&clip.name, index, "truth", &truth)?;
                         gallery.add(&clip.name, index, &name, &enlarged.picture)?;
                         if let Some(map) = method.confidence(clip, index, device)? {

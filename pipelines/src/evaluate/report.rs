@@ -17,11 +17,18 @@ const PLACE: &str = "/*DATA*/";
 /// High enough that what JPEG adds does not look like what a method does.
 const QUALITY: u8 = 93;
 
+/// Frames of each clip that are shown, where there is room.
+const FRAMES: usize = 8;
+/// Pixels of all pictures, where the user does not say how many frames: about 60 MB of text.
+const PIXELS: usize = 120_000_000;
+
 /// The pictures of the frames that are shown.
 #[derive(Debug, Default)]
 pub struct Gallery {
-    /// At most so many frames of a clip.
-    frames: usize,
+    /// Frames of each clip, where the user says.
+    frames: Option<usize>,
+    /// How many clips there are, and pictures of each frame.
+    of: (usize, usize),
     clips: BTreeMap<String, Album>,
 }
 
@@ -41,19 +48,31 @@ struct Shown {
 }
 
 impl Gallery {
-    /// For at most `frames` frames of each clip.
-    pub fn new(frames: usize) -> Self {
+    /// For at most `frames` frames of each of so many clips, each shown by so many methods; by itself, for as many as a page can hold.
+    pub fn new(frames: Option<usize>, clips: usize, methods: usize) -> Self {
         Self {
             frames,
+            // The truth, and about as many confidence maps as there are methods with references.
+            of: (clips, 1 + methods + methods / 2),
             clips: BTreeMap::new(),
         }
     }
 
-    /// Whether frame `index` of `len` is shown: they lie evenly over the clip.
-    pub fn wants(&self, index: usize, len: usize) -> bool {
-        let shown = self.frames.min(len);
-        // The frames are those where a count of `shown` over the clip steps.
-        shown > 0 && (index * shown).div_ceil(len) * len / shown == index
+    /// Whether a frame is shown: number `index` of `len` of a clip, of that many pixels. Those that are lie evenly over the clip.
+    pub fn wants(&self, clip: usize, index: usize, len: usize, pixels: usize) -> bool {
+        let (clips, pictures) = self.of;
+        let room = PIXELS / (pixels * pictures).max(1);
+        match self.frames.unwrap_or(FRAMES.min(room / clips.max(1))) {
+            // Some clips are shown by their first frame.
+            0 if self.frames.is_none() => index == 0 && chosen(clip, clips, room.max(1)),
+            frames => chosen(index, len, frames),
+        }
+    }
+
+    /// How many frames and clips are shown.
+    pub fn shown(&self) -> (usize, usize) {
+        let frames = self.clips.values().map(|album| album.frames.len());
+        (frames.sum(), self.clips.len())
     }
 
     /// Keeps a picture, RGB `[1, 3, H, W]` in \[0, 1\].
@@ -92,7 +111,7 @@ impl Gallery {
         let clips: Vec<Value> = results
             .clips()
             .into_iter()
-            .filter_map(|name| Some(self.clip(results, name, self.clips.get(name)?)))
+            .map(|name| self.clip(results, name, self.clips.get(name)))
             .collect();
         let data = json!({
             "data": results.data, "device": results.device, "methods": results.methods, "clips": clips, "tele": tele,
@@ -102,7 +121,9 @@ impl Gallery {
         Ok(PAGE.replacen(PLACE, &text, 1))
     }
 
-    fn clip(&self, results: &Results, name: &str, album: &Album) -> Value {
+    fn clip(&self, results: &Results, name: &str, album: Option<&Album>) -> Value {
+        let none = Album::default();
+        let album = album.unwrap_or(&none);
         let methods = results.methods.iter().map(|method| method.name.as_str());
         let (mut means, mut frames) = (BTreeMap::new(), BTreeMap::new());
         for method in methods {
@@ -132,6 +153,12 @@ impl Gallery {
     }
 }
 
+/// Whether a place is one of at most `shown` that lie evenly in `len`: those where a count of `shown` over them steps.
+fn chosen(index: usize, len: usize, shown: usize) -> bool {
+    let shown = shown.min(len);
+    shown > 0 && (index * shown).div_ceil(len) * len / shown == index
+}
+
 fn jpeg(picture: &Tensor) -> Result<String> {
     let (height, width) = (picture.size()[2], picture.size()[3]);
     let mut file = Vec::new();
@@ -153,8 +180,10 @@ mod tests {
     #[test]
     fn the_frames_shown_lie_evenly() {
         let shown = |frames, len| -> Vec<usize> {
-            let gallery = Gallery::new(frames);
-            (0..len).filter(|n| gallery.wants(*n, len)).collect()
+            let gallery = Gallery::new(Some(frames), 1, 2);
+            (0..len)
+                .filter(|n| gallery.wants(0, *n, len, 100))
+                .collect()
         };
         assert_eq!(shown(3, 3), [0, 1, 2]);
         assert_eq!(shown(9, 3), [0, 1, 2]);
@@ -167,12 +196,27 @@ mod tests {
     }
 
     #[test]
+    fn a_page_holds_what_a_browser_can() {
+        let shown = |clips, pixels| {
+            let gallery = Gallery::new(None, clips, 3);
+            let places = (0..clips).flat_map(|clip| (0..100).map(move |n| (clip, n)));
+            places
+                .filter(|(clip, n)| gallery.wants(*clip, *n, 100, pixels))
+                .count()
+        };
+        assert_eq!(shown(3, 480 * 270), 3 * 8);
+        assert_eq!(shown(20, 1920 * 1080), 11);
+        assert_eq!(shown(4, 1920 * 1080), 4 * 2);
+        assert_eq!(shown(2, 7680 * 4320), 1);
+    }
+
+    #[test]
     fn names_cannot_end_the_script() {
         let results = Results {
             data: "</script><b>".into(),
             ..Results::default()
         };
-        let page = Gallery::new(1).page(&results, false).unwrap();
+        let page = Gallery::new(None, 1, 1).page(&results, false).unwrap();
         assert!(page.contains("\\u003c/script>\\u003cb>") && !page.contains(PLACE));
     }
 }

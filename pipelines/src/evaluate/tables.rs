@@ -87,6 +87,7 @@ impl Results {
     /// PSNR over time, the mean of all clips.
     pub fn curve(&self, method: &str) -> Option<Curve> {
         let psnr = |record: &Record| Some(record.figures.as_ref()?.whole.psnr);
+        let psnr = |record: &Record| psnr(record).filter(|psnr| psnr.is_finite());
         Curve::of(&self.by_clip(method, psnr))
     }
 
@@ -134,6 +135,12 @@ impl Results {
         text + &row("the truth's".to_owned(), &|m| ratio(m.truth_step_ratio))
     }
 
+    /// How many enlarged frames equal the truth.
+    fn exact(&self) -> usize {
+        let figures = self.frames.iter().filter_map(|r| r.figures.as_ref());
+        figures.filter(|f| f.whole.psnr.is_infinite()).count()
+    }
+
     /// One line a frame and method.
     pub fn csv(&self) -> String {
         let mut text = "clip,frame,method,seconds,psnr,ssim".to_owned();
@@ -160,11 +167,13 @@ impl Results {
         }
         text.push('\n');
         for record in &self.frames {
-            let method = record.method.replace('"', "\"\"");
             _ = write!(
                 text,
-                "{},{},\"{method}\",{:.6}",
-                record.clip, record.frame, record.seconds
+                "{},{},{},{:.6}",
+                quoted(&record.clip),
+                record.frame,
+                quoted(&record.method),
+                record.seconds
             );
             match &record.figures {
                 Some(figures) => {
@@ -195,7 +204,11 @@ impl Results {
         let head = |title: &str| {
             format!(
                 "| {title} | {} |\n|---{}|\n",
-                names.join(" | "),
+                names
+                    .iter()
+                    .map(|name| cell(name))
+                    .collect::<Vec<_>>()
+                    .join(" | "),
                 "|---".repeat(names.len())
             )
         };
@@ -208,7 +221,7 @@ impl Results {
                     })
                 })
                 .collect();
-            format!("| {title} | {} |\n", cells.join(" | "))
+            format!("| {} | {} |\n", cell(title), cells.join(" | "))
         };
         let mut text = format!(
             "{}, {}; PSNR in dB / SSIM, mean over frames\n\n",
@@ -219,6 +232,12 @@ impl Results {
             text += &row(clip, &|name| Some(self.mean(Some(clip), name)?.whole));
         }
         text += &row("all frames", &|name| Some(self.mean(None, name)?.whole));
+        let exact = self.exact();
+        if exact > 0 {
+            text += &format!(
+                "\n{exact} of the enlarged frames equal the truth; their PSNR is infinite and in no mean.\n"
+            );
+        }
         text += "\n";
         text += &head("field of view");
         let shares = self
@@ -275,5 +294,47 @@ impl Results {
             cells(&|m| m.peak_bytes.map_or("unknown".into(), mib))
         );
         text
+    }
+}
+
+/// A field of a CSV file.
+fn quoted(text: &str) -> String {
+    match text.contains([',', '"', '\n', '\r']) {
+        true => format!("\"{}\"", text.replace('"', "\"\"")),
+        false => text.to_owned(),
+    }
+}
+
+/// A cell of a Markdown table.
+fn cell(text: &str) -> String {
+    text.replace('|', "\\|").replace(['\n', '\r'], " ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_do_not_break_tables() {
+        let record = |method: &str| Record {
+            clip: "a, \"b\" | c".into(),
+            frame: 0,
+            method: method.into(),
+            seconds: 1.0,
+            step: None,
+            truth_step: None,
+            figures: None,
+        };
+        let results = Results {
+            frames: vec![record("m"), record("m, wide")],
+            ..Results::default()
+        };
+        let csv = results.csv();
+        assert!(
+            csv.contains("\n\"a, \"\"b\"\" | c\",0,m,1.000000,"),
+            "{csv}"
+        );
+        assert!(csv.contains(",0,\"m, wide\","), "{csv}");
+        assert!(results.markdown().contains("| a, \"b\" \\| c |"));
     }
 }

@@ -62,6 +62,10 @@ impl NewFile {
         &self.part
     }
 
+    pub fn shown(&self) -> &Path {
+        self.place.shown()
+    }
+
     pub fn finish(mut self, record: &mut dyn FnMut(&Written) -> Result<()>) -> Result<()> {
         let (shown, target) = (self.place.shown().to_owned(), self.place.path().to_owned());
         // Some file systems only find out now that there is no room.

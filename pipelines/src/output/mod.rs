@@ -8,22 +8,31 @@
 mod file;
 mod folder;
 mod inputs;
+mod lock;
 mod part;
 mod place;
 mod prints;
 mod rename;
+mod report;
+mod shelf;
 mod slot;
 
 pub use inputs::Inputs;
+pub use lock::Lock;
 pub use place::Place;
 pub use prints::Written;
-pub use slot::{Kind, Slot, is_finished};
+pub use report::Report;
+pub use shelf::Shelf;
+pub use slot::{Kind, Partial, Slot, is_finished};
 
 use anyhow::{Context, Result};
 use std::ffi::{OsStr, OsString};
 use std::io::{self, ErrorKind};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
+
+/// The folder of manifests in an output folder.
+pub const MANIFESTS: &str = ".refvsr";
 
 /// The error of an output for which there is no room.
 #[derive(Debug, Clone)]
@@ -57,8 +66,13 @@ impl<T> Writing<T> for io::Result<T> {
 pub fn write_own(path: &Path, content: &[u8]) -> Result<()> {
     let slot = Slot::own_file(path)?;
     let partial = slot.begin()?;
-    std::fs::write(partial.path(), content).writing(path)?;
+    partial.write(content)?;
     partial.finish(&mut |_| Ok(()))
+}
+
+/// A file in a folder of this program's own, for what is needed meanwhile.
+pub fn scratch(path: &Path) -> Result<std::fs::File> {
+    std::fs::File::create(path).writing(path)
 }
 
 /// Makes a folder and those above it, where they are missing.

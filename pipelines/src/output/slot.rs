@@ -1,5 +1,6 @@
 //! An output from before the work until it has its name.
 
+use super::Writing;
 use super::file::{self, NewFile};
 use super::folder::{self, NewFolder};
 use super::inputs::Inputs;
@@ -105,6 +106,15 @@ impl Partial {
             Self::File(file) => file.path(),
             Self::Folder(folder) => folder.path(),
         }
+    }
+
+    /// Writes all of a file.
+    pub fn write(&self, content: &[u8]) -> Result<()> {
+        let shown = match self {
+            Self::File(file) => file.shown(),
+            Self::Folder(_) => self.path(),
+        };
+        std::fs::write(self.path(), content).writing(shown)
     }
 
     /// Gives it its name, once all of it is on the disk and `record` has noted what is to come.

@@ -1,14 +1,11 @@
 //! What was made of a clip, with what: a small file beside the outputs, by which a finished clip and its files are known again.
 
-use crate::output::{self, Place, Written};
+use crate::output::{self, MANIFESTS, Place, Written};
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::fs;
 use std::path::{Path, PathBuf};
-
-/// The folder of manifests and claims in the output folder.
-pub const FOLDER: &str = ".refvsr";
 
 /// Longer names of clips are cut in the names of their manifests; file names have at most 255 bytes.
 const LONGEST: usize = 200;
@@ -95,7 +92,7 @@ pub fn file(output: &Path, clip: &str, extension: &str) -> PathBuf {
         name.truncate(name.floor_char_boundary(LONGEST));
         name.extend(digest[..8].iter().map(|byte| format!("{byte:02x}")));
     }
-    output.join(FOLDER).join(format!("{name}.{extension}"))
+    output.join(MANIFESTS).join(format!("{name}.{extension}"))
 }
 
 impl Manifest {

@@ -2,7 +2,7 @@
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::{Value, json};
-use std::io::{IsTerminal, Write, stderr, stdout};
+use std::io::{IsTerminal, stderr};
 use std::time::{Duration, Instant};
 
 /// Tells how the work goes. Messages for people go to the error stream, JSON events to the output.
@@ -197,15 +197,14 @@ impl Reporter {
     fn say(&self, text: &str) {
         match &self.clip {
             _ if self.json => (),
-            Some(clip) => clip.bar.suspend(|| eprintln!("{text}")),
-            None => eprintln!("{text}"),
+            Some(clip) => clip.bar.suspend(|| err!("{text}")),
+            None => err!("{text}"),
         }
     }
 
     fn event(&self, event: Value) {
         if self.json {
-            // Whoever reads the events may have gone; the work goes on.
-            _ = writeln!(stdout(), "{event}");
+            out!("{event}");
         }
     }
 }

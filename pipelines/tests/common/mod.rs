@@ -34,16 +34,17 @@ pub struct Said {
     pub err: String,
 }
 
-/// The command. Where `REFVSR_TEST_TRACE` names a folder, every run leaves a record there of what it wrote, renamed and removed
-/// (`tests/traced.sh`).
+/// The command, or the build of it that `REFVSR_TEST_COMMAND` names. Where `REFVSR_TEST_TRACE` names a folder, every run leaves a record there of what it wrote, renamed and removed
+/// (`tests/traced.py`).
 pub fn command(arguments: &[&str]) -> Command {
-    let built = env!("CARGO_BIN_EXE_refvsr");
+    let built = std::env::var_os("REFVSR_TEST_COMMAND")
+        .unwrap_or_else(|| env!("CARGO_BIN_EXE_refvsr").into());
     let mut command = match std::env::var_os("REFVSR_TEST_TRACE") {
         None => Command::new(built),
         Some(folder) => {
             let mut trace = Command::new("strace");
             trace.args([
-                "-D", "-f", "-qq", "-y", "-s", "4096", "-e", TRACED, "-ff", "-o",
+                "-f", "-ff", "-qq", "-y", "-v", "-s", "4096", "-e", TRACED, "-o",
             ]);
             let run = tempfile::Builder::new().prefix("run-").tempdir_in(folder);
             trace.arg(run.unwrap().keep().join("trace")).arg(built);
@@ -55,8 +56,8 @@ pub fn command(arguments: &[&str]) -> Command {
 }
 
 /// System calls that make, write over, rename or remove files.
-const TRACED: &str = "trace=creat,open,openat,openat2,truncate,link,linkat,symlink,symlinkat,mkdir,mkdirat,\
-                      rename,renameat,renameat2,unlink,unlinkat,rmdir,chdir";
+const TRACED: &str = "trace=execve,creat,open,openat,openat2,truncate,link,linkat,symlink,symlinkat,mkdir,mkdirat,\
+                      rename,renameat,renameat2,unlink,unlinkat,rmdir";
 
 #[track_caller]
 pub fn refvsr(arguments: &[&str]) -> Said {
@@ -104,7 +105,17 @@ impl Place {
 
     /// A model that is done in milliseconds.
     pub fn model(&self) -> String {
-        self.saved("tiny.safetensors", TINY)
+        self.saved("tiny.safetensors", TINY, 1)
+    }
+
+    /// A model of scale 2.
+    pub fn model_of_scale_2(&self) -> String {
+        self.saved("two.safetensors", ModelConfig { scale: 2, ..TINY }, 1)
+    }
+
+    /// Another one, whose pictures differ.
+    pub fn other_model(&self) -> String {
+        self.saved("other.safetensors", TINY, 2)
     }
 
     /// A model that matches nothing, for frames of a usual size.
@@ -115,13 +126,13 @@ impl Place {
             flow_levels: 2,
             ..TINY
         };
-        self.saved("light.safetensors", light)
+        self.saved("light.safetensors", light, 1)
     }
 
-    fn saved(&self, name: &str, config: ModelConfig) -> String {
+    fn saved(&self, name: &str, config: ModelConfig, seed: i64) -> String {
         let path = self.path(name);
         if !path.exists() {
-            tch::manual_seed(1);
+            tch::manual_seed(seed);
             checkpoint::save(
                 &Network::new(config, Device::Cpu).unwrap(),
                 &path,

@@ -37,6 +37,14 @@ pub fn tree(place: &super::Place) -> String {
                 let block = (0..16).map(|k| value(4 * x + k % 4, 4 * y + k / 4, c, n));
                 block.sum::<i64>() / 16
             });
+            let half = (SIZE.0 / 2, SIZE.1 / 2);
+            write(&file("LRx2", "UW"), half, |x, y, c| {
+                let block = (0..4).map(|k| value(2 * x + k % 2, 2 * y + k / 2, c, n));
+                block.sum::<i64>() / 4
+            });
+            write(&file("LRx2", "W"), half, |x, y, c| {
+                value(x + 12, y + 8, c, n)
+            });
             write(&file("LRx4", "W"), small, |x, y, c| {
                 value(2 * x + 12, 2 * y + 8, c, n)
             });

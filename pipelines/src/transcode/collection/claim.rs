@@ -1,55 +1,23 @@
 //! Who works on a clip: a locked file. The lock goes with its process, however that ends, so a killed one claims nothing.
 
+use crate::output::Lock;
 use crate::transcode::manifest;
-use anyhow::{Context, Result};
-use std::fs::{self, File, TryLockError};
-use std::os::unix::fs::MetadataExt;
+use anyhow::Result;
 use std::path::{Path, PathBuf};
 
 /// A clip that is this process's, as long as this lives.
 #[derive(Debug)]
-pub struct Claim {
-    path: PathBuf,
-    _lock: File,
-}
+pub struct Claim(#[expect(dead_code, reason = "held")] Lock);
 
 impl Claim {
     /// Claims a clip; none where another process has it.
     pub fn take(output: &Path, clip: &str) -> Result<Option<Self>> {
-        let path = path(output, clip);
-        let claimed = || format!("cannot write {}", path.display());
-        fs::create_dir_all(path.parent().unwrap_or(output)).with_context(claimed)?;
-        loop {
-            let file = File::options()
-                .create(true)
-                .truncate(false)
-                .write(true)
-                .open(&path)
-                .with_context(claimed)?;
-            match file.try_lock() {
-                Ok(()) => (),
-                Err(TryLockError::WouldBlock) => return Ok(None),
-                Err(TryLockError::Error(error)) => return Err(error).with_context(claimed),
-            }
-            // The one who had it before may have removed the file between opening and locking.
-            let here = fs::metadata(&path).map(|data| data.ino());
-            let mine = file.metadata().with_context(claimed)?.ino();
-            if here.is_ok_and(|here| here == mine) {
-                return Ok(Some(Self { path, _lock: file }));
-            }
-        }
+        Ok(Lock::take(&path(output, clip))?.map(Self))
     }
 
     /// Whether some process works on a clip.
     pub fn is_taken(output: &Path, clip: &str) -> bool {
-        File::open(path(output, clip))
-            .is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
-    }
-}
-
-impl Drop for Claim {
-    fn drop(&mut self) {
-        _ = fs::remove_file(&self.path);
+        Lock::is_taken(&path(output, clip))
     }
 }
 
@@ -60,6 +28,7 @@ fn path(output: &Path, clip: &str) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     #[test]
     fn a_clip_is_claimed_once_at_a_time() {
@@ -72,7 +41,7 @@ mod tests {
         assert!(!Claim::is_taken(folder.path(), "c"));
         assert!(take().is_some());
         assert_eq!(
-            fs::read_dir(folder.path().join(manifest::FOLDER))
+            fs::read_dir(folder.path().join(crate::output::MANIFESTS))
                 .unwrap()
                 .count(),
             0

@@ -16,23 +16,23 @@ impl Work<'_> {
             let job = self.job(source);
             let manifest = Manifest::read(self.output, &source.name);
             if Claim::is_taken(self.output, &source.name) {
-                println!("{}: being worked on", source.name);
+                out!("{}: being worked on", source.name);
                 now += 1;
             } else if let Some(finished) = manifest.finished(&job) {
                 for text in &finished.damage {
-                    println!("{}: {text}", source.name);
+                    out!("{}: {text}", source.name);
                 }
                 done += 1;
                 frames += finished.frames;
                 seconds += finished.seconds;
             } else if let Some(error) = manifest.failed(&job) {
-                println!("{}: {error}", source.name);
+                out!("{}: {error}", source.name);
                 failed += 1;
             } else {
                 left += 1;
             }
         }
-        println!(
+        out!(
             "{done} of {} clips finished ({frames} frames, {seconds:.0} s of work), {now} being worked on, {failed} failed, {left} left",
             sources.len()
         );

@@ -1,0 +1,5 @@
+#!/bin/sh
+# The command's long tests, from the project's root: 500 kills and 100 full disks at random moments, and the suite under strace.
+set -e
+REFVSR_TEST_KILLS=500 REFVSR_TEST_FULL_DISKS=100 cargo xtask test -- -p refvsr-pipelines --test interruptions -- --nocapture
+python3 pipelines/tests/traced.py
