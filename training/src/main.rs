@@ -122,7 +122,7 @@ struct Adapt {
 struct Export {
     /// Folder of the run.
     run: PathBuf,
-    /// The model file to write, FILE.safetensors; its card becomes FILE.md.
+    /// The model file to write, FILE.safetensors; its card becomes FILE.md, or FILE.new.md beside one that was edited.
     #[arg(long, value_name = "FILE")]
     output: PathBuf,
     /// Precision of the numbers in the file.

@@ -1,5 +1,6 @@
 //! A run's best weights as a model file with a card.
 
+use super::card;
 use crate::{config, run};
 use anyhow::{Context, Result, ensure};
 use refvsr::{Network, checkpoint};
@@ -111,7 +112,7 @@ impl Gain {
 }
 
 /// Writes the best weights of the run in `folder`, with `changes`, to `output` (`.safetensors`), and a
-/// card beside it. The card's path.
+/// card beside it: `.md`, or `.new.md` where somebody has edited that. The card's path.
 ///
 /// # Errors
 /// Where the run has no best weights yet, a gain names none of them, another file is of another
@@ -147,23 +148,14 @@ pub fn export(
         Numbers::Fp16 => Kind::Half,
         Numbers::Fp32 => Kind::Float,
     };
-    checkpoint::save(&network, output, kind)?;
     let config = config::read(&folder.join(run::CONFIG))?;
     let scores = folder.join("best.json");
     let scores = fs::read_to_string(&scores).with_context(|| scores.display().to_string())?;
-    let card = output.with_extension("md");
-    fs::write(
-        &card,
-        self::card(
-            output,
-            numbers,
-            &network,
-            &config,
-            &serde_json::from_str(&scores)?,
-        )?,
-    )
-    .with_context(|| card.display().to_string())?;
-    Ok(card)
+    let scores = serde_json::from_str(&scores)?;
+    let text = self::card(output, numbers, &network, &config, &scores)?;
+    // Both are written at the end, each as a whole.
+    checkpoint::save(&network, output, kind)?;
+    card::write(&output.with_extension("md"), &text)
 }
 
 fn card(

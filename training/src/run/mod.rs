@@ -1,5 +1,6 @@
 //! The training loop, from top to bottom: weights, state, data, then clip patch by clip patch until the steps are done.
 
+mod card;
 pub mod export;
 mod journal;
 pub mod learn_from;
