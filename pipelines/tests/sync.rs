@@ -172,3 +172,64 @@ fn the_sound_tells_when_a_camera_started() {
         "{said:?}"
     );
 }
+
+/// A recording of the kind that GStreamer cannot write.
+fn stored(name: &str) -> String {
+    format!("{}/tests/media/{name}", env!("CARGO_MANIFEST_DIR"))
+}
+
+#[test]
+fn timecodes_go_on_over_midnight() {
+    let place = Place::new();
+    let (before, after) = (stored("tcu.mov"), stored("tcw.mov"));
+    let offset = found(&line_up(&place, &before, &after, "timecode"));
+    assert!(offset.abs() < 1.0 && offset != 0.0, "{offset}");
+    assert_eq!(
+        found(&line_up(&place, &after, &before, "timecode")),
+        -offset
+    );
+}
+
+#[test]
+fn cameras_that_never_filmed_together_are_refused_and_little_used_ones_told() {
+    let place = Place::new();
+    let (early, late) = (
+        mp4(&place, "early.mp4", 3_850_000_000),
+        mp4(&place, "late.mp4", 3_850_003_601),
+    );
+    let said = line_up(&place, &early, &late, "creation-time");
+    let text = "have no moment in common: the wide camera started +3601.000 s after";
+    assert!(said.code == Some(1) && said.err.contains(text), "{said:?}");
+    assert!(said.err.contains("other time zones"), "{said:?}");
+    assert!(!place.path("out.mkv").exists());
+
+    let (model, out) = (place.model(), place.text("out.mkv"));
+    for (offset, code) in [
+        ("wide=5", 1),
+        ("wide=-2.5", 1),
+        ("wide=1.3", 1),
+        ("wide=0.7", 0),
+    ] {
+        let said = refvsr(&[
+            "transcode",
+            "--model",
+            &model,
+            "--device",
+            "cpu",
+            "-u",
+            &early,
+            "-w",
+            &late,
+            "-o",
+            &out,
+            "--overwrite",
+            "--offset",
+            offset,
+        ]);
+        assert_eq!(said.code, Some(code), "{offset} {said:?}");
+        if offset == "wide=1.3" {
+            let text = "late.mp4 was used in 7 of 20 frames only";
+            assert!(said.err.contains(text), "{said:?}");
+        }
+    }
+}

@@ -1,17 +1,26 @@
 //! Reading what cameras recorded.
 
+mod atoms;
+pub mod changes;
+pub mod colours;
+pub mod contents;
 pub mod continuity;
+mod memory;
 pub mod messages;
 pub mod orientation;
 pub mod pictures;
+pub mod player;
 pub mod reader;
+mod rotation;
 pub mod stream;
 pub mod timecode;
+mod times;
+pub mod track;
 
 use crate::stop::Stop;
 use anyhow::Result;
 use pictures::Pictures;
-use reader::{Reader, Sound};
+use reader::Reader;
 use std::path::Path;
 
 /// What a camera recorded.
@@ -30,6 +39,14 @@ impl Footage {
         }
     }
 
+    /// How long it is, where that is known.
+    pub fn duration(&self) -> Option<gst::ClockTime> {
+        match self {
+            Self::Recording(reader) => reader.duration(),
+            Self::Pictures(pictures) => Some(pictures.duration()),
+        }
+    }
+
     /// The pictures, where it is a folder of them.
     pub fn pictures(&self) -> Option<&Pictures> {
         match self {
@@ -39,14 +56,20 @@ impl Footage {
     }
 }
 
+/// What is taken out of a recording besides its picture.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Take {
+    pub sound: bool,
+    pub subtitles: bool,
+}
+
 /// Opens a video file, or a folder of numbered PNG files of this frame rate.
 ///
 /// # Errors
 /// One message that names the file.
-pub fn open(path: &Path, framerate: gst::Fraction, sound: bool, stop: &Stop) -> Result<Footage> {
+pub fn open(path: &Path, framerate: gst::Fraction, take: Take, stop: &Stop) -> Result<Footage> {
     if path.is_dir() {
         return Ok(Footage::Pictures(Pictures::open(path, framerate)?));
     }
-    let sound = if sound { Sound::Copy } else { Sound::Ignore };
-    Ok(Footage::Recording(Reader::open(path, sound, stop)?))
+    Ok(Footage::Recording(Reader::open(path, take, stop)?))
 }

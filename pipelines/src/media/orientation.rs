@@ -26,6 +26,27 @@ impl Orientation {
         Self { mirrored, turns }
     }
 
+    /// Reads the matrix by which a QuickTime or MP4 track is shown: where it takes (1, 0) and (0, 1), y downwards. Sizes do not matter.
+    pub fn from_matrix(right: (i32, i32), down: (i32, i32)) -> Option<Self> {
+        let sign = |(x, y): (i32, i32)| match x.unsigned_abs() > y.unsigned_abs() {
+            true => (x.signum(), 0),
+            false => (0, y.signum()),
+        };
+        let wanted = (sign(right), sign(down));
+        (0..8)
+            .map(|n| Self {
+                mirrored: n >= 4,
+                turns: n % 4,
+            })
+            .find(|way| (way.moved((1, 0)), way.moved((0, 1))) == wanted)
+    }
+
+    /// Where the pixel (x, y) of a square picture with sides from -1 to 1 goes, y downwards.
+    fn moved(self, (x, y): (i32, i32)) -> (i32, i32) {
+        let start = if self.mirrored { (-x, y) } else { (x, y) };
+        (0..self.turns).fold(start, |(x, y), _| (-y, x))
+    }
+
     /// Whether nothing has to be done.
     pub fn is_upright(self) -> bool {
         self == Self::default()
@@ -84,27 +105,14 @@ mod tests {
         })
     }
 
-    /// Where the pixel (x, y) of a square picture with sides from -1 to 1 goes, y downwards.
-    fn moved(orientation: Orientation, (x, y): (i32, i32)) -> (i32, i32) {
-        let mut at = if orientation.mirrored {
-            (-x, y)
-        } else {
-            (x, y)
-        };
-        for _ in 0..orientation.turns {
-            at = (-at.1, at.0);
-        }
-        at
-    }
-
     #[test]
     fn composition_is_one_after_the_other() {
         for a in all() {
             for b in all() {
                 for point in [(1, 0), (0, 1), (2, 3)] {
                     assert_eq!(
-                        moved(a.then(b), point),
-                        moved(b, moved(a, point)),
+                        a.then(b).moved(point),
+                        b.moved(a.moved(point)),
                         "{a:?} {b:?}"
                     );
                 }
@@ -133,5 +141,16 @@ mod tests {
             );
         }
         assert!(Orientation::from_tag("sideways").is_upright());
+    }
+
+    #[test]
+    fn matrices_turn_as_they_say() {
+        let one = 1 << 16;
+        for way in all() {
+            let scaled = |(x, y): (i32, i32)| (x * one, y * one);
+            let matrix = (scaled(way.moved((1, 0))), scaled(way.moved((0, 1))));
+            assert_eq!(Orientation::from_matrix(matrix.0, matrix.1), Some(way));
+        }
+        assert_eq!(Orientation::from_matrix((0, 0), (0, 0)), None);
     }
 }

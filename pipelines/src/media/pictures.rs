@@ -91,6 +91,11 @@ impl Pictures {
         Ok(())
     }
 
+    /// How long all of them last.
+    pub fn duration(&self) -> gst::ClockTime {
+        self.time(self.files.len())
+    }
+
     /// When frame `number` begins.
     fn time(&self, number: usize) -> gst::ClockTime {
         let (frames, seconds) = (

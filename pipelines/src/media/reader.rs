@@ -1,22 +1,23 @@
-//! One recording: a pipeline of its own that decodes the picture and hands the sound over as it lies in the file.
+//! One recording: a pipeline that decodes its picture, and tracks that hand sound and subtitles over as they lie in the file.
 
-use super::messages::{preroll, wait};
+use super::colours::Colours;
+use super::contents::{Contents, Kind, is_container, kind, list};
+use super::memory::fetcher;
 use super::orientation::Orientation;
-use super::stream::{Stream, tags};
-use super::timecode;
-use crate::element::make;
+use super::player::{Player, pass_by};
+use super::stream::{Part, Stream, tags};
+use super::timecode::Timecode;
+use super::track::Track;
+use super::{Take, rotation};
 use crate::stop::Stop;
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Result, ensure};
 use gst::prelude::*;
 use gst_app::AppSink;
-use std::path::{Path, PathBuf};
-use std::sync::mpsc::Sender;
-use std::sync::{Arc, Mutex};
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Decoded frames that wait for the network. Small: a frame of a 4K camera has 12 MB.
 const FRAMES_WAITING: u32 = 3;
-/// Compressed pieces of sound that wait.
-const PACKETS_WAITING: u32 = 64;
 
 /// A stream of sound whose last packet begins no earlier before the file's end is what the file's length comes from.
 const SOUND_LEFT: gst::ClockTime = gst::ClockTime::from_mseconds(500);
@@ -24,116 +25,119 @@ const SOUND_LEFT: gst::ClockTime = gst::ClockTime::from_mseconds(500);
 /// A recording, open, at its first frame.
 #[derive(Debug)]
 pub struct Reader {
-    path: PathBuf,
-    pipeline: gst::Pipeline,
+    pub player: Player,
     /// The picture, decoded.
     pub video: Stream,
-    /// The sound tracks, as they lie in the file.
-    pub audio: Vec<Stream>,
+    /// The sound tracks and subtitles, as they lie in the file.
+    pub tracks: Vec<Track>,
+    /// Tracks that cannot be read, in words.
+    pub unread: Vec<String>,
     /// What the file says of all of it: title, place, date.
     pub tags: gst::TagList,
-    /// It has sound, handed over or not.
-    has_sound: bool,
+    /// All that lies in the file.
+    pub contents: Contents,
+    orientation: Orientation,
+    timecode: Option<Timecode>,
     /// The latest frame that went into the decoder, in the file's time.
     encoded: Encoded,
 }
 
 type Encoded = Arc<Mutex<Option<gst::ClockTime>>>;
 
-/// What the pipeline of a reader says while it runs.
-#[derive(Debug)]
-pub struct Report {
-    /// The file.
-    pub path: PathBuf,
-    /// The message.
-    pub message: gst::Message,
-}
-
-/// What to do with the streams of a file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Sound {
-    /// Leave it out.
-    Ignore,
-    /// Hand it over as it lies in the file.
-    Copy,
-}
-
-/// Streams found so far.
-#[derive(Debug, Default)]
-struct Found {
-    video: Option<AppSink>,
-    audio: Vec<AppSink>,
-    has_sound: bool,
-}
-
 impl Reader {
     /// Opens a file and decodes its first frame.
     ///
     /// # Errors
     /// One message that names the file: it cannot be read, holds no video, or needs a decoder that is not installed.
-    pub fn open(path: &Path, sound: Sound, stop: &Stop) -> Result<Self> {
-        std::fs::File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
-        let pipeline = gst::Pipeline::new();
-        let source = make("filesrc")?;
-        source.set_property("location", path);
-        let decoder = make("decodebin")?;
-        // Sound stays as it is.
-        decoder.connect("autoplug-continue", false, |values| {
-            let caps = values.get(2)?.get::<gst::Caps>().ok()?;
-            let audio = caps.structure(0)?.name().starts_with("audio/");
-            Some((!audio).to_value())
-        });
-        pipeline.add_many([&source, &decoder])?;
-        source.link(&decoder)?;
-
-        let found = Arc::new(Mutex::new(Found::default()));
-        let (weak, streams) = (pipeline.downgrade(), found.clone());
-        decoder.connect_pad_added(move |_, pad| {
-            if let Some(pipeline) = weak.upgrade() {
-                let linked = link(&pipeline, pad, sound, &streams);
-                if let Err(error) = linked {
-                    gst::element_error!(pipeline, gst::CoreError::Pad, ("{error:#}"));
+    pub fn open(path: &Path, take: Take, stop: &Stop) -> Result<Self> {
+        let contents = list(path, stop)?;
+        let opened = Self::picture(path, contents, stop);
+        let mut reader = opened.with_context(|| format!("cannot read {}", path.display()))?;
+        let wanted = |kind| match kind {
+            Kind::Sound => take.sound,
+            Kind::Subtitles => take.subtitles,
+            Kind::Picture | Kind::Other => false,
+        };
+        for listed in &reader.contents.streams {
+            if wanted(listed.kind) {
+                // The picture is what counts.
+                match Track::open(path, listed, stop) {
+                    Ok(track) => reader.tracks.push(track),
+                    Err(error) => {
+                        stop.check()?;
+                        let what = listed.caps.structure(0).map(|s| s.name().to_string());
+                        let what = what.unwrap_or_default();
+                        let file = path.display();
+                        reader
+                            .unread
+                            .push(format!("{file}: its {what} cannot be read: {error:#}"));
+                    }
                 }
             }
-        });
+        }
+        Ok(reader)
+    }
 
+    fn picture(path: &Path, contents: Contents, stop: &Stop) -> Result<Self> {
+        let chosen = contents.picture().map(|picture| picture.id.clone());
+        let goes_on = move |pad: &gst::Pad, caps: &gst::Caps| match kind(caps) {
+            Kind::Sound | Kind::Subtitles => false,
+            Kind::Other => true,
+            Kind::Picture => {
+                let other = |chosen: &String| pad.stream_id().as_deref() != Some(chosen);
+                is_container(caps) || !chosen.as_ref().is_some_and(other)
+            }
+        };
+        let found = Arc::new(Mutex::new(None));
+        let (video, colours) = (found.clone(), Colours::default());
+        let settled = colours.clone();
+        let player = Player::new(path, goes_on, move |pipeline, pad| {
+            link(pipeline, pad, &mut lock(&video), &settled)
+        })?;
         let encoded = Encoded::default();
         let latest = encoded.clone();
-        pipeline.connect_deep_element_added(move |_, _, element| follow(element, &latest));
-
-        let opened = preroll(&pipeline, stop).and_then(|()| {
-            let found = std::mem::take(&mut *lock(&found));
-            let video = found.video.context("it holds no video")?;
-            ensure!(
-                !video.is_eos(),
-                "its video has no frame that can be decoded"
-            );
-            let tags = tags(&video, gst::TagScope::Global);
-            let audio = found.audio.into_iter().filter(|sink| !sink.is_eos());
-            Ok(Self {
-                path: path.to_owned(),
-                video: Stream::open(video)?,
-                audio: audio.map(Stream::open).collect::<Result<_>>()?,
-                tags,
-                has_sound: found.has_sound,
-                encoded,
-                pipeline: pipeline.clone(),
-            })
-        });
-        if opened.is_err() {
-            _ = pipeline.set_state(gst::State::Null);
-        }
-        opened.with_context(|| format!("cannot read {}", path.display()))
+        player
+            .pipeline
+            .connect_deep_element_added(move |_, _, element| {
+                follow(element, &latest);
+                colours.listen(element);
+            });
+        player.begin(stop)?;
+        let video = lock(&found).clone().context("it holds no video")?;
+        ensure!(
+            !video.is_eos(),
+            "its video has no frame that can be decoded"
+        );
+        let global = tags(&video, gst::TagScope::Global);
+        let stream = video.static_pad("sink").and_then(|pad| pad.stream_id());
+        let video = Stream::open(video)?;
+        let matrix = stream.and_then(|stream| rotation::of_track(path, &stream));
+        let orientation = matrix
+            .or_else(|| rotation::of_tags(&video.tags))
+            .or_else(|| rotation::of_tags(&global));
+        let frame = video.sample.as_ref().and_then(|sample| sample.buffer());
+        let timecode = frame.and_then(Timecode::of_frame);
+        Ok(Self {
+            timecode: timecode.or_else(|| Timecode::of_file(path)),
+            orientation: orientation.unwrap_or_default(),
+            video,
+            tracks: vec![],
+            unread: vec![],
+            tags: global,
+            contents,
+            encoded,
+            player,
+        })
     }
 
     /// The file.
     pub fn path(&self) -> &Path {
-        &self.path
+        self.player.path()
     }
 
     /// How long it is, where the file says so.
     pub fn duration(&self) -> Option<gst::ClockTime> {
-        self.pipeline.query_duration()
+        self.player.pipeline.query_duration()
     }
 
     /// The picture's size and format.
@@ -141,7 +145,7 @@ impl Reader {
         gst_video::VideoInfo::from_caps(&self.video.caps).with_context(|| {
             format!(
                 "{} has a picture of an unknown format, {}",
-                self.path.display(),
+                self.path().display(),
                 self.video.caps
             )
         })
@@ -149,18 +153,12 @@ impl Reader {
 
     /// How the camera was held.
     pub fn orientation(&self) -> Orientation {
-        self.video
-            .tags
-            .get::<gst::tags::ImageOrientation>()
-            .map(|tag| Orientation::from_tag(tag.get()))
-            .unwrap_or_default()
+        self.orientation
     }
 
-    /// The time of day of its first frame in nanoseconds, where it has timecodes.
-    pub fn timecode(&self) -> Option<u64> {
-        self.video
-            .timecode
-            .or_else(|| timecode::of_file(&self.path))
+    /// The time of day of its first frame, where it has timecodes.
+    pub fn timecode(&self) -> Option<Timecode> {
+        self.timecode
     }
 
     /// What was wrong with the picture as far as it was read, or up to `to`: frames that are missing or cannot be decoded, and an end
@@ -177,81 +175,52 @@ impl Reader {
 
     /// Where the picture should end: the file's length, if that is written in the file (others make a guess) and is not the sound's.
     fn length(&self) -> Option<gst::ClockTime> {
-        let known = self.has_sound != self.audio.is_empty() && self.has_length();
-        let length = self.duration().filter(|_| known)?;
-        let reaches = |track: &Stream| {
-            let last = track.seen().last();
+        let mut sound = self.tracks.iter().filter(|track| track.kind == Kind::Sound);
+        let read = sound.clone().count() == self.contents.of_kind(Kind::Sound).count();
+        let alone = self.contents.of_kind(Kind::Subtitles).next().is_none();
+        let length = self
+            .duration()
+            .filter(|_| read && alone && self.has_length())?;
+        let reaches = |track: &Track| {
+            let last = track.stream.seen().last();
             last.is_some_and(|last| last.saturating_add(SOUND_LEFT) >= length)
         };
-        (!self.audio.iter().any(reaches)).then_some(length)
+        (!sound.any(reaches)).then_some(length)
     }
 
     /// Whether the length is written in the file.
     fn has_length(&self) -> bool {
         let names = ["matroskademux", "qtdemux"];
-        let elements = self.pipeline.iterate_recurse().into_iter().flatten();
+        let elements = self.player.pipeline.iterate_recurse().into_iter().flatten();
         elements
             .filter_map(|element| element.factory())
             .any(|factory| names.contains(&factory.name().as_str()))
     }
 
-    /// Goes to the first frame at or after `from`; the stream ends before `to`. Running time starts anew there.
+    /// Goes to the first frame at or after `from`; streams end before `to`. Running time starts anew there.
     pub fn seek(
         &self,
         from: gst::ClockTime,
         to: Option<gst::ClockTime>,
         stop: &Stop,
     ) -> Result<()> {
-        let sought = self.pipeline.seek(
-            1.0,
-            gst::SeekFlags::FLUSH | gst::SeekFlags::ACCURATE,
-            gst::SeekType::Set,
-            from,
-            if to.is_some() {
-                gst::SeekType::Set
-            } else {
-                gst::SeekType::None
-            },
-            to,
-        );
-        sought
-            .map_err(|_| anyhow!("it cannot be read from the middle"))
-            .and_then(|()| wait(&self.pipeline, stop))
-            .with_context(|| format!("cannot go to {from:.3} in {}", self.path.display()))?;
+        let sought = self.player.seek(from, to, stop);
+        stop.check()?;
+        let path = self.path().display();
+        // Without an index some files cannot be read from the middle, or say no more when their frames are.
+        if sought.is_err() || (!self.video.has_ended() && !self.video.stands_at_a_time()) {
+            let rewound = self.player.rewind(stop);
+            rewound.with_context(|| format!("cannot go to {from:.3} in {path}"))?;
+            self.video.cut(Part::new(from, to));
+        }
         ensure!(
-            !self.video.sink.is_eos(),
-            "{} has no frame after {from:.3}",
-            self.path.display()
+            !self.video.has_ended(),
+            "{path} has no frame after {from:.3}"
         );
+        for track in &self.tracks {
+            track.seek(from, to, stop)?;
+        }
         Ok(())
-    }
-
-    /// Sends messages of the pipeline to `to` from now on.
-    pub fn report_to<E: From<Report> + Send + 'static>(&self, to: Sender<E>) -> Result<()> {
-        let bus = self.pipeline.bus().context("a pipeline without a bus")?;
-        let path = self.path.clone();
-        bus.set_sync_handler(move |_, message| {
-            _ = to.send(E::from(Report {
-                path: path.clone(),
-                message: message.clone(),
-            }));
-            gst::BusSyncReply::Drop
-        });
-        Ok(())
-    }
-
-    /// Starts reading; what streams were connected receive their buffers.
-    pub fn play(&self) -> Result<()> {
-        self.pipeline
-            .set_state(gst::State::Playing)
-            .with_context(|| format!("cannot read {}", self.path.display()))?;
-        Ok(())
-    }
-}
-
-impl Drop for Reader {
-    fn drop(&mut self) {
-        _ = self.pipeline.set_state(gst::State::Null);
     }
 }
 
@@ -290,52 +259,92 @@ fn stream_time(pad: &gst::Pad, buffer: &gst::BufferRef) -> Option<gst::ClockTime
     segment.to_stream_time(pts)
 }
 
-/// Links a new pad of the decoder to a sink of its own.
+/// Links a new pad of the decoder, if it is the picture's. Where the coding changes in the middle of a file, the decoder takes its pad away and
+/// brings another one, with which the picture goes on.
 fn link(
     pipeline: &gst::Pipeline,
     pad: &gst::Pad,
-    sound: Sound,
-    found: &Mutex<Found>,
+    video: &mut Option<AppSink>,
+    colours: &Colours,
 ) -> Result<()> {
     let caps = pad.current_caps().unwrap_or_else(|| pad.query_caps(None));
-    let kind = caps
-        .structure(0)
-        .map(|s| s.name().to_string())
-        .unwrap_or_default();
-    let mut found = lock(found);
-    found.has_sound |= kind.starts_with("audio/");
-    let (sink, waiting) = if kind == "video/x-raw" && found.video.is_none() {
-        let sink = found.video.insert(AppSink::builder().build());
-        (Some(sink.clone()), FRAMES_WAITING)
-    } else if kind.starts_with("audio/") && sound == Sound::Copy {
-        found.audio.push(AppSink::builder().build());
-        (found.audio.last().cloned(), PACKETS_WAITING)
-    } else {
-        (None, 0)
-    };
-    let sink = match sink {
-        Some(sink) => {
-            sink.set_property("sync", false);
-            sink.set_property("enable-last-sample", false);
-            sink.set_property("max-buffers", waiting);
-            sink.upcast::<gst::Element>()
-        }
+    let is_raw = |caps: &gst::StructureRef| caps.name() == "video/x-raw";
+    if !caps.structure(0).is_some_and(is_raw) {
+        pass_by(pad);
+        return Ok(());
+    }
+    let sink = match video {
+        Some(sink) => sink,
         None => {
-            let sink = make("fakesink")?;
-            sink.set_property("sync", false);
-            sink.set_property("async", false);
-            sink
+            let sink = AppSink::builder()
+                .sync(false)
+                .max_buffers(FRAMES_WAITING)
+                .build();
+            sink.set_property("enable-last-sample", false);
+            pipeline.add(&sink)?;
+            sink.sync_state_with_parent()?;
+            let input = sink.static_pad("sink").context("a sink without a pad")?;
+            colours.settle(&input);
+            video.insert(sink)
         }
     };
-    pipeline.add(&sink)?;
-    sink.sync_state_with_parent()?;
-    let target = sink.static_pad("sink").context("a sink without a pad")?;
-    pad.link(&target)?;
+    let input = sink.static_pad("sink").context("a sink without a pad")?;
+    // What fetched the pictures of a pad that has gone.
+    if let Some(peer) = input.peer()
+        && let Some(old) = peer.parent_element()
+        && old.static_pad("sink").is_some_and(|sink| !sink.is_linked())
+    {
+        old.unlink(sink);
+        pipeline.remove(&old)?;
+        old.set_state(gst::State::Null)?;
+    }
+    if input.is_linked() {
+        pass_by(pad);
+        return Ok(());
+    }
+    match fetcher(&caps)? {
+        Some(fetcher) => {
+            pipeline.add(&fetcher)?;
+            fetcher.sync_state_with_parent()?;
+            fetcher.link(sink)?;
+            pad.link(
+                &fetcher
+                    .static_pad("sink")
+                    .context("an element without input")?,
+            )?;
+        }
+        None => _ = pad.link(&input)?,
+    }
     Ok(())
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex
-        .lock()
-        .unwrap_or_else(std::sync::PoisonError::into_inner)
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_opening_finds_all_tracks() {
+        gst::init().unwrap();
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/media");
+        let take = Take {
+            sound: true,
+            subtitles: true,
+        };
+        for round in 0..20 {
+            for (name, tracks) in [("ea.mkv", 1), ("k1.mkv", 2), ("apac.mov", 2)] {
+                let reader = Reader::open(&folder.join(name), take, &Stop::default()).unwrap();
+                assert_eq!(reader.unread, [""; 0], "{name}, round {round}");
+                assert_eq!(
+                    reader.contents.streams.len(),
+                    tracks + 1,
+                    "{name}, round {round}"
+                );
+                assert_eq!(reader.tracks.len(), tracks, "{name}, round {round}");
+            }
+        }
+    }
 }

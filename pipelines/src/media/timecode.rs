@@ -1,89 +1,124 @@
 //! The timecode at which a QuickTime or MP4 file begins. GStreamer's demuxer passes its track by.
 
+use super::atoms::{children, index, inner, number};
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
-/// A file's index (`moov`) is no larger; that of a day of video has a few megabytes.
-const LARGEST_INDEX: u64 = 256 << 20;
-
-/// The time of day of the first frame in nanoseconds; none where the file has no timecode track, or is of another kind.
-pub fn of_file(path: &Path) -> Option<u64> {
-    let mut file = File::open(path).ok()?;
-    let index = index(&mut file)?;
-    let track = children(&index)
-        .filter(|(kind, _)| *kind == b"trak")
-        .find_map(|(_, track)| Track::read(track))?;
-    let mut number = [0; 4];
-    file.seek(SeekFrom::Start(track.first)).ok()?;
-    file.read_exact(&mut number).ok()?;
-    track.time(u32::from_be_bytes(number))
+/// A moment of a day, as a camera's timecode says it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timecode {
+    /// Frames since midnight.
+    frames: i64,
+    rate: Rate,
 }
 
-/// The content of the file's `moov` atom.
-fn index(file: &mut File) -> Option<Vec<u8>> {
-    let length = file.metadata().ok()?.len();
-    let mut at = 0;
-    while at < length {
-        file.seek(SeekFrom::Start(at)).ok()?;
-        let mut head = [0; 16];
-        file.read_exact(&mut head[..8]).ok()?;
-        let (size, head_size) = match number(&head, 0)? {
-            0 => (length - at, 8),
-            1 => {
-                file.read_exact(&mut head[8..]).ok()?;
-                (
-                    (u64::from(number(&head, 8)?) << 32) | u64::from(number(&head, 12)?),
-                    16,
-                )
-            }
-            size => (u64::from(size), 8),
-        };
-        let inside = size.checked_sub(head_size)?;
-        if &head[4..8] == b"moov" {
-            if inside > LARGEST_INDEX {
-                return None;
-            }
-            let mut content = vec![0; inside as usize];
-            file.read_exact(&mut content).ok()?;
-            return Some(content);
-        }
-        at = at.checked_add(size)?;
+/// How timecodes count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Rate {
+    /// Units of time a second, and in a frame.
+    timescale: u32,
+    frame: u32,
+    /// Frames that a second has in the timecode.
+    nominal: u32,
+    /// Some numbers are left out, so that the timecode stays with the clock.
+    drop_frame: bool,
+}
+
+impl Rate {
+    /// Nanoseconds that so many frames last.
+    fn lasting(self, frames: i64) -> i64 {
+        let units = i128::from(frames) * i128::from(self.frame) * 1_000_000_000;
+        (units / i128::from(self.timescale.max(1))) as i64
     }
-    None
+
+    /// Frames from midnight to midnight.
+    fn day(self) -> i64 {
+        let nominal = i64::from(self.nominal);
+        match self.drop_frame {
+            // Two numbers in thirty of nine minutes in ten.
+            true => 144 * (600 * nominal - 9 * (nominal / 15)),
+            false => 86_400 * nominal,
+        }
+    }
 }
 
-/// The atoms in another one's content: their kinds and contents.
-fn children(content: &[u8]) -> impl Iterator<Item = (&[u8; 4], &[u8])> {
-    let mut rest = content;
-    std::iter::from_fn(move || {
-        let size = number(rest, 0)? as usize;
-        let kind = rest.get(4..8)?.try_into().ok()?;
-        let inside = rest.get(8..size)?;
-        rest = &rest[size..];
-        Some((kind, inside))
-    })
-}
+impl Timecode {
+    /// The one that a frame carries.
+    pub fn of_frame(buffer: &gst::BufferRef) -> Option<Self> {
+        let meta = buffer.meta::<gst_video::VideoTimeCodeMeta>()?;
+        let code = meta.tc();
+        let (timescale, frame) = (code.fps().numer() as u32, code.fps().denom() as u32);
+        let drop_frame = code
+            .flags()
+            .contains(gst_video::VideoTimeCodeFlags::DROP_FRAME);
+        Some(Self {
+            frames: code.frames_since_daily_jam() as i64,
+            rate: Rate {
+                timescale,
+                frame,
+                nominal: timescale.div_ceil(frame.max(1)),
+                drop_frame,
+            },
+        })
+    }
 
-/// The content of the atom at the end of a path of kinds.
-fn inner<'a>(content: &'a [u8], path: &[&[u8; 4]]) -> Option<&'a [u8]> {
-    path.iter().try_fold(content, |content, wanted| {
-        children(content)
-            .find(|(kind, _)| kind == wanted)
-            .map(|(_, inside)| inside)
-    })
-}
+    /// The one at which a file begins; none where it has no timecode track, or is of another kind.
+    pub fn of_file(path: &Path) -> Option<Self> {
+        let mut file = File::open(path).ok()?;
+        let index = index(&mut file)?;
+        let track = children(&index)
+            .filter(|(kind, _)| *kind == b"trak")
+            .find_map(|(_, track)| Track::read(track))?;
+        let mut number = [0; 4];
+        file.seek(SeekFrom::Start(track.first)).ok()?;
+        file.read_exact(&mut number).ok()?;
+        let frames = match track.signed {
+            true => i32::from_be_bytes(number).into(),
+            false => u32::from_be_bytes(number).into(),
+        };
+        Some(Self {
+            frames,
+            rate: track.rate,
+        })
+    }
 
-fn number(bytes: &[u8], at: usize) -> Option<u32> {
-    let four = bytes.get(at..at.checked_add(4)?)?;
-    Some(u32::from_be_bytes(four.try_into().ok()?))
+    /// Nanoseconds from another moment to this one, where they are less than half a day apart: the timecode of a recording over midnight
+    /// begins anew.
+    pub fn since(self, other: Self) -> i64 {
+        let (between, day) = if self.rate == other.rate {
+            (
+                self.rate.lasting(self.frames - other.frames),
+                self.rate.lasting(self.rate.day()),
+            )
+        } else {
+            // Cameras that count otherwise agree in what they show, by which they were set.
+            (self.shown() - other.shown(), 86_400_000_000_000)
+        };
+        let half = day / 2;
+        (between + half).rem_euclid(day.max(1)) - half
+    }
+
+    /// What is shown, as nanoseconds since midnight.
+    fn shown(self) -> i64 {
+        let Rate {
+            nominal,
+            drop_frame,
+            ..
+        } = self.rate;
+        match drop_frame {
+            true => self.rate.lasting(self.frames),
+            false => (i128::from(self.frames) * 1_000_000_000 / i128::from(nominal.max(1))) as i64,
+        }
+    }
 }
 
 /// A timecode track: how it counts, and where in the file its first number lies.
 #[derive(Debug, PartialEq)]
 struct Track {
-    timescale: u32,
-    frame: u32,
+    rate: Rate,
+    /// Numbers may lie before midnight.
+    signed: bool,
     first: u64,
 }
 
@@ -96,8 +131,9 @@ impl Track {
         }
         let table = inner(track, &[b"mdia", b"minf", b"stbl"])?;
         // Version and flags, then how many descriptions there are. In each: size and format, 6 reserved bytes and an index, 4
-        // reserved bytes, flags, units a second, and a frame's units.
+        // reserved bytes, flags, units a second, a frame's units, and frames a second.
         let description = inner(table, &[b"stsd"])?;
+        let (flags, nominal) = (number(description, 28)?, *description.get(40)?);
         let (timescale, frame) = (number(description, 32)?, number(description, 36)?);
         let first = match (inner(table, &[b"stco"]), inner(table, &[b"co64"])) {
             (Some(offsets), _) => number(offsets, 8)?.into(),
@@ -106,18 +142,17 @@ impl Track {
             }
             (None, None) => return None,
         };
-        Some(Self {
-            timescale,
-            frame,
+        let counts = timescale > 0 && frame > 0 && nominal > 0;
+        counts.then_some(Self {
+            rate: Rate {
+                timescale,
+                frame,
+                nominal: nominal.into(),
+                drop_frame: flags & 1 != 0,
+            },
+            signed: flags & 4 != 0,
             first,
         })
-    }
-
-    /// When the frame of this number is, in nanoseconds. Numbers are counted through, so that those which a drop-frame timecode does
-    /// not show make no difference.
-    fn time(&self, number: u32) -> Option<u64> {
-        let units = u128::from(number) * u128::from(self.frame) * 1_000_000_000;
-        u64::try_from(units.checked_div(self.timescale.into())?).ok()
     }
 }
 
@@ -172,11 +207,12 @@ mod tests {
         .concat()
     }
 
-    fn read(bytes: &[u8]) -> Option<u64> {
+    fn read(bytes: &[u8]) -> Option<i64> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.mov");
         std::fs::write(&path, bytes).unwrap();
-        of_file(&path)
+        let code = Timecode::of_file(&path)?;
+        Some(code.rate.lasting(code.frames))
     }
 
     #[test]
@@ -195,5 +231,30 @@ mod tests {
         for length in 0..whole.len() {
             assert_eq!(read(&whole[..length]), None, "{length} bytes");
         }
+    }
+
+    #[test]
+    fn timecodes_begin_anew_at_midnight() {
+        let code = |frames, (timescale, frame, nominal, drop_frame)| Timecode {
+            frames,
+            rate: Rate {
+                timescale,
+                frame,
+                nominal,
+                drop_frame,
+            },
+        };
+        let pal = (25, 1, 25, false);
+        let (late, early) = (code(86_400 * 25 - 5, pal), code(5, pal));
+        assert_eq!(early.since(late), 400_000_000);
+        assert_eq!(late.since(early), -400_000_000);
+        // A drop-frame day is 2,589,408 frames long.
+        let ntsc = (30_000, 1001, 30, true);
+        let (late, early) = (code(2_589_408 - 30, ntsc), code(30, ntsc));
+        assert_eq!(early.since(late), 60 * 1_001_000_000 / 30);
+        // The one without dropped numbers shows the same time of day otherwise.
+        let hour = code(108_000, (30_000, 1001, 30, false));
+        let other = code(3600 * 25, pal);
+        assert_eq!(hour.since(other), 0);
     }
 }

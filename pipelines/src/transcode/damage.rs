@@ -1,11 +1,13 @@
 //! What was wrong with a clip's recordings, in words: one sentence a file.
 
+use super::graph::Graph;
 use super::job::Clip;
 use super::options::Lens;
 use super::watch::{Missing, Told};
 use super::wishes::Options;
 use crate::media::Footage;
 use crate::media::continuity::seconds;
+use gst::prelude::*;
 use std::path::Path;
 
 /// Everything that was wrong and did not end the work.
@@ -30,7 +32,33 @@ pub fn of(clip: &Clip, options: &Options, told: &Told, lead: i64) -> Vec<String>
             lacking(footage, clip.ultrawide.path(), &places, lead)
         }));
     }
+    // One file may stand for two cameras.
+    damage.dedup();
     damage
+}
+
+/// Cameras whose pictures went into less than half of the frames.
+pub fn little_used(clip: &Clip, options: &Options, told: &Told, graph: &Graph) -> Vec<String> {
+    let stats = graph.refvsr.property::<gst::Structure>("stats");
+    let mut little = Vec::new();
+    for (lens, footage) in &clip.references {
+        if !options.uses(*lens) {
+            continue;
+        }
+        // Models that register references say of each frame whether they did; so do those that match them.
+        let zoom = stats.get::<f64>(&format!("{}-zoom-found", lens.name()));
+        let tells = zoom.is_ok_and(|zoom| zoom > 0.0) || graph.usage.is_matched();
+        let share = graph.usage.share(*lens, &told.missing, tells);
+        if share.is_little() {
+            little.push(format!(
+                "{} was used in {} of {} frames only: is it the same scene, and are the cameras lined up (--offset, --sync)?",
+                footage.path().display(),
+                share.used,
+                share.frames
+            ));
+        }
+    }
+    little
 }
 
 /// What a recording's own frames show.
@@ -94,6 +122,7 @@ mod tests {
         Missing {
             lens: "wide".into(),
             from: gst::ClockTime::from_mseconds(from),
+            until: None,
             frames,
         }
     }

@@ -1,20 +1,22 @@
 //! The pipeline that enlarges: cameras and sound in through `appsrc`, one file or a folder of pictures out.
 
+use super::camera::{self, Camera, flip};
 use super::container::{self, Container};
 use super::encoder::{self, EncoderOptions};
 use super::options::Lens;
-use super::{format, sound};
+use super::sound::Way;
+use super::usage::Usage;
+use super::{extras, format, sound};
 use crate::element::{make, set};
+use crate::media::colours::replace_caps;
 use crate::media::orientation::Orientation;
-use crate::media::stream::Stream;
+use crate::media::track::Track;
 use crate::model::Model;
 use anyhow::{Context, Result, bail};
 use gst::prelude::*;
 use gst_app::AppSrc;
-use gst_video::{VideoFormat, VideoInfo};
+use gst_video::VideoFormat;
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What the element is told.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -31,23 +33,17 @@ pub struct NetworkOptions {
     pub properties: Vec<(String, String)>,
 }
 
-/// A camera's stream.
-#[derive(Debug, Clone)]
-pub struct Camera {
-    pub info: VideoInfo,
-    pub caps: gst::Caps,
-    pub orientation: Orientation,
-}
-
 /// What is to be written.
 #[derive(Debug)]
 pub enum Output<'a> {
-    /// A video, with these sound tracks and tags.
+    /// A video, with these sound tracks, subtitles and tags.
     Video {
         path: &'a Path,
         container: Container,
-        sound: &'a [Stream],
+        tracks: &'a [Track],
         tags: gst::TagList,
+        /// The recording's chapters, and how much later they are in the output, in nanoseconds.
+        chapters: Option<(gst::Toc, i64)>,
     },
     /// `0000.png` and so on in this folder, counted from `first`.
     Pictures { folder: &'a Path, first: i32 },
@@ -64,15 +60,15 @@ pub struct Graph {
     pub ultrawide: AppSrc,
     /// The cameras given, in their order.
     pub references: Vec<AppSrc>,
-    pub sound: Vec<AppSrc>,
-    /// Frames that came out of the element.
-    pub frames: Arc<AtomicU64>,
+    /// How the tracks get into the file, in their order.
+    pub tracks: Vec<Way>,
+    /// Where pictures go into the encoder; none for folders.
+    pub coded: Option<gst::Pad>,
+    /// The frames that came out of the element.
+    pub usage: Usage,
     /// What does not stay as it was.
     pub notes: Vec<String>,
 }
-
-/// Bytes of decoded frames that wait in front of the element, per camera. At least one frame fits in any case.
-const WAITING: u64 = 64 << 20;
 
 /// Makes the element, with what the user said.
 pub fn element(options: &NetworkOptions) -> Result<gst::Element> {
@@ -93,23 +89,19 @@ pub fn build(
     ultrawide: &Camera,
     references: &[(Lens, Camera)],
     output: &Output,
+    deinterlace: bool,
 ) -> Result<Graph> {
     let pipeline = gst::Pipeline::new();
     let refvsr = element(network)?;
     pipeline.add(&refvsr)?;
 
-    let first = camera(
-        &pipeline,
-        &refvsr,
-        "ultrawide",
-        ultrawide,
-        Orientation::default(),
-    )?;
+    let feed = |pad, camera, turn| camera::feed(&pipeline, &refvsr, pad, camera, turn, deinterlace);
+    let first = feed("ultrawide", ultrawide, Orientation::default())?;
     let mut others = Vec::new();
     for (lens, reference) in references {
         // A reference is turned until it lies as the ultra-wide picture does.
         let turn = reference.orientation.then(ultrawide.orientation.inverse());
-        others.push(camera(&pipeline, &refvsr, lens.name(), reference, turn)?);
+        others.push(feed(lens.name(), reference, turn)?);
     }
 
     let mut notes = Vec::new();
@@ -127,7 +119,8 @@ pub fn build(
     }
     chain.push(make("videoconvert")?);
 
-    let (sound, writer) = match output {
+    let mut coded = None;
+    let (tracks, writer) = match output {
         Output::Pictures { folder, first } => {
             let png = make("pngenc")?;
             chain.push(formats(&[VideoFormat::Rgb])?);
@@ -143,8 +136,9 @@ pub fn build(
         Output::Video {
             path,
             container,
-            sound,
+            tracks,
             tags,
+            chapters,
         } => {
             let muxer = container.muxer()?;
             let sink = make("filesink")?;
@@ -159,6 +153,10 @@ pub fn build(
                     ultrawide.info.format_info().depth()[0]
                 ));
             }
+            let encoder_input = encoder
+                .static_pad("sink")
+                .context("an encoder without input")?;
+            coded = Some(encoder_input.clone());
             chain.extend([formats(&choice.formats)?, encoder]);
             if let Some(parser) = codec.parser() {
                 chain.push(make(parser)?);
@@ -168,6 +166,7 @@ pub fn build(
                 .static_pad("src")
                 .context("an encoder without output")?;
             container::add_durations(&pad);
+            describe(&pad, &encoder_input, &ultrawide.caps);
             let caps = pad.query_caps(None);
             let Some(template) = container::template(&muxer, &caps) else {
                 bail!(
@@ -183,13 +182,16 @@ pub fn build(
             if let Some(setter) = muxer.dynamic_cast_ref::<gst::TagSetter>() {
                 setter.merge_tags(tags, gst::TagMergeMode::Replace);
             }
-            let mut tracks = Vec::new();
-            for track in *sound {
-                let (source, note) = sound::add(&pipeline, &muxer, *container, track)?;
-                tracks.push(source);
+            if let Some((chapters, shift)) = chapters {
+                notes.extend(extras::chapters(&muxer, chapters, *shift));
+            }
+            let mut ways = Vec::new();
+            for track in *tracks {
+                let (way, note) = sound::add(&pipeline, &muxer, *container, track)?;
+                ways.push(way);
                 notes.extend(note);
             }
-            (tracks, sink)
+            (ways, sink)
         }
     };
     for element in &chain {
@@ -200,50 +202,19 @@ pub fn build(
     refvsr.link(&chain[0])?;
     gst::Element::link_many(&chain).context("the elements of the output do not fit together")?;
 
-    let frames = Arc::new(AtomicU64::new(0));
-    let counter = frames.clone();
-    let pad = refvsr.static_pad("src").context("refvsr has no output")?;
-    pad.add_probe(gst::PadProbeType::BUFFER, move |_, _| {
-        counter.fetch_add(1, Ordering::Relaxed);
-        gst::PadProbeReturn::Ok
-    });
+    let usage = Usage::default();
+    usage.follow(&refvsr.static_pad("src").context("refvsr has no output")?);
     Ok(Graph {
         pipeline,
         refvsr,
         writer,
         ultrawide: first,
         references: others,
-        sound,
-        frames,
+        tracks,
+        coded,
+        usage,
         notes,
     })
-}
-
-/// Feeds a camera's frames to a pad of the element.
-fn camera(
-    pipeline: &gst::Pipeline,
-    refvsr: &gst::Element,
-    pad: &str,
-    camera: &Camera,
-    turn: Orientation,
-) -> Result<AppSrc> {
-    let source = sound::source(&camera.caps, WAITING);
-    let mut chain = vec![source.clone().upcast(), make("videoconvert")?];
-    if !turn.is_upright() {
-        chain.push(flip(turn)?);
-    }
-    pipeline.add_many(&chain)?;
-    gst::Element::link_many(&chain)?;
-    let last = chain.last().context("an empty chain")?;
-    last.link_pads(Some("src"), refvsr, Some(pad))
-        .with_context(|| format!("refvsr takes no video for {pad}"))?;
-    Ok(source)
-}
-
-fn flip(orientation: Orientation) -> Result<gst::Element> {
-    let flip = make("videoflip")?;
-    set(&flip, "method", orientation.videoflip_method())?;
-    Ok(flip)
 }
 
 /// What the caps of the recording say of the light it was graded for (HDR), which is no part of the caps that the element compares.
@@ -266,6 +237,29 @@ fn description_of_light(caps: &gst::Caps) -> Result<Option<gst::Element>> {
         gst::Caps::builder_full().structure(described).build(),
     );
     Ok(Some(setter))
+}
+
+/// Tells the muxer of colours and light where the encoder does not, by which some codecs' pictures lose them.
+fn describe(pad: &gst::Pad, encoder_input: &gst::Pad, recorded: &gst::Caps) {
+    let (input, recorded) = (encoder_input.downgrade(), recorded.clone());
+    replace_caps(pad, move |caps| {
+        let coded = input.upgrade()?.current_caps()?;
+        let mut told = caps.clone();
+        for (field, from) in [
+            ("colorimetry", &coded),
+            ("mastering-display-info", &recorded),
+            ("content-light-level", &recorded),
+        ] {
+            if let Ok(value) = from.structure(0)?.value(field)
+                && !told.structure(0)?.has_field(field)
+            {
+                told.make_mut()
+                    .structure_mut(0)?
+                    .set_value(field, value.clone());
+            }
+        }
+        Some(told)
+    });
 }
 
 fn formats(formats: &[VideoFormat]) -> Result<gst::Element> {

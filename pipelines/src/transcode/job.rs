@@ -1,19 +1,18 @@
 //! One clip: its cameras are read, enlarged and written under a temporary name, which becomes the output's at the end.
 
+use super::camera::Camera;
 use super::container::Container;
-use super::graph::{self, Camera};
+use super::graph;
 use super::options::Lens;
 use super::report::Reporter;
 use super::wishes::Options;
-use super::{damage, watch};
-use crate::media::Footage;
-use crate::media::orientation::Orientation;
+use super::{check, damage, extras, meeting, watch};
+use crate::media::{Footage, Take};
 use crate::output::{Kind, Slot, Written};
 use crate::stop::Stop;
 use anyhow::{Context, Result};
 use gst::prelude::*;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::Ordering;
 
 /// A clip to enlarge.
 #[derive(Debug)]
@@ -29,6 +28,13 @@ pub struct Clip {
 
 /// Notes what is to come before the output gets its name.
 pub type Record<'a> = dyn FnMut(&Finished, &Written) -> Result<()> + 'a;
+impl Clip {
+    /// All cameras.
+    fn footage(&self) -> impl Iterator<Item = &Footage> {
+        let others = self.references.iter().map(|(_, footage)| footage);
+        std::iter::once(&self.ultrawide).chain(others)
+    }
+}
 
 /// Where a clip goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,6 +54,15 @@ impl Target {
         })
     }
 
+    /// What of a recording goes in besides the picture.
+    pub fn takes(&self, no_sound: bool) -> Take {
+        let video = matches!(self, Self::Video(..));
+        Take {
+            sound: video && !no_sound,
+            subtitles: video,
+        }
+    }
+
     /// The path.
     pub fn path(&self) -> &Path {
         match self {
@@ -62,21 +77,6 @@ impl Target {
             Self::Pictures(_) => Kind::Folder,
         }
     }
-}
-
-fn camera(footage: &Footage) -> Result<Camera> {
-    Ok(match footage {
-        Footage::Recording(reader) => Camera {
-            info: reader.format()?,
-            caps: reader.video.caps.clone(),
-            orientation: reader.orientation(),
-        },
-        Footage::Pictures(pictures) => Camera {
-            info: pictures.format().clone(),
-            caps: pictures.format().to_caps()?,
-            orientation: Orientation::default(),
-        },
-    })
 }
 
 /// How many frames will come; a guess for a recording.
@@ -115,28 +115,48 @@ pub fn run(
     record: &mut Record,
 ) -> Result<Finished> {
     reporter.begin(&clip.name, frames(&clip.ultrawide, options));
+    let cameras: Vec<_> = clip
+        .references
+        .iter()
+        .map(|(lens, footage)| Ok((*lens, Camera::of(footage, options.deinterlace)?)))
+        .collect::<Result<_>>()?;
+    let ultrawide = Camera::of(&clip.ultrawide, options.deinterlace)?;
+    for footage in clip.footage() {
+        if let Footage::Recording(reader) = footage {
+            extras::notes(reader)
+                .iter()
+                .for_each(|note| reporter.note(note));
+        }
+    }
     let shifts = line_up(clip, options, reporter, stop)?;
     let partial = clip.slot.begin()?;
     let (output, lead);
-    let no_sound = [];
+    let no_tracks = [];
     match &clip.output {
         Target::Video(_, container) => {
-            let (sound, tags): (&[_], _) = match &clip.ultrawide {
-                Footage::Recording(reader) => (&reader.audio, kept(&reader.tags)),
-                Footage::Pictures(_) => (&no_sound, gst::TagList::new()),
+            let (tracks, tags): (&[_], _) = match &clip.ultrawide {
+                Footage::Recording(reader) => (&reader.tracks, kept(&reader.tags)),
+                Footage::Pictures(_) => (&no_tracks, gst::TagList::new()),
             };
             // Sound that starts before time 0 (the priming of AAC) keeps its place: everything else starts later by as much.
-            let first = sound.iter().map(|track| track.first).min().unwrap_or(0);
+            let first = tracks.iter().filter_map(|track| track.stream.first).min();
+            let first = first.unwrap_or(0);
             lead = if options.from.is_some() {
                 0
             } else {
                 -first.min(0)
             };
+            let chapters = match &clip.ultrawide {
+                Footage::Recording(reader) => reader.contents.chapters.clone(),
+                Footage::Pictures(_) => None,
+            };
+            let from = options.from.map_or(0, |from| from.nseconds() as i64);
             output = graph::Output::Video {
                 path: partial.path(),
                 container: *container,
-                sound,
+                tracks,
                 tags,
+                chapters: chapters.map(|chapters| (chapters, lead - from)),
             };
         }
         Target::Pictures(_) => {
@@ -147,39 +167,60 @@ pub fn run(
             lead = 0;
         }
     }
-    let cameras: Vec<_> = clip
-        .references
-        .iter()
-        .map(|(lens, footage)| Ok((*lens, camera(footage)?)))
-        .collect::<Result<_>>()?;
-    let ultrawide = camera(&clip.ultrawide)?;
     let graph = graph::build(
         &options.network,
         &options.encoder,
         &ultrawide,
         &cameras,
         &output,
+        options.deinterlace,
     )
     .with_context(|| format!("cannot write {}", clip.output.path().display()))?;
-    for note in &graph.notes {
+    let mut notes = graph.notes.clone();
+    if let (Footage::Recording(reader), Target::Video(_, container)) =
+        (&clip.ultrawide, &clip.output)
+    {
+        notes.extend(extras::left_out(reader, *container));
+    }
+    for note in &notes {
         reporter.note(&format!("{}: {note}", clip.output.path().display()));
     }
-    let played = watch::play(clip, &graph, &shifts, lead, reporter, stop);
-    let missing = graph
-        .refvsr
-        .property::<gst::Structure>("stats")
-        .get::<u64>("missing-references")
-        .unwrap_or(0);
+    let how = watch::How {
+        framerate: options.framerate,
+        interlaced: options.deinterlace,
+    };
+    let played = watch::play(clip, &graph, &shifts, lead, how, reporter, stop);
+    let stats = graph.refvsr.property::<gst::Structure>("stats");
+    let count = |name: &str| stats.get::<u64>(name).unwrap_or(0);
+    let (missing, sent) = (count("missing-references"), count("frames-in"));
+    let coded = graph.coded.as_ref().and_then(|pad| pad.current_caps());
     // First the pipeline that others feed, so that they do not wait for it.
     _ = graph.pipeline.set_state(gst::State::Null);
     let told = played?;
-    let finished = Finished {
-        frames: graph.frames.load(Ordering::Relaxed),
-        damage: damage::of(clip, options, &told, lead),
+    let frames = graph.usage.frames() as u64;
+    reporter.frames(frames);
+    let written = match &clip.output {
+        Target::Video(..) => check::frames(partial.path(), stop),
+        Target::Pictures(_) => check::pictures(partial.path()),
     };
+    let output = clip.output.path();
+    let written = written.with_context(|| format!("cannot read {} back", output.display()))?;
+    if let Some(coded) = coded {
+        let lost = check::colours(partial.path(), &ultrawide.caps, &coded, stop);
+        lost.iter()
+            .for_each(|lost| reporter.note(&format!("{}: {lost}", output.display())));
+    }
+    let mut damage = damage::of(clip, options, &told, lead);
+    damage.extend(damage::little_used(clip, options, &told, &graph));
+    if written != sent {
+        damage.push(format!(
+            "{} holds {written} frames, but {sent} were sent into it",
+            output.display()
+        ));
+    }
+    let finished = Finished { frames, damage };
     partial.finish(&mut |written| record(&finished, written))?;
-    reporter.frames(finished.frames);
-    reporter.done(&clip.output.path().to_string_lossy(), missing);
+    reporter.done(&output.to_string_lossy(), missing);
     Ok(finished)
 }
 
@@ -209,6 +250,7 @@ fn line_up(clip: &Clip, options: &Options, reporter: &Reporter, stop: &Stop) -> 
             }
             _ => 0,
         };
+        meeting::is_possible(clip, footage, *lens, offset, options)?;
         // The place in this recording that belongs to the output's first frame.
         let place = from - offset;
         shifts.push((-place).max(0));

@@ -1,24 +1,32 @@
 //! `refvsr transcode`: recordings in, enlarged recordings out.
 
+mod camera;
+mod check;
 mod collection;
 mod container;
 mod damage;
 mod encoder;
+mod extras;
 mod format;
 mod graph;
 mod job;
 mod keeper;
 mod knobs;
 mod manifest;
+mod meeting;
 mod options;
 mod report;
+mod room;
 mod sound;
 mod sync;
+mod text;
+mod trial;
+mod usage;
 mod watch;
 mod wishes;
 
 use crate::element;
-use crate::media::open;
+use crate::media::{Take, open};
 use crate::output::{Inputs, Place, Slot};
 use crate::stop::{Stop, Stopped};
 use anyhow::{Context, Result, ensure};
@@ -70,9 +78,15 @@ pub struct Args {
     /// Find out when the other cameras started, where --offset does not say
     #[arg(long, value_name = "HOW")]
     sync: Option<sync::Sync>,
-    /// Frames a second of PNG files
+    /// Frames a second of PNG files, and of recordings that do not say when their frames are
     #[arg(long, default_value = "30", value_name = "N|N/D", value_parser = options::framerate)]
     framerate: gst::Fraction,
+    /// Leave the sound out
+    #[arg(long)]
+    no_sound: bool,
+    /// Make whole pictures of interlaced recordings, one of each first field
+    #[arg(long)]
+    deinterlace: bool,
     /// Exit with 0 although recordings lack frames or have damaged ones, which is told in any case
     #[arg(long)]
     accept_missing: bool,
@@ -141,6 +155,9 @@ fn options(args: &Args) -> Result<wishes::Options> {
         from: args.from,
         to: args.to,
         accept_missing: args.accept_missing,
+        no_sound: args.no_sound,
+        deinterlace: args.deinterlace,
+        framerate: args.framerate,
     })
 }
 
@@ -157,16 +174,15 @@ fn clip(args: &Args, stop: &Stop) -> Result<Clip> {
         .as_ref()
         .zip(args.wide.as_ref())
         .context("no files are named")?;
-    let footage = |path: &Path, sound: bool| open(path, args.framerate, sound, stop);
-    let sound = matches!(output, Target::Video(..));
+    let footage = |path: &Path, take: Take| open(path, args.framerate, take, stop);
     let mut references = vec![(Lens::Wide, wide)];
     references.extend(args.tele.as_ref().map(|tele| (Lens::Tele, tele)));
     Ok(Clip {
         name: ultrawide.display().to_string(),
-        ultrawide: footage(ultrawide, sound)?,
+        ultrawide: footage(ultrawide, output.takes(args.no_sound))?,
         references: references
             .into_iter()
-            .map(|(lens, path)| Ok((lens, footage(path, false)?)))
+            .map(|(lens, path)| Ok((lens, footage(path, Take::default())?)))
             .collect::<Result<_>>()?,
         output,
         slot,

@@ -51,10 +51,11 @@ pub fn offset(sync: Sync, ultrawide: &Reader, other: &Reader, stop: &Stop) -> Re
         }
         Sync::Timecode => {
             let code = |reader: &Reader| {
-                let code = reader.timecode().map(|code| code as i64);
-                code.with_context(|| format!("{} has no timecode", reader.path().display()))
+                reader
+                    .timecode()
+                    .with_context(|| format!("{} has no timecode", reader.path().display()))
             };
-            Ok(code(other)? - code(ultrawide)?)
+            Ok(code(other)?.since(code(ultrawide)?))
         }
         Sync::CreationTime => {
             let date = |reader: &Reader| {

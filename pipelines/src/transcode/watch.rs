@@ -3,27 +3,38 @@
 use super::graph::Graph;
 use super::job::Clip;
 use super::report::Reporter;
+use super::sound::Way;
 use crate::media::Footage;
 use crate::media::messages::error_text;
-use crate::media::reader;
+use crate::media::player::Report;
+use crate::media::stream::{Pictures, Word};
 use crate::output::DiskFull;
 use crate::stop::Stop;
 use anyhow::{Context, Result, anyhow, bail};
 use gst::prelude::*;
-use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
 /// What happens while a clip is worked on.
 enum Event {
     Graph(gst::Message),
-    Reader(reader::Report),
+    Reader(Report),
+    Note(String),
     Failed(anyhow::Error),
 }
 
-impl From<reader::Report> for Event {
-    fn from(report: reader::Report) -> Self {
+impl From<Report> for Event {
+    fn from(report: Report) -> Self {
         Self::Reader(report)
+    }
+}
+
+impl From<Word> for Event {
+    fn from(word: Word) -> Self {
+        match word {
+            Word::Note(text) => Self::Note(text),
+            Word::Failed(error) => Self::Failed(error),
+        }
     }
 }
 
@@ -43,8 +54,19 @@ pub struct Missing {
     pub lens: String,
     /// Running time of the first ultra-wide frame without one.
     pub from: gst::ClockTime,
+    /// Running time of the first one that has one again.
+    pub until: Option<gst::ClockTime>,
     /// How many; none where they did not come again.
     pub frames: Option<u64>,
+}
+
+/// How pictures are handed over.
+#[derive(Debug, Clone, Copy)]
+pub struct How {
+    /// Of frames that do not say when they are.
+    pub framerate: gst::Fraction,
+    /// Interlaced pictures are taken.
+    pub interlaced: bool,
 }
 
 /// Plays the pipeline to its end.
@@ -53,6 +75,7 @@ pub fn play(
     graph: &Graph,
     shifts: &[i64],
     lead: i64,
+    how: How,
     reporter: &mut Reporter,
     stop: &Stop,
 ) -> Result<Told> {
@@ -69,16 +92,26 @@ pub fn play(
         return watch(&received, clip, graph, reporter, stop)
             .and_then(|_| bail!("the pipeline does not start"));
     }
+    let start = |footage, source, shift| start(footage, source, shift, &how, &events);
     for (((_, footage), source), shift) in clip.references.iter().zip(&graph.references).zip(shifts)
     {
-        start(footage, source, shift + lead, &events)?;
+        start(footage, source, shift + lead)?;
     }
     if let Footage::Recording(reader) = &clip.ultrawide {
-        for (track, source) in reader.audio.iter().zip(&graph.sound) {
-            track.connect(source.clone(), lead);
+        for (track, way) in reader.tracks.iter().zip(&graph.tracks) {
+            let tell = {
+                let events = events.clone();
+                move |word| _ = events.send(Event::from(word))
+            };
+            if let Way::Encoded(room) = way {
+                room.start(track.path().display().to_string(), tell.clone())?;
+            }
+            if let Some(input) = way.input() {
+                track.play(input, lead, tell)?;
+            }
         }
     }
-    start(&clip.ultrawide, &graph.ultrawide, lead, &events)?;
+    start(&clip.ultrawide, &graph.ultrawide, lead)?;
     watch(&received, clip, graph, reporter, stop)
 }
 
@@ -87,13 +120,23 @@ fn start(
     footage: &Footage,
     video: &gst_app::AppSrc,
     shift: i64,
+    how: &How,
     events: &Sender<Event>,
 ) -> Result<()> {
     match footage {
         Footage::Recording(reader) => {
-            reader.video.connect(video.clone(), shift);
-            reader.report_to(events.clone())?;
-            reader.play()
+            let pictures = Pictures {
+                path: reader.path().to_owned(),
+                framerate: how.framerate,
+                interlaced: how.interlaced,
+            };
+            let tell = events.clone();
+            let tell = move |word: Word| _ = tell.send(word.into());
+            reader
+                .video
+                .connect(video.clone(), shift, Some(pictures), tell);
+            reader.player.report_to(events.clone())?;
+            reader.player.play()
         }
         Footage::Pictures(pictures) => {
             let events = events.clone();
@@ -112,10 +155,10 @@ fn watch(
     reporter: &mut Reporter,
     stop: &Stop,
 ) -> Result<Told> {
-    let mut told = Told::default();
+    let (mut told, mut noted) = (Told::default(), Vec::new());
     loop {
         stop.check()?;
-        reporter.frames(graph.frames.load(Ordering::Relaxed));
+        reporter.frames(graph.usage.frames() as u64);
         let event = match events.recv_timeout(Duration::from_millis(100)) {
             Ok(event) => event,
             Err(RecvTimeoutError::Timeout) => continue,
@@ -123,6 +166,13 @@ fn watch(
         };
         match event {
             Event::Failed(error) => return Err(error),
+            Event::Note(text) => {
+                // One file may stand for two cameras.
+                if !noted.contains(&text) {
+                    reporter.note(&text);
+                    noted.push(text);
+                }
+            }
             Event::Reader(report) => match report.message.view() {
                 gst::MessageView::Error(error) => {
                     return Err(anyhow!(
@@ -180,6 +230,7 @@ impl Told {
             self.missing.push(Missing {
                 lens,
                 from: time,
+                until: None,
                 frames: None,
             });
         } else if let Some(open) = self
@@ -187,6 +238,7 @@ impl Told {
             .iter_mut()
             .rfind(|missing| missing.lens == lens && missing.frames.is_none())
         {
+            open.until = Some(time);
             open.frames = structure.get("frames").ok();
         }
     }

@@ -6,7 +6,7 @@ use super::options::Lens;
 use super::sync::Sync;
 
 /// Everything that decides what comes out of the files.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Options {
     pub network: NetworkOptions,
     pub encoder: EncoderOptions,
@@ -17,6 +17,29 @@ pub struct Options {
     pub to: Option<gst::ClockTime>,
     /// Frames that are missing are no failure.
     pub accept_missing: bool,
+    /// The output has no sound.
+    pub no_sound: bool,
+    /// Interlaced recordings are made whole pictures of.
+    pub deinterlace: bool,
+    /// Frames a second of PNG files, and of recordings that do not say when their frames are.
+    pub framerate: gst::Fraction,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            network: NetworkOptions::default(),
+            encoder: EncoderOptions::default(),
+            offsets: vec![],
+            sync: None,
+            from: None,
+            to: None,
+            accept_missing: false,
+            no_sound: false,
+            deinterlace: false,
+            framerate: gst::Fraction::new(30, 1),
+        }
+    }
 }
 
 impl Options {
@@ -24,6 +47,13 @@ impl Options {
     pub fn has_stand_in(&self) -> bool {
         let mut properties = self.network.properties.iter();
         properties.any(|(name, _)| name == "on-missing-reference")
+    }
+
+    /// Whether a camera's pictures are wanted.
+    pub fn uses(&self, lens: Lens) -> bool {
+        let mut properties = self.network.properties.iter();
+        let without = |(name, value): &(String, String)| name == "use-tele" && value == "false";
+        lens == Lens::Wide || !properties.any(without)
     }
 
     /// Everything that decides what comes out, in words.
@@ -51,6 +81,8 @@ impl Options {
         add("sync", self.sync.map(|sync| format!("{sync:?}")));
         add("from", self.from.map(|from| from.nseconds().to_string()));
         add("to", self.to.map(|to| to.nseconds().to_string()));
+        add("no-sound", self.no_sound.then(|| "true".into()));
+        add("deinterlace", self.deinterlace.then(|| "true".into()));
         words
     }
 }

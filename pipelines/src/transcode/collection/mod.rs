@@ -12,7 +12,7 @@ use super::manifest::{Done, Failed, Job, Manifest};
 use super::options::Lens;
 use super::report::{Count, Reporter};
 use super::wishes::Options;
-use crate::media::open;
+use crate::media::{Take, open};
 use crate::output::{DiskFull, Inputs, Place, Slot, Written};
 use crate::stop::{Stop, Stopped};
 use anyhow::{Context, Result, bail, ensure};
@@ -326,13 +326,14 @@ impl Work<'_> {
     /// Opens a clip's files.
     fn clip(&self, source: &Source, slot: Slot) -> Result<Clip> {
         let target = self.format.target(source.output.clone())?;
-        let sound = matches!(target, Target::Video(..));
-        let ultrawide = open(&source.ultrawide, self.ways.framerate, sound, self.stop)?;
+        let take = target.takes(self.options.no_sound);
+        let ultrawide = open(&source.ultrawide, self.ways.framerate, take, self.stop)?;
         let mut references = Vec::new();
         for (lens, path) in &source.references {
-            let footage = open(path, self.ways.framerate, false, self.stop).with_context(|| {
-                format!("clip {} has no {} recording", source.name, lens.name())
-            })?;
+            let footage = open(path, self.ways.framerate, Take::default(), self.stop)
+                .with_context(|| {
+                    format!("clip {} has no {} recording", source.name, lens.name())
+                })?;
             self.same_length(&ultrawide, &footage, *lens)?;
             references.push((*lens, footage));
         }
