@@ -185,3 +185,20 @@ fn registered_models_show_the_field_they_found() {
     assert!(inside > 100.0, "{inside}");
     assert_eq!(left, 0.0);
 }
+
+#[test]
+fn the_maps_alone_may_be_taken() {
+    let source =
+        "videotestsrc num-buffers=4 ! video/x-raw,format=RGB,width=16,height=12,framerate=25/1";
+    let pipeline = parse(&format!(
+        "refvsr name=r device=cpu lookahead=1 model-file={} {source} ! r.ultrawide {source} ! r.wide \
+         r.confidence ! queue ! appsink name=s sync=false",
+        model()
+    ));
+    let sink = pipeline.by_name("s").unwrap();
+    let sink = sink.downcast::<gst_app::AppSink>().unwrap();
+    pipeline.set_state(gst::State::Playing).unwrap();
+    let maps = std::iter::from_fn(|| sink.pull_sample().ok()).count();
+    pipeline.set_state(gst::State::Null).unwrap();
+    assert_eq!(maps, 4);
+}

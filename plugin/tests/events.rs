@@ -355,3 +355,22 @@ fn the_frame_after_a_dropped_one_is_discontinuous() {
         .collect();
     assert_eq!(flags, [true, true, false], "frames 0, 4 and 5");
 }
+
+#[test]
+fn a_pointers_place_is_told_to_the_ultrawide_camera_in_its_pixels() {
+    let mut rig = Rig::new(element());
+    push_together(&mut rig, 0..2);
+    eventually("the first frame", || rig.stat("frames-in") >= 1);
+    let structure = gst::Structure::builder("application/x-gst-navigation")
+        .field("event", "mouse-move")
+        .field("pointer_x", 40.0)
+        .field("pointer_y", 12.0)
+        .build();
+    let event = gst::event::Navigation::new(structure);
+    assert!(rig.ultrawide.push_upstream_event(event));
+    let told = std::iter::from_fn(|| rig.ultrawide.try_pull_upstream_event())
+        .find(|event| event.type_() == gst::EventType::Navigation)
+        .expect("it goes upstream");
+    let place = ["pointer_x", "pointer_y"].map(|field| told.structure().unwrap().get(field));
+    assert_eq!(place, [Ok(10.0), Ok(3.0)]);
+}

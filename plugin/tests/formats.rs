@@ -515,3 +515,24 @@ fn pixel_aspect_ratios_of_references_are_evened_out() {
         );
     }
 }
+
+#[test]
+fn a_camera_of_an_absurd_shape_is_refused_with_its_caps() {
+    for (wide, ultrawide_first) in [((10, 4000), true), ((1, 32_767), false)] {
+        let element = element();
+        let bus = gst::Bus::new();
+        element.set_bus(Some(&bus));
+        let mut rig = Rig::without_wide(element);
+        let caps_of_wide = caps_of(wide, FRAME);
+        let mut camera = gst_check::Harness::with_element(&rig.element, Some("wide"), None);
+        camera.set_live(false);
+        if ultrawide_first {
+            rig.ultrawide.push(frame(ULTRAWIDE, 0)).unwrap();
+        }
+        camera.set_src_caps(caps_of_wide);
+        let error = error_on(&bus);
+        let size = format!("{}x{}", wide.0, wide.1);
+        assert!(error.contains(&size) && error.contains("wide"), "{error}");
+        assert!(error.contains("8 times"), "{error}");
+    }
+}

@@ -53,3 +53,20 @@ fn files_share_backward_runs_and_live_pipelines_do_not() {
         );
     }
 }
+
+#[test]
+fn the_first_latency_answered_is_that_of_the_frames_that_follow() {
+    let folder = tempfile::tempdir().unwrap();
+    let element = clean_element(folder.path());
+    let mut rig = Rig::new(element);
+    rig.ultrawide.set_live(true);
+    eventually("caps", || {
+        rig.ultrawide.query_latency() != Some(gst::ClockTime::ZERO)
+    });
+    let before = rig.ultrawide.query_latency();
+    rig.wide().push(frame(WIDE, 0)).unwrap();
+    rig.ultrawide.push(frame(ULTRAWIDE, 0)).unwrap();
+    eventually("the first frame", || rig.stat("frames-in") == 1);
+    assert_eq!(before, Some(FRAME * 2), "the look-ahead and a frame");
+    assert_eq!(rig.ultrawide.query_latency(), before);
+}

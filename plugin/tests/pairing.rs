@@ -779,10 +779,10 @@ fn a_camera_that_is_steadily_off_is_moved_by_its_pads_offset() {
         rig.link_wide();
         let pad = rig.element.static_pad("wide").unwrap();
         if !while_playing {
-            pad.set_property("offset", offset);
+            pad.set_property("time-offset", offset);
         }
         if while_playing {
-            pad.set_property("offset", offset);
+            pad.set_property("time-offset", offset);
         }
         let late = (0..5).map(|n| buffer(picture(WIDE, n), FRAME * n as u64 + OFF, FRAME));
         let out = rig.run(frames(ULTRAWIDE, 0..5), late.collect(), vec![]);
@@ -790,6 +790,63 @@ fn a_camera_that_is_steadily_off_is_moved_by_its_pads_offset() {
         assert_eq!(missing, 0, "set while playing: {while_playing}");
         assert_pictures(&out, &expected(&together(0..5), 1));
     }
+}
+
+#[test]
+fn without_rates_and_durations_a_dead_cameras_frame_is_used_no_longer_than_its_limit() {
+    let element = element();
+    element.set_property("repeat-limit", 100_000_000_u64);
+    let mut rig = Rig::new(element);
+    let mut varying = caps();
+    varying
+        .make_mut()
+        .set("framerate", gst::Fraction::new(0, 1));
+    rig.ultrawide.set_src_caps(varying.clone());
+    rig.wide().set_src_caps(varying);
+    let untimed = |camera, range| {
+        let without_duration = |mut frame: gst::Buffer| {
+            let frame_mut = frame.get_mut().unwrap();
+            frame_mut.set_duration(gst::ClockTime::NONE);
+            frame
+        };
+        frames(camera, range)
+            .into_iter()
+            .map(without_duration)
+            .collect()
+    };
+    let out = rig.run(untimed(ULTRAWIDE, 0..8), untimed(WIDE, 0..3), vec![]);
+    let moments: Vec<Moment> = (0..8)
+        .map(|n| {
+            (
+                picture(ULTRAWIDE, n),
+                (n < 5).then(|| picture(WIDE, n.min(2))),
+                None,
+            )
+        })
+        .collect();
+    assert_pictures(&out, &expected(&moments, 1));
+}
+
+#[test]
+fn the_former_name_of_a_cameras_time_offset_still_works() {
+    let element = element();
+    let pad = element.request_pad_simple("wide").unwrap();
+    pad.set_property("offset", -5_i64);
+    assert_eq!(pad.property::<i64>("time-offset"), -5);
+}
+
+#[test]
+fn missing_references_that_come_and_go_flood_no_bus() {
+    let element = element();
+    let bus = gst::Bus::new();
+    element.set_bus(Some(&bus));
+    let mut rig = Rig::new(element);
+    // Those before show how far apart they lie.
+    let some = |n: &usize| *n < 8 || n % 2 == 0;
+    let wide = (0..30).filter(some).map(|n| frame(WIDE, n)).collect();
+    rig.run(frames(ULTRAWIDE, 0..30), wide, vec![]);
+    let told = std::iter::from_fn(|| bus.pop_filtered(&[gst::MessageType::Element])).count();
+    assert!((2..=4).contains(&told), "{told} messages in 1.2 seconds");
 }
 
 #[test]

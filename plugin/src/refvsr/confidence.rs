@@ -101,6 +101,10 @@ impl RefVsr {
         }
         let element = parent.and_then(|parent| parent.downcast_ref::<super::RefVsr>());
         match element {
+            // It is of the ultra-wide video's size.
+            Some(element) if event.type_() == gst::EventType::Navigation => {
+                element.imp().ultrawide.push_event(event)
+            }
             Some(element) => element.src_pad().send_event(event),
             None => gst::Pad::event_default(pad, parent, event),
         }

@@ -137,10 +137,7 @@ impl RefVsr {
 
     /// Whether the ultra-wide pad was flushed since the turn began, or will be, or the element stopped.
     pub fn is_over(&self, turn: &Turn) -> bool {
-        let look = |running: &mut Running| {
-            let epochs = &running.epochs;
-            epochs.left(Camera::UltraWide, turn.epoch) || epochs.is_ending(turn.epoch)
-        };
-        self.running(look).unwrap_or(true)
+        self.running(|running| running.is_over(turn.epoch))
+            .unwrap_or(true)
     }
 }

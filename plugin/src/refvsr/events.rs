@@ -131,9 +131,9 @@ impl RefVsr {
             gst::EventView::Qos(qos) => {
                 let (_, proportion, late, timestamp) = qos.get();
                 self.running(|running| {
-                    let video = running.videos[Camera::UltraWide].as_ref();
-                    let duration = video.and_then(|video| video.frame_duration());
-                    running.qos.update(proportion, late, timestamp, duration);
+                    let interval = running.timing.interval();
+                    let qos = &mut running.qos;
+                    qos.update(proportion, late, timestamp, Some(interval));
                 });
                 // Upstream must not drop frames for it: the recurrence needs them all, and which are
                 // left out is decided here.
@@ -142,9 +142,31 @@ impl RefVsr {
             gst::EventView::Seek(seek) if seek.get().1.contains(gst::SeekFlags::FLUSH) => {
                 return self.seek(event);
             }
+            gst::EventView::Navigation(_) => return self.navigate(event),
             _ => (),
         }
         self.parent_src_event(event)
+    }
+
+    /// Where a pointer is, in the ultra-wide camera's pixels.
+    fn navigate(&self, event: gst::Event) -> bool {
+        let scale = self.running(|running| f64::from(running.scale));
+        let Some((structure, scale)) = event.structure().zip(scale) else {
+            return false;
+        };
+        let mut structure = structure.to_owned();
+        for field in [
+            "pointer_x",
+            "pointer_y",
+            "delta_pointer_x",
+            "delta_pointer_y",
+        ] {
+            if let Ok(place) = structure.get::<f64>(field) {
+                structure.set(field, place / scale);
+            }
+        }
+        let scaled = gst::event::Navigation::builder(structure).seqnum(event.seqnum());
+        self.ultrawide.push_event(scaled.build())
     }
 
     /// A flushing seek.

@@ -1,22 +1,119 @@
 //! What becomes of frames on an overloaded machine, done and told: see [`overload`](super::overload).
+//!
+//! Before a live pipeline's first frames the network rehearses with one of them on a thread of its own, while they come
+//! out enlarged bicubically and in time: the first frames of a size take several times as long as later ones, and
+//! until some are done nobody knows how long one takes here.
 
 use super::{
     element::RefVsr,
     log::CAT,
-    overload::{Fate, News},
-    patience,
-    qos::Late,
-    rehearsal::Rehearsal,
+    overload::{self, Fate, Late, News},
+    timing::WARM_UP,
     work::{Turn, Work},
 };
-use ::refvsr::{Error, Session, Triplet};
+use ::refvsr::{Error, Session, Stopper, Triplet};
 use gst::{ClockTime, prelude::*, subclass::prelude::*};
 use gst_base::prelude::*;
-use std::time::{Duration, Instant};
-use tch::Tensor;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+        mpsc::{Receiver, TryRecvError, channel},
+    },
+    thread::JoinHandle,
+    time::{Duration, Instant},
+};
+use tch::{Device, Tensor};
 
-/// How often the clock is looked at while a rehearsal is waited for.
-const GLANCE: Duration = Duration::from_millis(5);
+/// A rehearsal ends after so long in any case.
+const LONGEST: Duration = Duration::from_secs(8);
+
+/// How long a frame takes, and the session, which has seen the cameras; `None` where it was given up.
+type Outcome = Result<Option<(Duration, Session)>, Error>;
+
+/// A rehearsal under way. Dropped, it stops.
+#[derive(Debug)]
+pub struct Rehearsal {
+    outcome: Receiver<Outcome>,
+    is_over: Arc<AtomicBool>,
+    stopper: Stopper,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Rehearsal {
+    /// Begins one on this session, which is at a clip's start, with a moment of the stream. A frame that takes no longer than
+    /// `enough` is the last; `done` is called when the outcome is there.
+    fn begin(
+        mut session: Session,
+        moment: Triplet,
+        enough: Duration,
+        done: impl FnOnce() + Send + 'static,
+    ) -> std::io::Result<Self> {
+        let (sender, outcome) = channel();
+        let is_over = Arc::new(AtomicBool::new(false));
+        let over = is_over.clone();
+        let stopper = session.stopper();
+        let thread = std::thread::Builder::new().name("refvsr-rehearsal".into());
+        let thread = thread.spawn(move || {
+            let took = rehearse(&mut session, &moment, enough);
+            let outcome = took.map(|took| took.map(|took| (took, session)));
+            // Nobody waits for it where the element has stopped.
+            sender.send(outcome).unwrap_or_default();
+            over.store(true, Ordering::Release);
+            done();
+        })?;
+        Ok(Self {
+            outcome,
+            is_over,
+            stopper,
+            thread: Some(thread),
+        })
+    }
+
+    /// What it has shown, once that is known.
+    fn outcome(&self) -> Option<Outcome> {
+        match self.outcome.try_recv() {
+            Ok(outcome) => Some(outcome),
+            Err(TryRecvError::Empty) => None,
+            Err(TryRecvError::Disconnected) => Some(Ok(None)),
+        }
+    }
+}
+
+impl Drop for Rehearsal {
+    fn drop(&mut self) {
+        self.stopper.stop();
+        // A panic of that thread is on stderr.
+        let _ = self.thread.take().map(JoinHandle::join);
+    }
+}
+
+/// Sends the moment again and again, until frames have come out that do not set anything up any more.
+fn rehearse(
+    session: &mut Session,
+    moment: &Triplet,
+    enough: Duration,
+) -> Result<Option<Duration>, Error> {
+    let end = Instant::now() + LONGEST;
+    let mut started = Instant::now();
+    for done in 0.. {
+        let picture = loop {
+            match session.receive_until(end) {
+                Ok(Some(picture)) => break picture,
+                Ok(None) => session.send(moment.shallow_clone())?,
+                Err(Error::OutOfTime | Error::Stopped) => return Ok(None),
+                Err(error) => return Err(error),
+            }
+        };
+        // A GPU's work is done when its picture is here.
+        drop(picture.f_to_device(Device::Cpu)?);
+        let took = std::mem::replace(&mut started, Instant::now()).elapsed();
+        if done >= WARM_UP || took <= enough {
+            return Ok(Some(took));
+        }
+    }
+    Ok(None)
+}
 
 /// The session's next picture; `Some(None)` where the frame does not come out, `None` where no frame is
 /// ready. The network gives up at `deadline`.
@@ -43,7 +140,12 @@ impl RefVsr {
         if !self.keeps_going(turn) || !work.patience.needs_rehearsal(&size, self.now()) {
             return;
         }
-        match Rehearsal::begin(work.session.sibling(), moment.shallow_clone()) {
+        let element = self.obj().downgrade();
+        let done = move || {
+            element.upgrade().inspect(|element| element.imp().notify());
+        };
+        let (session, moment) = (work.session.sibling(), moment.shallow_clone());
+        match Rehearsal::begin(session, moment, self.interval().into(), done) {
             Ok(rehearsal) => work.patience.rehearse(size, rehearsal),
             Err(error) => gst::warning!(CAT, imp = self, "No thread for a rehearsal: {error}"),
         }
@@ -63,7 +165,7 @@ impl RefVsr {
             fate = Fate::Bypassed;
         }
         let deadline = (keep_going && fate == Fate::Enlarged)
-            .then(|| Instant::now() + patience::limit(self.frame()));
+            .then(|| Instant::now() + overload::limit(self.interval()));
         let mut picture = next_picture(&mut work.session, fate, deadline);
         match picture {
             Ok(Some(_)) if fate == Fate::Enlarged => work.patience.finished(),
@@ -82,28 +184,31 @@ impl RefVsr {
     /// Whether the network may work on a frame: the rehearsal, which is waited for as long as the frame is in
     /// time all the same, has shown that it is fast enough.
     fn is_ready(&self, work: &mut Work, due: Option<ClockTime>, turn: &Turn) -> bool {
-        let frame = self.frame();
+        let frame = self.interval();
         // A part of the frame's time is left to enlarge it bicubically.
         let last = due.map_or(ClockTime::ZERO, |due| due.saturating_sub(frame / 2));
         while let Some(rehearsal) = work.patience.rehearsal() {
-            let in_time = self.now() < last && !self.is_over(turn);
-            let timeout = if in_time { GLANCE } else { Duration::ZERO };
-            let Some(outcome) = rehearsal.wait(timeout) else {
-                if in_time {
-                    continue;
+            let Some(outcome) = rehearsal.outcome() else {
+                let left = last.saturating_sub(self.now());
+                if left.is_zero() || self.is_over(turn) {
+                    return false;
                 }
-                return false;
+                // The clock need not be this machine's, so it is asked again after that.
+                self.wait_while(left.into(), |running| {
+                    !rehearsal.is_over.load(Ordering::Acquire) && !running.is_over(turn.epoch)
+                });
+                continue;
             };
             let rehearsed = outcome.unwrap_or_else(|error| {
                 gst::warning!(CAT, imp = self, "The rehearsal failed: {error}");
                 None
             });
-            let took = rehearsed.as_ref().map(|rehearsed| rehearsed.took);
+            let took = rehearsed.as_ref().map(|(took, _)| *took);
             gst::info!(CAT, imp = self, "Rehearsal: a frame takes {took:?}");
             let fast = work.patience.rehearsed(took, frame, self.now());
-            if let Some(mut rehearsed) = rehearsed.filter(|_| fast) {
-                work.session.begin_with_cameras_of(&mut rehearsed.session);
-                self.running(|running| running.latency.rehearsed(rehearsed.took));
+            if let Some((took, mut session)) = rehearsed.filter(|_| fast) {
+                work.session.begin_with_cameras_of(&mut session);
+                self.running(|running| running.timing.rehearsed(took));
                 self.update_latency();
             }
         }
@@ -125,10 +230,10 @@ impl RefVsr {
         self.obj().current_running_time().unwrap_or_default()
     }
 
-    /// How long a frame lasts.
-    fn frame(&self) -> ClockTime {
-        let frame = self.running(|running| running.latency.frame());
-        frame.unwrap_or_default()
+    /// The distance of two frames.
+    fn interval(&self) -> ClockTime {
+        let interval = self.running(|running| running.timing.interval());
+        interval.unwrap_or_default()
     }
 
     /// Says on the bus where an overload begins and ends.

@@ -104,7 +104,7 @@ impl ElementImpl for RefVsr {
         static METADATA: LazyLock<gst::subclass::ElementMetadata> = LazyLock::new(|| {
             gst::subclass::ElementMetadata::new(
                 "Multi-camera video super-resolution",
-                "Filter/Converter/Video/Scaler",
+                "Combiner/Video",
                 "Enlarges an ultra-wide camera's video with detail from a wide and a tele camera (RefVSR)",
                 concat!("The refvsr developers <", env!("CARGO_PKG_REPOSITORY"), ">"),
             )

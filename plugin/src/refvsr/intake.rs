@@ -51,14 +51,15 @@ impl RefVsr {
             }
         });
         let work = ready.ok_or(gst::FlowError::Flushing)??;
+        let latency = self.obj().latency();
+        self.running(|running| running.set_latency(latency));
         let (mut work, turn) = self.with_turn(work, timeout);
         let result = self.step(&mut work, turn);
         self.put_back(work);
         result
     }
 
-    /// Until when the frame at hand may wait for its references, in running time before the latency: for
-    /// half a frame longer than it took to come here.
+    /// Until when the frame at hand may wait for its references, in running time before the latency.
     pub fn deadline(&self) -> Option<ClockTime> {
         // Without an ultra-wide frame there is nothing to give up waiting for; a time in the past
         // would make the base class ask again and again.
@@ -70,14 +71,9 @@ impl RefVsr {
         let Some(time) = segment.and_then(|segment| segment.to_running_time(head.pts()?)) else {
             return self.obj().simple_get_next_time();
         };
-        // The base class adds all latency to it; but a frame has the latency of the branches before
-        // the element to wait in, not that of the element itself, which is for the work.
-        let deadline = self.settings().processing_deadline;
-        let (own, grace) = self.running(|running| {
-            let (own, _) = running.latency.range(deadline);
-            (own, running.latency.frame() / 2)
-        })?;
-        Some(time.saturating_add(grace).saturating_sub(own))
+        let awaited: Vec<_> = self.awaited().collect();
+        // The base class adds all latency to it.
+        self.running(|running| running.wait_until(time, &awaited))
     }
 
     fn step(&self, work: &mut Work, turn: Turn) -> Result<gst::FlowSuccess, gst::FlowError> {
@@ -170,12 +166,6 @@ impl RefVsr {
         }
         work.last = Some(LastFrame::new(moment.time, moment.duration, scene));
         work.clocks[Camera::UltraWide].advance(moment.time, moment.duration);
-        let now = self.obj().current_running_time();
-        let delay = now.map(|now| now.saturating_sub(moment.time));
-        self.running(|running| {
-            running.latency.came_in(moment.time, moment.duration);
-            running.least_delay = [running.least_delay, delay].into_iter().flatten().min();
-        });
         self.update_latency();
         self.obj()
             .selected_samples(buffer.pts(), buffer.dts(), buffer.duration(), None);
@@ -245,7 +235,7 @@ impl RefVsr {
             .set_backward_group(group)
             .map_err(|e| self.failed(&e))?;
         let look_ahead = session.look_ahead();
-        self.running(|running| running.latency.set_look_ahead(look_ahead));
+        self.running(|running| running.timing.set_look_ahead(look_ahead));
         Ok(())
     }
 
@@ -267,6 +257,7 @@ impl RefVsr {
             return Err(AGGREGATOR_FLOW_NEED_DATA);
         }
         drop(peeked); // so that the one returned can be the only reference to it
+        self.running(|running| running.timing.taken(Camera::of(pad)));
         pad.pop_buffer().ok_or(AGGREGATOR_FLOW_NEED_DATA)
     }
 }

@@ -4,7 +4,12 @@
 //! as ended, and takes part in flushes that will never reach it. The base class is told so by its own functions, which
 //! take none of the locks that a blocked upstream may hold.
 
-use super::{camera::Camera, element::RefVsr, log::CAT};
+use super::{
+    camera::Camera,
+    element::RefVsr,
+    log::CAT,
+    references::{at_rate, moved},
+};
 use gst::{PadProbeReturn, PadProbeType, prelude::*, subclass::prelude::*};
 use gst_base::{AggregatorPad, prelude::*, subclass::prelude::*};
 use std::{sync::atomic::Ordering, time::Duration};
@@ -55,6 +60,7 @@ impl RefVsr {
         self.parent_release_pad(pad.upcast_ref());
         let old = self.running(|running| {
             running.epochs.replace_pad(camera);
+            running.timing.forget(camera);
             running.videos[camera].take()
         });
         drop(old);
@@ -70,9 +76,10 @@ impl RefVsr {
             if !linked {
                 self.join_flush(pad);
             }
-            let is_used = Camera::of(pad) != Camera::Tele || self.settings().use_tele;
+            let camera = Camera::of(pad);
             let ended = pad.sticky_event::<gst::event::Eos>(0).is_some();
-            if !linked || !is_used || ended {
+            if !linked || !self.is_used(camera) || ended {
+                self.running(|running| running.timing.forget_frames(camera));
                 self.parent_sink_event(pad, gst::event::Eos::new());
             } else {
                 self.parent_sink_event(pad, gst::event::StreamStart::new("linked"));
@@ -87,6 +94,18 @@ impl RefVsr {
     /// The same for all reference pads.
     pub fn settle_all(&self) {
         self.references().for_each(|(_, pad)| self.settle(&pad));
+    }
+
+    /// Whether a reference camera's frames are to be used.
+    pub fn is_used(&self, camera: Camera) -> bool {
+        camera != Camera::Tele || self.settings().use_tele
+    }
+
+    /// The reference cameras whose frames are waited for.
+    pub fn awaited(&self) -> impl Iterator<Item = Camera> {
+        let awaited = |pad: &AggregatorPad| pad.is_linked() && !pad.is_eos();
+        self.references()
+            .filter_map(move |(camera, pad)| awaited(&pad).then_some(camera))
     }
 
     /// Brings a pad through the flush that is under way, where upstream will not.
@@ -119,7 +138,31 @@ impl RefVsr {
             let text = "Nothing is linked to pad ultrawide, whose video is to be enlarged";
             gst::element_imp_error!(self, gst::StreamError::Failed, ("{text}"));
         }
+        if self.is_used(Camera::of(pad)) {
+            self.note_arrival(pad, info);
+        }
         PadProbeReturn::Ok
+    }
+
+    /// Takes note of when a camera's frame comes, before it waits for anything here.
+    fn note_arrival(&self, pad: &gst::Pad, info: &gst::PadProbeInfo) {
+        let event = pad.sticky_event::<gst::event::Segment>(0);
+        let Some((buffer, event)) = info.buffer().zip(event) else {
+            return;
+        };
+        let segment = event.segment().downcast_ref::<gst::ClockTime>();
+        let time = segment
+            .zip(buffer.pts())
+            .and_then(|(segment, pts)| segment.to_running_time(pts));
+        let Some((segment, time)) = segment.zip(time) else {
+            return;
+        };
+        let own = pad.downcast_ref::<super::RefVsrPad>();
+        let time = moved(time, own.map_or(0, |own| own.imp().offset()));
+        let duration = at_rate(segment.rate(), buffer.duration());
+        let plays = self.obj().current_state() == gst::State::Playing;
+        let now = self.obj().current_running_time().filter(|_| plays);
+        self.running(|running| running.timing.came(Camera::of(pad), time, duration, now));
     }
 
     /// Sees every event that leaves through the source pad, and when the ultra-wide pad is linked.
@@ -128,6 +171,13 @@ impl RefVsr {
         self.ultrawide.connect_linked(move |_, _| {
             element.upgrade().inspect(|element| element.imp().notify());
         });
+        let element = self.obj().downgrade();
+        self.ultrawide
+            .add_probe(PadProbeType::BUFFER, move |pad, info| {
+                let element = element.upgrade();
+                element.inspect(|element| element.imp().note_arrival(pad.upcast_ref(), info));
+                PadProbeReturn::Ok
+            });
         let element = self.obj().downgrade();
         let kinds = PadProbeType::EVENT_DOWNSTREAM | PadProbeType::EVENT_FLUSH;
         let source = self.obj().src_pad().clone();

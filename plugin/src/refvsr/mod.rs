@@ -32,10 +32,10 @@
  * degrees, `shift-x` and `shift-y` in ultra-wide pixels), tells where a camera has been found, at first and after it was lost;
  * `stats` has the zooms of the last frame. Other models take the zooms as given, 2 and 5 if they are not.
  *
- * The pads `wide` and `tele` have properties of their own: `zoom` counts for more than the element's, and `offset`, as every pad has it, moves
+ * The pads `wide` and `tele` have properties of their own: `zoom` counts for more than the element's, and `time-offset` moves
  * the camera's frames in time where its clock is steadily off. Both may change while playing, as may the element's zooms,
  * tolerance, `use-tele`, `overload` and what is said of missing references; they apply from the next frame on. `gst-launch-1.0` sets them as in
- * `refvsr wide::zoom=1.9 wide::offset=-20000000`.
+ * `refvsr wide::zoom=1.9 wide::time-offset=-20000000`.
  *
  * ## What a frame was made of
  *
@@ -69,8 +69,11 @@
  * A frame comes out after as many more have come in as the model's look-ahead says (`lookahead` overrides it). The element's
  * latency is that, plus the time a frame takes, which is measured and counted in whole frames, at least one
  * (`processing-deadline` fixes it): with a look-ahead of 3 at 25 frames a second and 90 ms a frame, 3 x 40 ms + 3 x 40 ms = 240 ms.
- * In a live pipeline an ultra-wide frame waits for its references no longer than the latency of the cameras' branches (and the
- * property `latency` of the base class) allows, and half a frame more. The frames held come out at the end of the stream, before new ultra-wide caps or a new segment take effect; a flush
+ * How long a frame lasts is measured: a camera in dim light delivers fewer than its caps say.
+ *
+ * In a live pipeline an ultra-wide frame waits for its references as long as the latency of the cameras' branches (and the
+ * property `latency` of the base class) allows, or as long as the cameras have lately been seen to take, and half a frame more.
+ * Where cameras are later than they say, the latency grows by that, by a second at most. The frames held come out at the end of the stream, before new ultra-wide caps or a new segment take effect; a flush
  * forgets them. A flush, and new ultra-wide caps or segments, start a new clip. New caps on the other pads apply from their
  * first frame on and start nothing anew.
  *
@@ -136,7 +139,6 @@ mod fates;
 mod frames;
 mod imp;
 mod intake;
-mod latency;
 mod links;
 mod log;
 mod model;
@@ -146,17 +148,16 @@ mod origin;
 mod output;
 mod overload;
 mod pairing;
-mod patience;
-mod qos;
 mod queries;
+mod recent;
 mod reference_pad;
 mod references;
-mod rehearsal;
 mod restarts;
 mod settings;
 mod sightings;
 mod state;
 mod stats;
+mod timing;
 mod video;
 mod work;
 

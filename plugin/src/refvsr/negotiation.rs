@@ -12,6 +12,10 @@ use gst::{ClockTime, prelude::*, subclass::prelude::*};
 use gst_base::{AGGREGATOR_FLOW_NEED_DATA, AggregatorPad, prelude::*};
 use std::sync::Arc;
 
+/// How many times as tall for its width as the ultra-wide picture a reference may be. At the ultra-wide camera's scale it
+/// would take all memory else.
+const MOST_TALLER: f64 = 8.0;
+
 impl RefVsr {
     /// New caps on a pad. They apply from the pad's next frame on.
     pub fn take_caps(&self, pad: &AggregatorPad, camera: Camera, caps: &gst::CapsRef) -> bool {
@@ -27,11 +31,39 @@ impl RefVsr {
             }
         };
         gst::info!(CAT, obj = pad, "New caps {caps}");
+        if let Some(why) = self.unlike(camera, &video) {
+            gst::element_imp_error!(self, gst::StreamError::Format, ("{why}"));
+            return false;
+        }
         if camera == Camera::UltraWide {
             return self.take_ultrawide_caps(video);
         }
-        self.running(|running| running.videos[camera] = Some(video));
+        self.running(|running| running.take_video(camera, video));
         true
+    }
+
+    /// Why two cameras cannot film the same scene, where that is so with this video of one of them.
+    fn unlike(&self, camera: Camera, video: &Arc<Video>) -> Option<String> {
+        let mut videos = self.running(|running| running.videos.clone())?;
+        videos[camera] = Some(video.clone());
+        let ultrawide = videos[Camera::UltraWide].clone()?;
+        let tall = |video: &Video| {
+            let (width, height) = (video.info.width(), video.info.height());
+            f64::from(height) / f64::from(width.max(1)) / video.pixel_aspect()
+        };
+        let size = |video: &Video| format!("{}x{}", video.info.width(), video.info.height());
+        Camera::REFERENCES.into_iter().find_map(|camera| {
+            let video = videos[camera].as_ref()?;
+            let times = tall(video) / tall(&ultrawide);
+            (times > MOST_TALLER).then(|| {
+                format!(
+                    "Video of {} on pad {} is {times:.0} times as tall for its width as the ultra-wide video of {}; at most {MOST_TALLER} times are expected",
+                    size(video),
+                    camera.name(),
+                    size(&ultrawide)
+                )
+            })
+        })
     }
 
     /// New ultra-wide caps: the latency follows from them at once, the output caps when the frames
@@ -52,10 +84,7 @@ impl RefVsr {
             );
             return false;
         }
-        let before = self.running(|running| {
-            running.latency.set_frame(video.shortest_duration());
-            running.videos[Camera::UltraWide].replace(video.clone())
-        });
+        let before = self.running(|running| running.take_video(Camera::UltraWide, video.clone()));
         let before = before.flatten();
         if before.as_ref() != Some(&video) {
             self.hold(Held::Caps {
@@ -141,7 +170,12 @@ impl RefVsr {
     /// Tells the base class of the latency; it tells the pipeline of a new one.
     pub fn update_latency(&self) {
         let deadline = self.settings().processing_deadline;
-        if let Some((least, most)) = self.running(|running| running.latency.range(deadline)) {
+        let latency = self.running(|running| {
+            let latency = running.timing.latency(deadline);
+            running.told_latency = latency.0;
+            latency
+        });
+        if let Some((least, most)) = latency {
             self.obj().set_latency(least, most);
         }
     }

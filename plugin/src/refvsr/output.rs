@@ -1,12 +1,12 @@
 //! The way out: finished frames, and what lies between them in the stream, in order.
 
 use super::{
+    confidence,
     element::RefVsr,
     frames,
     log::CAT,
     origin,
-    overload::{Fate, Now},
-    qos::Late,
+    overload::{Fate, Late},
     sightings::Sources,
     video::Video,
     work::{Held, Turn, Work},
@@ -102,7 +102,7 @@ impl RefVsr {
             let took = started.elapsed();
             self.state().stats.finished(took, fate);
             if fate == Fate::Enlarged {
-                self.running(|running| running.latency.took(took));
+                self.running(|running| running.timing.took(took));
                 self.update_latency();
             }
             self.note_overload(work, fate, going_out.running_time);
@@ -118,24 +118,16 @@ impl RefVsr {
     /// What is to be known of the next frame that comes out.
     fn going_out(&self, shell: gst::Buffer) -> Result<GoingOut, gst::FlowError> {
         let deadline = self.settings().processing_deadline;
-        // Only where the pipeline is live does the clock say when a frame is due.
-        let (latency, time) = (self.obj().latency(), self.obj().current_running_time());
+        let now = self.obj().current_running_time();
         let (videos, running_time, due, late) = self
             .running(|running| {
                 let videos = running.source.clone().zip(running.output.clone());
-                let (own, _) = running.latency.range(deadline);
-                let delay = running.least_delay.unwrap_or_default();
-                let now = latency.zip(time).map(|(latency, time)| Now {
-                    time,
-                    latency: latency.max(delay.saturating_add(own)),
-                    takes: running.latency.expected(deadline),
-                    frame: running.latency.frame(),
-                });
-                let segment = running.segment.as_ref();
-                let late = Late::of(&shell, segment, &running.qos, now);
+                let (segment, timing) = (running.segment.as_ref(), &running.timing);
+                let by_clock = |time| timing.lateness(time, now?, deadline);
+                let late = Late::of(&shell, segment, &running.qos, by_clock);
                 let times = segment.zip(shell.pts());
                 let running_time = times.and_then(|(s, pts)| s.to_running_time(pts));
-                let due = now.zip(running_time).map(|(now, time)| now.due(time));
+                let due = running_time.and_then(|time| timing.due(time, deadline));
                 (videos, running_time, due, late)
             })
             .ok_or(gst::FlowError::Flushing)?;
@@ -239,7 +231,14 @@ impl RefVsr {
         self.running(|running| running.position = pts.or(running.position));
         if let Some(buffer) = buffer {
             gst::log!(CAT, imp = self, "Putting out the frame at {pts:?}");
-            self.obj().finish_buffer(buffer)?;
+            let confidence = self.obj().static_pad(confidence::PAD);
+            match self.obj().finish_buffer(buffer) {
+                // Whoever takes one of the two outputs keeps the element going.
+                Err(gst::FlowError::NotLinked) if confidence.is_some_and(|pad| pad.is_linked()) => {
+                    ()
+                }
+                result => drop(result?),
+            }
         }
         if let Some(late) = frame.late.as_ref().filter(|_| fate == Fate::Dropped) {
             self.tell_dropped(late);

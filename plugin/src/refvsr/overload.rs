@@ -1,12 +1,23 @@
 //! What becomes of frames that the network would finish too late.
 //!
-//! A frame is judged before the work on it, by what downstream says (QOS events) and, in live pipelines,
-//! by the clock: what the network usually takes must end before the frame's time plus the latency, or not
-//! much later. Frames in time always go through the network, so that an overloaded machine does as many
-//! as it can.
+//! A frame is judged before the work on it, by what downstream says (QOS events) and, in live pipelines, by the
+//! clock, see [`timing`](super::timing). Frames in time always go through the network, so that an overloaded machine
+//! does as many as it can. Where late frames come out enlarged bicubically, all later ones would wait while the network
+//! works on one that takes too long: on such a machine none is tried for a while.
 
-use super::enums::Overload;
+use super::{enums::Overload, timing::SLOWEST};
 use gst::ClockTime;
+use std::time::Duration;
+
+/// Without a late frame for so long an overload is over.
+const OVER: ClockTime = ClockTime::SECOND;
+/// Dropped frames in a row after which one goes through the network however late it is: on a machine
+/// that is always late nothing at all would come out otherwise.
+const DROPPED_IN_A_ROW: u64 = 4;
+/// After the first frame given up none is tried for so long, then for twice as long, and so on.
+const REST: ClockTime = ClockTime::from_seconds(10);
+/// But for no longer than this.
+const LONGEST_REST: ClockTime = ClockTime::from_seconds(300);
 
 /// What becomes of a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,32 +52,91 @@ impl Overload {
     }
 }
 
-/// The time at which a frame is judged, and what it is judged by.
-#[derive(Debug, Clone, Copy)]
-pub struct Now {
-    /// Running time.
-    pub time: ClockTime,
-    /// From a frame's running time to when it is due downstream.
-    pub latency: ClockTime,
-    /// How long the network usually takes.
-    pub takes: ClockTime,
-    /// How long a frame lasts.
-    pub frame: ClockTime,
+/// What downstream said last of frames that it would drop as too late.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Qos {
+    earliest: Option<ClockTime>,
+    /// How much slower than real time we are.
+    proportion: f64,
 }
 
-impl Now {
-    /// When a frame of this running time is due downstream.
-    pub fn due(&self, frame: ClockTime) -> ClockTime {
-        frame.saturating_add(self.latency)
+impl Qos {
+    /// Takes a QOS event: the frame at `timestamp` (running time) was late by `late`. The next one that can be in
+    /// time then starts about twice as much later, as video sinks and decoders reckon.
+    pub fn update(
+        &mut self,
+        proportion: f64,
+        late: i64,
+        timestamp: Option<ClockTime>,
+        frame: Option<ClockTime>,
+    ) {
+        self.proportion = proportion;
+        self.earliest = timestamp.map(|timestamp| {
+            let by = late.unsigned_abs().min(ClockTime::MAX.nseconds() / 4);
+            let by = ClockTime::from_nseconds(by);
+            if late > 0 {
+                let doubled = timestamp.saturating_add(by * 2);
+                doubled.saturating_add(frame.unwrap_or_default())
+            } else {
+                timestamp.saturating_sub(by)
+            }
+        });
     }
 
-    /// By how much a frame of this running time would be late, where it would be too late. It may be by
-    /// less than a frame: one whose references were waited for comes half a frame late.
-    pub fn lateness(&self, frame: ClockTime) -> Option<ClockTime> {
-        let slack = self.frame / 4 * 3;
-        let due = self.due(frame);
-        let done = self.time.saturating_add(self.takes);
-        (done > due.saturating_add(slack)).then(|| done - due)
+    /// Whether a frame at this running time comes too late, and by how much.
+    fn lateness(&self, running_time: Option<ClockTime>) -> Option<ClockTime> {
+        let (time, earliest) = running_time.zip(self.earliest)?;
+        (time < earliest).then(|| earliest - time)
+    }
+}
+
+/// A frame that comes too late.
+#[derive(Debug)]
+pub struct Late {
+    running_time: Option<ClockTime>,
+    stream_time: Option<ClockTime>,
+    timestamp: Option<ClockTime>,
+    duration: Option<ClockTime>,
+    by: ClockTime,
+    proportion: f64,
+    pub lateness: Lateness,
+}
+
+impl Late {
+    /// The frame of this buffer, where it comes too late by what downstream has said, or by the clock, which
+    /// tells by how much a frame of a running time is late.
+    pub fn of(
+        frame: &gst::BufferRef,
+        segment: Option<&gst::FormattedSegment<ClockTime>>,
+        qos: &Qos,
+        by_clock: impl FnOnce(ClockTime) -> Option<ClockTime>,
+    ) -> Option<Self> {
+        let (segment, pts) = segment.zip(frame.pts()).unzip();
+        let running_time = segment.zip(pts).and_then(|(s, pts)| s.to_running_time(pts));
+        let refused = qos.lateness(running_time);
+        Some(Self {
+            lateness: match refused {
+                Some(_) => Lateness::Refused,
+                None => Lateness::Overdue,
+            },
+            running_time,
+            stream_time: segment.zip(pts).and_then(|(s, pts)| s.to_stream_time(pts)),
+            timestamp: pts,
+            duration: frame.duration(),
+            by: refused.max(running_time.and_then(by_clock))?,
+            proportion: qos.proportion,
+        })
+    }
+
+    /// The QOS message that says so.
+    pub fn message(&self, live: bool) -> gst::message::QosBuilder<'static> {
+        let by = i64::try_from(self.by.nseconds()).unwrap_or(i64::MAX);
+        gst::message::Qos::builder(live)
+            .running_time(self.running_time)
+            .stream_time(self.stream_time)
+            .timestamp(self.timestamp)
+            .duration(self.duration)
+            .values(by, self.proportion, 1_000_000)
     }
 }
 
@@ -75,21 +145,11 @@ impl Now {
 pub struct Episode {
     /// Where the last late frame was, in running time; `None`: there is no overload.
     last: Option<ClockTime>,
-    pub dropped: u64,
-    pub bypassed: u64,
+    dropped: u64,
+    bypassed: u64,
     /// Frames dropped since one came out.
     in_a_row: u64,
 }
-
-/// A frame that takes longer than this is no matter of latency but of overload.
-pub const SLOWEST: ClockTime = ClockTime::SECOND;
-
-/// Without a late frame for so long an overload is over.
-const OVER: ClockTime = ClockTime::SECOND;
-
-/// Dropped frames in a row after which one goes through the network however late it is: on a machine
-/// that is always late nothing at all would come out otherwise.
-const DROPPED_IN_A_ROW: u64 = 4;
 
 /// What is to be said of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -121,151 +181,117 @@ impl Episode {
             Fate::Dropped => self.in_a_row + 1,
             Fate::Enlarged | Fate::Bypassed => 0,
         };
-        match fate {
-            Fate::Enlarged => {
-                let since = time.saturating_sub(self.last?);
+        if fate == Fate::Enlarged {
+            let is_over = time.saturating_sub(self.last?) >= OVER;
+            return is_over.then(|| {
                 let Self {
                     dropped, bypassed, ..
-                } = *self;
-                (since >= OVER).then(|| {
-                    *self = Self::default();
-                    News::Ends { dropped, bypassed }
-                })
-            }
-            Fate::Bypassed | Fate::Dropped => {
-                let begins = self.last.replace(time).is_none();
-                *(if fate == Fate::Dropped {
-                    &mut self.dropped
-                } else {
-                    &mut self.bypassed
-                }) += 1;
-                begins.then_some(News::Begins)
-            }
+                } = std::mem::take(self);
+                News::Ends { dropped, bypassed }
+            });
+        }
+        self.dropped += u64::from(fate == Fate::Dropped);
+        self.bypassed += u64::from(fate == Fate::Bypassed);
+        self.last.replace(time).is_none().then_some(News::Begins)
+    }
+}
+
+/// How long the network may work on a frame; frames last `frame`.
+pub fn limit(frame: ClockTime) -> Duration {
+    Duration::from(SLOWEST.max(frame * 2))
+}
+
+/// Whether the network may work on frames, where late ones are bypassed. `R` is a rehearsal, which shows it.
+#[derive(Debug)]
+pub struct Patience<R> {
+    stage: Stage<R>,
+    /// The size of the ultra-wide frames it is known for.
+    size: Vec<i64>,
+    /// The last rest, where no frame has been finished since.
+    rest: Option<ClockTime>,
+    /// The last frame tried was finished. If the next one is given up, there is no rest: the machine may
+    /// have had something else to do.
+    forgives: bool,
+}
+
+#[derive(Debug)]
+enum Stage<R> {
+    Unknown,
+    Rehearsing(R),
+    Ready,
+    /// Until this running time.
+    Resting(ClockTime),
+}
+
+impl<R> Default for Patience<R> {
+    fn default() -> Self {
+        Self {
+            stage: Stage::Unknown,
+            size: vec![],
+            rest: None,
+            forgives: false,
         }
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::refvsr::latency::Latency;
-    use std::time::Duration;
-
-    fn ms(n: u64) -> ClockTime {
-        ClockTime::from_mseconds(n)
-    }
-
-    #[test]
-    fn the_default_follows_from_qos_and_liveness() {
-        use Fate::*;
-        for (overload, qos, live, expected) in [
-            (Overload::Auto, false, false, Enlarged),
-            (Overload::Auto, false, true, Bypassed),
-            (Overload::Auto, true, true, Dropped),
-            (Overload::Wait, true, true, Enlarged),
-            (Overload::Drop, false, false, Dropped),
-            (Overload::Bypass, true, false, Bypassed),
-        ] {
-            assert_eq!(overload.of_late(qos, live), expected, "{overload:?}");
+impl<R> Patience<R> {
+    /// Whether there is to be a rehearsal at this running time, of frames of this size.
+    pub fn needs_rehearsal(&self, size: &[i64], now: ClockTime) -> bool {
+        match self.stage {
+            _ if self.size != size => true,
+            Stage::Unknown => true,
+            Stage::Rehearsing(_) | Stage::Ready => false,
+            Stage::Resting(end) => now >= end,
         }
     }
 
-    #[test]
-    fn on_a_machine_that_is_always_late_every_fifth_frame_comes_out() {
-        for (late, of_late, expected) in [
-            (Lateness::Overdue, Fate::Dropped, 4),
-            (Lateness::Refused, Fate::Dropped, 0),
-            (Lateness::Overdue, Fate::Bypassed, 0),
-        ] {
-            let mut episode = Episode::default();
-            let enlarged = (0..20).filter(|&n| {
-                let fate = episode.fate(Some(late), of_late);
-                episode.note(ms(40 * n), fate);
-                fate == Fate::Enlarged
-            });
-            assert_eq!(enlarged.count(), expected, "{of_late:?}, {late:?}");
-        }
-        assert_eq!(Episode::default().fate(None, Fate::Dropped), Fate::Enlarged);
+    /// It has begun.
+    pub fn rehearse(&mut self, size: Vec<i64>, rehearsal: R) {
+        self.size = size;
+        self.stage = Stage::Rehearsing(rehearsal);
+        self.forgives = false;
     }
 
-    #[test]
-    fn a_frame_is_late_by_more_than_a_part_of_a_frame() {
-        let at = |time| Now {
-            time: ms(time),
-            latency: ms(200),
-            takes: ms(50),
-            frame: ms(40),
+    /// The rehearsal there is at present.
+    pub fn rehearsal(&self) -> Option<&R> {
+        match &self.stage {
+            Stage::Rehearsing(rehearsal) => Some(rehearsal),
+            Stage::Unknown | Stage::Ready | Stage::Resting(_) => None,
+        }
+    }
+
+    /// The rehearsal is over: a frame takes so long, or it was given up. Whether that is fast enough.
+    pub fn rehearsed(&mut self, took: Option<Duration>, frame: ClockTime, now: ClockTime) -> bool {
+        let fast = took.is_some_and(|took| took <= limit(frame));
+        if fast {
+            self.stage = Stage::Ready;
+        } else {
+            self.gave_up(now);
+        }
+        fast
+    }
+
+    /// Whether no frame is to be tried.
+    pub fn rests(&self) -> bool {
+        matches!(self.stage, Stage::Resting(_))
+    }
+
+    /// A frame was finished.
+    pub fn finished(&mut self) {
+        self.rest = None;
+        self.forgives = true;
+    }
+
+    /// A frame was given up at this running time.
+    pub fn gave_up(&mut self, now: ClockTime) {
+        if std::mem::take(&mut self.forgives) {
+            return;
+        }
+        let length = match self.rest {
+            Some(last) => (last * 2).min(LONGEST_REST),
+            None => REST,
         };
-        assert_eq!(at(1150).lateness(ms(1000)), None);
-        assert_eq!(at(1180).lateness(ms(1000)), None, "not by much");
-        assert_eq!(at(1181).lateness(ms(1000)), Some(ms(31)));
-        assert_eq!(at(0).lateness(ms(1000)), None);
-    }
-
-    /// A machine on which a frame takes `network`, or `bypass` where it is passed by, in milliseconds, at
-    /// 25 frames a second with a look-ahead of 3: how many of 500 frames the network enlarges, and how
-    /// late the latest is.
-    fn overloaded(network: u64, bypass: u64) -> (usize, ClockTime) {
-        let mut latency = Latency::new(3);
-        latency.set_frame(Some(ms(40)));
-        let (mut now, mut enlarged, mut latest) = (ms(0), 0, ms(0));
-        for n in 0..500 {
-            let frame = ms(40 * n);
-            // Work on it may begin when the third frame after it has come.
-            now = now.max(frame + ms(120));
-            let (least, _) = latency.range(None);
-            let judged = Now {
-                time: now,
-                latency: least,
-                takes: latency.expected(None),
-                frame: ms(40),
-            };
-            if judged.lateness(frame).is_none() {
-                now += ms(network);
-                enlarged += 1;
-                latency.took(Duration::from_millis(network));
-            } else {
-                now += ms(bypass);
-            }
-            let (least, _) = latency.range(None);
-            // The first frames take longer than was known.
-            if n > 100 {
-                latest = latest.max(now.saturating_sub(frame + least));
-            }
-        }
-        (enlarged, latest)
-    }
-
-    #[test]
-    fn at_half_of_what_is_needed_two_fifths_are_enlarged_and_all_are_in_time() {
-        let (enlarged, latest) = overloaded(80, 8);
-        assert!(enlarged >= 200, "{enlarged} of 500");
-        assert!(latest <= ms(40), "{latest} late");
-        let (enlarged, latest) = overloaded(39, 8);
-        assert_eq!((enlarged, latest), (500, ms(0)), "nothing is overloaded");
-        let (enlarged, latest) = overloaded(400, 8);
-        assert!((25..100).contains(&enlarged), "{enlarged} of 500");
-        assert!(latest <= ms(40), "{latest} late");
-        // Slower than the latency can grow: still some.
-        let (enlarged, _) = overloaded(2000, 8);
-        assert!(enlarged >= 8, "{enlarged} of 500");
-    }
-
-    #[test]
-    fn an_overload_is_over_when_no_frame_has_been_late_for_a_second() {
-        use Fate::*;
-        let mut episode = Episode::default();
-        assert_eq!(episode.note(ms(0), Enlarged), None);
-        assert_eq!(episode.note(ms(40), Bypassed), Some(News::Begins));
-        assert_eq!(episode.note(ms(80), Enlarged), None);
-        assert_eq!(episode.note(ms(120), Dropped), None);
-        assert_eq!(episode.note(ms(1100), Enlarged), None);
-        let ends = News::Ends {
-            dropped: 1,
-            bypassed: 1,
-        };
-        assert_eq!(episode.note(ms(1120), Enlarged), Some(ends));
-        assert_eq!(episode.note(ms(1160), Enlarged), None);
-        assert_eq!(episode.note(ms(1200), Bypassed), Some(News::Begins));
+        self.rest = Some(length);
+        self.stage = Stage::Resting(now + length);
     }
 }

@@ -43,12 +43,17 @@ impl ObjectImpl for RefVsrPad {
                     .nick("Zoom")
                     .blurb("This camera's focal length over the ultra-wide's, 0.1 to 100 (0 = as the element's wide-zoom or tele-zoom says)")
                     .build(),
-                // GstPad's own takes no value below zero.
+                glib::ParamSpecInt64::builder("time-offset")
+                    .nick("Time offset")
+                    .blurb("Moves this camera's frames in time, in nanoseconds: below 0 where its clock is late")
+                    .mutable_playing()
+                    .build(),
+                // Hides GstPad's own, which moves segments.
                 glib::ParamSpecInt64::builder("offset")
                     .nick("Offset")
-                    .blurb("Moves this camera's frames in time, in nanoseconds: below 0 where its clock is late")
-                    .default_value(0)
+                    .blurb("Deprecated: the former name of time-offset")
                     .mutable_playing()
+                    .deprecated()
                     .build(),
             ]
         });
@@ -56,7 +61,7 @@ impl ObjectImpl for RefVsrPad {
     }
 
     fn set_property(&self, _id: usize, value: &glib::Value, pspec: &glib::ParamSpec) {
-        if pspec.name() == "offset" {
+        if matches!(pspec.name(), "time-offset" | "offset") {
             *self.offset.lock().unwrap() = value.get().unwrap_or_default();
         } else if let Ok(zoom) = value.get() {
             *self.zoom.lock().unwrap() = zoom;
@@ -65,7 +70,7 @@ impl ObjectImpl for RefVsrPad {
 
     fn property(&self, _id: usize, pspec: &glib::ParamSpec) -> glib::Value {
         match pspec.name() {
-            "offset" => self.offset().to_value(),
+            "time-offset" | "offset" => self.offset().to_value(),
             _ => self.zoom().to_value(),
         }
     }

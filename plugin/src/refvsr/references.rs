@@ -6,7 +6,7 @@ use super::{
     enums::MissingReference,
     frames::{self, Reference},
     log::CAT,
-    pairing::{Pair, Stamped, automatic_tolerance},
+    pairing::{Pair, Stamped},
     video::Video,
     work::{Turn, Work},
 };
@@ -29,9 +29,43 @@ pub struct Sight {
     pub wanted: bool,
 }
 
+/// What the bus was told of a camera's missing frames.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Missing {
+    /// Where it was last told that they begin to be missing.
+    told: Option<ClockTime>,
+    /// That is so at present, as far as was told.
+    begun: bool,
+    /// Those that were missing since they were last told.
+    frames: u64,
+}
+
+impl Missing {
+    /// Takes note of an ultra-wide frame. Returns what is to be told: whether frames begin to be missing, and how many were
+    /// when they come again. A second passes before it is told again that they begin to.
+    fn note(&mut self, time: ClockTime, found: bool) -> Option<(bool, u64)> {
+        self.frames += u64::from(!found);
+        let recent = |told: ClockTime| (told..told + ClockTime::SECOND).contains(&time);
+        if found && self.begun {
+            self.begun = false;
+            return Some((false, std::mem::take(&mut self.frames)));
+        }
+        let begins = !found && !self.begun && !self.told.is_some_and(recent);
+        begins.then(|| {
+            (self.begun, self.told) = (true, Some(time));
+            (true, 0)
+        })
+    }
+}
+
 /// A stretch of a pad's stream in running time, in which playback at half the rate takes twice as long.
 pub fn at_rate_of(pad: &AggregatorPad, duration: Option<ClockTime>) -> Option<ClockTime> {
-    let rate = pad.segment().rate().abs();
+    at_rate(pad.segment().rate(), duration)
+}
+
+/// The same at a rate.
+pub fn at_rate(rate: f64, duration: Option<ClockTime>) -> Option<ClockTime> {
+    let rate = rate.abs();
     let scaled = |duration: ClockTime| (duration.nseconds() as f64 / rate) as u64;
     duration.map(|duration| match rate {
         1.0 => duration,
@@ -40,7 +74,7 @@ pub fn at_rate_of(pad: &AggregatorPad, duration: Option<ClockTime>) -> Option<Cl
 }
 
 /// A time, some nanoseconds later or earlier; not before 0.
-fn moved(time: ClockTime, by: i64) -> ClockTime {
+pub fn moved(time: ClockTime, by: i64) -> ClockTime {
     let moved = time.nseconds().saturating_add_signed(by);
     ClockTime::from_nseconds(moved.min(ClockTime::MAX.nseconds()))
 }
@@ -53,16 +87,13 @@ impl RefVsr {
         duration: Option<ClockTime>,
         turn: &Turn,
     ) -> Result<Vec<Sight>, gst::FlowError> {
-        let videos = self
-            .running(|running| running.videos.clone())
+        let (videos, timing) = self
+            .running(|running| (running.videos.clone(), running.timing.clone()))
             .ok_or(gst::FlowError::Flushing)?;
         let sights = self.references().map(|(camera, pad)| {
             let video = videos[camera].clone();
             let tolerance = match turn.settings.pts_tolerance {
-                ClockTime::ZERO => {
-                    let frame = video.as_ref().and_then(|video| video.frame_duration());
-                    automatic_tolerance(duration, at_rate_of(&pad, frame))
-                }
+                ClockTime::ZERO => timing.tolerance(camera, duration, turn.settings.repeat_limit),
                 tolerance => at_rate_of(&self.ultrawide, Some(tolerance)).unwrap_or(tolerance),
             };
             Sight {
@@ -74,7 +105,7 @@ impl RefVsr {
                 video,
                 ultrawide: ultrawide.clone(),
                 tolerance,
-                wanted: camera == Camera::Wide || turn.settings.use_tele,
+                wanted: self.is_used(camera),
             }
         });
         Ok(sights.collect())
@@ -138,13 +169,10 @@ impl RefVsr {
     }
 
     /// Says on the bus where reference frames begin to be missing, and where they come again.
-    fn tell_missing(&self, missing: &mut u64, sight: &Sight, time: ClockTime, found: bool) {
-        let (starts, ends) = (!found && *missing == 0, found && *missing > 0);
-        *missing += u64::from(!found);
-        if !starts && !ends {
+    fn tell_missing(&self, missing: &mut Missing, sight: &Sight, time: ClockTime, found: bool) {
+        let Some((starts, frames)) = missing.note(time, found) else {
             return;
-        }
-        let frames = if ends { std::mem::take(missing) } else { 0 };
+        };
         let told = gst::Structure::builder("refvsr-missing-references")
             .field("pad", sight.camera.name())
             .field("missing", starts)

@@ -23,7 +23,7 @@ pub struct Settings {
     /// 0: as fits the frames.
     pub matching_step: u32,
     pub use_tele: bool,
-    /// `ZERO`: see [`super::pairing::automatic_tolerance`].
+    /// `ZERO`: see [`super::timing::Timing::tolerance`].
     pub pts_tolerance: gst::ClockTime,
     pub on_missing_reference: MissingReference,
     /// How old a repeated frame may be.
@@ -259,7 +259,8 @@ impl Settings {
         let (wide_zoom, tele_zoom) = self.zooms(network, (0.0, 0.0));
         SessionOptions {
             look_ahead: usize::try_from(self.look_ahead).ok(),
-            backward_group: usize::try_from(self.backward_group).ok(),
+            // Where the pipeline is not live, the model's own is taken with the first frame. Latencies are asked for before.
+            backward_group: usize::try_from(self.backward_group).ok().or(Some(1)),
             precision: self.precision.into(),
             reset_interval: match usize::try_from(self.reset_interval) {
                 Ok(0) => None,

@@ -72,7 +72,7 @@ impl RefVsr {
             placement.zoom
         );
         gst::info!(CAT, imp = self, "{text}");
-        let message = gst::message::Info::builder(gst::StreamError::Decode, &text)
+        let message = gst::message::Info::builder(gst::ResourceError::Settings, &text)
             .details(details)
             .src(&*self.obj())
             .build();

@@ -3,9 +3,9 @@
 use super::{
     camera::{Camera, PerCamera},
     epochs::Epochs,
-    latency::Latency,
-    qos::Qos,
+    overload::Qos,
     stats::Stats,
+    timing::Timing,
     video::Video,
     work::{Held, Segment, Work},
 };
@@ -41,10 +41,9 @@ pub struct Running {
     pub last_turn: u64,
     /// Output size over input size.
     pub scale: i32,
-    pub latency: Latency,
-    /// The shortest time in which an ultra-wide frame came here, from its running time on. Cameras can be
-    /// later than they say; a frame is not late for that.
-    pub least_delay: Option<gst::ClockTime>,
+    pub timing: Timing,
+    /// The latency that the base class has been told of.
+    pub told_latency: gst::ClockTime,
     /// The video that each pad takes in at present.
     pub videos: PerCamera<Option<Arc<Video>>>,
     /// The ultra-wide video whose frames come out at present.
@@ -67,8 +66,8 @@ pub struct Running {
 impl Running {
     pub fn new(work: Work, scale: i32) -> Self {
         Self {
-            latency: Latency::new(work.session.look_ahead()),
-            least_delay: None,
+            timing: Timing::new(work.session.look_ahead()),
+            told_latency: gst::ClockTime::ZERO,
             arrived: Vec::new(),
             epochs: Epochs::default(),
             stopper: work.session.stopper(),
@@ -89,6 +88,27 @@ impl Running {
             qos: Qos::default(),
         }
     }
+
+    /// A camera's next frames are of this video. Returns the one before.
+    pub fn take_video(&mut self, camera: Camera, video: Arc<Video>) -> Option<Arc<Video>> {
+        let (lasts, at_least) = (video.frame_duration(), video.shortest_duration());
+        self.timing.claim(camera, lasts, at_least);
+        self.videos[camera].replace(video)
+    }
+
+    /// All latency up to here, as the base class has it; `None` where the pipeline is not live.
+    pub fn set_latency(&mut self, latency: Option<gst::ClockTime>) {
+        let upstream = latency.map(|latency| latency.saturating_sub(self.told_latency));
+        self.timing.set_upstream(upstream);
+    }
+
+    /// Until when an ultra-wide frame waits for these cameras' frames, before all latency.
+    pub fn wait_until(&self, time: gst::ClockTime, cameras: &[Camera]) -> gst::ClockTime {
+        let until = self.timing.wait_until(time, cameras);
+        let upstream = self.timing.upstream().unwrap_or_default();
+        until.saturating_sub(upstream.saturating_add(self.told_latency))
+    }
+
     /// Takes the work out, unless another thread has it.
     pub fn take_work(&mut self) -> Option<Work> {
         let mut work = self.work.take()?;
@@ -104,9 +124,15 @@ impl Running {
         }
     }
 
+    /// Whether the ultra-wide pad was flushed since this epoch, or will be.
+    pub fn is_over(&self, epoch: u64) -> bool {
+        self.epochs.left(Camera::UltraWide, epoch) || self.epochs.is_ending(epoch)
+    }
+
     /// A pad's flush starts. What is computed at present is of no use if it is the ultra-wide one's.
     pub fn flush_start(&mut self, camera: Camera, seqnum: gst::Seqnum) {
         self.epochs.flush_start(camera, seqnum);
+        self.timing.forget_frames(camera);
         if camera == Camera::UltraWide {
             self.stopper.stop();
         }
@@ -118,7 +144,6 @@ impl Running {
         self.segment = None;
         self.position = None;
         self.qos = Qos::default();
-        self.least_delay = None;
         self.ended = false;
     }
 

@@ -3,10 +3,11 @@
 
 use super::{
     camera::{Camera, PerCamera},
+    fates::Rehearsal,
     frames::Reference,
-    overload::Episode,
+    overload::{Episode, Patience},
     pairing::Pairing,
-    patience::Patience,
+    references::Missing,
     restarts::LastFrame,
     settings::Settings,
     video::Video,
@@ -33,14 +34,14 @@ pub struct Work {
     pub told_reduced: bool,
     /// What has come in and not gone out yet, in order.
     pub held: VecDeque<Held>,
-    /// How many reference frames have been missing in a row.
-    pub missing: PerCamera<u64>,
+    /// What was told of missing reference frames.
+    pub missing: PerCamera<Missing>,
     /// Which reference cameras a registered model has found, and not lost.
     pub seen: PerCamera<bool>,
     /// The overload at present, if there is one.
     pub overload: Episode,
     /// Whether frames are tried, where late ones are bypassed.
-    pub patience: Patience,
+    pub patience: Patience<Rehearsal>,
     /// The next frame that comes out does not continue one before: the stream begins, was flushed, or
     /// frames are missing.
     pub discont: bool,
