@@ -9,7 +9,10 @@ use gst::prelude::*;
 use std::{
     path::Path,
     process::Command,
-    sync::mpsc::{RecvTimeoutError, channel},
+    sync::{
+        Mutex,
+        mpsc::{RecvTimeoutError, channel},
+    },
     time::Duration,
 };
 
@@ -42,6 +45,9 @@ fn camera(pipeline: &gst::Pipeline, live: bool) -> [gst::Element; 2] {
     [filter, queue]
 }
 
+/// One at a time: the events of two flushes must not mix in a pad, which GStreamer's queues do not survive.
+static FLUSHES: Mutex<()> = Mutex::new(());
+
 /// One of the things that an application does.
 fn step(dice: &mut Dice, pipeline: &gst::Pipeline, cameras: &[[gst::Element; 2]; 3]) {
     let refvsr = pipeline.by_name("r").unwrap();
@@ -67,10 +73,12 @@ fn step(dice: &mut Dice, pipeline: &gst::Pipeline, cameras: &[[gst::Element; 2];
             let _ = source.peer().map(|pad| source.unlink(&pad));
         }
         5 => {
+            let _one = FLUSHES.lock().unwrap();
             let flags = gst::SeekFlags::FLUSH;
             let _ = pipeline.seek_simple(flags, FRAME * dice.below(20));
         }
         6 => {
+            let _one = FLUSHES.lock().unwrap();
             let seqnum = gst::Seqnum::next();
             let start = gst::event::FlushStart::builder().seqnum(seqnum).build();
             let stop = gst::event::FlushStop::builder(false).seqnum(seqnum).build();

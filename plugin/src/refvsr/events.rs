@@ -222,8 +222,14 @@ impl RefVsr {
                     info.data = Some(gst::PadProbeData::Event(start));
                 }
             }
+            gst::EventView::FlushStart(_) => {
+                self.running(|running| running.flushes_all = true);
+            }
             gst::EventView::FlushStop(_) => {
-                self.running(|running| running.segment_out = None);
+                self.running(|running| {
+                    running.flushes_all = false;
+                    running.segment_out = None;
+                });
             }
             gst::EventView::Segment(segment) => {
                 let segment = segment.segment().clone();

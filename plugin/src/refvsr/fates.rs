@@ -1,119 +1,17 @@
 //! What becomes of frames on an overloaded machine, done and told: see [`overload`](super::overload).
-//!
-//! Before a live pipeline's first frames the network rehearses with one of them on a thread of its own, while they come
-//! out enlarged bicubically and in time: the first frames of a size take several times as long as later ones, and
-//! until some are done nobody knows how long one takes here.
 
 use super::{
     element::RefVsr,
     log::CAT,
     overload::{self, Fate, Late, News},
-    timing::WARM_UP,
+    rehearsal::Rehearsal,
     work::{Turn, Work},
 };
-use ::refvsr::{Error, Session, Stopper, Triplet};
+use ::refvsr::{Error, Session, Triplet};
 use gst::{ClockTime, prelude::*, subclass::prelude::*};
 use gst_base::prelude::*;
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-        mpsc::{Receiver, TryRecvError, channel},
-    },
-    thread::JoinHandle,
-    time::{Duration, Instant},
-};
-use tch::{Device, Tensor};
-
-/// A rehearsal ends after so long in any case.
-const LONGEST: Duration = Duration::from_secs(8);
-
-/// How long a frame takes, and the session, which has seen the cameras; `None` where it was given up.
-type Outcome = Result<Option<(Duration, Session)>, Error>;
-
-/// A rehearsal under way. Dropped, it stops.
-#[derive(Debug)]
-pub struct Rehearsal {
-    outcome: Receiver<Outcome>,
-    is_over: Arc<AtomicBool>,
-    stopper: Stopper,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Rehearsal {
-    /// Begins one on this session, which is at a clip's start, with a moment of the stream. A frame that takes no longer than
-    /// `enough` is the last; `done` is called when the outcome is there.
-    fn begin(
-        mut session: Session,
-        moment: Triplet,
-        enough: Duration,
-        done: impl FnOnce() + Send + 'static,
-    ) -> std::io::Result<Self> {
-        let (sender, outcome) = channel();
-        let is_over = Arc::new(AtomicBool::new(false));
-        let over = is_over.clone();
-        let stopper = session.stopper();
-        let thread = std::thread::Builder::new().name("refvsr-rehearsal".into());
-        let thread = thread.spawn(move || {
-            let took = rehearse(&mut session, &moment, enough);
-            let outcome = took.map(|took| took.map(|took| (took, session)));
-            // Nobody waits for it where the element has stopped.
-            sender.send(outcome).unwrap_or_default();
-            over.store(true, Ordering::Release);
-            done();
-        })?;
-        Ok(Self {
-            outcome,
-            is_over,
-            stopper,
-            thread: Some(thread),
-        })
-    }
-
-    /// What it has shown, once that is known.
-    fn outcome(&self) -> Option<Outcome> {
-        match self.outcome.try_recv() {
-            Ok(outcome) => Some(outcome),
-            Err(TryRecvError::Empty) => None,
-            Err(TryRecvError::Disconnected) => Some(Ok(None)),
-        }
-    }
-}
-
-impl Drop for Rehearsal {
-    fn drop(&mut self) {
-        self.stopper.stop();
-        // A panic of that thread is on stderr.
-        let _ = self.thread.take().map(JoinHandle::join);
-    }
-}
-
-/// Sends the moment again and again, until frames have come out that do not set anything up any more.
-fn rehearse(
-    session: &mut Session,
-    moment: &Triplet,
-    enough: Duration,
-) -> Result<Option<Duration>, Error> {
-    let end = Instant::now() + LONGEST;
-    let mut started = Instant::now();
-    for done in 0.. {
-        let picture = loop {
-            match session.receive_until(end) {
-                Ok(Some(picture)) => break picture,
-                Ok(None) => session.send(moment.shallow_clone())?,
-                Err(Error::OutOfTime | Error::Stopped) => return Ok(None),
-                Err(error) => return Err(error),
-            }
-        };
-        // A GPU's work is done when its picture is here.
-        drop(picture.f_to_device(Device::Cpu)?);
-        let took = std::mem::replace(&mut started, Instant::now()).elapsed();
-        if done >= WARM_UP || took <= enough {
-            return Ok(Some(took));
-        }
-    }
-    Ok(None)
-}
+use std::time::Instant;
+use tch::Tensor;
 
 /// The session's next picture; `Some(None)` where the frame does not come out, `None` where no frame is
 /// ready. The network gives up at `deadline`.
@@ -195,7 +93,7 @@ impl RefVsr {
                 }
                 // The clock need not be this machine's, so it is asked again after that.
                 self.wait_while(left.into(), |running| {
-                    !rehearsal.is_over.load(Ordering::Acquire) && !running.is_over(turn.epoch)
+                    !rehearsal.is_over() && !running.is_over(turn.epoch)
                 });
                 continue;
             };

@@ -5,9 +5,9 @@ use super::{
     camera::{Camera, PerCamera},
     element::RefVsr,
     frames,
+    last_frame::LastFrame,
     log::CAT,
     references::{Sight, at_rate_of},
-    restarts::LastFrame,
     video::Video,
     work::{Held, Turn, Work},
 };

@@ -54,7 +54,9 @@ impl RefVsr {
     /// The application needs the pad no more; one of the same name may be requested again.
     pub fn remove_reference(&self, pad: &super::RefVsrPad) {
         let camera = Camera::of(pad);
-        self.join_flush(pad.upcast_ref());
+        if self.running(|running| running.flushes_all) == Some(true) {
+            self.join_flush(pad.upcast_ref());
+        }
         // The base class unlinks it with a lock held that its other functions need.
         pad.imp().released.store(true, Ordering::Release);
         self.parent_release_pad(pad.upcast_ref());
@@ -73,7 +75,7 @@ impl RefVsr {
         let own = pad.downcast_ref::<super::RefVsrPad>();
         while own.is_some_and(|own| !own.imp().released.load(Ordering::Acquire)) {
             let linked = pad.is_linked();
-            if !linked {
+            if !linked && self.running(|running| running.flushes_all) == Some(true) {
                 self.join_flush(pad);
             }
             let camera = Camera::of(pad);

@@ -6,7 +6,7 @@ use super::{
     enums::MissingReference,
     frames::{self, Reference},
     log::CAT,
-    pairing::{Pair, Stamped},
+    pairing::{Missing, Pair, Stamped},
     video::Video,
     work::{Turn, Work},
 };
@@ -27,35 +27,6 @@ pub struct Sight {
     offset: i64,
     /// Whether its frames are used.
     pub wanted: bool,
-}
-
-/// What the bus was told of a camera's missing frames.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Missing {
-    /// Where it was last told that they begin to be missing.
-    told: Option<ClockTime>,
-    /// That is so at present, as far as was told.
-    begun: bool,
-    /// Those that were missing since they were last told.
-    frames: u64,
-}
-
-impl Missing {
-    /// Takes note of an ultra-wide frame. Returns what is to be told: whether frames begin to be missing, and how many were
-    /// when they come again. A second passes before it is told again that they begin to.
-    fn note(&mut self, time: ClockTime, found: bool) -> Option<(bool, u64)> {
-        self.frames += u64::from(!found);
-        let recent = |told: ClockTime| (told..told + ClockTime::SECOND).contains(&time);
-        if found && self.begun {
-            self.begun = false;
-            return Some((false, std::mem::take(&mut self.frames)));
-        }
-        let begins = !found && !self.begun && !self.told.is_some_and(recent);
-        begins.then(|| {
-            (self.begun, self.told) = (true, Some(time));
-            (true, 0)
-        })
-    }
 }
 
 /// A stretch of a pad's stream in running time, in which playback at half the rate takes twice as long.

@@ -35,6 +35,8 @@ pub struct Running {
     pub stopping: bool,
     /// Events that may make the base class stop the streaming thread, which must not wait for anything then.
     pub passing: usize,
+    /// The base class has begun a flush of the whole element, and waits for its end on every pad.
+    pub flushes_all: bool,
     /// The ultra-wide stream has ended, and all of it has come out.
     pub ended: bool,
     /// The epoch of the streaming thread's last turn.
@@ -73,6 +75,7 @@ impl Running {
             stopper: work.session.stopper(),
             stopping: false,
             passing: 0,
+            flushes_all: false,
             ended: false,
             last_turn: 0,
             work: Some(work),

@@ -3,12 +3,11 @@
 
 use super::{
     camera::{Camera, PerCamera},
-    fates::Rehearsal,
     frames::Reference,
+    last_frame::LastFrame,
     overload::{Episode, Patience},
-    pairing::Pairing,
-    references::Missing,
-    restarts::LastFrame,
+    pairing::{Missing, Pairing},
+    rehearsal::Rehearsal,
     settings::Settings,
     video::Video,
 };
