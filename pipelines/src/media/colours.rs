@@ -49,10 +49,7 @@ impl Colours {
         let said = self.clone();
         replace_caps(pad, move |caps| {
             let said = said.lock();
-            let file = said
-                .by_the_file
-                .clone()
-                .filter(|_| !said.by_the_bitstream)?;
+            let file = said.by_the_file.filter(|_| !said.by_the_bitstream)?;
             let colours = settled(file, said_by(caps));
             let mut caps = caps.clone();
             caps.make_mut().set(FIELD, colours.to_string());
