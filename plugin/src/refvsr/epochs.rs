@@ -112,6 +112,11 @@ impl Epochs {
         self.seqnum.filter(|_| is_behind && is_open)
     }
 
+    /// Whether a pad's flush has begun and not ended.
+    pub fn has_begun(&self, camera: Camera) -> bool {
+        self.flushing[camera]
+    }
+
     fn is_flushing(&self) -> bool {
         Camera::ALL.iter().any(|&camera| self.flushing[camera])
     }

@@ -75,10 +75,10 @@ impl RefVsr {
         let own = pad.downcast_ref::<super::RefVsrPad>();
         while own.is_some_and(|own| !own.imp().released.load(Ordering::Acquire)) {
             let linked = pad.is_linked();
-            if !linked && self.running(|running| running.flushes_all) == Some(true) {
+            let camera = Camera::of(pad);
+            if !linked && self.running(|running| running.waits_for_flush(camera)) == Some(true) {
                 self.join_flush(pad);
             }
-            let camera = Camera::of(pad);
             let ended = pad.sticky_event::<gst::event::Eos>(0).is_some();
             if !linked || !self.is_used(camera) || ended {
                 self.running(|running| running.timing.forget_frames(camera));

@@ -127,6 +127,11 @@ impl Running {
         }
     }
 
+    /// Whether a pad's flush has to end, for itself or for the base class's of the whole element.
+    pub fn waits_for_flush(&self, camera: Camera) -> bool {
+        self.flushes_all || self.epochs.has_begun(camera)
+    }
+
     /// Whether the ultra-wide pad was flushed since this epoch, or will be.
     pub fn is_over(&self, epoch: u64) -> bool {
         self.epochs.left(Camera::UltraWide, epoch) || self.epochs.is_ending(epoch)
