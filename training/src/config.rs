@@ -232,7 +232,7 @@ pub struct Optimiser {
     pub clip_norm: f64,
     /// Decay of the weights' running average; 0: none is kept.
     pub ema: f64,
-    /// Names, or beginnings of names, of weights that stay as they are.
+    /// Names, or beginnings of names, of weights that stay as they are; `start` must give them.
     pub frozen: Vec<String>,
 }
 

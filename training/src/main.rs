@@ -60,6 +60,9 @@ enum Command {
     /// UW; light-trunks: train/LRx4/UW alone; light-steady: all photos in data.root). Writes into the folder
     /// of --run: last.safetensors (the state, to go on from), best.safetensors (the model of the best
     /// validation; without validation, that of the last step), config.toml, log.jsonl and TensorBoard events.
+    ///
+    /// RefVSR's presets begin with weights/warm-start.safetensors, which `fetch-weights --output weights` makes: the
+    /// flow network in it stays as it is.
     Pretrain(Train),
     /// Second stage: adapt a pre-trained model to full-resolution video, for which there is no truth.
     ///

@@ -572,6 +572,62 @@ fn adaptation_needs_a_model_to_start_from() {
 }
 
 #[test]
+fn a_frozen_weight_that_came_from_no_file_is_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let frozen = "optimiser.frozen=[\"FlowNet.\"]";
+    let random = config(&[frozen]);
+    let message = format!(
+        "{:#}",
+        run(&random, folder.path(), &Scene::new(&random, false), &NEVER).unwrap_err()
+    );
+    for word in [
+        "'FlowNet.'",
+        "random",
+        "fetch-weights",
+        "weights/warm-start.safetensors",
+    ] {
+        assert!(message.contains(word), "{word}: {message}");
+    }
+    assert!(!folder.path().join(LAST).exists());
+
+    // The flow network of a file is enough, though nothing else is in it.
+    let file = folder.path().join("flow.safetensors");
+    let network = initial_network(&config(&[]), Device::Cpu).unwrap();
+    let flow: Vec<(String, Tensor)> = network
+        .weights()
+        .variables()
+        .into_iter()
+        .filter(|(name, _)| name.starts_with("FlowNet."))
+        .collect();
+    Tensor::write_safetensors(&flow, &file).unwrap();
+    let from = format!("start.weights=[\"{}\"]", file.display());
+    let started = config(&[frozen, &from, "optimiser.steps=2"]);
+    let started = refvsr_train::run::network_to_train(&started, Device::Cpu).unwrap();
+    assert_eq!(started.config().num_blocks, 1);
+    // Every preset of the paper's first stage names such a file.
+    for preset in [
+        "refvsr-mfid",
+        "refvsr-l1",
+        "refvsr-small-mfid",
+        "refvsr-small-l1",
+        "refvsr-ir-mfid",
+        "refvsr-ir-l1",
+    ] {
+        let config = Config::load(preset, &[]).unwrap();
+        let names = config
+            .start
+            .weights
+            .iter()
+            .map(|weights| weights.file().display().to_string());
+        assert_eq!(
+            names.collect::<Vec<_>>(),
+            ["weights/warm-start.safetensors"],
+            "{preset}"
+        );
+    }
+}
+
+#[test]
 fn information_refill_starts_from_a_trained_extractor() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("edvr.safetensors");
@@ -582,6 +638,8 @@ fn information_refill_starts_from_a_trained_extractor() {
             "model.num_blocks=1",
             "model.frame_num=3",
             "data.windows=1",
+            "start.weights=[]",
+            "optimiser.frozen=[]",
         ];
         let all: Vec<String> = overrides
             .iter()

@@ -20,7 +20,7 @@ use journal::Journal;
 use refvsr::Network;
 use saved::Progress;
 use serde_json::{Value, json};
-pub use start::{initial_network, lesson};
+pub use start::{initial_network, lesson, network_to_train};
 use std::{
     fs::{self, File},
     io::{Write, stderr},
@@ -113,13 +113,17 @@ impl Run<'_> {
             }
             precision = Precision::Fp32;
         }
-        let network = initial_network(config, device)?;
+        let resumed = last.exists();
+        let network = match resumed {
+            // All weights are the saved ones.
+            true => initial_network(config, device)?,
+            false => network_to_train(config, device)?,
+        };
         let mut trainer = Trainer::new(
             lesson(config, network, precision)?,
             config.recipe(precision),
         )?;
         let mut progress = Progress::new(config, self.data, processes.count());
-        let resumed = last.exists();
         if resumed {
             ensure!(
                 self.resume == Resume::Auto,

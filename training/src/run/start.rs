@@ -3,6 +3,7 @@
 use crate::{
     config::{Config, LessonKind, Stage},
     data::random::{Random, hash},
+    fetch::WARM_START,
     fitting::fitting,
     lessons::{
         Lesson,
@@ -21,7 +22,10 @@ use refvsr::{
     Network,
     checkpoint::{Checkpoint, read_tensors},
 };
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+};
 use tch::{Device, Tensor};
 
 /// What the config wants learnt, by a network.
@@ -89,17 +93,49 @@ fn vgg_file(config: &Config) -> Result<PathBuf> {
 /// # Errors
 /// Where a file cannot be read or nothing in it fits; for an adaptation without a checkpoint.
 pub fn initial_network(config: &Config, device: Device) -> Result<Network> {
+    Ok(started(config, device)?.0)
+}
+
+/// The same for a run that is about to train: weights that stay as they are must come from a file.
+///
+/// # Errors
+/// As [`initial_network`], and where a frozen weight is a random number.
+pub fn network_to_train(config: &Config, device: Device) -> Result<Network> {
+    let (network, given) = started(config, device)?;
+    let variables = network.weights().variables();
+    for prefix in &config.optimiser.frozen {
+        let mut random: Vec<_> = variables
+            .keys()
+            .filter(|name| name.starts_with(prefix.as_str()) && !given.contains(*name))
+            .collect();
+        random.sort();
+        if let Some(first) = random.first() {
+            bail!(
+                "optimiser.frozen keeps '{prefix}' as it is, but {} of its weights came from no file and are random, '{first}' for one; \
+                 `refvsr-train fetch-weights --output weights` makes weights/{WARM_START}, and \
+                 --set start.weights='[\"weights/{WARM_START}\"]' begins with it",
+                random.len()
+            );
+        }
+    }
+    Ok(network)
+}
+
+/// The network a run begins with, and the names of the weights that a file or `start.zero` has given.
+fn started(config: &Config, device: Device) -> Result<(Network, BTreeSet<String>)> {
+    let mut given = BTreeSet::new();
     let network = Network::new(config.model.clone(), device)?;
     let mut variables: BTreeMap<String, Tensor> =
         network.weights().variables().into_iter().collect();
     draw(&mut variables, config.seed)?;
     for prefix in &config.start.zero {
         let mut found = false;
-        for (_, variable) in variables
+        for (name, variable) in variables
             .iter_mut()
             .filter(|(name, _)| name.starts_with(prefix.as_str()))
         {
             let _ = tch::no_grad(|| variable.f_zero_())?;
+            given.insert(name.clone());
             found = true;
         }
         ensure!(found, "start.zero: no weight's name starts with '{prefix}'");
@@ -111,6 +147,7 @@ pub fn initial_network(config: &Config, device: Device) -> Result<Network> {
             let weight = fitting(&weights, name, variable)
                 .with_context(|| format!("start.teacher {}", config.start.teacher.display()))?;
             tch::no_grad(|| variable.f_copy_(weight))?;
+            given.insert(name.clone());
         }
     }
     for weights in &config.start.weights {
@@ -123,6 +160,7 @@ pub fn initial_network(config: &Config, device: Device) -> Result<Network> {
             }
             if let Some(t) = named(&tensors, name).filter(|t| t.size() == variable.size()) {
                 tch::no_grad(|| variable.f_copy_(t))?;
+                given.insert(name.clone());
                 found = true;
             }
         }
@@ -144,11 +182,15 @@ pub fn initial_network(config: &Config, device: Device) -> Result<Network> {
         let mut unfit = vec![];
         for (name, variable) in &mut variables {
             match tensors.get(name) {
-                Some(t) if t.size() == variable.size() => tch::no_grad(|| variable.f_copy_(t))?,
+                Some(t) if t.size() == variable.size() => {
+                    tch::no_grad(|| variable.f_copy_(t))?;
+                    given.insert(name.clone());
+                }
                 // An hd network looks at twice as deep a layer for matching, and at larger blocks: those weights are new.
                 _ if checkpoint.config.hd != config.model.hd && grown(name) => (),
                 _ if checkpoint.may_lack(name) => {
                     let _ = tch::no_grad(|| variable.f_zero_())?;
+                    given.insert(name.clone());
                 }
                 _ => unfit.push(name.clone()),
             }
@@ -162,7 +204,7 @@ pub fn initial_network(config: &Config, device: Device) -> Result<Network> {
             );
         }
     }
-    Ok(network)
+    Ok((network, given))
 }
 
 /// A weight in a file: by its name, or, of the feature extractor, by its name in EDVR's own files.

@@ -147,7 +147,7 @@ pub fn tiny_run(root: &Path, run: &Path, overrides: &[&str]) -> Vec<String> {
         "data.windows=2",
         "data.workers=1",
         "start.zero=[]",
-        "optimiser.frozen=[\"FlowNet.\"]",
+        "optimiser.frozen=[]",
         "validation.clips=0",
     ];
     let overrides = tiny
