@@ -178,7 +178,9 @@ fn precision(findings: &Findings) {
         ),
         None => "it has no AVX512-BF16 for this library's kernels".to_owned(),
     };
-    findings.good(&format!("precision=auto is {chosen} on this processor ({why})"));
+    findings.good(&format!(
+        "precision=auto is {chosen} on this processor ({why})"
+    ));
 }
 
 fn graphics(findings: &Findings) {
