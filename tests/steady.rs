@@ -75,7 +75,8 @@ fn a_tripod_shot_stays_as_good_as_it_begins_and_shows_no_seam() {
     let scene = bicubic_antialiased(&truth, SIZE.0, SIZE.1).unwrap();
     let enlarged = bicubic(&filmed(&scene, 0), 4).unwrap().clamp(0.0, 1.0);
     let bicubic = psnr(&enlarged, &truth).unwrap();
-    for model in [Bundled::Light, Bundled::Quality] {
+    // Quality's recurrence does not stay by itself: it starts anew every 15 outputs.
+    for (model, allowed) in [(Bundled::Light, 0.1), (Bundled::Quality, 0.3)] {
         let Played { psnr, steps } = play(model, &scene, &truth);
         assert_eq!(psnr.len(), FRAMES);
         let tenth = FRAMES / 10;
@@ -84,13 +85,12 @@ fn a_tripod_shot_stays_as_good_as_it_begins_and_shows_no_seam() {
             .map(|part| part.iter().sum::<f64>() / tenth as f64)
             .collect();
         let name = model.name();
-        eprintln!("{name}: {tenths:.2?}, bicubic {bicubic:.2}");
         for part in &tenths {
             assert!(
                 *part > bicubic,
                 "{name}: {tenths:.2?}, bicubic {bicubic:.2}"
             );
-            assert!(*part > tenths[0] - 0.3, "{name}: {tenths:.2?}");
+            assert!(*part > tenths[0] - allowed, "{name}: {tenths:.2?}");
         }
         let mut sorted = steps.clone();
         sorted.sort_by(f64::total_cmp);
@@ -100,7 +100,6 @@ fn a_tripod_shot_stays_as_good_as_it_begins_and_shows_no_seam() {
             .enumerate()
             .filter(|(_, step)| *step > 1.15 * median)
             .collect();
-        eprintln!("{name}: steps of {median:.2} codes, but for {seams:.2?}");
         // The first output has no past, and the last one nothing ahead of itself.
         let limit = |n: usize| match n {
             0 => 1.45,

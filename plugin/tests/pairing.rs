@@ -842,7 +842,7 @@ fn missing_references_that_come_and_go_flood_no_bus() {
     element.set_bus(Some(&bus));
     let mut rig = Rig::new(element);
     // Those before show how far apart they lie.
-    let some = |n: &usize| *n < 8 || n % 2 == 0;
+    let some = |n: &usize| *n < 8 || n.is_multiple_of(2);
     let wide = (0..30).filter(some).map(|n| frame(WIDE, n)).collect();
     rig.run(frames(ULTRAWIDE, 0..30), wide, vec![]);
     let told = std::iter::from_fn(|| bus.pop_filtered(&[gst::MessageType::Element])).count();

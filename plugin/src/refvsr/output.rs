@@ -235,7 +235,6 @@ impl RefVsr {
             match self.obj().finish_buffer(buffer) {
                 // Whoever takes one of the two outputs keeps the element going.
                 Err(gst::FlowError::NotLinked) if confidence.is_some_and(|pad| pad.is_linked()) => {
-                    ()
                 }
                 result => drop(result?),
             }
