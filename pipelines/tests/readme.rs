@@ -16,7 +16,13 @@ const PAGES: [&str; 4] = [
 ];
 
 /// Commands that build, install or train; CI runs them or their parts elsewhere.
-const ELSEWHERE: [&str; 4] = ["cargo ", "eval ", "mpirun ", "gst-inspect-1.0 "];
+const ELSEWHERE: [&str; 5] = [
+    "cargo ",
+    "eval ",
+    "mpirun ",
+    "gst-inspect-1.0 ",
+    "target/release/refvsr-train ",
+];
 
 /// The commands of a page's shell listings, one a line, without their comments.
 fn commands(page: &str) -> Vec<String> {
