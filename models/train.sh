@@ -97,10 +97,11 @@ learn() {
 learn quality quality --set start.weights="[\"$basicvsr\"]"
 "$train" export "$folder/runs/quality" --output "$folder/first-quality.safetensors"
 # On from there twice, with other patches and a cosine of its own: the fusion still gained when a run ended.
+# A carrier that is still zero is not in the file.
 more() {
     name=$1 from=$2
     shift 2
-    learn "$name" quality --set start.weights="[\"$from\"]" --set start.zero="[]" "$@"
+    learn "$name" quality --set start.weights="[\"$from\"]" --set start.zero='["wide_carrier."]' "$@"
     "$train" export "$folder/runs/$name" --output "$folder/$name.safetensors"
 }
 more quality-second "$folder/first-quality.safetensors" --set optimiser.steps=4800 --set seed=7
