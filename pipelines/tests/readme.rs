@@ -16,11 +16,14 @@ const PAGES: [&str; 4] = [
 ];
 
 /// Commands that build, install or train; CI runs them or their parts elsewhere.
-const ELSEWHERE: [&str; 5] = [
+const ELSEWHERE: [&str; 8] = [
     "cargo ",
     "eval ",
     "mpirun ",
     "gst-inspect-1.0 ",
+    "refvsr-train ",
+    "models/long.sh ",
+    "SHORT=1 models/long.sh ",
     "target/release/refvsr-train ",
 ];
 
