@@ -44,8 +44,9 @@ const SIZE: [i64; 2] = [64, 128];
 /// Turns of each format. The shortest time counts, so that other work on the machine does not.
 const TURNS: usize = 4;
 
-/// Measures both formats, under 0.2 s at the first call of a process; later calls know. `None` where there is nothing to choose: on processors without AVX512-BF16, and on
-/// those with AMX, where bf16 is not this library's own.
+/// Measures both formats at the first call of a process; later calls know. `None` where there is nothing
+/// to choose: on processors without AVX512-BF16, and on those with AMX, where bf16 is not this library's
+/// own.
 pub fn measured() -> Option<Measured> {
     static KNOWN: OnceLock<Option<Measured>> = OnceLock::new();
     *KNOWN.get_or_init(|| match direct::bf16() {

@@ -1,6 +1,6 @@
 //! What a session remembers of the clip it is in, and a window's view of it.
 
-use super::{density::ReducedMatching, forward::Coming};
+use super::{density::ReducedMatching, handover::Coming};
 use crate::{
     Error, Result,
     net::{

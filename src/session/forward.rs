@@ -3,6 +3,7 @@
 use super::{
     Session,
     clip::{ClipFrame, Window, found},
+    handover::{Coming, Handover},
 };
 use crate::{
     Result,
@@ -13,45 +14,6 @@ use crate::{
         propagation::{Joined, State},
     },
 };
-
-/// Outputs for which a new run of a registered network is computed beside the old one before its
-/// feature is used: a fresh run has little to say.
-const WARM: usize = 1;
-/// Outputs in which the new run's feature fades in. Shorter fades are seen as a step in still shots.
-const FADE: usize = 3;
-
-/// A run of the forward branch that takes over from the one before it.
-#[derive(Debug)]
-pub struct Coming {
-    pub state: State,
-    /// Outputs for which it has been computed.
-    outputs: usize,
-    handover: Handover,
-}
-
-/// How long a new run is computed beside the old one.
-#[derive(Debug, Clone, Copy)]
-struct Handover {
-    /// Outputs before it is used.
-    warm: usize,
-    /// Outputs in which it fades in.
-    fade: usize,
-}
-
-impl Handover {
-    /// For runs of so many outputs: shorter than a run.
-    fn every(interval: usize) -> Self {
-        let fade = FADE.min(interval / 2);
-        Self {
-            warm: WARM.min(interval.saturating_sub(fade + 1)),
-            fade,
-        }
-    }
-
-    fn outputs(self) -> usize {
-        self.warm + self.fade
-    }
-}
 
 /// The forward branch at an output.
 pub struct Forward {

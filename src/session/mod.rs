@@ -10,6 +10,7 @@ mod branches;
 mod clip;
 mod density;
 mod forward;
+mod handover;
 mod intake;
 mod motions;
 mod options;
