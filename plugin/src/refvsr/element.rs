@@ -59,6 +59,7 @@ impl RefVsr {
             if !is_so || left.is_zero() {
                 return is_so;
             }
+            // An error means a poisoned lock, which `state()` would meet in the same way.
             state = self.changed.wait_timeout(state, left).unwrap().0;
         }
     }
