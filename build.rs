@@ -1,4 +1,4 @@
-//! Compiles the C++ kernels (src/native), finds the bundled models (models/) and lets this package's own tests, examples and benches find
+//! Compiles the C++ kernels (src/native) and lets this package's own tests, examples and benches find
 //! libtorch at run time.
 //!
 //! tch's link arguments do not reach the packages that depend on it, so every package that links a
@@ -6,10 +6,7 @@
 
 use std::path::{Path, PathBuf};
 
-const MODELS: [(&str, &str); 2] = include!("src/bundled/files.rs");
-
 fn main() {
-    bundle();
     println!("cargo::rerun-if-changed=src/native");
     println!("cargo::rerun-if-env-changed=DEP_TCH_LIBTORCH_LIB");
     println!("cargo::rerun-if-env-changed=LIBTORCH_INCLUDE");
@@ -55,26 +52,6 @@ fn main() {
         .compile("refvsr_torch");
     // The OpenMP library that libtorch brings: both then share one pool of threads.
     println!("cargo::rustc-link-lib=gomp");
-}
-
-/// Writes which of the bundled models are there, for src/bundled.
-fn bundle() {
-    println!("cargo::rerun-if-changed=src/bundled/files.rs");
-    let variable = |name: &str| PathBuf::from(std::env::var_os(name).unwrap_or_default());
-    let folder = variable("CARGO_MANIFEST_DIR").join("models");
-    let contents = MODELS.map(|(_, file)| {
-        let file = folder.join(file);
-        if file.exists() {
-            println!("cargo::rerun-if-changed={}", file.display());
-            format!("Some(include_bytes!({file:?}).as_slice())")
-        } else {
-            // Watched, a file that is not there would have all of this done at every build.
-            "None".to_owned()
-        }
-    });
-    let list = format!("[{}]", contents.join(", "));
-    std::fs::write(variable("OUT_DIR").join("bundled.rs"), list)
-        .expect("the build's own folder can be written to");
 }
 
 fn native() -> cc::Build {

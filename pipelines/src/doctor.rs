@@ -172,7 +172,7 @@ fn precision(findings: &Findings) {
     let chosen = refvsr::Precision::Auto.on(Device::Cpu);
     let why = match refvsr::precision::measured() {
         Some(times) => format!(
-            "measured: a convolution takes {:.1} ms in fp32-fast and {:.1} ms in bf16",
+            "measured: a convolution takes {:.1} ms in fp32-fast and {:.1} ms in bf16, which has to save a fifth",
             times.fp32_fast.as_secs_f64() * 1e3,
             times.bf16.as_secs_f64() * 1e3
         ),

@@ -1,10 +1,11 @@
 //! The models that are part of this library.
 
 use crate::{Error, Result, checkpoint::Checkpoint};
+use refvsr_models::{CONTENTS, FILES};
 use std::path::Path;
 use tch::Device;
 
-/// One of the bundled models.
+/// One of the bundled models, in the order of the package's list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Bundled {
     /// Gives the best pictures.
@@ -12,12 +13,6 @@ pub enum Bundled {
     /// Takes less work.
     Light,
 }
-
-/// Name and file in the folder `models/`, in the order of [`Bundled::ALL`].
-const FILES: [(&str, &str); 2] = include!("files.rs");
-
-/// Their contents, `None` for a file that was not there at build time.
-static CONTENTS: [Option<&[u8]>; 2] = include!(concat!(env!("OUT_DIR"), "/bundled.rs"));
 
 impl Bundled {
     /// All bundled models.

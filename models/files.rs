@@ -1,4 +1,4 @@
-// The bundled models: name, and file in the folder models/. Read by build.rs too, which looks for files
+// The bundled models: name, and file in this folder. Read by build.rs too, which looks for files
 // that were missing when this list changes.
 [
     ("quality", "quality.safetensors"),
