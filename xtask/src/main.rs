@@ -53,7 +53,9 @@ enum Task {
     },
     /// Print the export lines of the project's environment, for `eval "$(cargo xtask env)"`
     Env,
-    /// Set up, then build the plugin and the `refvsr` command (release)
+    /// Set up what building needs, then build the plugin and the `refvsr` command (release)
+    ///
+    /// Packages that only using them needs are installed where that is possible, and else named.
     Build,
     /// Set up, then run the tests of the whole workspace; ends with the line `N passed, N failed`
     Test {

@@ -9,23 +9,24 @@ use anyhow::{Result, bail};
 use super::Wants;
 use crate::run::{ask, command, run, shown};
 
-/// What the build, the tests and the demo need. C++ builds torch-sys; the element plug-ins read, scale and write video.
-const PACKAGES: [&str; 9] = [
+/// What building needs. C++ builds torch-sys.
+const BUILD_PACKAGES: [&str; 4] = [
     "g++",
     "pkg-config",
     "libgstreamer1.0-dev",
     "libgstreamer-plugins-base1.0-dev",
-    "gstreamer1.0-plugins-base",
-    "gstreamer1.0-plugins-good",
-    "gstreamer1.0-tools",
-    // The test of the installed plugin.
-    "meson",
-    // libav decodes what cameras record.
-    "gstreamer1.0-libav",
 ];
 
-/// Elements of the demo, of the ready pipelines and of training on recorded frames: x264enc (ugly), x265enc and the parsers (bad).
-const CODEC_PACKAGES: [&str; 2] = ["gstreamer1.0-plugins-ugly", "gstreamer1.0-plugins-bad"];
+/// What runs that was built: elements that read, decode, scale, encode and write video. libav decodes what cameras
+/// record, x264enc is in ugly, x265enc and the parsers are in bad.
+const USE_PACKAGES: [&str; 6] = [
+    "gstreamer1.0-tools",
+    "gstreamer1.0-plugins-base",
+    "gstreamer1.0-plugins-good",
+    "gstreamer1.0-plugins-bad",
+    "gstreamer1.0-plugins-ugly",
+    "gstreamer1.0-libav",
+];
 
 /// pip fetches libtorch's wheel; a python of the user's own that has it does as well.
 const PIP_PACKAGES: [&str; 2] = ["python3", "python3-pip"];
@@ -33,9 +34,11 @@ const PIP_PACKAGES: [&str; 2] = ["python3", "python3-pip"];
 /// Training in several processes; its bindings are made from the MPI library's headers by libclang.
 const MPI_PACKAGES: [&str; 3] = ["libopenmpi-dev", "openmpi-bin", "libclang-dev"];
 
-/// What the tests use besides: the browser in which they open the page that `refvsr evaluate --report` writes, GStreamer's bindings for
-/// the Python app of docs/embedding.md, an RTSP server and what sends to it, and the photos of the training script's short form.
-const TEST_PACKAGES: [&str; 6] = [
+/// What the tests use besides: meson, which installs the plugin, the browser in which they open the page that
+/// `refvsr evaluate --report` writes, GStreamer's bindings for the Python app of docs/embedding.md, an RTSP server and
+/// what sends to it, and the photos of the training script's short form.
+const TEST_PACKAGES: [&str; 7] = [
+    "meson",
     "chromium",
     "python3-gi",
     "gir1.2-gstreamer-1.0",
@@ -50,30 +53,54 @@ const DEMO_PACKAGES: [&str; 1] = ["forensics-samples-files"];
 /// The oldest GStreamer with the interfaces that the plugin uses.
 const GSTREAMER_VERSION: &str = "1.22";
 
-/// What pkg-config must know, for machines without dpkg.
-const LIBRARIES: [&str; 5] = [
+/// What pkg-config must know for building, on machines without dpkg.
+const LIBRARIES: [&str; 4] = [
     "gstreamer-1.0",
     "gstreamer-base-1.0",
     "gstreamer-video-1.0",
     "gstreamer-app-1.0",
-    "gstreamer-check-1.0",
 ];
 
-/// Installs what is missing of the packages, with apt.
-pub fn install(wants: &Wants) -> Result<()> {
-    let mut wanted = [&PACKAGES[..], &CODEC_PACKAGES].concat();
-    if ask(&mut command(&["python3", "-m", "pip", "--version"]))?.is_none() {
-        wanted.extend(PIP_PACKAGES);
+/// What it must know for the tests besides.
+const TEST_LIBRARIES: [&str; 1] = ["gstreamer-check-1.0"];
+
+/// The packages for what is wanted.
+#[derive(Debug, PartialEq)]
+struct Packages {
+    /// Without these it cannot be done.
+    needed: Vec<&'static str>,
+    /// Without these it can be built, but not used.
+    useful: Vec<&'static str>,
+}
+
+impl Packages {
+    /// `pip`: whether that is lacking, and needed.
+    fn of(wants: &Wants, pip: bool) -> Self {
+        let mut needed = BUILD_PACKAGES.to_vec();
+        let mut useful = Vec::new();
+        match wants.demo || wants.tests {
+            true => needed.extend(USE_PACKAGES),
+            false => useful.extend(USE_PACKAGES),
+        }
+        for (wanted, packages) in [
+            (pip, &PIP_PACKAGES[..]),
+            (wants.demo, &DEMO_PACKAGES),
+            (wants.mpi, &MPI_PACKAGES),
+            (wants.tests, &TEST_PACKAGES),
+        ] {
+            if wanted {
+                needed.extend(packages);
+            }
+        }
+        Self { needed, useful }
     }
-    if wants.demo {
-        wanted.extend(DEMO_PACKAGES);
-    }
-    if wants.mpi {
-        wanted.extend(MPI_PACKAGES);
-    }
-    if wants.tests {
-        wanted.extend(TEST_PACKAGES);
-    }
+}
+
+/// Installs what is missing of the packages, with apt. Where that cannot be done, only needed ones are an error.
+/// `fetches`: libtorch will be fetched with pip.
+pub fn install(wants: &Wants, fetches: bool) -> Result<()> {
+    let pip = fetches && ask(&mut command(&["python3", "-m", "pip", "--version"]))?.is_none();
+    let Packages { needed, useful } = Packages::of(wants, pip);
     let Some(installed) = ask(&mut command(&[
         "dpkg-query",
         "--show",
@@ -81,19 +108,26 @@ pub fn install(wants: &Wants) -> Result<()> {
         "${db:Status-Status} ${Package}\\n",
     ]))?
     else {
-        return check_without_dpkg(&wanted);
+        return check_without_dpkg(wants, pip, &needed);
     };
-    let missing = missing(&wanted, &installed);
-    if missing.is_empty() {
-        eprintln!("packages: all {} already there", wanted.len());
+    let lacking = missing(&needed, &installed);
+    if lacking.is_empty() {
+        eprintln!("packages: all {} already there", needed.len());
     } else {
         eprintln!(
             "packages: {} of {} missing: {}",
-            missing.len(),
-            wanted.len(),
-            missing.join(" ")
+            lacking.len(),
+            needed.len(),
+            lacking.join(" ")
         );
-        install_missing(&missing)?;
+        install_missing(&lacking)?;
+    }
+    let lacking = missing(&useful, &installed);
+    if !lacking.is_empty() {
+        eprintln!("packages: for using what is built: {}", lacking.join(" "));
+        if let Err(error) = install_missing(&lacking) {
+            eprintln!("packages: building goes on without them: {error:#}");
+        }
     }
     check_gstreamer()
 }
@@ -145,23 +179,24 @@ fn as_root(prefix: &[&str], words: &[&str]) -> Command {
 }
 
 /// No dpkg: nothing can be installed here, but what is needed can be looked for.
-fn check_without_dpkg(wanted: &[&str]) -> Result<()> {
+fn check_without_dpkg(wants: &Wants, pip: bool, needed: &[&str]) -> Result<()> {
     let mut absent = Vec::new();
-    for tool in [
-        &["g++", "--version"][..],
-        &["pkg-config", "--version"],
-        &["gst-launch-1.0", "--version"],
-        &["python3", "-m", "pip", "--version"],
+    let uses = wants.demo || wants.tests;
+    for (wanted, tool) in [
+        (true, "g++"),
+        (true, "pkg-config"),
+        (uses, "gst-launch-1.0"),
+        (wants.tests, "meson"),
     ] {
-        if ask(&mut command(tool))?.is_none() {
-            absent.push(
-                shown(&command(tool))
-                    .trim_end_matches(" --version")
-                    .to_owned(),
-            );
+        if wanted && ask(&mut command(&[tool, "--version"]))?.is_none() {
+            absent.push(tool.to_owned());
         }
     }
-    for library in LIBRARIES {
+    if pip {
+        absent.push("python3 -m pip".to_owned());
+    }
+    let tests: &[&str] = if wants.tests { &TEST_LIBRARIES } else { &[] };
+    for library in LIBRARIES.iter().chain(tests) {
         if ask(&mut command(&["pkg-config", "--exists", library]))?.is_none() {
             absent.push(format!("{library} (development files)"));
         }
@@ -171,12 +206,12 @@ fn check_without_dpkg(wanted: &[&str]) -> Result<()> {
             "this is no Debian (dpkg-query was not found), so packages are not installed for you. Missing: {}. On Debian these come from: {}. \
              Install your system's counterparts, then run this again",
             absent.join(", "),
-            wanted.join(" ")
+            needed.join(" ")
         );
     }
     eprintln!(
-        "packages: this is no Debian; its own compiler, pip and GStreamer are used (Debian's names: {})",
-        wanted.join(" ")
+        "packages: this is no Debian; its own compiler and GStreamer are used (Debian's names: {})",
+        needed.join(" ")
     );
     check_gstreamer()
 }
@@ -210,6 +245,23 @@ fn check_gstreamer() -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn building_needs_no_package_of_the_tests() {
+        let build = Packages::of(&Wants::default(), false);
+        assert_eq!(build.needed, BUILD_PACKAGES);
+        assert_eq!(build.useful, USE_PACKAGES);
+        let test = Wants {
+            tests: true,
+            mpi: true,
+            ..Wants::default()
+        };
+        let test = Packages::of(&test, true);
+        assert!(test.useful.is_empty());
+        for package in ["g++", "meson", "gstreamer1.0-libav", "python3-pip"] {
+            assert!(test.needed.contains(&package), "{package}");
+        }
+    }
 
     #[test]
     fn only_installed_packages_count() {

