@@ -49,6 +49,7 @@ fn exact(m: usize, group: usize) -> SessionOptions {
         look_ahead: Some(m),
         backward_group: Some(group),
         reset_interval: None,
+        safety_net: true,
         matching_step: None,
         wide_zoom: 2.0,
         tele_zoom: 5.0,

@@ -112,6 +112,7 @@ fn options(m: usize, reset: Option<usize>) -> SessionOptions {
         look_ahead: Some(m),
         backward_group: Some(1),
         reset_interval: reset,
+        safety_net: true,
         matching_step: None,
         wide_zoom: 2.0,
         tele_zoom: 5.0,

@@ -3,7 +3,7 @@
 mod common;
 use common::*;
 use gst::{ClockTime, prelude::*};
-use refvsr::{ModelConfig, config::Recurrence};
+use refvsr::{Bundled, ModelConfig, Network, config::Recurrence};
 
 /// A camera's standing picture, and another scene's: four fields.
 fn scene(camera: u64, other: bool) -> Vec<u8> {
@@ -36,6 +36,8 @@ struct Played {
     out: Vec<gst::Buffer>,
     told: Vec<gst::Structure>,
     restarts: u64,
+    /// What was said of recurrence that ran away, and its count.
+    runaways: (Vec<gst::Structure>, u64),
 }
 
 fn play_clip(element: gst::Element, times: &[ClockTime], of_one: usize) -> Played {
@@ -45,14 +47,15 @@ fn play_clip(element: gst::Element, times: &[ClockTime], of_one: usize) -> Playe
     let [ultrawide, wide] = [ULTRAWIDE, WIDE].map(|camera| footage(camera, times, of_one));
     let out = rig.run(ultrawide, wide, vec![]);
     let elements = std::iter::from_fn(|| bus.pop_filtered(&[gst::MessageType::Element]));
-    let told = elements
+    let (told, runaways) = elements
         .filter_map(|message| message.structure().map(ToOwned::to_owned))
-        .filter(|told| told.name() == "refvsr-clip-restarts")
-        .collect();
+        .filter(|told| told.name().starts_with("refvsr-") && told.name().contains("restart"))
+        .partition(|told| told.name() == "refvsr-clip-restarts");
     Played {
         out,
         told,
         restarts: rig.stat("clips-restarted"),
+        runaways: (runaways, rig.stat("recurrence-restarted")),
     }
 }
 
@@ -125,4 +128,33 @@ fn a_jump_of_timestamps_starts_a_new_clip() {
     let played = play_clip(element(), &times, 6);
     assert_pictures(&played.out, &expected(&moments(6, false), 1));
     assert_eq!(played.restarts, 0);
+}
+
+#[test]
+fn recurrence_that_runs_away_begins_anew_and_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let checkpoint = Bundled::Light.checkpoint().unwrap();
+    let network = Network::from_checkpoint(&checkpoint, tch::Device::Cpu).unwrap();
+    for (name, mut weight) in network.weights().variables() {
+        if name.starts_with("forward_trunk.") {
+            let _ = tch::no_grad(|| weight.g_mul_scalar_(1.3));
+        }
+    }
+    let path = folder.path().join("runaway.safetensors");
+    refvsr::checkpoint::save(&network, &path, tch::Kind::Float).unwrap();
+    for (precision, saved) in [("fp32-fast", true), ("fp32", false)] {
+        let element = element();
+        element.set_property("model-file", path.to_str().unwrap());
+        element.set_property_from_str("precision", precision);
+        let played = play_clip(element, &regular(12), 12);
+        assert_eq!(played.out.len(), 12);
+        let (told, count) = played.runaways;
+        assert_eq!(count > 0, saved, "{precision}");
+        assert_eq!(told.len() as u64, count, "{precision}: {told:?}");
+        if let Some(last) = told.last() {
+            assert_eq!(last.name(), "refvsr-recurrence-restarted");
+            assert_eq!(last.get::<u64>("count"), Ok(count));
+            assert!(last.get::<ClockTime>("running-time").is_ok());
+        }
+    }
 }

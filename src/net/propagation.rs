@@ -154,6 +154,14 @@ impl Joined {
         .flatten()
     }
 
+    /// Its feature, of level 2 where there is one; not yet moved where it is to be.
+    pub(crate) fn feature(&self) -> &Tensor {
+        match self {
+            Self::Feature(feature) => feature,
+            Self::Level2(level2) => &level2.feature.feature,
+        }
+    }
+
     /// Between this and another branch's: this at a share of 0, the other at 1.
     ///
     /// # Errors

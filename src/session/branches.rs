@@ -1,6 +1,6 @@
 //! RefVSR's two branches at an output, from what is remembered of the clip.
 
-use super::{Session, clip::ClipFrame, forward::Forward};
+use super::{Session, clip::ClipFrame, forward::Forward, watched::Made};
 use crate::{Result, net::registered::Enlarged};
 use tch::Tensor;
 
@@ -15,16 +15,27 @@ impl Session {
         if let Some(outputs) = run {
             self.clip.backward = self.next_backward_run(n, outputs)?;
         }
-        let forward = self.forward_at(n)?;
+        let made = self.made_of(n, self.forward_at(n)?)?;
+        let again = |session: &Self| session.made_of(n, Forward::fresh(session.fresh_at(n)?));
+        let (made, trial) = self.watched(n, made, again, Forward::into_state)?;
+        self.leave(n, made.run)?;
+        trial.into_iter().for_each(|trial| self.try_out(trial));
+        Ok(made.picture)
+    }
+
+    /// Output `n` as a run of the forward branch makes it.
+    fn made_of(&self, n: usize, forward: Forward) -> Result<Made<Forward>> {
         let backward = self.clip.backward.front();
         let backward = backward.ok_or_else(|| crate::Error::Broken("an empty run".into()))?;
         let ClipFrame { lr, reference, .. } = self.clip.frame(n);
+        let joined = forward.joined()?;
         let Enlarged { picture, carried } =
-            self.network
-                .reconstruct(lr, reference, backward, &forward.joined()?)?;
-        let forward = forward.with(&carried)?;
-        self.leave(n, forward)?;
-        Ok(picture)
+            self.network.reconstruct(lr, reference, backward, &joined)?;
+        Ok(Made {
+            signs: self.signs(&picture, lr, &joined, backward)?,
+            picture,
+            run: forward.with(&carried)?,
+        })
     }
 
     /// Passes output `n` by: the forward branch goes on, nothing else is computed.

@@ -1,6 +1,6 @@
 //! What a session remembers of the clip it is in, and a window's view of it.
 
-use super::{density::ReducedMatching, handover::Coming};
+use super::{density::ReducedMatching, handover::Coming, watch::Watch};
 use crate::{
     Error, Result,
     net::{
@@ -40,6 +40,10 @@ pub struct Clip {
     pub forward: Option<State>,
     /// The run that takes over from that.
     pub coming: Option<Coming>,
+    /// What the outputs say of that branch.
+    pub watch: Watch,
+    /// A run that began at the last output, to be compared with the one that goes on.
+    pub trial: Option<State>,
     /// The backward branch at the coming outputs that shared a run of it, the next one's first.
     pub backward: VecDeque<Joined>,
     /// The next window's key frames.
@@ -174,6 +178,7 @@ impl Clip {
             .chain(shown)
             .chain(self.forward.iter().flat_map(State::tensors))
             .chain(self.coming.iter().flat_map(|coming| coming.state.tensors()))
+            .chain(self.trial.iter().flat_map(State::tensors))
             .chain(self.backward.iter().flat_map(Joined::tensors));
         let followers = self.followers.iter().flat_map(Followers::tensors);
         let refills = self.refills.iter().map(|(_, features)| features);

@@ -22,6 +22,19 @@ pub struct Forward {
 }
 
 impl Forward {
+    /// A run that has just begun.
+    pub fn fresh(state: State) -> Self {
+        Self {
+            state,
+            coming: None,
+        }
+    }
+
+    /// The run's state, without one that takes over.
+    pub fn into_state(self) -> State {
+        self.state
+    }
+
     /// What it gives to the output: its feature, or that of both runs while one takes over.
     pub fn joined(&self) -> Result<Joined> {
         let old = self.state.joined();
@@ -76,10 +89,7 @@ impl Session {
         if let Some(Coming { state, .. }) =
             coming.take_if(|coming| coming.outputs > coming.handover.outputs())
         {
-            return Ok(Forward {
-                state,
-                coming: None,
-            });
+            return Ok(Forward::fresh(state));
         }
         let before = match self.is_first(n) {
             true => None,
@@ -107,13 +117,17 @@ impl Session {
         if n == 0 || !ends.is_multiple_of(interval) {
             return Ok(None);
         }
-        let lr = &self.clip.frame(n).lr;
-        let state = self.network.fresh_state(lr)?;
         Ok(Some(Coming {
-            state: self.stepped(n, &state)?,
+            state: self.fresh_at(n)?,
             outputs: 1,
             handover,
         }))
+    }
+
+    /// The state of a run that begins at output `n` and knows nothing of the frames before it.
+    pub(super) fn fresh_at(&self, n: usize) -> Result<State> {
+        let state = self.network.fresh_state(&self.clip.frame(n).lr)?;
+        self.stepped(n, &state)
     }
 
     /// Whether a new run of the forward branch fades in, and runs of the backward branch into one another.

@@ -16,6 +16,9 @@ mod motions;
 mod options;
 mod refill;
 mod shared;
+mod signs;
+mod watch;
+mod watched;
 
 pub use density::ReducedMatching;
 pub use options::SessionOptions;
@@ -95,6 +98,8 @@ pub struct Session {
     options: SessionOptions,
     arithmetic: Arithmetic,
     stopper: Stopper,
+    /// See [`Session::restarts`].
+    restarts: usize,
     clip: Clip,
 }
 
@@ -108,6 +113,7 @@ impl Session {
             look_ahead: None,
             backward_group: None,
             reset_interval: network.config().reset_interval,
+            safety_net: true,
             matching_step: None,
             wide_zoom: if find { 0.0 } else { 2.0 },
             tele_zoom: if find { 0.0 } else { 5.0 },
@@ -128,6 +134,7 @@ impl Session {
             network,
             options,
             stopper: Stopper::default(),
+            restarts: 0,
             clip: Clip::default(),
         })
     }
@@ -140,6 +147,7 @@ impl Session {
             options: self.options.clone(),
             arithmetic: self.arithmetic,
             stopper: Stopper::default(),
+            restarts: 0,
             clip: Clip::default(),
         }
     }
@@ -393,6 +401,7 @@ impl Session {
         };
         // Now, while the device has nothing to do for this frame yet.
         self.read_followers()?;
+        self.read_watch()?;
         let stopper = self.stopper.clone();
         context::within_until(self.arithmetic, &stopper, deadline, || {
             let out = self.finish(n, wanted)?;

@@ -27,6 +27,12 @@ pub struct SessionOptions {
     /// The forward recurrence starts anew every so many outputs, at least 1; `None` = never. The registered
     /// variant's new run starts four outputs earlier and fades in, which costs 4 forward steps a run.
     pub reset_interval: Option<usize>,
+    /// Recurrence that runs away begins anew: where the residual (an output, reduced as the input was, less the
+    /// input) or the forward branch's feature leaves what the clip's first output showed, a fresh run makes
+    /// the same output for comparison, and takes over where it is better. On a CPU the output itself is
+    /// replaced, on a GPU the next one, so that nothing waits. It changes nothing before that;
+    /// [`Precision::Fp32`], which gives what the paper's code gives, does without.
+    pub safety_net: bool,
     /// Positions a side of the blocks that are matched as one: 1 (full density), 2, 4, 8 or 16; `None` = 1
     /// for frames of the sizes that the model's matching is made for, and for larger ones as much as a
     /// frame of 640x360 takes at the most (see [`Session::reduced_matching`](crate::Session::reduced_matching)).

@@ -4,6 +4,7 @@
 use super::{
     Session,
     clip::{self, ClipFrame, Window, found},
+    watched::Made,
 };
 use crate::{
     Result,
@@ -30,19 +31,36 @@ impl Session {
         let window = self.clip.window(n, m);
         let refill = *found(&self.network.refill())?;
         let (backward, features) = self.whole_backward_run(window, schedule, refill)?;
-        let (forward, first) = self.whole_forward_run(window, schedule, refill, &features)?;
-        let frame = window.frame(m);
-        let out = if wanted {
+        let run = |session: &Self, fresh: bool| {
+            let window = session.clip.window(n, m);
+            let refill = *found(&session.network.refill())?;
+            session.whole_forward_run(window, schedule, refill, &features, fresh)
+        };
+        let made = |session: &Self, fresh: bool| {
+            let (forward, first) = run(session, fresh)?;
+            let frame = session.clip.frame(n);
             let forward = forward.joined();
-            let network = &self.network;
+            let network = &session.network;
             let out = network.reconstruct(&frame.lr, &frame.reference, &backward, &forward)?;
-            Some(out.picture)
+            Ok::<_, crate::Error>(Made {
+                signs: session.signs(&out.picture, &frame.lr, &forward, &backward)?,
+                picture: out.picture,
+                run: first,
+            })
+        };
+        let fresh = self.is_first(n);
+        let (out, first, trial) = if wanted {
+            let usual = made(self, fresh)?;
+            let again = |session: &Self| made(session, true);
+            let (made, trial) = self.watched(n, usual, again, |first| first)?;
+            (Some(made.picture), made.run, trial)
         } else {
-            None
+            (None, run(self, fresh)?.1, None)
         };
         self.find_pyramid(n)?;
         self.clip.schedule = schedule.next(2 * m + 1);
         self.clip.forward = Some(first);
+        trial.into_iter().for_each(|trial| self.try_out(trial));
         self.advance(n + 1);
         Ok(out)
     }
@@ -81,16 +99,17 @@ impl Session {
     }
 
     /// The forward branch at the window's centre, and at its first frame, which the next window goes on
-    /// from.
+    /// from. A `fresh` run knows nothing of the frames before the window.
     fn whole_forward_run(
         &self,
         window: Window<'_>,
         schedule: Schedule,
         refill: &Refill,
         backward: &[Tensor],
+        fresh: bool,
     ) -> Result<(State, State)> {
         let m = window.centre();
-        let mut state = if self.is_first(window.number(m)) {
+        let mut state = if fresh {
             self.network.fresh_state(&window.frame(m).lr)?
         } else {
             found(&self.clip.forward)?.warp(window.to_former(0)?, self.recurrence())?

@@ -59,6 +59,13 @@
  * `pad`, `reason` (`timestamps` or `scene-cut`), `running-time`; `stats` counts them as
  * `clips-restarted`.
  *
+ * Within a clip it begins anew where it runs away, as that of a network trained on short clips can over
+ * long still shots: each output, reduced as the input was, has to give the input, and where that residual
+ * leaves what the clip's first frames showed, a fresh run makes the same output for comparison and takes
+ * over where it is better. `precision=fp32`, which gives what the paper's code gives, does without. An
+ * element message `refvsr-recurrence-restarted` says so (`running-time`, `count`); `stats` counts them as
+ * `recurrence-restarted`.
+ *
  * ## Events
  *
  * Tags, TOC and custom events of the ultra-wide stream come out between the same frames that they came in between. Those of the

@@ -72,9 +72,14 @@ impl RefVsr {
             // Judged before the work, most of which a frame that is left out saves.
             let lateness = going_out.late.as_ref().map(|late| late.lateness);
             let fate = work.overload.fate(lateness, self.of_late(turn));
+            let restarts = work.session.restarts();
             let Some((fate, picture)) = self.picture(work, fate, going_out.due, turn)? else {
                 return Ok(());
             };
+            let restarts = work.session.restarts() - restarts;
+            if restarts > 0 {
+                self.tell_recurrence_restarted(restarts, going_out.running_time);
+            }
             let Some(Held::Frame(_, given)) = work.held.pop_front() else {
                 return Ok(());
             };

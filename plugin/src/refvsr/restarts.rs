@@ -1,5 +1,5 @@
 //! Where a clip ends although its stream goes on: timestamps jump, or the scene changes. What the
-//! recurrence remembers is of no use then.
+//! recurrence remembers is of no use then. And where it was of harm: the session's safety net.
 
 use super::{
     camera::{Camera, PerCamera},
@@ -81,5 +81,20 @@ impl RefVsr {
             .build();
         self.tell(told);
         Ok(())
+    }
+
+    /// Says that the recurrence ran away and was begun anew, at the frame of this running time or the one
+    /// before it.
+    pub fn tell_recurrence_restarted(&self, times: usize, time: Option<ClockTime>) {
+        let count = {
+            let stats = &mut self.state().stats;
+            stats.recurrence_restarted += times as u64;
+            stats.recurrence_restarted
+        };
+        let told = gst::Structure::builder("refvsr-recurrence-restarted")
+            .field("running-time", time)
+            .field("count", count)
+            .build();
+        self.tell(told);
     }
 }

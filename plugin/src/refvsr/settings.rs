@@ -273,6 +273,7 @@ impl Settings {
             },
             wide_zoom,
             tele_zoom,
+            ..models
         }
     }
 

@@ -21,6 +21,8 @@ pub struct Stats {
     pub missing_references: u64,
     /// Where clips were started anew within a stream.
     pub clips_restarted: u64,
+    /// How often recurrence that ran away was begun anew within a clip.
+    pub recurrence_restarted: u64,
     /// The zoom at which a registered model saw each reference camera last.
     pub zooms_found: PerCamera<Option<f64>>,
     /// Bytes of device memory held for the weights and for all frames in flight.
@@ -66,6 +68,7 @@ impl Stats {
             .field("frames-bypassed", self.frames_bypassed)
             .field("missing-references", self.missing_references)
             .field("clips-restarted", self.clips_restarted)
+            .field("recurrence-restarted", self.recurrence_restarted)
             .field(
                 "mean-latency",
                 nanoseconds(self.busy).checked_div(finished).unwrap_or(0),

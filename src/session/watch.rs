@@ -1,0 +1,194 @@
+//! The safety net: recurrence that runs away is noticed by what its outputs show, and begins anew.
+//!
+//! Where an output's signs leave what the run's first output showed, the same output is made once more by
+//! a run that begins there. Content that changed shows in both; runaway recurrence only in the old one.
+
+use super::signs::Signs;
+use crate::Result;
+use tch::Tensor;
+
+/// How many times the residual of a fresh run is too much. Steady models stay under 1.1 on tripod shots with
+/// noise of 0 to 8 codes, and under 1.25 where a slow pan brings other content.
+const RESIDUAL: f64 = 1.25;
+/// How many times a fresh run's feature is too much, whatever the residual says. What recurrence gathers
+/// may well be some times what a frame alone gives.
+const FEATURE: f64 = 8.0;
+/// Where both grow, less is too much: a residual so many times as large,
+const BOTH_RESIDUAL: f64 = 1.1;
+/// and so many times the product. Steady models stay under 1.3; noise adds up in features, but not in
+/// residuals.
+const BOTH: f64 = 1.4;
+/// Residuals under half a code are as good as none.
+const FLOOR: f64 = 0.5 / 255.0;
+
+/// What follows from a comparison with a fresh run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// The old run is as good.
+    GoesOn,
+    /// The fresh run takes over.
+    TakesOver,
+}
+
+/// What is known of the run that outputs come from.
+#[derive(Debug, Default)]
+pub struct Watch {
+    /// What a fresh run shows.
+    fresh: Option<Signs>,
+    /// Of the last output, still on the device; the second one is of a fresh run at the same output.
+    measured: Option<(Tensor, Option<Tensor>)>,
+    /// The last output that was read left what a fresh run shows.
+    suspicious: bool,
+}
+
+impl Watch {
+    /// A run begins: what comes next is what a fresh run shows.
+    pub fn begin(&mut self) {
+        self.fresh = None;
+        self.suspicious = false;
+    }
+
+    /// An output was measured, see [`Signs::measure`], and maybe the same as a fresh run makes it.
+    pub fn saw(&mut self, measured: Tensor, fresh: Option<Tensor>) {
+        self.measured = Some((measured, fresh));
+    }
+
+    /// Whether a fresh run should be compared.
+    pub fn is_suspicious(&self) -> bool {
+        self.suspicious
+    }
+
+    /// Reads what was measured, which waits for the device. A verdict follows where a fresh run was.
+    ///
+    /// # Errors
+    /// [`Error::Torch`](crate::Error::Torch) where the device fails.
+    pub fn read(&mut self) -> Result<Option<Verdict>> {
+        let Some((measured, fresh)) = self.measured.take() else {
+            return Ok(None);
+        };
+        let signs = Signs::read(&measured)?;
+        let fresh = fresh.as_ref().map(Signs::read).transpose()?;
+        Ok(self.judge(signs, fresh))
+    }
+
+    fn judge(&mut self, signs: Signs, fresh: Option<Signs>) -> Option<Verdict> {
+        if let Some(fresh) = fresh {
+            self.fresh = Some(fresh);
+            self.suspicious = false;
+            return Some(verdict(signs, fresh));
+        }
+        let usual = *self.fresh.get_or_insert(signs);
+        // Content that has more of everything is not suspicious.
+        let more = |now: f64, then: f64| if now > then { now / then } else { 1.0 };
+        let expected = Signs {
+            residual: usual.residual.max(FLOOR) * more(signs.contrast, usual.contrast),
+            forward: usual.forward * more(signs.backward, usual.backward),
+            ..usual
+        };
+        self.suspicious = verdict(signs, expected) != Verdict::GoesOn;
+        None
+    }
+}
+
+/// Values that are no numbers are as bad as it gets.
+fn verdict(signs: Signs, fresh: Signs) -> Verdict {
+    // An untrained network's outputs have nothing to do with their inputs, and prove nothing.
+    if fresh.residual > fresh.contrast.max(FLOOR) || fresh.forward <= 0.0 {
+        return Verdict::GoesOn;
+    }
+    let residual = signs.residual / fresh.residual.max(FLOOR);
+    let feature = signs.forward / fresh.forward;
+    let is_good = residual <= RESIDUAL
+        && feature <= FEATURE
+        && (residual <= BOTH_RESIDUAL || residual * feature <= BOTH);
+    match is_good {
+        true => Verdict::GoesOn,
+        false => Verdict::TakesOver,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn signs(residual: f64, contrast: f64, forward: f64, backward: f64) -> Signs {
+        Signs {
+            residual: residual / 255.0,
+            contrast: contrast / 255.0,
+            forward,
+            backward,
+        }
+    }
+
+    fn suspicious(outputs: &[Signs]) -> Vec<bool> {
+        let mut watch = Watch::default();
+        let judged = outputs.iter().map(|&signs| {
+            assert_eq!(watch.judge(signs, None), None);
+            watch.is_suspicious()
+        });
+        judged.collect()
+    }
+
+    #[test]
+    fn outputs_are_compared_with_the_first_one() {
+        let first = signs(0.7, 14.0, 0.085, 0.083);
+        // A steady model on a tripod shot, and one whose recurrent weights are too large.
+        let steady = signs(0.66, 13.7, 0.088, 0.077);
+        let grown = signs(0.9, 13.7, 0.108, 0.080);
+        let exploded = signs(2.1, 13.7, 0.77, 0.082);
+        let odd = signs(f64::NAN, 13.7, 0.08, 0.08);
+        assert_eq!(
+            suspicious(&[first, steady, grown, exploded, odd, steady]),
+            [false, false, true, true, true, false]
+        );
+    }
+
+    #[test]
+    fn more_of_everything_is_not_suspicious() {
+        let sky = signs(0.6, 2.0, 0.05, 0.05);
+        let leaves = signs(2.8, 10.0, 0.12, 0.11);
+        assert_eq!(suspicious(&[sky, leaves, sky]), [false; 3]);
+        // Less of it neither, nor what is under half a code.
+        let wall = signs(0.1, 1.0, 0.05, 0.05);
+        let nearly = signs(0.6, 1.0, 0.05, 0.05);
+        assert_eq!(suspicious(&[leaves, wall]), [false; 2]);
+        assert_eq!(suspicious(&[wall, nearly]), [false; 2]);
+        // An untrained branch has no feature at all.
+        let none = signs(0.6, 2.0, 0.0, 0.0);
+        assert_eq!(suspicious(&[none, none]), [false; 2]);
+    }
+
+    #[test]
+    fn untrained_networks_prove_nothing() {
+        let first = signs(50.0, 14.0, 0.5, 0.5);
+        let other = signs(90.0, 14.0, 0.9, 0.5);
+        assert_eq!(suspicious(&[first, other, first]), [false; 3]);
+    }
+
+    #[test]
+    fn a_fresh_run_decides() {
+        let first = signs(0.7, 14.0, 0.08, 0.08);
+        let other = signs(1.4, 14.0, 0.08, 0.08);
+        for (old, fresh, verdict) in [
+            (other, signs(1.3, 14.0, 0.08, 0.08), Verdict::GoesOn),
+            (signs(0.8, 14.0, 0.12, 0.08), first, Verdict::TakesOver),
+            (signs(0.75, 14.0, 0.12, 0.08), first, Verdict::GoesOn),
+            (other, signs(1.0, 14.0, 0.08, 0.08), Verdict::TakesOver),
+            (signs(0.7, 14.0, 0.7, 0.08), first, Verdict::TakesOver),
+            (
+                signs(f64::INFINITY, 14.0, 0.08, 0.08),
+                first,
+                Verdict::TakesOver,
+            ),
+        ] {
+            let mut watch = Watch::default();
+            watch.judge(first, None);
+            watch.judge(old, None);
+            assert_eq!(watch.judge(old, Some(fresh)), Some(verdict), "{old:?}");
+            // What the fresh run shows is what is usual from now on.
+            assert!(!watch.is_suspicious());
+            watch.judge(fresh, None);
+            assert!(!watch.is_suspicious());
+        }
+    }
+}
