@@ -134,7 +134,7 @@ tuned quality-plain "$folder/quality-fine.safetensors" --set references.tele=0.4
 # Two runs on from there, one with more cameras that are nearly alike, one with other patches and with masks as they are now: the mean of all three is better than each.
 tuned quality-nearer "$folder/quality-plain.safetensors" --set references.tele=0.4 --set references.camera.alike=0.8 --set data.places=1 --set optimiser.steps=1700 --set seed=107
 tuned quality-again "$folder/quality-plain.safetensors" --set references.tele=0.4 --set references.camera.alike=0.6 --set data.places=1 --set optimiser.steps=3000 --set seed=109
-"$train" export "$folder/runs/quality-again" --output "$folder/quality.safetensors" --gain wide_carrier.=0 --reset-interval 15 --average "$folder/quality-plain.safetensors" --average "$folder/quality-nearer.safetensors"
+"$train" export "$folder/runs/quality-again" --output "$folder/quality-moving.safetensors" --gain wide_carrier.=0 --average "$folder/quality-plain.safetensors" --average "$folder/quality-nearer.safetensors"
 # The trunks of `light` learn from input pictures alone: those of all clips to learn from, and the photos once more, nearer and with depth. The teacher was BasicVSR's
 # part of the third run's model, 16-bit numbers, since that file was at hand where the GPU was.
 trunks=$folder/trunk-clips
@@ -154,7 +154,7 @@ fusions="{ file = \"$folder/quality-plain.safetensors\", only = [\"wide_fusion.\
 learn light light --set start.weights="[\"$folder/runs/light-trunks/best.safetensors\", $fusions]"
 "$train" export "$folder/runs/light" --output "$folder/light-moving.safetensors"
 # Up to here clips of some moving frames were learnt from, and over long still ones recurrence runs away. Films of the same photos (every second of the
-# packages': they are kept in memory) teach the forward trunk to stay, with the model as it was for teacher.
+# packages': they are kept in memory) teach both models' forward trunks to stay, with the model as it was for teacher.
 photos=$folder/photos
 mkdir -p "$photos"
 photo() {
@@ -175,12 +175,16 @@ else
     sed -n "s|^\([^# ]*\) [0-9.]* \(.*\)|$folder/packages/\1/\2|p" "$root/models/photos.txt" | sort -u | awk 'NR % 2 == 0' > "$folder/photos.list"
     while read -r file; do photo "$file"; done < "$folder/photos.list"
 fi
-learn light-steady light-steady --set data.root="$photos" --set start.teacher="$folder/light-moving.safetensors"
 # Then on with more and longer still films of little noise, nearer to the teacher: what drifted in clean ones by a tenth of a dB comes to rest.
-learn light-still light-steady --set data.root="$photos" --set start.teacher="$folder/light-moving.safetensors" \
-    --set start.weights="[\"$folder/runs/light-steady/best.safetensors\"]" --set optimiser.rate=5e-5 --set optimiser.warmup=20 --set optimiser.ema=0.99 --set optimiser.steps=600 \
-    --set films.still=0.6 --set films.shortest=16 --set films.longest=300 --set films.noise=3 --set loss.features=2 --set seed=11
-"$train" export "$folder/runs/light-still" --output "$folder/light.safetensors"
+steady() { # model, interval of restarts, steps of the second part
+    learn "$1-steady" "$1-steady" --set data.root="$photos" --set start.teacher="$folder/$1-moving.safetensors"
+    learn "$1-still" "$1-steady" --set data.root="$photos" --set start.teacher="$folder/$1-moving.safetensors" \
+        --set start.weights="[\"$folder/runs/$1-steady/best.safetensors\"]" --set optimiser.rate=5e-5 --set films.still=0.6 --set films.shortest=16 \
+        --set films.longest=300 --set films.noise=3 --set loss.features=2 --set seed=11 --set optimiser.steps="$3" "$4" "$5" "$6" "$7"
+    "$train" export "$folder/runs/$1-still" --output "$folder/$1.safetensors" --reset-interval "$2"
+}
+steady light 0 600 --set optimiser.warmup=20 --set optimiser.ema=0.99
+steady quality 30 220 --set optimiser.warmup=15 --set optimiser.ema=0.98
 split=test frames=5
 [ -z "${SHORT:-}" ] || split=valid frames=1
 for model in quality light; do
