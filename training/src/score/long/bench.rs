@@ -230,8 +230,10 @@ impl Bench<'_> {
         let row = match self.ledger.find(&key) {
             Some(row) => row,
             None => {
+                let before = self.restarts();
                 let figures = measure(self)?;
-                let row = Row::new(key, case, model, references, &figures);
+                let restarts = self.restarts() - before;
+                let row = Row::new(key, case, [model, references], &figures, restarts);
                 self.ledger.keep(&row)?;
                 row
             }
@@ -245,6 +247,11 @@ impl Bench<'_> {
         });
         self.rows.push(row);
         Ok(())
+    }
+
+    /// How often the models' safety nets began their recurrence anew so far.
+    fn restarts(&self) -> usize {
+        self.models.iter().map(|m| m.session.restarts()).sum()
     }
 
     /// Plays a clip through a model.

@@ -134,6 +134,9 @@ pub struct Row {
     pub steps: Option<Steps>,
     /// Root mean square of the output, reduced, less the input, in codes.
     pub residual: Option<Curve>,
+    /// How often the safety net began the model's recurrence anew.
+    #[serde(default)]
+    pub restarts: usize,
 }
 
 impl Row {
@@ -141,9 +144,9 @@ impl Row {
     pub fn new(
         key: String,
         case: &Case,
-        model: &str,
-        references: &str,
+        [model, references]: [&str; 2],
         figures: &[Figures],
+        restarts: usize,
     ) -> Self {
         let curve = |pick: &dyn Fn(&Figures) -> Option<f64>| {
             Curve::of(&figures.iter().filter_map(pick).collect::<Vec<_>>())
@@ -158,6 +161,7 @@ impl Row {
             field: curve(&|f| f.field),
             steps: Steps::of(figures),
             residual: curve(&|f| Some(f.residual)),
+            restarts,
         }
     }
 

@@ -63,6 +63,7 @@ fn moving(rows: &[Row], title: &str) -> String {
         "warping error",
         "residual, first tenth",
         "last tenth",
+        "begun anew",
     ];
     let mut text = head(&format!("{title}: codes"), &columns.map(str::to_owned));
     for row in rows {
@@ -80,7 +81,8 @@ fn moving(rows: &[Row], title: &str) -> String {
             || "none | none".to_owned(),
             |curve| format!("{:.2} | {:.2}", curve.first(), curve.last()),
         );
-        let _ = writeln!(text, "| {} | {steps} | {residual} |", row.name());
+        let (name, restarts) = (row.name(), row.restarts);
+        let _ = writeln!(text, "| {name} | {steps} | {residual} | {restarts} |");
     }
     text
 }
@@ -97,6 +99,7 @@ pub fn summary(rows: &[Row]) -> String {
         "steepest fall, dB/100",
         "clips with a tenth under bicubic",
         "largest ratio of steps",
+        "begun anew by the safety net",
     ];
     let mut text = head("all clips", &columns.map(str::to_owned));
     let mut names: Vec<String> = vec![];
@@ -144,20 +147,21 @@ fn total(name: &str, pairs: &[(&Row, &Row)]) -> Option<String> {
         .iter()
         .filter_map(|(row, _)| Some(row.steps.as_ref()?.ratio()));
     Some(format!(
-        "| {name} | {} | {:.3} | {:+.3} | {:+.3} | {field:.3} | {fall:.2} | {slope:.2} | {} | {:.2} |\n",
+        "| {name} | {} | {:.3} | {:+.3} | {:+.3} | {field:.3} | {fall:.2} | {slope:.2} | {} | {:.2} | {} |\n",
         curves.len(),
         mean(curves.iter().map(|(a, _)| a.mean()).collect()),
         over(Curve::mean),
         over(Curve::last),
         curves.iter().filter(under).count(),
         ratios.fold(1.0, f64::max),
+        pairs.iter().map(|(row, _)| row.restarts).sum::<usize>(),
     ))
 }
 
 /// One line a row.
 pub fn csv(rows: &[Row]) -> String {
     let mut text = "source,motion,noise,encoder,quantizer,width,height,frames,model,references,step_median,step_largest,\
-         step_largest_at,step_ratio,warping"
+         step_largest_at,step_ratio,warping,restarts"
         .to_owned();
     for what in ["psnr", "field_psnr", "residual"] {
         for n in 1..=SEGMENTS {
@@ -206,6 +210,7 @@ pub fn csv(rows: &[Row]) -> String {
             }
             None => text.push_str(",,,,,"),
         }
+        let _ = write!(text, ",{}", row.restarts);
         for curve in [&row.psnr, &row.field, &row.residual] {
             for n in 0..SEGMENTS {
                 let value = curve.as_ref().and_then(|curve| curve.segments.get(n));
