@@ -153,15 +153,43 @@ fn one_patch_is_learnt_by_heart() {
 #[test]
 fn processes_that_do_not_know_of_each_other_are_refused() {
     let data = data();
-    let output = command(&tiny_run(data.path(), &data.path().join("run"), &[]))
-        .env("PMI_SIZE", "3")
-        .output()
-        .unwrap();
-    let message = String::from_utf8_lossy(&output.stderr);
+    // Of MPICH's mpirun, and of srun that was not told to begin MPI.
+    for name in ["PMI_SIZE", "SLURM_STEP_NUM_TASKS"] {
+        let output = command(&tiny_run(data.path(), &data.path().join("run"), &[]))
+            .env(name, "3")
+            .output()
+            .unwrap();
+        let message = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            !output.status.success()
+                && message.contains("3 processes were started, this one sees 1"),
+            "{name}: {message}"
+        );
+    }
+}
+
+#[test]
+fn a_folder_is_trained_in_by_one_process_at_a_time() {
+    let data = data();
+    let run = data.path().join("run");
+    let mut args = tiny_run(data.path(), &run, &["optimiser.steps=1000000"]);
+    args.extend(["--resume".to_owned(), "auto".to_owned()]);
+    let mut first = command(&args).spawn().unwrap();
+    wait_for("some steps", || !logged_steps(&run).is_empty());
+    let second = output(&args);
+    let message = String::from_utf8_lossy(&second.stderr);
     assert!(
-        !output.status.success() && message.contains("3 processes were started, this one sees 1"),
+        !second.status.success() && message.contains("another process trains in"),
         "{message}"
     );
+    first.kill().unwrap();
+    first.wait().unwrap();
+    // The lock ended with its process.
+    let mut args = tiny_run(data.path(), &run, &["optimiser.steps=1"]);
+    args.extend(["--resume".to_owned(), "auto".to_owned()]);
+    let third = output(&args);
+    let message = String::from_utf8_lossy(&third.stderr);
+    assert!(!message.contains("another process"), "{message}");
 }
 
 #[test]

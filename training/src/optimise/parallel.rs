@@ -38,14 +38,16 @@ impl Processes {
     /// Where others were started that cannot be reached: they would all write the same files.
     pub fn join() -> Result<Self> {
         let joined = Self::joined()?;
-        // Set by OpenMPI's and by MPICH's mpirun.
-        let started = ["OMPI_COMM_WORLD_SIZE", "PMI_SIZE"]
+        // Set by OpenMPI's and by MPICH's mpirun, and by Slurm's srun, whatever it was told of MPI.
+        let started = ["OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS"]
             .iter()
             .find_map(|name| std::env::var(name).ok()?.parse::<u64>().ok());
-        let why = if cfg!(feature = "mpi") {
-            "it was built with an MPI library other than mpirun's"
-        } else {
+        let why = if !cfg!(feature = "mpi") {
             "it was built without MPI; build it with `--features mpi`"
+        } else if std::env::var_os("SLURM_STEP_NUM_TASKS").is_some() {
+            "srun has to begin MPI as its library asks, say with --mpi=pmix (`srun --mpi=list` names what there is)"
+        } else {
+            "it was built with an MPI library other than mpirun's"
         };
         ensure!(
             started.is_none_or(|n| n == joined.count),

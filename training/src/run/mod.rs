@@ -4,6 +4,7 @@ mod card;
 pub mod export;
 mod journal;
 pub mod learn_from;
+mod lock;
 pub mod saved;
 pub mod start;
 pub mod tensorboard;
@@ -17,6 +18,7 @@ use crate::{
 };
 use anyhow::{Context, Result, ensure};
 use journal::Journal;
+use lock::FolderLock;
 use refvsr::Network;
 use saved::Progress;
 use serde_json::{Value, json};
@@ -88,7 +90,7 @@ impl Run<'_> {
     /// Trains.
     ///
     /// # Errors
-    /// Where files cannot be read or written, do not fit, or losses stop being finite. The state saved last is untouched by that. With several processes the
+    /// Where files cannot be read or written, do not fit, another process trains in the folder, or losses stop being finite. The state saved last is untouched by that. With several processes the
     /// others must be ended then ([`Processes::give_up`]).
     pub fn run(&self) -> Result<Outcome> {
         let Self {
@@ -99,6 +101,10 @@ impl Run<'_> {
         } = *self;
         fs::create_dir_all(folder)
             .with_context(|| format!("folder of the run {}", folder.display()))?;
+        let _alone = match processes.is_first() {
+            true => Some(FolderLock::take(folder)?),
+            false => None,
+        };
         let last = folder.join(LAST);
 
         // Weights and the optimiser: saved ones, or fresh ones.
