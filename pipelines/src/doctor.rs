@@ -207,7 +207,8 @@ fn graphics(findings: &Findings) {
         )),
         Err(error) => findings.lacks(
             "CUDA",
-            &format!("{error}; cargo xtask setup --libtorch cuda fetches the CUDA part"),
+            &format!("{error}; from a package, LD_LIBRARY_PATH has to name the folder torch/lib of PyTorch 2.11.0 with CUDA (pip install \
+                 torch==2.11.0); in a checkout, cargo xtask setup --libtorch cuda fetches it"),
         ),
     }
 }

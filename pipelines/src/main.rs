@@ -25,12 +25,18 @@ mod speed;
 mod stop;
 mod transcode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use std::process::ExitCode;
 
 /// Multi-camera video super-resolution with the GStreamer element `refvsr`.
 #[derive(Debug, Parser)]
-#[command(version, arg_required_else_help = true, propagate_version = true, after_help = AFTER_HELP)]
+#[command(
+    name = "refvsr",
+    version,
+    arg_required_else_help = true,
+    propagate_version = true,
+    after_help = AFTER_HELP
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -47,7 +53,8 @@ Examples:
   refvsr info refvsr-small-mfid.pytorch     what is in a model file; quality and light are the bundled ones
 
 The element itself is used from GStreamer: gst-inspect-1.0 refvsr lists its pads and properties,
-and pipelines/scripts/ holds ready gst-launch-1.0 lines for files, PNG sequences and live cameras.";
+and pipelines/scripts/ (installed: /usr/share/refvsr/scripts/) holds ready gst-launch-1.0 lines for files,
+PNG sequences and live cameras.";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -63,6 +70,9 @@ enum Command {
     Doctor(doctor::Args),
     /// Make a two-camera clip from real footage, enlarge it 4x through GStreamer and compare with the truth
     Demo(demo::Args),
+    /// Print the manual pages
+    #[command(hide = true)]
+    Man(refvsr_man::Args),
 }
 
 fn main() -> ExitCode {
@@ -73,6 +83,7 @@ fn main() -> ExitCode {
         Command::Compare(args) => compare::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Demo(args) => demo::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Man(args) => man(&args).map(|()| ExitCode::SUCCESS),
     };
     match result {
         Ok(code) => match say::lost() {
@@ -89,10 +100,14 @@ fn main() -> ExitCode {
     }
 }
 
+fn man(args: &refvsr_man::Args) -> anyhow::Result<()> {
+    out!("{}", refvsr_man::print(Cli::command(), args)?.trim_end());
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn command_line_is_consistent() {

@@ -82,6 +82,22 @@ fn info_names_the_variant_of_our_own_files() {
 }
 
 #[test]
+fn every_subcommand_has_a_manual_page() {
+    let (good, names) = refvsr(&["man"]);
+    assert!(good, "{names}");
+    let names: Vec<_> = names.lines().collect();
+    for name in ["refvsr", "refvsr-transcode", "refvsr-doctor"] {
+        assert!(names.contains(&name), "{name} in {names:?}");
+    }
+    let (good, page) = refvsr(&["man", "refvsr-transcode"]);
+    assert!(good && page.contains(".TH refvsr-transcode 1"), "{page}");
+    assert!(page.contains("\\-\\-overwrite"), "{page}");
+    let (good, message) = refvsr(&["man", "refvsr-fly"]);
+    assert!(!good && message.contains("refvsr-compare"), "{message}");
+    assert!(refvsr(&["--version"]).1.starts_with("refvsr "));
+}
+
+#[test]
 fn bad_files_are_one_clear_line() {
     let (good, text) = refvsr(&["info", root().join("README.md").to_str().unwrap()]);
     assert!(

@@ -16,7 +16,8 @@ const PAGES: [&str; 4] = [
 ];
 
 /// Commands that build, install or train; CI runs them or their parts elsewhere.
-const ELSEWHERE: [&str; 8] = [
+const ELSEWHERE: [&str; 9] = [
+    "apt install ",
     "cargo ",
     "eval ",
     "mpirun ",

@@ -1,7 +1,7 @@
 //! The refvsr-train command.
 
 use anyhow::{Result, ensure};
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 use indicatif::ProgressBar;
 use refvsr_train::{
     config::{Config, PRESETS, Stage},
@@ -80,6 +80,9 @@ enum Command {
     /// Look after data sets.
     #[command(subcommand)]
     Dataset(Dataset),
+    /// Print the manual pages.
+    #[command(hide = true)]
+    Man(refvsr_man::Args),
 }
 
 #[derive(Subcommand)]
@@ -165,6 +168,9 @@ fn main() -> ExitCode {
         Command::Synthesize(options) => synthesized(&options),
         Command::Score(options) => scored(&options),
         Command::Dataset(Dataset::Verify(options)) => verified(&options),
+        Command::Man(args) => refvsr_man::print(Cli::command(), &args)
+            .map_err(Into::into)
+            .and_then(|text| say(text.trim_end())),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,5 +1,5 @@
-//! The project's own tool: `cargo xtask setup`, `build`, `test`, `docs`, `lint`, `demo`, `bench`, `env`,
-//! `device-check`.
+//! The project's own tool: `cargo xtask setup`, `build`, `package`, `test`, `docs`, `lint`, `demo`,
+//! `bench`, `env`, `device-check`.
 //!
 //! It is what makes a bare machine ready, so it depends on neither libtorch nor GStreamer. It speaks on
 //! stderr. stdout carries what a caller reads: the lines of `env`, the output of the tests, and the
@@ -13,6 +13,7 @@ mod build;
 mod device_check;
 mod env;
 mod lint;
+mod package;
 mod project;
 mod run;
 mod setup;
@@ -57,6 +58,12 @@ enum Task {
     ///
     /// Packages that only using them needs are installed where that is possible, and else named.
     Build,
+    /// Set up, then build the Debian package with the plugin, `refvsr` and `refvsr-train`: target/package (docs/packages.md)
+    Package {
+        /// Also make an OCI image of Debian 12 with the package in it
+        #[arg(long)]
+        image: bool,
+    },
     /// Set up, then run the tests of the whole workspace; ends with the line `N passed, N failed`
     Test {
         /// Passed on to `cargo test`, e.g. `cargo xtask test -- -p refvsr session`
@@ -114,12 +121,24 @@ fn perform(task: Task) -> anyhow::Result<ExitCode> {
                 tests: true,
                 mpi: true,
                 libtorch,
+                ..Wants::default()
             },
         )?,
         Task::Env => print!("{}", env::lines(&project)?),
         Task::Build => {
             setup::setup(&project, Wants::default())?;
             build::build(&project)?;
+        }
+        Task::Package { image } => {
+            setup::setup(
+                &project,
+                Wants {
+                    package: true,
+                    image,
+                    ..Wants::default()
+                },
+            )?;
+            package::package(&project, image)?;
         }
         Task::Test { args } => {
             setup::setup(

@@ -50,6 +50,12 @@ const TEST_PACKAGES: [&str; 7] = [
 /// The footage that `refvsr demo` takes its clip from.
 const DEMO_PACKAGES: [&str; 1] = ["forensics-samples-files"];
 
+/// What packaging/deb.sh uses.
+const PACKAGE_PACKAGES: [&str; 2] = ["debhelper", "patchelf"];
+
+/// What packaging/image.sh and packaging/test.sh use.
+const IMAGE_PACKAGES: [&str; 3] = ["mmdebstrap", "umoci", "skopeo"];
+
 /// The oldest GStreamer with the interfaces that the plugin uses.
 const GSTREAMER_VERSION: &str = "1.22";
 
@@ -87,6 +93,8 @@ impl Packages {
             (wants.demo, &DEMO_PACKAGES),
             (wants.mpi, &MPI_PACKAGES),
             (wants.tests, &TEST_PACKAGES),
+            (wants.package, &PACKAGE_PACKAGES),
+            (wants.image, &IMAGE_PACKAGES),
         ] {
             if wanted {
                 needed.extend(packages);

@@ -20,6 +20,10 @@ pub struct Wants {
     pub tests: bool,
     /// MPI, for training in several processes.
     pub mpi: bool,
+    /// What packs the Debian package.
+    pub package: bool,
+    /// What makes the image, and tries both.
+    pub image: bool,
     /// Which libtorch; None chooses by the machine.
     pub libtorch: Option<Flavour>,
 }
