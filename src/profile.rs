@@ -129,24 +129,60 @@ thread_local! {
     static RECORDER: RefCell<Option<Recorder>> = const { RefCell::new(None) };
 }
 
-/// Runs `work` and tells what its stages took on this thread.
+impl Profile {
+    /// With what was recorded meanwhile.
+    fn and(mut self, inner: &Self) -> Self {
+        for (share, other) in self.shares.iter_mut().zip(&inner.shares) {
+            share.time += other.time;
+            share.flops += other.flops;
+        }
+        let (piece, other) = (&mut self.largest_piece, inner.largest_piece);
+        piece.time = piece.time.max(other.time);
+        piece.flops = piece.flops.max(other.flops);
+        self
+    }
+}
+
+/// Runs `work` and tells what its stages took on this thread. Records may lie in one another.
 pub fn record<T>(work: impl FnOnce() -> T) -> (T, Profile) {
-    let recorder = Recorder {
+    /// Ends the record, also where `work` panics: the one about it goes on with what this one saw.
+    struct End(Option<Recorder>);
+    impl Drop for End {
+        fn drop(&mut self) {
+            let (now, seen) = (Instant::now(), recorded());
+            RECORDER.replace(self.0.take().map(|outer| Recorder {
+                profile: outer.profile.clone().and(&seen),
+                since: now,
+                looked: now,
+                ..outer
+            }));
+        }
+    }
+    let now = Instant::now();
+    let outer = RECORDER.take().map(|mut outer| {
+        outer.change(outer.stage);
+        outer
+    });
+    let _end = End(outer);
+    RECORDER.replace(Some(Recorder {
         profile: Profile::default(),
         stage: Stage::Other,
-        since: Instant::now(),
-        looked: Instant::now(),
+        since: now,
+        looked: now,
         flops_since: 0,
-    };
-    RECORDER.replace(Some(recorder));
+    }));
     let result = work();
-    let profile = RECORDER
-        .take()
-        .map_or_else(Profile::default, |mut recorder| {
-            recorder.change(Stage::Other);
-            recorder.profile
-        });
-    (result, profile)
+    (result, recorded())
+}
+
+/// What the record under way has seen so far.
+fn recorded() -> Profile {
+    RECORDER.with_borrow_mut(|r| {
+        r.as_mut().map_or_else(Profile::default, |recorder| {
+            recorder.change(recorder.stage);
+            recorder.profile.clone()
+        })
+    })
 }
 
 /// Until the guard goes, time counts for this stage.
@@ -219,6 +255,35 @@ mod tests {
         assert_eq!(profile.total().flops, 13);
         assert!(profile.of(Stage::Flow).time >= Duration::from_millis(20));
         assert!(profile.of(Stage::Trunks).time < profile.of(Stage::Flow).time);
+    }
+
+    #[test]
+    fn a_record_in_another_takes_nothing_from_it() {
+        let (inner, outer) = record(|| {
+            let _trunks = stage(Stage::Trunks);
+            add_flops(|| 5);
+            let ((), inner) = record(|| {
+                let _flow = stage(Stage::Flow);
+                add_flops(|| 7);
+                std::thread::sleep(Duration::from_millis(20));
+            });
+            let panics = std::panic::catch_unwind(|| {
+                record(|| {
+                    add_flops(|| 2);
+                    panic!("inside")
+                })
+            });
+            assert!(panics.is_err());
+            add_flops(|| 1);
+            inner
+        });
+        let flops = |profile: &Profile| {
+            [Stage::Trunks, Stage::Flow, Stage::Other].map(|stage| profile.of(stage).flops)
+        };
+        assert_eq!(flops(&inner), [0, 7, 0]);
+        assert_eq!(flops(&outer), [6, 7, 2]);
+        assert!(outer.of(Stage::Flow).time >= Duration::from_millis(20));
+        add_flops(|| unreachable!("nothing records any more"));
     }
 
     #[test]

@@ -165,7 +165,7 @@ fn session(
     steadily(device, frames, group, |k| {
         session.send(triplet(&moments[k]))?;
         let mut any = false;
-        while session.receive()?.is_some() {
+        while session.receive()?.is_frame() {
             any = true;
         }
         Ok(any)
@@ -259,13 +259,13 @@ fn steadily(
     // they are counted in a second round that is not timed.
     let (seconds, cpu, (counted, profile), names);
     if device == Device::Cpu {
-        ((counted, profile), names) = operations(|| record(&mut measured));
+        ((counted, profile), names) = operations(|| record(&mut measured))?;
         seconds = counted?;
         cpu = Cpu::now()? - before;
     } else {
         seconds = measured()?;
         cpu = Cpu::now()? - before;
-        ((counted, profile), names) = operations(|| record(&mut measured));
+        ((counted, profile), names) = operations(|| record(&mut measured))?;
         counted?;
     }
     let frames = seconds.len() * group;

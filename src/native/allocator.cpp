@@ -11,10 +11,17 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <cstdlib>
 #include <mutex>
 #include <set>
 #include <unordered_map>
 #include <utility>
+
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
+
+#include "entry.h"
 
 namespace {
 
@@ -108,9 +115,11 @@ class Regions {
     return true;
   }
 
+  // Whole regions go, of others the pages that nothing uses.
   void trim() {
     std::lock_guard<std::mutex> guard(lock_);
     unmap_all();
+    for (const auto& waiting : waiting_) madvise(waiting.second->start, waiting.first, MADV_DONTNEED);
     peak_ = used_;
   }
 
@@ -200,8 +209,9 @@ Regions& regions() {
 
 void release_small(void* data) { c10::free_cpu(data); }
 
-void release(void* data) {
-  if (data && !regions().give(data)) c10::free_cpu(data);
+// A tensor's end must not throw. A part that finds no room in the lists stays where it is, of no more use.
+void release(void* data) noexcept {
+  if (data && !refvsr::entered(true, [=] { return regions().give(data); })) c10::free_cpu(data);
 }
 
 class Reusing final : public c10::Allocator {
@@ -226,17 +236,30 @@ class Reusing final : public c10::Allocator {
 
 }  // namespace
 
-// Makes libtorch take the memory of its CPU tensors here. Calls after the first do nothing.
-extern "C" void refvsr_allocator_install() {
-  static const bool once = [] {
-    c10::SetCPUAllocator(new Reusing);
-    return true;
-  }();
-  (void)once;
+// Makes libtorch take the memory of its CPU tensors here. Calls after the first do nothing. Where there is no
+// memory for that, libtorch goes on as it was.
+extern "C" void refvsr_allocator_install() noexcept {
+  refvsr::entered(false, [] {
+    static const bool once = [] {
+      c10::SetCPUAllocator(new Reusing);
+      return true;
+    }();
+    return once;
+  });
 }
 
-// Gives regions that no tensor uses back to the system.
-extern "C" void refvsr_allocator_trim() { regions().trim(); }
+// Gives memory that no tensor uses back to the system, that of small tensors too.
+extern "C" void refvsr_allocator_trim() noexcept {
+  refvsr::entered(0, [] {
+    regions().trim();
+    return 0;
+  });
+#ifdef __GLIBC__
+  malloc_trim(0);
+#endif
+}
 
 // Bytes that wait for a tensor.
-extern "C" size_t refvsr_allocator_waiting() { return regions().waits(); }
+extern "C" size_t refvsr_allocator_waiting() noexcept {
+  return refvsr::entered(size_t{0}, [] { return regions().waits(); });
+}

@@ -18,7 +18,8 @@ typedef Widest<SUMS>::any sums_any;
 typedef unsigned pairs_t __attribute__((vector_size(4 * SUMS)));
 typedef pairs_t pairs_any __attribute__((aligned(4), may_alias));
 
-// How numbers are stored, and the unit that is multiplied: a number, or two neighbouring channels' bf16.
+// How numbers are stored, and the unit that is multiplied: a number, or two neighbouring channels' bf16. The
+// latter is read from memory that holds something else, and that need not lie where an unsigned would.
 struct Fp32 {
   typedef float stored;
   typedef float unit;
@@ -32,7 +33,7 @@ struct Fp32 {
 
 struct Bf16 {
   typedef unsigned short stored;
-  typedef unsigned unit;
+  typedef unsigned unit __attribute__((aligned(2), may_alias));
   typedef pairs_t units;
   typedef pairs_any units_any;
   static constexpr int OF_UNIT = 2;
@@ -260,11 +261,11 @@ static void convolve_direct(const Direct& job, long row, typename T::stored* cop
   }
 }
 
-static void NAME(const Direct& job, long row, float* copy) {
+static void NAME(const Direct& job, long row, void* copy) {
   if (job.bf16)
-    convolve_direct<Bf16>(job, row, (unsigned short*)copy);
+    convolve_direct<Bf16>(job, row, (Bf16::stored*)copy);
   else
-    convolve_direct<Fp32>(job, row, copy);
+    convolve_direct<Fp32>(job, row, (Fp32::stored*)copy);
 }
 
 }  // namespace

@@ -82,7 +82,7 @@ struct Kernels {
   void (*winograd)(const Job&, int first, int count, int most, float* scratch);
   void (*sample)(const Sampling&, long first, long count);
   void (*match)(const Matching&, long first, int skip);
-  void (*direct)(const Direct&, long row, float* copy);
+  void (*direct)(const Direct&, long row, void* copy);
   void (*blur)(const Blur&, long row, float* scratch);
 };
 

@@ -2,7 +2,7 @@
 #include "kernels.h"
 
 #include <cstdlib>
-#include <string>
+#include <cstring>
 
 namespace refvsr {
 
@@ -13,23 +13,51 @@ struct Chosen {
   bool bf16;  // they multiply bf16 by instructions of its own
 };
 
-// The best set that this processor has. For tests REFVSR_CPU names a lesser one (baseline, avx2, avx512), or, in
-// debug builds, wide: the code for AVX-512 compiled to AVX2's instructions.
-static Chosen choose() {
-  const char* named = std::getenv("REFVSR_CPU");
-  const std::string most = named ? named : "";
+// The sets that REFVSR_CPU may name for tests, the least first. `wide`, in debug builds, is the code for AVX-512
+// compiled to AVX2's instructions.
+enum Level { BASELINE, AVX2, AVX512, BEST, WIDE_TEST };
 #ifdef HAS_WIDE
-  if (most == "wide") return {kernels_wide(), true, false};
+static const char* const SETS = "baseline, avx2, avx512, wide";
+#else
+static const char* const SETS = "baseline, avx2, avx512";
+#endif
+
+// The set that REFVSR_CPU names; false where it names none that there is. Empty, it names nothing.
+static bool named(Level* level) {
+  const char* text = std::getenv("REFVSR_CPU");
+  *level = BEST;
+  if (!text || !*text) return true;
+  if (!std::strcmp(text, "baseline"))
+    *level = BASELINE;
+  else if (!std::strcmp(text, "avx2"))
+    *level = AVX2;
+  else if (!std::strcmp(text, "avx512"))
+    *level = AVX512;
+#ifdef HAS_WIDE
+  else if (!std::strcmp(text, "wide"))
+    *level = WIDE_TEST;
+#endif
+  else
+    return false;
+  return true;
+}
+
+// The best set that this processor has, of those up to the one that is named.
+static Chosen choose() {
+  Level most;
+  named(&most);
+#ifdef HAS_WIDE
+  if (most == WIDE_TEST) return {kernels_wide(), true, false};
 #endif
 #if defined(__x86_64__)
   __builtin_cpu_init();
-  if (most != "baseline" && most != "avx2" && __builtin_cpu_supports("avx512f") &&
+  if (most >= AVX512 && __builtin_cpu_supports("avx512f") &&
       __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq")) {
-    if (most != "avx512" && __builtin_cpu_supports("avx512bf16"))
+    if (most == BEST && __builtin_cpu_supports("avx512bf16"))
       return {kernels_avx512_bf16(), true, true};
     return {kernels_avx512(), true, false};
   }
-  if (most != "baseline" && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
+  if (most >= AVX2 && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
     return {kernels_avx2(), false, false};
 #endif
   return {kernels_baseline(), false, false};
@@ -98,11 +126,20 @@ static int in_parts(long parts, size_t floats, int threads, const volatile unsig
 
 using namespace refvsr;
 
-extern "C" int refvsr_bf16_units() { return static_cast<int>(bf16_units()); }
+// The names that REFVSR_CPU may have.
+extern "C" const char* refvsr_cpu_sets() noexcept { return SETS; }
 
-extern "C" int refvsr_has_wide_registers() { return chosen().wide; }
+// Whether REFVSR_CPU has one of them, or nothing.
+extern "C" int refvsr_cpu_is_known() noexcept {
+  Level level;
+  return named(&level);
+}
 
-extern "C" int refvsr_winograd(const Job* job, int threads, const volatile unsigned char* stop) {
+extern "C" int refvsr_bf16_units() noexcept { return static_cast<int>(bf16_units()); }
+
+extern "C" int refvsr_has_wide_registers() noexcept { return chosen().wide; }
+
+extern "C" int refvsr_winograd(const Job* job, int threads, const volatile unsigned char* stop) noexcept {
   const int tile = job->tile, points = (tile + 2) * (tile + 2);
   const int tiles = ((job->height + tile - 1) / tile) * ((job->width + tile - 1) / tile);
   // As many tiles at a time as keep their points in a core's own cache, and every thread busy.
@@ -116,7 +153,7 @@ extern "C" int refvsr_winograd(const Job* job, int threads, const volatile unsig
 }
 
 extern "C" int refvsr_sample(const Sampling* sampling, long samples, int threads,
-                             const volatile unsigned char* stop) {
+                             const volatile unsigned char* stop) noexcept {
   const long part = 2048;
   return in_parts((samples + part - 1) / part, 0, threads, stop, [=](long p, float*) {
     const long first = p * part, left = samples - first;
@@ -125,7 +162,7 @@ extern "C" int refvsr_sample(const Sampling* sampling, long samples, int threads
 }
 
 extern "C" int refvsr_direct(const Direct* job, long rows, int threads,
-                             const volatile unsigned char* stop) {
+                             const volatile unsigned char* stop) noexcept {
   // Room for the pixels under a window, with zeros beside the picture.
   const size_t floats = (size_t)(PIXELS + job->kernel) * job->kernel * job->depth;
   const long part = rows < 16 * threads ? 1 : 4;
@@ -136,7 +173,7 @@ extern "C" int refvsr_direct(const Direct* job, long rows, int threads,
 }
 
 extern "C" int refvsr_blur(const Blur* blur, long rows, int threads,
-                           const volatile unsigned char* stop) {
+                           const volatile unsigned char* stop) noexcept {
   const long part = 16;
   const size_t floats = (size_t)blur->width + blur->taps;
   return in_parts((rows + part - 1) / part, floats, threads, stop, [=](long p, float* memory) {
@@ -146,7 +183,7 @@ extern "C" int refvsr_blur(const Blur* blur, long rows, int threads,
 }
 
 extern "C" int refvsr_match(const Matching* job, long queries, int threads,
-                            const volatile unsigned char* stop) {
+                            const volatile unsigned char* stop) noexcept {
   const long parts = (queries + MATCH_ROWS - 1) / MATCH_ROWS;
   return in_parts(parts, 0, threads, stop, [=](long p, float*) {
     // The last part starts earlier, so that it is whole too.
