@@ -120,10 +120,10 @@ fn played<'a>(
             wide: Some(wide.f_to_device(device)?),
             tele: None,
         })?;
-        out.extend(session.receive()?);
+        out.extend(session.receive()?.frame());
     }
     session.drain();
-    while let Some(frame) = session.receive()? {
+    while let Some(frame) = session.receive()?.frame() {
         out.push(frame);
     }
     let here = |frame: Tensor| Ok(frame.f_to_device(Device::Cpu)?);
@@ -315,13 +315,13 @@ fn bench(device: Device, (h, w): (i64, i64), frames: i64, presets: &str) -> Resu
             };
             for _ in 0..=m + 1 {
                 send(&mut session)?;
-                session.receive()?;
+                _ = session.receive()?;
             }
             synchronize(device);
             let start = Instant::now();
             for _ in 0..frames {
                 send(&mut session)?;
-                session.receive()?;
+                _ = session.receive()?;
             }
             synchronize(device);
             let streamed = start.elapsed().as_secs_f64() / frames as f64;

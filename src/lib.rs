@@ -29,5 +29,7 @@ pub use error::{Error, Result};
 pub use native::{memory, trace};
 pub use net::Network;
 pub use precision::Precision;
-pub use session::{ReducedMatching, Session, SessionOptions, SharedNetwork, Triplet, WeakNetwork};
+pub use session::{
+    Received, ReducedMatching, Session, SessionOptions, SharedNetwork, Triplet, Unseen, WeakNetwork,
+};
 pub use stop::Stopper;

@@ -69,7 +69,7 @@ fn the_quality_model_beats_bicubic_enlargement() {
         if i == 2 {
             session.drain();
         }
-        while let Some(out) = session.receive().unwrap() {
+        while let Some(out) = session.receive().unwrap().frame() {
             ours += psnr(&out, &truth(done)).unwrap() / 3.0;
             done += 1;
         }

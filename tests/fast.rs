@@ -6,8 +6,8 @@ mod common;
 use common::{clips, config, difference, network};
 use proptest::prelude::*;
 use refvsr::{
-    Bundled, Error, ModelConfig, Network, Precision, Session, SessionOptions, SharedNetwork,
-    Triplet,
+    Bundled, Error, ModelConfig, Network, Precision, Received, Session, SessionOptions,
+    SharedNetwork, Triplet,
     config::{Recurrence, Variant},
     metrics::psnr,
     net::{Frame, Kept, Run},
@@ -85,7 +85,7 @@ fn streamed(session: &mut Session, ultrawide: &[Tensor], wide: &[Tensor]) -> Vec
     let mut out = vec![];
     for (sent, (u, w)) in ultrawide.iter().zip(wide).enumerate() {
         session.send(triplet(u, w)).unwrap();
-        while let Some(frame) = session.receive().unwrap() {
+        while let Some(frame) = session.receive().unwrap().frame() {
             out.push(frame);
         }
         assert!(
@@ -96,7 +96,7 @@ fn streamed(session: &mut Session, ultrawide: &[Tensor], wide: &[Tensor]) -> Vec
         );
     }
     session.drain();
-    while let Some(frame) = session.receive().unwrap() {
+    while let Some(frame) = session.receive().unwrap().frame() {
         out.push(frame);
     }
     out
@@ -215,7 +215,7 @@ fn frames_passed_by_leave_the_others_as_they_are() {
                 1 | 3 => (None, None),
                 _ => {
                     let expected = all.get(number).map(Tensor::shallow_clone);
-                    (session.receive().unwrap(), expected)
+                    (session.receive().unwrap().frame(), expected)
                 }
             };
             if let Some((out, expected)) = out.as_ref().zip(expected) {
@@ -223,7 +223,7 @@ fn frames_passed_by_leave_the_others_as_they_are() {
                 assert_eq!(off, 0.0, "{:?}, frame {number}", config.variant);
                 compared += 1;
             }
-            let came = out.is_some() || number % 5 % 2 == 1 && session.skip().unwrap();
+            let came = out.is_some() || number % 5 % 2 == 1 && session.skip().unwrap().is_frame();
             number += usize::from(came);
             came
         };
@@ -246,7 +246,7 @@ fn the_clip_goes_on_as_if_frames_enlarged_bicubically_had_not_been_filmed() {
                 true => session.bypass(),
                 false => session.receive(),
             };
-            let out = out.unwrap();
+            let out = out.unwrap().frame();
             found.extend(out.as_ref().map(Tensor::shallow_clone));
             out.is_some()
         };
@@ -290,10 +290,10 @@ fn a_frame_whose_time_is_up_can_be_asked_for_again() {
         let before = std::time::Instant::now();
         match session.receive_until(before) {
             Err(Error::OutOfTime) => (),
-            nothing => assert!(nothing.unwrap().is_none()),
+            nothing => assert!(!nothing.unwrap().is_frame()),
         }
         let far = before + std::time::Duration::from_secs(3600);
-        let out = session.receive_until(far).unwrap();
+        let out = session.receive_until(far).unwrap().frame();
         found.extend(out.as_ref().map(Tensor::shallow_clone));
         out.is_some()
     };
@@ -356,14 +356,17 @@ fn work_that_is_stopped_can_go_on_as_if_it_had_not_been() {
             stopper.rearm();
             session.send(triplet(u, w)).unwrap();
             stopper.stop();
-            assert!(matches!(session.receive(), Err(Error::Stopped) | Ok(None)));
+            assert!(matches!(
+                session.receive(),
+                Err(Error::Stopped) | Ok(Received::NeedsMore)
+            ));
             stopper.rearm();
-            while let Some(frame) = session.receive().unwrap() {
+            while let Some(frame) = session.receive().unwrap().frame() {
                 found.push(frame);
             }
         }
         session.drain();
-        while let Some(frame) = session.receive().unwrap() {
+        while let Some(frame) = session.receive().unwrap().frame() {
             found.push(frame);
         }
         assert_eq!(found.len(), expected.len());

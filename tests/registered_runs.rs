@@ -57,13 +57,13 @@ fn streamed(session: &mut Session, clip: &[Tensor]) -> Vec<Tensor> {
             tele: None,
         };
         session.send(triplet).unwrap();
-        while let Some(frame) = session.receive().unwrap() {
+        while let Some(frame) = session.receive().unwrap().frame() {
             out.push(frame);
         }
         assert!(out.len() + session.look_ahead() > sent, "a frame is late");
     }
     session.drain();
-    while let Some(frame) = session.receive().unwrap() {
+    while let Some(frame) = session.receive().unwrap().frame() {
         out.push(frame);
     }
     out

@@ -5,7 +5,7 @@ mod rig;
 
 use common::{assert_close, fill, frames, tensors};
 use refvsr::{
-    ModelConfig, Network, Precision, Session, SessionOptions, Triplet,
+    Error, ModelConfig, Network, Precision, Received, Session, SessionOptions, Triplet,
     checkpoint::{Checkpoint, save},
     config::{FLOW_LEVELS, Recurrence, Variant},
     net::{
@@ -85,12 +85,12 @@ fn streamed(
                 tele: copy(tele),
             })
             .unwrap();
-        while let Some(frame) = session.receive().unwrap() {
+        while let Some(frame) = session.receive().unwrap().frame() {
             out.push(frame);
         }
     }
     session.drain();
-    while let Some(frame) = session.receive().unwrap() {
+    while let Some(frame) = session.receive().unwrap().frame() {
         out.push(frame);
     }
     out
@@ -325,7 +325,7 @@ fn the_confidence_map_shows_the_fields() {
         .unwrap();
     assert!(session.confidence_map().unwrap().is_none());
     session.drain();
-    let _ = session.receive().unwrap().unwrap();
+    let _ = session.receive().unwrap().frame().unwrap();
     let map = session.confidence_map().unwrap().unwrap();
     let (h, w) = (ultrawide.size()[2], ultrawide.size()[3]);
     assert_eq!(map.size(), [1, 1, h, w]);
@@ -376,10 +376,130 @@ fn a_session_begins_with_the_cameras_of_another() {
     };
     second.send(plain).unwrap();
     second.drain();
-    let _ = second.receive().unwrap().unwrap();
+    let _ = second.receive().unwrap().frame().unwrap();
     let sighting = second.sightings().unwrap().0.unwrap();
     assert!(!sighting.holds && !sighting.lost, "{sighting:?}");
     assert_eq!(sighting.placement, wide.unwrap().placement);
     second.reset();
     assert_eq!(second.sightings().unwrap(), (None, None), "a new clip");
+}
+
+#[test]
+fn a_frame_that_was_given_up_changes_no_sighting() {
+    let network = network();
+    let options = exact(&network);
+    let mut session = Session::new(network, options).unwrap();
+    let clip = clip();
+    let mut last = (None, None);
+    for (ultrawide, wide, tele) in &clip {
+        let copy = |t: &Option<Tensor>| t.as_ref().map(Tensor::shallow_clone);
+        session
+            .send(Triplet {
+                ultrawide: ultrawide.shallow_clone(),
+                wide: copy(wide),
+                tele: copy(tele),
+            })
+            .unwrap();
+        let mut allowed = std::time::Duration::ZERO;
+        loop {
+            match session.receive_until(std::time::Instant::now() + allowed) {
+                Err(Error::OutOfTime) => assert_eq!(session.sightings().unwrap(), last),
+                Ok(Received::NeedsMore) => break,
+                frame => {
+                    assert!(frame.unwrap().is_frame());
+                    last = session.sightings().unwrap();
+                }
+            }
+            allowed = allowed * 3 / 2 + std::time::Duration::from_millis(1);
+        }
+    }
+    assert!(last.0.is_some());
+}
+
+#[test]
+fn references_of_absurd_sizes_are_refused_when_they_are_sent() {
+    let network = network();
+    let options = exact(&network);
+    let mut session = Session::new(network, options).unwrap();
+    let frame = |h: i64, w: i64| Tensor::ones([1, 3, h, w], (Kind::Float, Device::Cpu)) * 0.5;
+    let triplet = |wide: Option<Tensor>, tele: Option<Tensor>| Triplet {
+        ultrawide: frame(54, 96),
+        wide,
+        tele,
+    };
+    // One that needs no resizing to be absurd: its width is right.
+    for (h, w) in [(32767, 1), (9000, 2), (32767, 148)] {
+        for (sent, named, zoom) in [
+            (triplet(Some(frame(h, w)), None), "wide frame", "1.3"),
+            (triplet(None, Some(frame(h, w))), "tele frame", "3.2"),
+        ] {
+            let text = session.send(sent).unwrap_err().to_string();
+            let given = format!("{named}: {w}x{h} at zoom {zoom}, which makes ");
+            assert!(
+                text.starts_with(&given) && text.contains("32 times"),
+                "{text}"
+            );
+        }
+    }
+    // Flat ones are no trouble, and those that a phone films neither, upright or across.
+    for (h, w) in [(1, 32767), (1, 1), (192, 108), (1080, 1920)] {
+        session
+            .send(triplet(Some(frame(h, w)), Some(frame(h, w))))
+            .unwrap();
+        session.drain();
+        assert!(session.receive().unwrap().is_frame(), "{w}x{h}");
+        session.reset();
+    }
+    // What becomes absurd by a zoom that is set later does not hold, and ends nothing.
+    session
+        .send(triplet(Some(frame(1080, 1920)), None))
+        .unwrap();
+    session.set_zooms(0.1, 0.0).unwrap();
+    session.drain();
+    assert!(session.receive().unwrap().is_frame());
+    let refused = triplet(Some(frame(1080, 1920)), None);
+    session.reset();
+    let text = session.send(refused).unwrap_err().to_string();
+    assert!(text.contains("1920x1080 at zoom 0.089"), "{text}");
+}
+
+#[test]
+fn frames_that_are_too_small_for_references_are_told() {
+    let network = network();
+    let options = exact(&network);
+    let mut session = Session::new(network, options).unwrap();
+    let frame = |h: i64, w: i64| Tensor::ones([1, 3, h, w], (Kind::Float, Device::Cpu)) * 0.5;
+    let triplet = |h: i64, w: i64, wide: bool, tele: bool| Triplet {
+        ultrawide: frame(h, w),
+        wide: wide.then(|| frame(54, 96)),
+        tele: tele.then(|| frame(54, 96)),
+    };
+    // No frame of up to 32 pixels a side is registered, nor a tele camera that covers a dozen of them.
+    for (h, w, wide, tele, told) in [
+        (32, 48, true, false, Some("wide frame")),
+        (27, 48, true, true, Some("wide frame")),
+        (45, 80, true, true, Some("tele frame")),
+        (45, 80, true, false, None),
+        (32, 48, false, false, None),
+        (90, 160, true, true, None),
+    ] {
+        session.reset();
+        session.send(triplet(h, w, wide, tele)).unwrap();
+        let text = session.unseen().map(|unseen| unseen.to_string());
+        let Some(what) = told else {
+            assert_eq!(text, None, "{w}x{h}");
+            continue;
+        };
+        let zooms = if what == "wide frame" {
+            "1.3 to 3.4"
+        } else {
+            "3.2 to 11.0"
+        };
+        let start = format!("{w}x{h} frames are too small to find the {what} (96x54) in them");
+        let text = text.unwrap();
+        assert!(text.starts_with(&start) && text.ends_with(zooms), "{text}");
+    }
+    // It is not known before there is a frame to see.
+    session.reset();
+    assert!(session.unseen().is_none());
 }

@@ -5,7 +5,7 @@ mod common;
 use common::{clips, config, difference, network};
 use proptest::prelude::*;
 use refvsr::{
-    Error, ModelConfig, Network, Precision, Session, SessionOptions, Triplet,
+    Error, ModelConfig, Network, Precision, Received, Session, SessionOptions, Triplet,
     config::{Recurrence, Variant},
     image::resize::bicubic_antialiased,
     net::{Frame, Kept, Run},
@@ -90,7 +90,7 @@ fn streamed(session: &mut Session, ultrawide: &[Tensor], wide: &[Tensor]) -> Vec
                 tele: None,
             })
             .unwrap();
-        while let Some(frame) = session.receive().unwrap() {
+        while let Some(frame) = session.receive().unwrap().frame() {
             out.push(frame);
         }
         assert_eq!(
@@ -100,7 +100,7 @@ fn streamed(session: &mut Session, ultrawide: &[Tensor], wide: &[Tensor]) -> Vec
         );
     }
     session.drain();
-    while let Some(frame) = session.receive().unwrap() {
+    while let Some(frame) = session.receive().unwrap().frame() {
         out.push(frame);
     }
     out
@@ -300,7 +300,7 @@ fn misuse_is_an_error_and_changes_nothing() {
         wide: None,
         tele: None,
     };
-    assert!(session.receive().unwrap().is_none());
+    assert_eq!(session.receive().unwrap(), Received::NeedsMore);
     session.send(triplet(0)).unwrap();
     let other = Triplet {
         ultrawide: clip(1, 8, 10, 5).swap_remove(0),
@@ -335,11 +335,15 @@ fn misuse_is_an_error_and_changes_nothing() {
         session.send(triplet(2)),
         Err(Error::Full { held: 2 })
     ));
-    assert!(session.receive().unwrap().is_some());
+    assert!(session.receive().unwrap().is_frame());
     session.drain();
     assert!(matches!(session.send(triplet(2)), Err(Error::Drained)));
-    assert!(session.receive().unwrap().is_some());
-    assert!(session.receive().unwrap().is_none());
+    assert!(session.receive().unwrap().is_frame());
+    assert_eq!(session.receive().unwrap(), Received::Ended);
+    assert_eq!(session.skip().unwrap(), Received::Ended);
+    assert_eq!(session.bypass().unwrap(), Received::Ended);
+    session.reset();
+    assert_eq!(session.bypass().unwrap(), Received::NeedsMore);
 
     let fresh = || network(config(4, false));
     for (options, text) in [
@@ -408,7 +412,7 @@ fn memory_is_bounded_by_the_look_ahead() {
                     tele: None,
                 })
                 .unwrap();
-            while session.receive().unwrap().is_some() {}
+            while session.receive().unwrap().is_frame() {}
             held.push(session.memory());
         }
         assert!(session.memory() > session.network().weight_bytes());
@@ -430,7 +434,7 @@ fn references_of_other_sizes_are_brought_to_scale() {
                 tele: None,
             })
             .unwrap();
-        session.receive().unwrap().unwrap()
+        session.receive().unwrap().frame().unwrap()
     };
     let absurd = Tensor::zeros([1, 3, 4000, 1], (Kind::Float, Device::Cpu));
     let mut session = Session::new(network(shape.clone()), options(0, None)).unwrap();
@@ -479,7 +483,7 @@ fn tele_candidates_join_the_wide_ones() {
                     tele,
                 })
                 .unwrap();
-            session.receive().unwrap().unwrap()
+            session.receive().unwrap().frame().unwrap()
         };
         let (alone, both) = (run(&a, None), run(&a, Some(&b)));
         let off = difference(&both, &run(&b, Some(&a))).0;
@@ -513,7 +517,7 @@ fn the_wide_frame_may_be_missing() {
                 tele: None,
             })
             .unwrap();
-        session.receive().unwrap().unwrap()
+        session.receive().unwrap().frame().unwrap()
     };
     assert!(
         run(None).equal(&run(Some(frames[0].shallow_clone()))),
@@ -551,4 +555,134 @@ fn small_frames_are_matched_at_full_density_unless_asked_otherwise() {
         full.iter().zip(&reduced).any(|(a, b)| !a.equal(b)),
         "blocks are matched otherwise"
     );
+}
+
+#[test]
+fn what_is_beyond_white_or_no_number_is_cleaned_before_anything_else() {
+    // Beyond 65504 a number is infinite in 16 bits, and stays so in the recurrent state.
+    for precision in [Precision::Fp16, Precision::Bf16, Precision::Fp32] {
+        let (ultrawide, wide) = (clip(3, 8, 12, 21), clip(3, 8, 12, 22));
+        let options = SessionOptions {
+            precision,
+            ..options(0, None)
+        };
+        let mut session = Session::new(network(config(4, false)), options).unwrap();
+        let cleaned = [0.0, 1.0, 0.0, 1.0, 0.0];
+        let values = [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 1e30, -2.0];
+        let with = |values: [f64; 5], clip: &[Tensor]| {
+            let clip: Vec<Tensor> = clip.iter().map(Tensor::copy).collect();
+            for (column, value) in values.into_iter().enumerate() {
+                let mut pixel = clip[0].narrow(2, 3, 1).narrow(3, column as i64, 1);
+                let _ = pixel.fill_(value);
+            }
+            clip
+        };
+        let expected = streamed(
+            &mut session,
+            &with(cleaned, &ultrawide),
+            &with(cleaned, &wide),
+        );
+        session.reset();
+        let found = streamed(
+            &mut session,
+            &with(values, &ultrawide),
+            &with(values, &wide),
+        );
+        assert_same(&found, &expected, &precision.to_string());
+        assert!(
+            found
+                .iter()
+                .all(|t| t.isfinite().all().int64_value(&[]) == 1)
+        );
+        // References of another size are cleaned before they are resized.
+        let resized = |values: [f64; 5]| {
+            let wide = clip(1, 16, 24, 23).swap_remove(0);
+            let mut pixels = wide.narrow(2, 7, 1).narrow(3, 7, 5);
+            let values: Vec<f32> = values.iter().map(|&v| v as f32).collect();
+            pixels.copy_(&Tensor::from_slice(&values).view([1, 1, 1, 5]));
+            wide
+        };
+        let mut run = |values| {
+            session.reset();
+            streamed(&mut session, &ultrawide[..1], &[resized(values)])
+        };
+        assert_same(&run(values), &run(cleaned), "resized");
+    }
+}
+
+#[test]
+fn frames_of_whole_numbers_are_refused_by_name() {
+    let mut session = Session::new(network(config(4, false)), options(0, None)).unwrap();
+    let bytes = || Tensor::zeros([1, 3, 8, 8], (Kind::Uint8, Device::Cpu));
+    let floats = || bytes().to_kind(Kind::Half);
+    for (ultrawide, wide, named) in [
+        (bytes(), floats(), "ultra-wide frame"),
+        (floats(), bytes(), "wide frame"),
+    ] {
+        let sent = session.send(Triplet {
+            ultrawide,
+            wide: Some(wide),
+            tele: None,
+        });
+        let text = sent.unwrap_err().to_string();
+        assert!(
+            text.starts_with(named) && text.contains("type Uint8 found, floating-point"),
+            "{text}"
+        );
+    }
+}
+
+/// Gives up at one point after the other until the frame is done, with a look at the session each time.
+fn given_up_everywhere<T>(
+    session: &mut Session,
+    mut look: impl FnMut(&mut Session, bool) -> T,
+) -> (usize, T) {
+    let mut allowed = std::time::Duration::ZERO;
+    for tries in 0.. {
+        match session.receive_until(std::time::Instant::now() + allowed) {
+            Err(Error::OutOfTime) => _ = look(session, false),
+            frame => {
+                assert!(frame.unwrap().is_frame());
+                return (tries, look(session, true));
+            }
+        }
+        allowed = allowed * 3 / 2 + std::time::Duration::from_micros(100);
+    }
+    unreachable!()
+}
+
+#[test]
+fn work_that_is_given_up_leaves_the_last_frame_as_it_was() {
+    let refill = ModelConfig {
+        variant: Variant::RefVsrIr,
+        num_blocks: 1,
+        ..config(4, false)
+    };
+    for config in [config(4, false), refill] {
+        let mut session = Session::new(network(config), options(0, None)).unwrap();
+        let (ultrawide, wide) = (clip(3, 16, 24, 31), clip(3, 16, 24, 32));
+        let mut last: Option<Tensor> = None;
+        for (u, w) in ultrawide.iter().zip(&wide) {
+            session
+                .send(Triplet {
+                    ultrawide: u.shallow_clone(),
+                    wide: Some(w.shallow_clone()),
+                    tele: None,
+                })
+                .unwrap();
+            let (_, next) = given_up_everywhere(&mut session, |session, done| {
+                let map = session.confidence_map().unwrap();
+                if !done {
+                    let same = match (&map, &last) {
+                        (Some(map), Some(last)) => map.equal(last),
+                        (map, last) => map.is_none() && last.is_none(),
+                    };
+                    assert!(same, "not the last frame's");
+                }
+                map.map(|map| map.copy())
+            });
+            assert!(next.is_some());
+            last = next;
+        }
+    }
 }

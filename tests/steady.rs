@@ -56,7 +56,7 @@ fn play(model: Bundled, scene: &Tensor, truth: &Tensor) -> Played {
         if n + 1 == FRAMES {
             session.drain();
         }
-        while let Some(out) = session.receive().unwrap() {
+        while let Some(out) = session.receive().unwrap().frame() {
             played.psnr.push(psnr(&out, truth).unwrap());
             if let Some(last) = last {
                 let step = (&out - last) * 255.0;

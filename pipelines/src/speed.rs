@@ -34,7 +34,7 @@ pub fn measure(network: Network, (width, height): (i64, i64), time: Duration) ->
             wide: Some(camera()?),
             tele: None,
         })?;
-        while let Some(frame) = session.receive()? {
+        while let Some(frame) = session.receive()?.frame() {
             // Waits for a GPU to be done.
             _ = frame.f_to_device(Device::Cpu)?;
             bytes = bytes.max(session.memory());

@@ -24,7 +24,7 @@ fn maps(moments: &[Moment]) -> Vec<Vec<u8>> {
     let mut session = Session::new(network, options).unwrap();
     let mut maps = vec![];
     let mut finish = |session: &mut Session| {
-        while session.receive().unwrap().is_some() {
+        while session.receive().unwrap().is_frame() {
             let map = session.confidence_map().unwrap().unwrap();
             let bytes = (map * 255.0).round().to_kind(tch::Kind::Uint8);
             maps.push(Vec::<u8>::try_from(&bytes.flatten(0, -1)).unwrap());

@@ -171,7 +171,7 @@ fn frames_that_come_too_late_are_enlarged_bicubically_and_the_recurrence_goes_on
         } else {
             session.receive()
         };
-        let expected = to_bytes(&expected.unwrap().unwrap());
+        let expected = to_bytes(&expected.unwrap().frame().unwrap());
         assert!(bytes(&out) == expected, "frame {n}");
         assert_eq!(out.pts(), Some(FRAME * n));
         let told = told_of(&out);

@@ -221,7 +221,7 @@ mod tests {
     fn gradients_are_those_of_one_call() {
         tch::manual_seed(13);
         let vs = VarStore::new(Device::Cpu);
-        let conv = Conv::new(vs.root(), 4, 4, 3).unwrap();
+        let conv = Conv::new(vs.root().into(), 4, 4, 3).unwrap();
         let x = Tensor::rand([1, 4, 20, 20], CPU);
         let gradient = |most| {
             let out = with_pieces_of(most, || conv.forward(&x)).unwrap();
@@ -264,7 +264,7 @@ mod tests {
                                 tele,
                             })
                             .unwrap();
-                        while session.receive().unwrap().is_some() {}
+                        while session.receive().unwrap().is_frame() {}
                     }
                 });
             });
@@ -273,7 +273,7 @@ mod tests {
         }
         // A stopped convolution gives up at its first piece.
         let vs = VarStore::new(Device::Cpu);
-        let conv = Conv::new(vs.root(), 8, 8, 7).unwrap().exact();
+        let conv = Conv::new(vs.root().into(), 8, 8, 7).unwrap().exact();
         let stopper = Stopper::default();
         let stopped = context::within(Arithmetic::Exact, &stopper, || {
             stopper.stop();

@@ -6,8 +6,7 @@ use tch::Tensor;
 
 impl Session {
     /// Output `n`, which is the next.
-    pub(super) fn output(&mut self, n: usize) -> Result<Tensor> {
-        self.clip.shown = None;
+    pub(super) fn joined_output(&mut self, n: usize) -> Result<Tensor> {
         let run = self.outputs_of_a_run(n);
         let outputs = run.unwrap_or(self.clip.backward.len());
         self.find_motions(n, n + self.window_look_ahead() + outputs)?;
@@ -39,8 +38,7 @@ impl Session {
     }
 
     /// Passes output `n` by: the forward branch goes on, nothing else is computed.
-    pub(super) fn pass(&mut self, n: usize) -> Result<()> {
-        self.clip.shown = None;
+    pub(super) fn joined_pass(&mut self, n: usize) -> Result<()> {
         self.find_motions(n, n + 1)?;
         let forward = self.forward_at(n)?;
         self.leave(n, forward)
@@ -48,6 +46,9 @@ impl Session {
 
     fn leave(&mut self, n: usize, forward: Forward) -> Result<()> {
         self.find_pyramid(n)?;
+        if let Some(followers) = self.clip.frame_mut(n).followers.take() {
+            self.clip.followers = Some(followers);
+        }
         self.keep(forward);
         self.clip.backward.pop_front();
         self.advance(n + 1);

@@ -1,6 +1,6 @@
 //! What a session remembers of the clip it is in, and a window's view of it.
 
-use super::{density::ReducedMatching, handover::Coming, watch::Watch};
+use super::{density::ReducedMatching, handover::Coming, unseen::Unseen, watch::Watch};
 use crate::{
     Error, Result,
     net::{
@@ -54,6 +54,8 @@ pub struct Clip {
     pub followers: Option<Followers>,
     /// How frames are matched, where not at full density.
     pub reduced_matching: Option<ReducedMatching>,
+    /// The first reference camera that cannot be found.
+    pub unseen: Option<Unseen>,
     /// Height and width of the frames as they were sent.
     pub size: Option<(i64, i64)>,
 }
@@ -68,6 +70,8 @@ pub struct ClipFrame {
     /// The registered variant's references, padded, while the frame waits: they are registered when it goes
     /// out.
     pub waiting: Option<References>,
+    /// The reference cameras as this frame leaves them, where it was registered and has not come out yet.
+    pub followers: Option<Followers>,
     pub pyramid: Option<Pyramid>,
     /// EDVR pyramid of this frame; only RefVSR-IR has one.
     pub levels: Option<Levels>,
@@ -121,7 +125,11 @@ impl Clip {
     /// Takes the next output's frame out of the clip, as if it had not been filmed.
     pub fn leave_out(&mut self) {
         let index = self.received - self.gone;
-        self.frames.remove(index);
+        let frame = self.frames.remove(index);
+        // What was found of the cameras, in work that was given up, is true all the same.
+        if let Some(followers) = frame.and_then(|frame| frame.followers) {
+            self.followers = Some(followers);
+        }
         self.sent -= 1;
         if let Some(after) = self.frames.get_mut(index) {
             after.to_previous = None;
@@ -132,6 +140,12 @@ impl Clip {
         self.backward.pop_front();
         self.refills.clear();
         self.left_out = true;
+    }
+
+    /// What is known of the reference cameras, and what it becomes with frames that wait.
+    pub fn all_followers(&mut self) -> impl Iterator<Item = &mut Followers> {
+        let waiting = self.frames.iter_mut().filter_map(|f| f.followers.as_mut());
+        self.followers.iter_mut().chain(waiting)
     }
 
     /// The features made of these frames, where the last window had them.
@@ -167,6 +181,7 @@ impl Clip {
                 .chain(frame.pyramid.iter().flat_map(Pyramid::tensors))
                 .chain(motions)
                 .chain(levels)
+                .chain(frame.followers.iter().flat_map(Followers::tensors))
         });
         let shown = self.shown.iter();
         let shown =

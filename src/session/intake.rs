@@ -4,6 +4,7 @@ use super::{
     Session, Triplet,
     clip::{ClipFrame, References},
     density::ReducedMatching,
+    unseen::Unseen,
 };
 use crate::{
     Error, Result,
@@ -13,9 +14,10 @@ use crate::{
     },
     net::{
         network::Found,
-        ops::channels_last,
+        ops::{self, channels_last},
         reduced,
         registered::{Details, Moment},
+        registration::Follower,
     },
 };
 use tch::{Kind, Tensor};
@@ -31,11 +33,14 @@ impl Session {
                 expected: format!("{}, as the first of the clip", text(first)),
             });
         }
-        let lr = self.padded(&triplet.ultrawide)?;
+        if self.clip.size.is_none() {
+            self.lease.begin(size);
+        }
+        let lr = self.padded(&clean("ultra-wide frame", &triplet.ultrawide)?)?;
         let (reference, waiting, reduced) = match self.network.registered() {
             Some(_) => (
                 Found::Registered(Details::default()),
-                Some(self.references(triplet)?),
+                Some(self.references(triplet, size)?),
                 None,
             ),
             None => {
@@ -49,6 +54,7 @@ impl Session {
             lr,
             reference,
             waiting,
+            followers: None,
             pyramid: None,
             levels,
             to_previous: None,
@@ -56,6 +62,9 @@ impl Session {
             to_itself: None,
         };
         self.clip.frames.push_back(frame);
+        if self.clip.unseen.is_none() {
+            self.clip.unseen = self.unseen_in(triplet, size);
+        }
         self.clip.reduced_matching = reduced;
         self.clip.size = Some(size);
         self.clip.sent += 1;
@@ -90,15 +99,37 @@ impl Session {
     }
 
     /// The registered variant's references, as they will be registered.
-    fn references(&self, triplet: &Triplet) -> Result<References> {
-        let clean = |what, frame: &Option<Tensor>| -> Result<Option<Tensor>> {
+    fn references(&self, triplet: &Triplet, ultrawide: (i64, i64)) -> Result<References> {
+        let range = self.options.followers();
+        let taken = |what, frame: &Option<Tensor>, follower: &Follower| -> Result<Option<Tensor>> {
             let Some(frame) = frame else { return Ok(None) };
-            rgb_size(what, frame)?;
-            self.padded(frame).map(Some)
+            follower.check(what, rgb_size(what, frame)?, ultrawide)?;
+            self.padded(&clean(what, frame)?).map(Some)
         };
         Ok(References {
-            wide: clean("wide frame", &triplet.wide)?,
-            tele: clean("tele frame", &triplet.tele)?,
+            wide: taken("wide frame", &triplet.wide, &range.wide)?,
+            tele: taken("tele frame", &triplet.tele, &range.tele)?,
+        })
+    }
+
+    /// A camera of a moment that the registered variant cannot find.
+    fn unseen_in(&self, triplet: &Triplet, ultrawide: (i64, i64)) -> Option<Unseen> {
+        self.network.registered()?;
+        let fresh = self.options.followers();
+        let known = self.clip.followers.as_ref().unwrap_or(&fresh);
+        let cameras = [
+            ("wide frame", &triplet.wide, &known.wide),
+            ("tele frame", &triplet.tele, &known.tele),
+        ];
+        cameras.into_iter().find_map(|(what, frame, follower)| {
+            let reference = ops::size(frame.as_ref()?);
+            let unseen = !follower.can_be_found(reference, ultrawide);
+            unseen.then(|| Unseen {
+                what,
+                frame: ultrawide,
+                reference,
+                zooms: follower.zooms(),
+            })
         })
     }
 
@@ -125,16 +156,33 @@ impl Session {
         let frame = self.clip.frame_mut(n);
         frame.reference = Found::Registered(details);
         frame.waiting = None;
-        self.clip.followers = Some(followers);
+        frame.followers = Some(followers);
         Ok(())
     }
 
-    /// A frame as the network takes it. What is no number would stay in the recurrent state for the rest
-    /// of the clip, so it becomes black, and what is infinite black or white.
+    /// A clean frame as the network takes it.
     fn padded(&self, frame: &Tensor) -> Result<Tensor> {
-        let frame = frame.f_to_kind(Kind::Float)?.f_nan_to_num(0.0, 1.0, 0.0)?;
-        channels_last(&self.network.pad(&frame)?)
+        channels_last(&self.network.pad(frame)?)
     }
+}
+
+/// A frame as fp32 in \[0, 1\]. What is no number would stay in the recurrent state for the rest of the clip,
+/// and so would what is larger than 16 bits can hold: one becomes black, the other black or white.
+fn clean(what: &str, frame: &Tensor) -> Result<Tensor> {
+    let kind = frame.kind();
+    if !matches!(
+        kind,
+        Kind::Half | Kind::BFloat16 | Kind::Float | Kind::Double
+    ) {
+        return Err(Error::Shape {
+            what: what.into(),
+            actual: format!("numbers of type {kind:?}"),
+            expected: "floating-point numbers from 0 to 1".into(),
+        });
+    }
+    let frame = frame.f_to_kind(Kind::Float)?;
+    let mut frame = frame.f_nan_to_num(0.0, 1.0, 0.0)?;
+    Ok(frame.f_clamp_(0.0, 1.0)?)
 }
 
 /// A reference frame at the size at which one of its pixels covers half an ultra-wide pixel.
@@ -148,7 +196,7 @@ fn at_reference_scale(
     let (h, w) = reference_size(ultrawide, size, zoom);
     let given = format!("{}x{} at zoom {zoom}", size.1, size.0);
     check_reference_area(what, &given, (h, w), ultrawide)?;
-    let frame = frame.f_to_kind(Kind::Float)?;
+    let frame = clean(what, frame)?;
     if (h, w) == size {
         Ok(frame)
     } else {

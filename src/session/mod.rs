@@ -12,17 +12,22 @@ mod density;
 mod forward;
 mod handover;
 mod intake;
+mod lease;
 mod motions;
 mod options;
+mod received;
 mod refill;
 mod shared;
 mod signs;
+mod unseen;
 mod watch;
 mod watched;
 
 pub use density::ReducedMatching;
 pub use options::SessionOptions;
+pub use received::Received;
 pub use shared::{SharedNetwork, WeakNetwork};
+pub use unseen::Unseen;
 
 use crate::{
     Error, Network, Result,
@@ -35,6 +40,7 @@ use crate::{
     stop::Stopper,
 };
 use clip::{Clip, ClipFrame, Shown};
+use lease::Lease;
 use std::time::Instant;
 use tch::{Kind, Tensor};
 
@@ -64,7 +70,7 @@ impl Triplet {
 /// The streaming session of one network. Send a triplet, receive finished frames, drain at the end, reset for the next clip.
 ///
 /// ```
-/// use refvsr::{ModelConfig, Network, Session, Triplet};
+/// use refvsr::{ModelConfig, Network, Received, Session, Triplet};
 /// use tch::{Device, Kind, Tensor};
 ///
 /// # fn main() -> refvsr::Result<()> {
@@ -77,16 +83,16 @@ impl Triplet {
 /// for _ in 0..3 {
 ///     let camera = || Tensor::rand([1, 3, 16, 24], (Kind::Float, Device::Cpu));
 ///     session.send(Triplet { ultrawide: camera(), wide: Some(camera()), tele: None })?;
-///     while let Some(frame) = session.receive()? {
+///     while let Some(frame) = session.receive()?.frame() {
 ///         assert_eq!(frame.size(), [1, 3, 64, 96]);
 ///         finished += 1;
 ///     }
 /// }
 /// session.drain();
-/// while session.receive()?.is_some() {
+/// while session.receive()?.is_frame() {
 ///     finished += 1;
 /// }
-/// assert_eq!(finished, 3);
+/// assert_eq!((finished, session.receive()?), (3, Received::Ended));
 /// # Ok(())
 /// # }
 /// ```
@@ -101,6 +107,8 @@ pub struct Session {
     /// See [`Session::restarts`].
     restarts: usize,
     clip: Clip,
+    /// Last, so that what the others held is free when it goes.
+    lease: Lease,
 }
 
 impl Session {
@@ -136,6 +144,7 @@ impl Session {
             stopper: Stopper::default(),
             restarts: 0,
             clip: Clip::default(),
+            lease: Lease::new(),
         })
     }
 
@@ -149,16 +158,17 @@ impl Session {
             stopper: Stopper::default(),
             restarts: 0,
             clip: Clip::default(),
+            lease: Lease::new(),
         }
     }
 
-    /// Takes the next moment of the clip, and matches its references where the network matches. Values that
-    /// are no numbers count as 0, infinite ones as 0 or 1.
+    /// Takes the next moment of the clip, and matches its references where the network matches. Values
+    /// beyond \[0, 1\] count as 0 or 1, those that are no numbers as 0.
     ///
     /// # Errors
     /// [`Error::Full`] while a finished frame waits, [`Error::Drained`] after [`drain`](Self::drain),
-    /// [`Error::Shape`] for anything but RGB frames or an ultra-wide frame of another size than the first,
-    /// [`Error::Stopped`] where the [`stopper`](Self::stopper) says so, [`Error::Torch`] where memory runs
+    /// [`Error::Shape`] for anything but RGB frames of floating-point numbers, an ultra-wide frame of another
+    /// size than the first, or a reference far larger than that at the camera's zoom, [`Error::Stopped`] where the [`stopper`](Self::stopper) says so, [`Error::Torch`] where memory runs
     /// out. The session then is as it was before.
     pub fn send(&mut self, triplet: Triplet) -> Result<()> {
         if self.clip.drained {
@@ -172,15 +182,14 @@ impl Session {
         context::within(self.arithmetic, &stopper, || self.take(&triplet))
     }
 
-    /// The next finished frame in order, fp32 `[1, 3, scale*H, scale*W]` in \[0, 1\], or `None` while more
-    /// input is needed (or, after [`drain`](Self::drain), at the end). With shared backward runs frames
-    /// become ready in groups.
+    /// The next finished frame in order, fp32 `[1, 3, scale*H, scale*W]` in \[0, 1\], or whether more frames
+    /// have to be sent first or all have come out. With shared backward runs frames become ready in groups.
     ///
     /// # Errors
     /// [`Error::Stopped`] where the [`stopper`](Self::stopper) says so, [`Error::Torch`] where memory runs
-    /// out; the same frame can then be asked for again.
-    pub fn receive(&mut self) -> Result<Option<Tensor>> {
-        self.next(true, None)
+    /// out. The session then is as it was before: the same frame can be asked for again.
+    pub fn receive(&mut self) -> Result<Received<Tensor>> {
+        self.next(None, Self::output)
     }
 
     /// The same, given up at a point in time.
@@ -188,19 +197,17 @@ impl Session {
     /// # Errors
     /// [`Error::OutOfTime`] some tenths of a second after that at most; the same frame can then be asked for
     /// again, or [passed by](Self::bypass). Otherwise as [`receive`](Self::receive).
-    pub fn receive_until(&mut self, deadline: Instant) -> Result<Option<Tensor>> {
-        self.next(true, Some(deadline))
+    pub fn receive_until(&mut self, deadline: Instant) -> Result<Received<Tensor>> {
+        self.next(Some(deadline), Self::output)
     }
 
     /// Passes by the frame that [`receive`](Self::receive) would give, for little more than a step of the
-    /// forward branch (RefVSR-IR saves the picture alone). Whether there was one.
+    /// forward branch (RefVSR-IR saves the picture alone).
     ///
     /// # Errors
     /// As [`receive`](Self::receive).
-    pub fn skip(&mut self) -> Result<bool> {
-        let before = self.clip.received;
-        self.next(false, None)?;
-        Ok(self.clip.received > before)
+    pub fn skip(&mut self) -> Result<Received<()>> {
+        self.next(None, Self::pass)
     }
 
     /// The ultra-wide frame of what [`receive`](Self::receive) would give, enlarged bicubically, of the same
@@ -209,17 +216,16 @@ impl Session {
     ///
     /// # Errors
     /// As [`receive`](Self::receive).
-    pub fn bypass(&mut self) -> Result<Option<Tensor>> {
-        let Some(n) = self.ready() else {
-            return Ok(None);
-        };
-        let (h, w) = self.clip.size.unwrap_or_default();
-        let padded = &self.clip.frame(n).lr;
-        let frame = padded.f_narrow(2, 0, h)?.f_narrow(3, 0, w)?;
-        let scale = self.network.config().scale;
-        let enlarged = bicubic(&frame, scale)?.f_clamp_(0.0, 1.0)?;
-        self.clip.leave_out();
-        Ok(Some(enlarged))
+    pub fn bypass(&mut self) -> Result<Received<Tensor>> {
+        self.ready().try_map(|n| {
+            let (h, w) = self.clip.size.unwrap_or_default();
+            let padded = &self.clip.frame(n).lr;
+            let frame = padded.f_narrow(2, 0, h)?.f_narrow(3, 0, w)?;
+            let scale = self.network.config().scale;
+            let enlarged = bicubic(&frame, scale)?.f_clamp_(0.0, 1.0)?;
+            self.clip.leave_out();
+            Ok(enlarged)
+        })
     }
 
     /// Says that no more frames come: [`receive`](Self::receive) then gives all that are held.
@@ -266,12 +272,16 @@ impl Session {
             ..self.options.clone()
         };
         options.validate(self.network.config())?;
-        if let Some(followers) = &mut self.clip.followers {
+        let (new_wide, new_tele) = (
+            wide != self.options.wide_zoom,
+            tele != self.options.tele_zoom,
+        );
+        for followers in self.clip.all_followers() {
             let fresh = options.followers();
-            if wide != self.options.wide_zoom {
+            if new_wide {
                 followers.wide = fresh.wide;
             }
-            if tele != self.options.tele_zoom {
+            if new_tele {
                 followers.tele = fresh.tele;
             }
         }
@@ -360,6 +370,12 @@ impl Session {
         self.clip.reduced_matching.as_ref()
     }
 
+    /// The first reference camera of the clip that cannot be found, because its frames cover too few
+    /// pixels of the ultra-wide ones: known once they have been sent.
+    pub fn unseen(&self) -> Option<&Unseen> {
+        self.clip.unseen.as_ref()
+    }
+
     /// The network.
     pub fn network(&self) -> &Network {
         &self.network
@@ -382,7 +398,7 @@ impl Session {
     }
 
     /// The number of the next output, if all it needs has been sent.
-    fn ready(&self) -> Option<usize> {
+    fn ready(&self) -> Received<usize> {
         let Clip {
             sent,
             received,
@@ -391,31 +407,42 @@ impl Session {
             ..
         } = self.clip;
         let reached = backward.len() > self.overlap() || received + self.look_ahead() < sent;
-        (received < sent && (drained || reached)).then_some(received)
+        match received < sent {
+            true if drained || reached => Received::Frame(received),
+            false if drained => Received::Ended,
+            _ => Received::NeedsMore,
+        }
     }
 
-    /// Computes the next output, or passes it by where it is not wanted.
-    fn next(&mut self, wanted: bool, deadline: Option<Instant>) -> Result<Option<Tensor>> {
-        let Some(n) = self.ready() else {
-            return Ok(None);
-        };
-        // Now, while the device has nothing to do for this frame yet.
-        self.read_followers()?;
-        self.read_watch()?;
-        let stopper = self.stopper.clone();
-        context::within_until(self.arithmetic, &stopper, deadline, || {
-            let out = self.finish(n, wanted)?;
-            out.map(|out| self.cropped(out)).transpose()
+    /// What `work` makes of the next output, if that is ready.
+    fn next<T>(
+        &mut self,
+        deadline: Option<Instant>,
+        work: impl FnOnce(&mut Self, usize) -> Result<T>,
+    ) -> Result<Received<T>> {
+        self.ready().try_map(|n| {
+            // Now, while the device has nothing to do for this frame yet.
+            self.read_followers()?;
+            self.read_watch()?;
+            let stopper = self.stopper.clone();
+            context::within_until(self.arithmetic, &stopper, deadline, || work(self, n))
         })
     }
 
-    fn finish(&mut self, n: usize, wanted: bool) -> Result<Option<Tensor>> {
-        if self.network.refill().is_some() {
-            self.refilled_output(n, wanted)
-        } else if wanted {
-            self.output(n).map(Some)
-        } else {
-            self.pass(n).map(|()| None)
+    /// Output `n`, which is the next.
+    fn output(&mut self, n: usize) -> Result<Tensor> {
+        let out = match self.network.refill() {
+            Some(_) => self.refilled_output(n, true)?.ok_or_else(no_picture)?,
+            None => self.joined_output(n)?,
+        };
+        self.cropped(out)
+    }
+
+    /// Passes output `n` by, which is the next.
+    fn pass(&mut self, n: usize) -> Result<()> {
+        match self.network.refill() {
+            Some(_) => self.refilled_output(n, false).map(drop),
+            None => self.joined_pass(n),
         }
     }
 
@@ -433,6 +460,7 @@ impl Session {
     /// before it but for the ones that a coming run starts at.
     fn advance(&mut self, next: usize) {
         self.clip.received = next;
+        self.clip.shown = None;
         let run = match self.options.reset_interval {
             _ if self.network.refill().is_some() => Some(next),
             _ if self.fades() => None,
@@ -452,4 +480,8 @@ impl Session {
             }
         }
     }
+}
+
+fn no_picture() -> Error {
+    Error::Broken("an output without its picture".into())
 }

@@ -217,7 +217,7 @@ fn a_step_that_carries_is_a_sessions_where_no_camera_is_seen() {
                 .unwrap();
         }
         session.drain();
-        let out: Vec<Tensor> = std::iter::from_fn(|| session.receive().unwrap()).collect();
+        let out: Vec<Tensor> = std::iter::from_fn(|| session.receive().unwrap().frame()).collect();
         out
     };
     let lesson = lesson(&config, network, Precision::Fp32).unwrap();

@@ -235,7 +235,7 @@ impl Method {
             let start = Instant::now();
             let finished = match self {
                 Self::Bicubic { waiting, .. } => waiting.take(),
-                Self::Model { session, .. } => session.receive()?,
+                Self::Model { session, .. } => session.receive()?.frame(),
             };
             let Some(picture) = finished else {
                 return Ok(());

@@ -7,26 +7,25 @@ use super::{
     rehearsal::Rehearsal,
     work::{Turn, Work},
 };
-use ::refvsr::{Error, Session, Triplet};
+use ::refvsr::{Error, Received, Session, Triplet};
 use gst::{ClockTime, prelude::*, subclass::prelude::*};
 use gst_base::prelude::*;
 use std::time::Instant;
 use tch::Tensor;
 
-/// The session's next picture; `Some(None)` where the frame does not come out, `None` where no frame is
-/// ready. The network gives up at `deadline`.
+/// The session's next picture; of a frame that does not come out, none. The network gives up at `deadline`.
 fn next_picture(
     session: &mut Session,
     fate: Fate,
     deadline: Option<Instant>,
-) -> Result<Option<Option<Tensor>>, Error> {
+) -> Result<Received<Option<Tensor>>, Error> {
     Ok(match fate {
         Fate::Enlarged => match deadline {
             Some(deadline) => session.receive_until(deadline)?.map(Some),
             None => session.receive()?.map(Some),
         },
         Fate::Bypassed => session.bypass()?.map(Some),
-        Fate::Dropped => session.skip()?.then_some(None),
+        Fate::Dropped => session.skip()?.map(|()| None),
     })
 }
 
@@ -66,7 +65,7 @@ impl RefVsr {
             .then(|| Instant::now() + overload::limit(self.interval()));
         let mut picture = next_picture(&mut work.session, fate, deadline);
         match picture {
-            Ok(Some(_)) if fate == Fate::Enlarged => work.patience.finished(),
+            Ok(Received::Frame(_)) if fate == Fate::Enlarged => work.patience.finished(),
             Err(Error::OutOfTime) => {
                 gst::info!(CAT, imp = self, "The network takes too long: bypassed");
                 work.patience.gave_up(self.now());
@@ -76,7 +75,7 @@ impl RefVsr {
             _ => (),
         }
         let picture = picture.map_err(|e| self.failed(&e))?;
-        Ok(picture.map(|picture| (fate, picture)))
+        Ok(picture.frame().map(|picture| (fate, picture)))
     }
 
     /// Whether the network may work on a frame: the rehearsal, which is waited for as long as the frame is in

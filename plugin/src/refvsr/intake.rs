@@ -209,6 +209,7 @@ impl RefVsr {
         work.session.send(triplet).map_err(|e| self.failed(&e))?;
         work.under_way = true;
         self.tell_reduced(work, turn);
+        self.tell_unseen(work);
         work.held.push_back(Held::Frame(shell, given));
         Ok(())
     }
@@ -221,6 +222,17 @@ impl RefVsr {
         if let Some(reduced) = work.session.reduced_matching() {
             gst::element_imp_warning!(self, gst::LibraryError::Settings, ("{reduced}"));
             work.told_reduced = true;
+        }
+    }
+
+    /// Says once where frames are too small for a reference camera to be found in them.
+    fn tell_unseen(&self, work: &mut Work) {
+        if work.told_unseen {
+            return;
+        }
+        if let Some(unseen) = work.session.unseen() {
+            gst::element_imp_warning!(self, gst::LibraryError::Settings, ("{unseen}"));
+            work.told_unseen = true;
         }
     }
 

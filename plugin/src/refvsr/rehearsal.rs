@@ -5,7 +5,7 @@
 //! until some are done nobody knows how long one takes here.
 
 use super::timing::WARM_UP;
-use ::refvsr::{Error, Session, Stopper, Triplet};
+use ::refvsr::{Error, Received, Session, Stopper, Triplet};
 use std::{
     sync::{
         Arc,
@@ -96,8 +96,10 @@ fn rehearse(
     for done in 0.. {
         let picture = loop {
             match session.receive_until(end) {
-                Ok(Some(picture)) => break picture,
-                Ok(None) => session.send(moment.shallow_clone())?,
+                Ok(Received::Frame(picture)) => break picture,
+                // It is never drained.
+                Ok(Received::Ended) => return Ok(None),
+                Ok(Received::NeedsMore) => session.send(moment.shallow_clone())?,
                 Err(Error::OutOfTime | Error::Stopped) => return Ok(None),
                 Err(error) => return Err(error),
             }

@@ -31,6 +31,8 @@ pub struct Work {
     pub last: Option<LastFrame>,
     /// That frames are too large for the model's matching has been said.
     pub told_reduced: bool,
+    /// That frames are too small for a reference camera to be found has been said.
+    pub told_unseen: bool,
     /// What has come in and not gone out yet, in order.
     pub held: VecDeque<Held>,
     /// What was told of missing reference frames.
@@ -58,6 +60,7 @@ impl Work {
             under_way: false,
             last: None,
             told_reduced: false,
+            told_unseen: false,
             held: VecDeque::new(),
             missing: PerCamera::default(),
             seen: PerCamera::default(),

@@ -215,12 +215,12 @@ pub fn expected_of(moments: &[Moment], look_ahead: usize, size: (usize, usize)) 
                 tele,
             })
             .unwrap();
-        while let Some(picture) = session.receive().unwrap() {
+        while let Some(picture) = session.receive().unwrap().frame() {
             out.push(to_bytes(&picture));
         }
     }
     session.drain();
-    while let Some(picture) = session.receive().unwrap() {
+    while let Some(picture) = session.receive().unwrap().frame() {
         out.push(to_bytes(&picture));
     }
     out

@@ -1,7 +1,10 @@
 //! One reference camera through a clip: found in its first frames, followed from frame to frame,
 //! looked for anew where it is lost.
 
-use super::{Place, Placement, Registered, Track, Verdict, Zooms, at_density, register, search};
+use super::{
+    Place, Placement, Registered, Track, Verdict, Zooms, at_density, can_be_found, dense, register,
+    search,
+};
 use crate::{
     Result,
     net::{flow::SpyNet, ops::size},
@@ -172,9 +175,30 @@ impl Follower {
         }
     }
 
+    /// Refuses references of a size (height, width) that is absurd beside the ultra-wide frame's at the
+    /// smallest zoom at which they are looked for. `what` stands for them in the error.
+    ///
+    /// # Errors
+    /// [`Error::Shape`](crate::Error::Shape).
+    pub fn check(&self, what: &str, size: (i64, i64), ultrawide: (i64, i64)) -> Result<()> {
+        dense(what, size, ultrawide, self.zooms.from, self.density).map(drop)
+    }
+
+    /// Whether a reference of a size (height, width) covers so many pixels of the ultra-wide frame, at any
+    /// zoom at which it is looked for, that it can be found. See [`can_be_found`].
+    pub fn can_be_found(&self, size: (i64, i64), ultrawide: (i64, i64)) -> bool {
+        self.last.is_some() || can_be_found(ultrawide, size, self.zooms)
+    }
+
+    /// The zooms at which the camera is looked for.
+    pub fn zooms(&self) -> Zooms {
+        self.zooms
+    }
+
     /// Registers the next frame's reference, `[1, 3, H, W]` of any size, RGB in \[0, 1\], on
     /// `frame` `[1, 3, h, w]`, and gives what is known then. `None` where there is none, or where
-    /// it is known not to hold; what does not hold, but is not known to, has an empty mask.
+    /// it is known not to hold; what does not hold, but is not known to, has an empty mask. A reference of
+    /// a size that [`check`](Self::check) refuses does not hold.
     ///
     /// Waits for the device where the last frame has not been [read](Self::read), and where the camera
     /// has to be looked for.
@@ -191,7 +215,15 @@ impl Follower {
         let Some(reference) = reference else {
             return Ok((None, known));
         };
+        let sizes = (size(reference), size(frame));
+        if known.check("reference frame", sizes.0, sizes.1).is_err() {
+            return Ok((None, known.missed()));
+        }
         let register_at = |zoom: f64, start: &Track| -> Result<Option<Registered>> {
+            // The zoom that was found last may have drifted out of the range.
+            if dense("reference frame", sizes.0, sizes.1, zoom, known.density).is_err() {
+                return Ok(None);
+            }
             let brought = at_density(reference, size(frame), zoom, known.density)?;
             register(flow_net, frame, &brought, known.density, start)
         };

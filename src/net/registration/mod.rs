@@ -31,7 +31,7 @@ pub use placement::{Placement, Rectangle};
 pub use sampling::{Interpolation, pixels, sample};
 pub use similarity::Similarity;
 pub use verdict::{Place, Verdict};
-pub use zoom::{TELE_ZOOMS, WIDE_ZOOMS, Zooms, search};
+pub use zoom::{TELE_ZOOMS, WIDE_ZOOMS, Zooms, can_be_found, search};
 
 use super::{
     flow::SpyNet,
@@ -154,16 +154,28 @@ pub fn at_density(
     zoom: f64,
     density: i64,
 ) -> Result<Tensor> {
-    let (h, w) = size(picture);
-    let factor = (ultrawide.1 * density) as f64 / zoom / w as f64;
-    let scaled = |n: i64| ((n as f64 * factor).round() as i64).max(1);
-    let wanted = (scaled(h), scaled(w));
+    let (factor, (h, w)) = dense("reference frame", size(picture), ultrawide, zoom, density)?;
     if (1.0 / NEARLY..NEARLY).contains(&factor) {
         return Ok(picture.shallow_clone());
     }
-    let given = format!("{w}x{h} at zoom {zoom}");
-    check_reference_area("reference frame", &given, wanted, ultrawide)?;
-    Ok(bicubic_antialiased(picture, wanted.0, wanted.1)?.f_clamp(0.0, 1.0)?)
+    Ok(bicubic_antialiased(picture, h, w)?.f_clamp(0.0, 1.0)?)
+}
+
+/// How many times larger each side of a picture of this size (height, width) is at the density, and its
+/// size there. `what` stands for it in the error, if that is absurd.
+fn dense(
+    what: &str,
+    (h, w): (i64, i64),
+    ultrawide: (i64, i64),
+    zoom: f64,
+    density: i64,
+) -> Result<(f64, (i64, i64))> {
+    let factor = (ultrawide.1 * density) as f64 / zoom / w as f64;
+    let scaled = |n: i64| ((n as f64 * factor).round() as i64).max(1);
+    let wanted = (scaled(h), scaled(w));
+    let given = format!("{w}x{h} at zoom {}", (zoom * 1000.0).round() / 1000.0);
+    check_reference_area(what, &given, wanted, ultrawide)?;
+    Ok((factor, wanted))
 }
 
 /// Lays `reference` on `frame`, starting from `start`. `frame` is `[1, 3, h, w]`, `reference`

@@ -1,6 +1,7 @@
 //! The coarse search for zoom, rotation and shift, where nothing is known yet.
 
 use super::{
+    FLOW_MULTIPLE,
     placement::{Placement, whole},
     sampling::{Interpolation, pixels, sample},
 };
@@ -103,20 +104,11 @@ const PLAIN: f64 = 0.1;
 /// # Errors
 /// [`Error::Torch`](crate::Error::Torch) where memory runs out.
 pub fn search(frame: &Tensor, reference: &Tensor, zooms: Zooms) -> Result<Vec<(Placement, f64)>> {
-    let (h, w) = size(frame);
-    let middle = (zooms.from * zooms.to).sqrt();
-    let factor = (WIDTH * middle / w as f64).min(1.0);
-    let scaled = |n: i64| ((n as f64 * factor).round() as i64).max(1);
-    let small = reduced(frame, scaled(h), scaled(w))?;
-    // What is finer than the largest template shows is taken off once, not at every zoom.
-    let most = (2.0 * size(&small).1 as f64 / zooms.from).ceil() as i64;
-    let (rows, columns) = size(reference);
-    let reference = if columns > most {
-        reduced(reference, (rows * most / columns).max(1), most)?
-    } else {
-        reference.shallow_clone()
-    };
-    let to_frame = w as f64 / size(&small).1 as f64;
+    let w = size(frame).1;
+    let ((height, width), (rows, columns)) = compared(size(frame), size(reference), zooms);
+    let small = reduced(frame, height, width)?;
+    let reference = reduced(reference, rows, columns)?;
+    let to_frame = w as f64 / width as f64;
     let mut found = vec![];
     for band in BANDS {
         let image = Image::new(&detail(&small, band)?, band)?;
@@ -129,6 +121,58 @@ pub fn search(frame: &Tensor, reference: &Tensor, zooms: Zooms) -> Result<Vec<(P
         }
     }
     Ok(chosen(found, w))
+}
+
+/// The sizes (height, width) at which a frame and a reference of these sizes are compared.
+fn compared(
+    (h, w): (i64, i64),
+    (rows, columns): (i64, i64),
+    zooms: Zooms,
+) -> ((i64, i64), (i64, i64)) {
+    let middle = (zooms.from * zooms.to).sqrt();
+    let factor = (WIDTH * middle / w as f64).min(1.0);
+    let scaled = |n: i64| ((n as f64 * factor).round() as i64).max(1);
+    // What is finer than the largest template shows is taken off once, not at every zoom.
+    let most = (2.0 * scaled(w) as f64 / zooms.from).ceil() as i64;
+    let reference = match columns > most {
+        true => ((rows * most / columns).max(1), most),
+        false => (rows, columns),
+    };
+    ((scaled(h), scaled(w)), reference)
+}
+
+/// Whether a reference of this size (height, width) can be found in a frame of that size at any of the
+/// zooms. It cannot where the frame is too small for the flow network, or the reference covers too few of
+/// its pixels.
+pub fn can_be_found(frame: (i64, i64), reference: (i64, i64), zooms: Zooms) -> bool {
+    if frame.0.min(frame.1) <= FLOW_MULTIPLE {
+        return false;
+    }
+    let (image, reference) = compared(frame, reference, zooms);
+    let mut steps = zooms.steps().into_iter();
+    steps.any(|zoom| Template::new(image, reference, zoom).is_some())
+}
+
+/// What of a reference is looked for in an image, in its pixels.
+struct Template {
+    /// Height and width of the whole reference.
+    whole: (i64, i64),
+    /// Of its inner part, which is compared.
+    inner: (i64, i64),
+}
+
+impl Template {
+    /// At this zoom, for sizes (height, width). `None` where it is too small to compare.
+    fn new(image: (i64, i64), reference: (i64, i64), zoom: f64) -> Option<Self> {
+        let columns = (image.1 as f64 / zoom).round() as i64;
+        let rows = (reference.0 as f64 * columns as f64 / reference.1 as f64).round() as i64;
+        let inner = |n: i64, most: i64| (n.min(most) as f64 * INNER) as i64;
+        let inner = (inner(rows, image.0), inner(columns, image.1));
+        (inner.0.min(inner.1) >= LEAST).then_some(Self {
+            whole: (rows, columns),
+            inner,
+        })
+    }
 }
 
 /// Of all places that were found in a frame of this width those that are worth a closer look, the best first.
@@ -186,18 +230,12 @@ impl Image {
     /// The best place of the reference at this zoom and each rotation, in this image's pixels; none
     /// where it does not fit in.
     fn find(&self, reference: &Tensor, zoom: f64) -> Result<Vec<(Placement, f64)>> {
-        let (h, w) = size(reference);
-        let columns = (self.width as f64 / zoom).round() as i64;
-        let rows = (h as f64 * columns as f64 / w as f64).round() as i64;
-        if columns.min(rows) < LEAST {
+        let image = (self.height, self.width);
+        let Some(Template { whole, inner }) = Template::new(image, size(reference), zoom) else {
             return Ok(vec![]);
-        }
-        let detail = detail(&reduced(reference, rows, columns)?, self.band)?;
-        let inner = |n: i64, most: i64| (n.min(most) as f64 * INNER) as i64;
-        let (height, width) = (inner(rows, self.height), inner(columns, self.width));
-        if height.min(width) < LEAST {
-            return Ok(vec![]);
-        }
+        };
+        let detail = detail(&reduced(reference, whole.0, whole.1)?, self.band)?;
+        let (height, width) = inner;
         let ones = Tensor::f_ones([height, width], (Kind::Float, detail.device()))?;
         // Not less than a twentieth of the detail that is everywhere else: else plain places win.
         let energy = self

@@ -154,7 +154,7 @@ pub fn stream(
         if i + 1 == frames {
             session.drain();
         }
-        while let Some(out) = session.receive()? {
+        while let Some(out) = session.receive()?.frame() {
             each(done, &out)?;
             done += 1;
         }
