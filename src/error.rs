@@ -1,5 +1,10 @@
 //! Everything that can go wrong, with the values that made it go wrong.
 
+mod mismatch;
+
+pub use mismatch::Mismatch;
+
+use mismatch::list;
 use std::path::PathBuf;
 
 /// A result of this crate.
@@ -131,55 +136,22 @@ pub enum CheckpointProblem {
     /// Its tensors do not tell which network they belong to.
     #[error("not a RefVSR model: {0}")]
     NotRefVsr(String),
-    /// Tensors of the network are not in it.
-    #[error("{count} tensors are missing: {}", list(names))]
-    Missing {
-        /// How many.
-        count: usize,
+    /// Its tensors are not those of the network that it describes.
+    #[error("{0}")]
+    Mismatch(Box<Mismatch>),
+    /// Tensors of it are of a type that is not read.
+    #[error("tensors are not of a type that is read: {}", list(tensors))]
+    WrongType {
+        /// Their names and types.
+        tensors: Vec<String>,
+    },
+    /// Tensors hold NaN or infinity.
+    #[error("{} tensors hold values that are not finite: {}", names.len(), list(names))]
+    NotFinite {
         /// Their names.
         names: Vec<String>,
-    },
-    /// A tensor has another shape than the network's.
-    #[error("tensor '{name}' is {actual:?}, {expected:?} expected")]
-    WrongShape {
-        /// Its name.
-        name: String,
-        /// The shape in the file.
-        actual: Vec<i64>,
-        /// The network's shape.
-        expected: Vec<i64>,
-    },
-    /// A tensor is not of a floating-point type.
-    #[error("tensor '{name}' is of type {actual}; f16, bf16, f32 or f64 expected")]
-    WrongType {
-        /// Its name.
-        name: String,
-        /// Its type.
-        actual: String,
-    },
-    /// A tensor holds NaN or infinity.
-    #[error("tensor '{name}' holds values that are not finite")]
-    NotFinite {
-        /// Its name.
-        name: String,
     },
     /// The config it carries or implies cannot be run.
     #[error("{0}")]
     Config(#[source] Box<Error>),
-}
-
-/// The first few of many names, for a message.
-fn list(names: &[String]) -> String {
-    const SHOWN: usize = 5;
-    let head = names
-        .iter()
-        .take(SHOWN)
-        .map(String::as_str)
-        .collect::<Vec<_>>()
-        .join(", ");
-    if names.len() > SHOWN {
-        format!("{head}, and {} more", names.len() - SHOWN)
-    } else {
-        head
-    }
 }

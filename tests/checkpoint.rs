@@ -500,9 +500,12 @@ fn damaged_safetensors_are_refused() {
             .contains("scale is 3, allowed is 2 or 4")
     );
     assert!(state(&good.replace("\"scale\":4", "\"scale\":4,\"colour\":1")).contains("colour"));
+    let text = state(&good);
     assert!(
-        state(&good)
-            .contains("hold 0 numbers, a network of 8 channels and 2 blocks more than 4608")
+        text.contains("not those of RefVSR of 8 channels and 2 blocks: ")
+            && text.contains(" missing: ")
+            && text.contains(" more"),
+        "{text}"
     );
 }
 
@@ -542,30 +545,37 @@ fn saved_with(change: impl Fn(&mut BTreeMap<String, (Vec<usize>, Vec<f32>)>)) ->
 fn weights_that_do_not_fit_are_named() {
     load(&saved_with(|_| ())).unwrap();
     let text = message(&saved_with(|t| _ = t.remove("conv_last.bias")));
-    assert_eq!(text, "1 tensors are missing: conv_last.bias");
+    let network = "its tensors are not those of RefVSR of 8 channels and 2 blocks";
+    assert_eq!(text, format!("{network}: 1 missing: conv_last.bias"));
     let text = message(&saved_with(|t| {
         t.retain(|name, _| !name.starts_with("res1."))
     }));
     assert!(
-        text.starts_with("18 tensors are missing: res1.RBs.0.conv1.bias")
-            && text.ends_with("and 13 more"),
+        text.contains(": 18 missing: res1.RBs.0.conv1.bias") && text.ends_with("and 13 more"),
         "{text}"
     );
     let text = message(&saved_with(|t| {
         _ = t.insert("conv_last.bias".into(), (vec![1, 3], vec![0.0; 3]))
     }));
-    assert_eq!(text, "tensor 'conv_last.bias' is [1, 3], [3] expected");
+    assert_eq!(
+        text,
+        format!("{network}: 1 of another shape: conv_last.bias is [1, 3], [3] expected")
+    );
     let text = message(&saved_with(|t| {
         t.get_mut("conv_last.bias").unwrap().1[1] = f32::NAN
     }));
     assert_eq!(
         text,
-        "tensor 'conv_last.bias' holds values that are not finite"
+        "1 tensors hold values that are not finite: conv_last.bias"
     );
     let text = message(&saved_with(|t| {
-        t.get_mut("res1.conv_tail.weight").unwrap().1[7] = f32::INFINITY
+        t.get_mut("res1.conv_tail.weight").unwrap().1[7] = f32::INFINITY;
+        t.get_mut("conv_last.bias").unwrap().1[1] = f32::NAN;
     }));
-    assert!(text.contains("res1.conv_tail.weight"), "{text}");
+    assert_eq!(
+        text,
+        "2 tensors hold values that are not finite: conv_last.bias, res1.conv_tail.weight"
+    );
     let extra = saved_with(|t| _ = t.insert("optimizer.step".into(), (vec![1], vec![0.0])));
     let checkpoint = Checkpoint::parse(&extra, Path::new("a")).unwrap();
     let network = Network::from_checkpoint(&checkpoint, Device::Cpu).unwrap();
@@ -585,6 +595,68 @@ fn weights_that_do_not_fit_are_named() {
 }
 
 #[test]
+fn all_that_does_not_fit_is_told_at_once() {
+    let file = saved_with(|t| {
+        // Renamed, gone, of another shape, and two that belong to nothing.
+        let renamed = t.remove("conv_last.bias").unwrap();
+        t.insert("conv_lst.bias".into(), renamed);
+        t.remove("res1.conv_tail.weight").unwrap();
+        t.get_mut("conv_hr.bias").unwrap().0 = vec![2, 4];
+        t.insert("optimizer.step".into(), (vec![1], vec![0.0]));
+        t.insert("n".repeat(5000), (vec![1], vec![0.0]));
+    });
+    let text = message(&file);
+    let unused = format!(
+        "3 of no use: conv_lst.bias, {}..., optimizer.step",
+        "n".repeat(100)
+    );
+    assert_eq!(
+        text,
+        format!(
+            "its tensors are not those of RefVSR of 8 channels and 2 blocks: \
+             2 missing: conv_last.bias (the file has conv_lst.bias), res1.conv_tail.weight; \
+             1 of another shape: conv_hr.bias is [2, 4], [8] expected; {unused}"
+        )
+    );
+    let CheckpointProblem::Mismatch(mismatch) = load(&file).unwrap_err() else {
+        panic!("{text}")
+    };
+    assert_eq!((mismatch.missing.len(), mismatch.unused.len()), (2, 3));
+
+    // Types that are not even read: both are named.
+    let unread = r#"{"a":{"dtype":"BOOL","shape":[1],"data_offsets":[0,1]},
+                     "b":{"dtype":"F8_E5M2","shape":[1],"data_offsets":[1,2]}}"#;
+    let text = message(&safetensors(unread, &[0; 2]));
+    assert!(text.ends_with("a (BOOL), b (F8_E5M2)"), "{text}");
+}
+
+#[test]
+fn shapes_are_known_without_a_network() {
+    let registered = ModelConfig {
+        variant: Variant::Registered,
+        recurrence: Recurrence::Clean,
+        flow_levels: 5,
+        ..config(4, false)
+    };
+    let refill = ModelConfig {
+        variant: Variant::RefVsrIr,
+        ..config(4, false)
+    };
+    for config in [
+        config(4, false),
+        config(2, false),
+        config(4, true),
+        refill,
+        registered,
+    ] {
+        let network = Network::new(config.clone(), Device::Cpu).unwrap();
+        let weights = network.weights().variables();
+        let own = weights.iter().map(|(name, t)| (name.clone(), t.size()));
+        assert_eq!(Network::shapes(&config).unwrap(), own.collect());
+    }
+}
+
+#[test]
 fn integers_are_no_weights() {
     let bytes = saved_with(|_| ());
     // Integers of the same width; the shapes stay as they are.
@@ -594,7 +666,8 @@ fn integers_are_no_weights() {
         .replace("\"F32\"", "\"I32\"");
     let text = message(&safetensors(&header, &bytes[header_end..]));
     assert!(
-        text.contains("is of type Int; f16, bf16, f32 or f64 expected"),
+        text.contains(": 250 not f16, bf16, f32 or f64: FlowNet.")
+            && text.contains(".bias is Int, "),
         "{text}"
     );
 }

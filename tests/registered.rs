@@ -27,7 +27,7 @@ fn followers() -> Followers {
 /// A network with generated weights; `trained` fusions add something.
 fn network(channels: i64, blocks: i64, trained: bool) -> (RegisteredVsr, VarStore) {
     let mut store = VarStore::new(Device::Cpu);
-    let network = RegisteredVsr::new(&store.root(), channels, blocks, FLOW_LEVELS).unwrap();
+    let network = RegisteredVsr::new(&store.root().into(), channels, blocks, FLOW_LEVELS).unwrap();
     fill(&store);
     for (name, mut variable) in store.variables() {
         if !trained && name.contains("_fusion.conv3") {

@@ -49,7 +49,7 @@ fn generated_weights_are_the_official_files() {
 fn flow() {
     let data = tensors("units.safetensors");
     let vs = VarStore::new(Device::Cpu);
-    let net = SpyNet::new(vs.root() / "FlowNet").unwrap();
+    let net = SpyNet::new((vs.root() / "FlowNet").into()).unwrap();
     fill(&vs);
     let pyramid = |i| SpyNet::pyramid(&input(&data, "uw", i)).unwrap();
     assert_close(
@@ -119,7 +119,7 @@ fn clean_warping_by_nothing_changes_nothing() {
 
 fn matched(data: &Tensors, config: &ModelConfig) -> Match {
     let vs = VarStore::new(Device::Cpu);
-    let net = FeatureMatch::new(vs.root() / "feature_match", config).unwrap();
+    let net = FeatureMatch::new((vs.root() / "feature_match").into(), config).unwrap();
     fill(&vs);
     net.forward(&input(data, "uw", 1), &[&input(data, "w", 1)], 1)
         .unwrap()
@@ -164,8 +164,8 @@ fn aligned_attention() {
         let k = config.matching_kernel();
         let index = matched(&data, &config).index;
         let vs = VarStore::new(Device::Cpu);
-        let aa1 = AlignedAttention::new(vs.root() / "aa1", k / 2).unwrap();
-        let aa2 = AlignedAttention::new(vs.root() / "aa2", k).unwrap();
+        let aa1 = AlignedAttention::new((vs.root() / "aa1").into(), k / 2).unwrap();
+        let aa2 = AlignedAttention::new((vs.root() / "aa2").into(), k).unwrap();
         fill(&vs);
         let out = aa1
             .places(&data["aa.lr_down"], &[&reference], &index, &[size(&half)])
@@ -198,7 +198,8 @@ fn gathered_reference() {
     let (lr, reference) = (input(&data, "uw", 1), input(&data, "w", 1));
     for (name, config) in cases() {
         let vs = VarStore::new(Device::Cpu);
-        let aa2 = AlignedAttention::new(vs.root() / "aa2", config.matching_kernel()).unwrap();
+        let aa2 =
+            AlignedAttention::new((vs.root() / "aa2").into(), config.matching_kernel()).unwrap();
         for (_, mut v) in vs.variables() {
             let _ = tch::no_grad(|| v.zero_());
         }
@@ -243,7 +244,7 @@ fn a_network_with_a_zero_last_convolution_puts_out_the_bicubic_picture() {
 fn edvr_features() {
     let data = tensors("units.safetensors");
     let vs = VarStore::new(Device::Cpu);
-    let edvr = Edvr::new(vs.root() / "edvr").unwrap();
+    let edvr = Edvr::new((vs.root() / "edvr").into()).unwrap();
     fill(&vs);
     let levels: Vec<_> = (0..5)
         .map(|t| {

@@ -4,20 +4,20 @@
 //! file is run, and memory stays within a small multiple of the file's size.
 
 mod describe;
+mod fit;
+mod limits;
 mod pickle;
 mod safetensors;
 
-use crate::{Error, ModelConfig, Result, config::Variant, error::CheckpointProblem};
+use crate::{Error, ModelConfig, Result, error::CheckpointProblem};
+use limits::MAX_BYTES;
 use std::{
     collections::BTreeMap,
     fs,
     io::{Read, Write},
     path::{Path, PathBuf},
 };
-use tch::{Kind, Tensor, nn::VarStore};
-
-/// The largest file that is read. The largest published model has 4.3 M parameters, 17 MB.
-const MAX_BYTES: u64 = 1 << 30;
+use tch::{Kind, Tensor};
 
 /// Tensors by name, as files hold them.
 pub type Tensors = BTreeMap<String, Tensor>;
@@ -59,7 +59,6 @@ impl Checkpoint {
             config
                 .validate()
                 .map_err(|e| CheckpointProblem::Config(Box::new(e)))?;
-            check_amount(&config, &tensors)?;
             Ok(Self {
                 path: path.to_owned(),
                 tensors,
@@ -67,72 +66,6 @@ impl Checkpoint {
             })
         };
         read().map_err(|problem| at(path, problem))
-    }
-
-    /// Copies the weights to a network's variables.
-    ///
-    /// # Errors
-    /// [`Error::Checkpoint`] where tensors are missing, of another shape, not floating-point or not finite.
-    pub(crate) fn copy_to(&self, weights: &VarStore) -> Result<()> {
-        let copy = || -> Problem<()> {
-            let variables: BTreeMap<_, _> = weights.variables().into_iter().collect();
-            let names: Vec<String> = variables
-                .keys()
-                .filter(|name| !self.tensors.contains_key(*name) && !self.may_lack(name))
-                .cloned()
-                .collect();
-            if !names.is_empty() {
-                return Err(CheckpointProblem::Missing {
-                    count: names.len(),
-                    names,
-                });
-            }
-            for (name, mut variable) in variables {
-                let Some(tensor) = self.tensors.get(&name) else {
-                    continue;
-                };
-                if tensor.size() != variable.size() {
-                    return Err(CheckpointProblem::WrongShape {
-                        name,
-                        actual: tensor.size(),
-                        expected: variable.size(),
-                    });
-                }
-                if !matches!(
-                    tensor.kind(),
-                    Kind::Half | Kind::BFloat16 | Kind::Float | Kind::Double
-                ) {
-                    return Err(CheckpointProblem::WrongType {
-                        name,
-                        actual: format!("{:?}", tensor.kind()),
-                    });
-                }
-                let value = tensor.f_to_kind(Kind::Float).map_err(malformed)?;
-                check_finite(&name, &value)?;
-                tch::no_grad(|| variable.f_copy_(&value)).map_err(malformed)?;
-            }
-            Ok(())
-        };
-        copy().map_err(|problem| at(&self.path, problem))
-    }
-
-    /// Whether a tensor may be missing: BasicVSR's own file has nothing of a camera's fusion, and others
-    /// carry no detail on. Such a part then stays as it starts, and adds nothing.
-    pub fn may_lack(&self, name: &str) -> bool {
-        let fusion = name.split_inclusive('.').next().unwrap_or(name);
-        ["wide_fusion.", CARRIER, "tele_fusion."].contains(&fusion)
-            && self.config.variant == Variant::Registered
-            && !self.tensors.keys().any(|known| known.starts_with(fusion))
-    }
-
-    /// Names of tensors in the file that a network does not have. They do no harm, but tell of a file for something else.
-    pub fn unused(&self, network: &crate::Network) -> Vec<String> {
-        let known = network.weights().variables();
-        self.tensors
-            .keys()
-            .filter(|name| !known.contains_key(*name))
-            .cloned()
-            .collect()
     }
 
     /// The tensors.
@@ -238,37 +171,6 @@ fn parse_tensors(bytes: &[u8]) -> Problem<(Tensors, Option<ModelConfig>)> {
         ),
     };
     Err(CheckpointProblem::UnknownFormat { found })
-}
-
-/// A config that claims a network far larger than the file is refused before any memory is taken for it.
-fn check_amount(config: &ModelConfig, tensors: &Tensors) -> Problem<()> {
-    let held: usize = tensors.values().map(Tensor::numel).sum();
-    // The two trunks' residual blocks alone: two 3 x 3 convolutions each.
-    let (c, b) = (config.mid_channels, config.num_blocks);
-    let least = 2 * 2 * 9 * b * c * c;
-    if i64::try_from(held).is_ok_and(|held| held < least) {
-        let text = format!(
-            "its tensors hold {held} numbers, a network of {c} channels and {b} blocks more than {least}"
-        );
-        return Err(CheckpointProblem::NotRefVsr(text));
-    }
-    Ok(())
-}
-
-/// Refuses NaN and infinity.
-fn check_finite(name: &str, tensor: &Tensor) -> Problem<()> {
-    let finite = tensor
-        .f_isfinite()
-        .and_then(|t| t.f_all())
-        .and_then(|t| t.f_int64_value(&[]))
-        .map_err(malformed)?;
-    if finite == 0 {
-        Err(CheckpointProblem::NotFinite {
-            name: name.to_owned(),
-        })
-    } else {
-        Ok(())
-    }
 }
 
 /// Drops what training wrappers put before upstream's names.

@@ -1,6 +1,11 @@
 //! Safetensors files, with the config as metadata.
 
-use super::{CARRIER, Problem, Tensors, check_finite, malformed, tensor_of};
+use super::{
+    CARRIER, Problem, Tensors,
+    fit::is_finite,
+    limits::{MAX_DESCRIPTION, MAX_DIMENSIONS, check_count},
+    malformed, tensor_of,
+};
 use crate::{ModelConfig, Network, error::CheckpointProblem};
 use ::safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use serde::{Deserialize, Serialize};
@@ -19,29 +24,44 @@ struct Metadata {
 }
 
 pub fn parse(bytes: &[u8]) -> Problem<(Tensors, Option<ModelConfig>)> {
-    let file = SafeTensors::deserialize(bytes).map_err(malformed)?;
-    let (_, header) = SafeTensors::read_metadata(bytes).map_err(malformed)?;
-    let config = header
+    let header = bytes.first_chunk().map(|n| u64::from_le_bytes(*n));
+    if header.is_some_and(|n| n > MAX_DESCRIPTION as u64) {
+        return Err(malformed("its header is far larger than a model's"));
+    }
+    // Each tensor is an object of its own there. Those that are read take far more room than their text.
+    let text = bytes.iter().skip(size_of::<u64>());
+    let text = text.take(header.map_or(0, |n| n as usize));
+    check_count(text.filter(|&&byte| byte == b'{').count(), bytes.len())?;
+    let (header, metadata) = SafeTensors::read_metadata(bytes).map_err(malformed)?;
+    let config = metadata
         .metadata()
         .as_ref()
         .and_then(|m| m.get(KEY))
         .map(|text| parse_config(text))
         .transpose()?;
-    let mut tensors = Tensors::new();
-    for (name, view) in file.tensors() {
-        let kind = kind_of(view.dtype()).ok_or_else(|| CheckpointProblem::WrongType {
-            name: name.clone(),
-            actual: format!("{:?}", view.dtype()),
-        })?;
-        let shape = view
-            .shape()
-            .iter()
-            .map(|&d| i64::try_from(d))
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(malformed)?;
-        tensors.insert(name, tensor_of(view.data(), &shape, kind)?);
+    let tensors = metadata.tensors();
+    let data = bytes.get(size_of::<u64>() + header..).unwrap_or_default();
+    let (mut read, mut unread) = (Tensors::new(), vec![]);
+    for (name, info) in tensors {
+        let Some(kind) = kind_of(info.dtype) else {
+            unread.push(format!("{name} ({:?})", info.dtype));
+            continue;
+        };
+        let wrong = |what: &str| malformed(format!("tensor '{name}' {what}"));
+        if info.shape.len() > MAX_DIMENSIONS {
+            return Err(wrong("has more dimensions than any weight"));
+        }
+        let shape = info.shape.iter().map(|&d| i64::try_from(d));
+        let shape = shape.collect::<Result<Vec<_>, _>>().map_err(malformed)?;
+        let (start, end) = info.data_offsets;
+        let own = data.get(start..end).ok_or_else(|| wrong("lies outside"))?;
+        read.insert(name, tensor_of(own, &shape, kind)?);
     }
-    Ok((tensors, config))
+    if unread.is_empty() {
+        return Ok((read, config));
+    }
+    unread.sort();
+    Err(CheckpointProblem::WrongType { tensors: unread })
 }
 
 fn parse_config(text: &str) -> Problem<ModelConfig> {
@@ -83,19 +103,21 @@ pub fn bytes_of(network: &Network, kind: Kind) -> Problem<Vec<u8>> {
         Kind::Float => Dtype::F32,
         other => {
             return Err(CheckpointProblem::WrongType {
-                name: "(all)".into(),
-                actual: format!("{other:?}"),
+                tensors: vec![format!("all ({other:?})")],
             });
         }
     };
-    let mut data = BTreeMap::new();
+    let (mut data, mut infinite) = (BTreeMap::new(), vec![]);
     for (name, variable) in network.weights().variables() {
         let tensor = variable
             .f_detach()
             .and_then(|t| t.f_to_device(Device::Cpu))
             .and_then(|t| t.f_to_kind(kind))
             .map_err(malformed)?;
-        check_finite(&name, &tensor)?;
+        if !is_finite(&tensor)? {
+            infinite.push(name);
+            continue;
+        }
         let mut bytes = vec![0; tensor.numel() * kind.elt_size_in_bytes()];
         tensor
             .f_contiguous()
@@ -107,6 +129,10 @@ pub fn bytes_of(network: &Network, kind: Kind) -> Problem<Vec<u8>> {
             .filter_map(|d| usize::try_from(d).ok())
             .collect();
         data.insert(name, (shape, bytes));
+    }
+    if !infinite.is_empty() {
+        infinite.sort();
+        return Err(CheckpointProblem::NotFinite { names: infinite });
     }
     let carries = |name: &String| name.starts_with(CARRIER);
     let is_zero = |bytes: &[u8]| bytes.iter().all(|&byte| byte == 0);

@@ -7,12 +7,13 @@ use super::{
     conv::{Conv, Then},
     ops::{SLOPE, activated, bicubic, channels_last, size},
     strips::in_strips,
+    variables::Path,
 };
 use crate::{
     Result,
     profile::{self, Stage},
 };
-use tch::{Kind, Tensor, nn::Path};
+use tch::{Kind, Tensor};
 
 /// Aligned attention (`aa1`, `aa2`) with blocks of k x k pixels.
 #[derive(Debug)]

@@ -3,9 +3,10 @@
 use super::{
     conv::{Conv, Then},
     ops::SLOPE,
+    variables::Path,
 };
 use crate::Result;
-use tch::{Tensor, nn::Path};
+use tch::Tensor;
 
 /// `x + conv2(act(conv1 x))`, both 3 x 3.
 #[derive(Debug)]

@@ -7,9 +7,10 @@ use super::{
     ops::{channels_last, room_like, size},
     registration::{Rectangle, crop},
     strips::Strip,
+    variables::Path,
 };
 use crate::Result;
-use tch::{Tensor, nn::Path};
+use tch::Tensor;
 
 /// Brings what a fusion made of the wide camera's field back to the frame's size: a convolution of 2 x 2
 /// with a stride of 2. It starts as zero; an untrained one carries nothing.

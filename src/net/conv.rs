@@ -4,6 +4,7 @@ use super::{
     context::{self, Arithmetic},
     ops::{activated, added, cat, channels_last, size},
     pieces::{Piece, Window, in_pieces},
+    variables::Path,
 };
 use crate::{
     Result,
@@ -14,10 +15,7 @@ use crate::{
     profile,
 };
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tch::{
-    Device, Kind, Tensor,
-    nn::{Init, Path},
-};
+use tch::{Device, Kind, Tensor, nn::Init};
 
 /// A convolution with bias and padding k/2.
 #[derive(Debug)]
@@ -157,8 +155,8 @@ impl Conv {
 
     fn with(vs: Path<'_>, shape: [i64; 4], init: Init, stride: i64) -> Result<Self> {
         Ok(Self {
-            weight: vs.f_var("weight", &shape, init)?,
-            bias: vs.f_var("bias", &shape[..1], init)?,
+            weight: vs.variable("weight", &shape, init)?,
+            bias: vs.variable("bias", &shape[..1], init)?,
             stride,
             padding: shape[2] / 2,
             limit: Limit::Any,

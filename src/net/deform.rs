@@ -3,12 +3,10 @@
 use super::{
     conv::Conv,
     ops::{GRID, Outside, activated, centred, channels_last, sample, size},
+    variables::Path,
 };
 use crate::Result;
-use tch::{
-    Tensor,
-    nn::{Init, Path},
-};
+use tch::{Tensor, nn::Init};
 
 /// Groups of channels that share their offsets.
 const GROUPS: i64 = 8;
@@ -28,7 +26,7 @@ impl DeformPack {
     pub fn new(vs: Path<'_>, channels: i64) -> Result<Self> {
         let bound = 1.0 / ((channels * TAPS) as f64).sqrt();
         Ok(Self {
-            weight: vs.f_var(
+            weight: vs.variable(
                 "weight",
                 &[channels, channels, 3, 3],
                 Init::Uniform {
@@ -36,7 +34,7 @@ impl DeformPack {
                     up: bound,
                 },
             )?,
-            bias: vs.f_var("bias", &[channels], Init::Const(0.0))?,
+            bias: vs.variable("bias", &[channels], Init::Const(0.0))?,
             conv_offset: Conv::zero(&vs / "conv_offset", channels, 3 * GROUPS * TAPS, 3)?.fp32(),
         })
     }

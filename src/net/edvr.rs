@@ -5,12 +5,13 @@ use super::{
     conv::{Conv, Then},
     deform::DeformPack,
     ops::{bilinear, cat, size},
+    variables::Path,
 };
 use crate::{
     Result,
     image::{pad::pad_to, size::round_up},
 };
-use tch::{Tensor, nn::Path};
+use tch::Tensor;
 
 /// Channels of its features.
 pub const CHANNELS: i64 = 64;

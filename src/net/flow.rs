@@ -4,6 +4,7 @@ use super::{
     conv::{Conv, Then},
     local::{Damping, Displaced, gaussian, gradient, summed},
     ops::{GRID, Outside, bilinear, cat, channels_last, imagenet_normalised, sample, size, zeros},
+    variables::Path,
 };
 use crate::{
     Result,
@@ -11,7 +12,7 @@ use crate::{
     image::size::round_up,
     profile::{self, Stage},
 };
-use tch::{Tensor, nn::Path};
+use tch::Tensor;
 
 /// Pyramid levels of SPyNet; the coarsest is 1/32 of the size.
 const LEVELS: usize = FLOW_LEVELS;
@@ -272,7 +273,7 @@ mod tests {
     fn both_flows_of_a_pair_are_those_found_one_by_one() {
         let store = VarStore::new(Device::Cpu);
         for levels in [LEVELS, LEVELS - 1] {
-            let net = SpyNet::basicsr(store.root() / levels, levels).unwrap();
+            let net = SpyNet::basicsr((store.root() / levels).into(), levels).unwrap();
             let (a, b) = moved((1.0, 0.5));
             let pyramid = |x: &Tensor| SpyNet::pyramid(&(x / 4.0)).unwrap();
             let (a, b) = (pyramid(&a), pyramid(&b));

@@ -9,12 +9,13 @@ use super::{
     local::gaussian,
     ops::{bicubic, cat, size},
     registration::{Laid, Rectangle},
+    variables::Path,
 };
 use crate::{
     Result,
     profile::{self, Stage},
 };
-use tch::{Kind, Tensor, nn::Path};
+use tch::{Kind, Tensor};
 
 /// Channels of [`detail`].
 pub const DETAIL: i64 = 12;
@@ -256,7 +257,7 @@ mod tests {
         tch::manual_seed(5);
         for density in [2, 4] {
             let mut store = VarStore::new(Device::Cpu);
-            let fusion = Fusion::new(store.root() / "wide_fusion", 8).unwrap();
+            let fusion = Fusion::new((store.root() / "wide_fusion").into(), 8).unwrap();
             assert!(!fusion.is_idle().unwrap(), "in training");
             let detail = some_detail(density);
             assert_eq!(detail.input.size()[1], DETAIL);

@@ -5,12 +5,13 @@ use super::{
     conv::{Conv, Then},
     ops::{SLOPE, bicubic, clamp01, imagenet_normalised, size},
     reduced::{self, Field},
+    variables::Path,
 };
 use crate::{
     ModelConfig, Result, native,
     profile::{self, Stage},
 };
-use tch::{Device, Tensor, nn::Path};
+use tch::{Device, Tensor};
 
 /// Scores held at a time, which bounds the memory of the matching, whatever the frames' sizes. On the CPU
 /// they stay in the cache (4 MiB); other devices take larger blocks (256 MiB), as each costs the host

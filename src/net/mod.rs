@@ -25,6 +25,7 @@ pub mod refill;
 pub mod registered;
 pub mod registration;
 mod strips;
+pub mod variables;
 mod window;
 
 pub use network::Network;

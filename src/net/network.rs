@@ -10,6 +10,7 @@ use super::{
     refill::Refill,
     registered::{Details, Enlarged, Followers, Moment, RegisteredVsr},
     registration::{TELE_ZOOMS, WIDE_ZOOMS},
+    variables::{Path, Shapes},
     window::Frame,
 };
 use crate::{
@@ -20,14 +21,11 @@ use crate::{
         pad::pad_to,
         size::{rgb_size, round_up},
     },
-    native::{cuda, memory},
+    native::{self, cuda, memory},
     profile::{self, Stage},
 };
-use std::path::Path;
-use tch::{
-    Device, Tensor,
-    nn::{self, VarStore},
-};
+use std::cell::RefCell;
+use tch::{Device, Tensor, nn::VarStore};
 
 /// A network with its weights on a device.
 #[derive(Debug)]
@@ -109,30 +107,20 @@ impl Network {
     /// A network with fresh weights.
     ///
     /// # Errors
-    /// [`Error::Config`] for a config outside its range.
+    /// [`Error::Config`] for a config outside its range, [`Error::Parse`] on a CPU where the variable
+    /// `REFVSR_CPU` names no set of instructions.
     pub fn new(config: ModelConfig, device: Device) -> Result<Self> {
         config.validate()?;
         match device {
-            Device::Cpu => memory::reuse(),
+            Device::Cpu => {
+                native::check_set()?;
+                memory::reuse();
+            }
             Device::Cuda(_) => cuda::set_up()?,
             _ => (),
         }
         let weights = VarStore::new(device);
-        let root = weights.root();
-        let body = match config.variant {
-            Variant::RefVsr | Variant::RefVsrIr => {
-                Body::RefVsr(Box::new(RefVsr::new(&root, &config)?))
-            }
-            Variant::Registered => {
-                let (c, blocks) = (config.mid_channels, config.num_blocks);
-                Body::Registered(Box::new(RegisteredVsr::new(
-                    &root,
-                    c,
-                    blocks,
-                    config.flow_levels,
-                )?))
-            }
-        };
+        let body = Body::new(&weights.root().into(), &config)?;
         Ok(Self {
             body,
             config,
@@ -144,7 +132,7 @@ impl Network {
     ///
     /// # Errors
     /// [`Error::Checkpoint`], naming the file.
-    pub fn load(path: &Path, device: Device) -> Result<Self> {
+    pub fn load(path: &std::path::Path, device: Device) -> Result<Self> {
         Self::from_checkpoint(&Checkpoint::read(path)?, device)
     }
 
@@ -153,17 +141,30 @@ impl Network {
     /// # Errors
     /// As [`load`](Self::load).
     pub fn from_bytes(bytes: &[u8], name: &str, device: Device) -> Result<Self> {
-        Self::from_checkpoint(&Checkpoint::parse(bytes, Path::new(name))?, device)
+        Self::from_checkpoint(&Checkpoint::parse(bytes, name.as_ref())?, device)
     }
 
     /// The network a checkpoint describes, with its weights.
     ///
     /// # Errors
-    /// [`Error::Checkpoint`] where tensors are missing or of another shape.
+    /// [`Error::Checkpoint`] where tensors are missing, of another shape, or not finite. All that is wrong with
+    /// them is told, before any memory is taken for the network.
     pub fn from_checkpoint(checkpoint: &Checkpoint, device: Device) -> Result<Self> {
+        checkpoint.check_fits(&Self::shapes(&checkpoint.config)?)?;
         let network = Self::new(checkpoint.config.clone(), device)?;
         checkpoint.copy_to(&network.weights)?;
         Ok(network)
+    }
+
+    /// The shapes that the weights of a network with this config have, by name. No memory is taken for them.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for a config outside its range.
+    pub fn shapes(config: &ModelConfig) -> Result<Shapes> {
+        config.validate()?;
+        let shapes = RefCell::default();
+        Body::new(&Path::outline(&shapes), config)?;
+        Ok(shapes.into_inner())
     }
 
     /// Its config.
@@ -423,8 +424,23 @@ impl Network {
     }
 }
 
+impl Body {
+    fn new(root: &Path<'_>, config: &ModelConfig) -> Result<Self> {
+        Ok(match config.variant {
+            Variant::RefVsr | Variant::RefVsrIr => {
+                Self::RefVsr(Box::new(RefVsr::new(root, config)?))
+            }
+            Variant::Registered => {
+                let (c, blocks) = (config.mid_channels, config.num_blocks);
+                let net = RegisteredVsr::new(root, c, blocks, config.flow_levels)?;
+                Self::Registered(Box::new(net))
+            }
+        })
+    }
+}
+
 impl RefVsr {
-    fn new(root: &nn::Path<'_>, config: &ModelConfig) -> Result<Self> {
+    fn new(root: &Path<'_>, config: &ModelConfig) -> Result<Self> {
         let (c, blocks) = (config.mid_channels, config.num_blocks);
         // RefVSR-IR's forward trunk also sees the backward branch's feature.
         let (refill, forward_input) = match config.variant {

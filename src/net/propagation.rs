@@ -8,13 +8,14 @@ use super::{
     matching::FeatureMatch,
     ops::{bicubic, bicubic_twice01, clamp01, gated, size, zeros},
     strips::{Strip, in_strips},
+    variables::Path,
 };
 use crate::{
     Error, ModelConfig, Result,
     config::Recurrence,
     profile::{self, Stage},
 };
-use tch::{Tensor, nn::Path};
+use tch::Tensor;
 
 /// All recurrent state of a branch, at the ultra-wide frame's size h x w.
 #[derive(Debug)]

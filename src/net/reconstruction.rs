@@ -6,12 +6,13 @@ use super::{
     ops::{added, bicubic, bicubic_twice01, clamp01, gated, size},
     propagation::Level2,
     strips::{Largest, Strip, in_strips},
+    variables::Path,
 };
 use crate::{
     ModelConfig, Result,
     profile::{self, Stage},
 };
-use tch::{Tensor, nn::Path};
+use tch::Tensor;
 
 /// The last stage (`compute_up` upstream).
 #[derive(Debug)]

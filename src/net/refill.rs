@@ -6,9 +6,10 @@ use super::{
     edvr::{self, Edvr},
     network::Branch,
     propagation::State,
+    variables::Path,
 };
 use crate::Result;
-use tch::{Tensor, nn::Path};
+use tch::Tensor;
 
 /// Frames from one key frame to the next.
 const STRIDE: usize = 5;

@@ -12,6 +12,7 @@ use super::{
     ops::{bilinear, channels_last, size, zeros},
     registration::{Follower, Zooms, crop},
     strips::{Strip, in_strips},
+    variables::Path,
 };
 use crate::{
     Error, Result,
@@ -19,7 +20,7 @@ use crate::{
     image::size::rgb_size,
     profile::{self, Stage},
 };
-use tch::{Tensor, nn::Path};
+use tch::Tensor;
 
 /// Output size over input size.
 const SCALE: i64 = 4;

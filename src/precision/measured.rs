@@ -59,7 +59,7 @@ pub fn measured() -> Option<Measured> {
 
 fn measure() -> Result<Measured> {
     let store = VarStore::new(Device::Cpu);
-    let conv = |name: &str| Conv::new(store.root() / name, CHANNELS, CHANNELS, 3);
+    let conv = |name: &str| Conv::new((store.root() / name).into(), CHANNELS, CHANNELS, 3);
     let (in_fp32, in_bf16) = (conv("fp32")?, conv("bf16")?);
     let [h, w] = SIZE;
     let picture = Tensor::f_full([1, h, w, CHANNELS], 0.5, (Kind::Float, Device::Cpu))?;

@@ -14,7 +14,7 @@ use tch::{Device, Kind, Tensor, nn::VarStore};
 /// The bundled model's flow network, and the store of its weights.
 pub fn flow_net() -> (SpyNet, VarStore) {
     let store = VarStore::new(Device::Cpu);
-    let net = SpyNet::new(store.root() / "FlowNet").unwrap();
+    let net = SpyNet::new((store.root() / "FlowNet").into()).unwrap();
     let checkpoint = Bundled::Quality.checkpoint().unwrap();
     let tensors = checkpoint.tensors();
     for (name, mut variable) in store.variables() {

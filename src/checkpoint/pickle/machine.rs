@@ -2,14 +2,12 @@
 
 use super::refuse;
 use super::value::{Dict, Global, Storage, Value, View, storage};
-use crate::checkpoint::{Problem, malformed};
+use crate::checkpoint::{Problem, limits::MAX_DESCRIPTION, malformed};
 use crate::error::CheckpointProblem;
 use std::{collections::BTreeMap, rc::Rc};
 
 /// Tuples nest two deep in a state dict. A hostile file could nest them until the stack overflows.
 const MAX_DEPTH: usize = 8;
-/// The largest published model's pickle has 60 kB.
-const MAX_CODE: usize = 4 << 20;
 /// A remembered value, with its share of the map's nodes.
 const MEMO: usize = 80;
 /// The two counts before a shared value.
@@ -41,7 +39,7 @@ impl<'a> Machine<'a> {
             ..Self::default()
         };
         while !machine.step()? {
-            if code.len() - machine.code.len() > MAX_CODE {
+            if code.len() - machine.code.len() > MAX_DESCRIPTION {
                 return Err(malformed("its pickle is far larger than a state dict's"));
             }
             if machine.held() > memory {

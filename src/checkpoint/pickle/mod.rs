@@ -8,7 +8,11 @@
 mod machine;
 mod value;
 
-use super::{Problem, Tensors, malformed, tensor_of};
+use super::{
+    Problem, Tensors,
+    limits::{MAX_SHARING, check_count, memory, too_much},
+    malformed, tensor_of,
+};
 use crate::error::CheckpointProblem;
 use machine::Machine;
 use std::{
@@ -19,18 +23,6 @@ use std::{
 use tch::{Kind, Tensor};
 use value::{Storage, Value, Views};
 use zip::ZipArchive;
-
-/// What all tensors together may take, in file sizes: tensors may share a storage, but not to make
-/// a giant of a small file.
-const MAX_SHARING: usize = 4;
-/// What a tensor takes beside its data: its name, libtorch's object and a map's entry.
-const TENSOR: usize = 512;
-
-/// What may be made of a file of `size` bytes, the tensors' data apart. A model is nearly all data,
-/// so twice its size is plenty; the first part is for the smallest files.
-fn memory(size: usize) -> usize {
-    (1 << 20) + size.saturating_mul(2)
-}
 
 /// All tensors of a state dict.
 pub fn parse(bytes: &[u8]) -> Problem<Tensors> {
@@ -173,10 +165,7 @@ fn assemble(
     mut fetch: impl FnMut(&str, Kind) -> Problem<Tensor>,
 ) -> Problem<Tensors> {
     let mut left = size.saturating_mul(MAX_SHARING);
-    let too_much = || malformed("its tensors claim far more data than it holds");
-    if views.len().saturating_mul(TENSOR) > memory(size) {
-        return Err(too_much());
-    }
+    check_count(views.len(), size)?;
     let mut storages = HashMap::new();
     let mut tensors = Tensors::new();
     for (name, view) in views {

@@ -1,12 +1,9 @@
 //! What a pickle machine makes: tensors, what describes them, and little else.
 
 use super::refuse;
-use crate::checkpoint::Problem;
+use crate::checkpoint::{Problem, limits::MAX_DIMENSIONS};
 use std::rc::Rc;
 use tch::{Kind, Tensor};
-
-/// Dimensions of a tensor.
-const MAX_DIMENSIONS: usize = 8;
 
 /// A run of numbers in the file.
 pub(super) struct Storage {

@@ -70,7 +70,7 @@ fn gradients_reach_both_halves_of_the_winning_pair() {
 fn drawn(draw: i64) -> FeatureMatch {
     let vs = tch::nn::VarStore::new(Device::Cpu);
     let config = ModelConfig::preset("refvsr-mfid").unwrap();
-    let net = FeatureMatch::new(vs.root(), &config).unwrap();
+    let net = FeatureMatch::new(vs.root().into(), &config).unwrap();
     let mut names: Vec<_> = vs.variables().into_iter().collect();
     names.sort_by(|a, b| a.0.cmp(&b.0));
     for (seed, (_, mut weight)) in names.into_iter().enumerate() {
@@ -181,7 +181,7 @@ fn the_cost_is_that_of_the_search() {
             ..ModelConfig::preset("refvsr-mfid").unwrap()
         };
         let vs = tch::nn::VarStore::new(Device::Cpu);
-        let net = FeatureMatch::new(vs.root(), &config).unwrap();
+        let net = FeatureMatch::new(vs.root().into(), &config).unwrap();
         let (lr, wide) = (picture_of(32, 48), picture_of(32, 32));
         let positions = |picture, reference| {
             let features = net.features(picture, reference, 1).unwrap();
