@@ -70,6 +70,12 @@ fn a_file_takes_a_small_multiple_of_its_size() {
         let entries = [
             entry("conv_hr.weight", "U8", &[512, 1, 1, 1], (0, 512)),
             entry(
+                &format!("{trunk}.main.0.weight"),
+                "U8",
+                &[512, 0],
+                (512, 512),
+            ),
+            entry(
                 &format!("{trunk}.main.2.0.conv1.weight"),
                 "U8",
                 &[1],

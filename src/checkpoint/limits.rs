@@ -18,6 +18,8 @@ pub const MAX_SHARING: usize = 3;
 
 /// What a tensor takes beside its data: its name, libtorch's object and a map's entry.
 const TENSOR: usize = 512;
+/// What a number of a list takes while the list grows.
+const NUMBER: usize = 16;
 
 /// What may be made of a file of `size` bytes, the tensors' data apart. A model is nearly all data,
 /// so twice its size is plenty; the first part is for the smallest files.
@@ -31,6 +33,20 @@ pub fn check_count(tensors: usize, size: usize) -> Problem<()> {
         return Err(too_much());
     }
     Ok(())
+}
+
+/// Refuses a header of safetensors, in a file of this size, that would take too much once it is read: each
+/// tensor is an object of its own, and before each number of a list but the first there is a comma.
+pub fn check_header(header: &[u8], size: usize) -> Problem<()> {
+    let room = |byte: &u8| match byte {
+        b'{' => TENSOR,
+        b',' => NUMBER,
+        _ => 0,
+    };
+    match header.iter().map(room).sum::<usize>() > memory(size) {
+        true => Err(too_much()),
+        false => Ok(()),
+    }
 }
 
 pub fn too_much() -> crate::error::CheckpointProblem {

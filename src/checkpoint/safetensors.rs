@@ -3,7 +3,7 @@
 use super::{
     CARRIER, Problem, Tensors,
     fit::is_finite,
-    limits::{MAX_DESCRIPTION, MAX_DIMENSIONS, check_count},
+    limits::{MAX_DESCRIPTION, MAX_DIMENSIONS, check_header},
     malformed, tensor_of,
 };
 use crate::{ModelConfig, Network, error::CheckpointProblem};
@@ -24,14 +24,13 @@ struct Metadata {
 }
 
 pub fn parse(bytes: &[u8]) -> Problem<(Tensors, Option<ModelConfig>)> {
-    let header = bytes.first_chunk().map(|n| u64::from_le_bytes(*n));
-    if header.is_some_and(|n| n > MAX_DESCRIPTION as u64) {
-        return Err(malformed("its header is far larger than a model's"));
+    if let Some((length, rest)) = bytes.split_first_chunk() {
+        let length = usize::try_from(u64::from_le_bytes(*length)).map_err(malformed)?;
+        if length > MAX_DESCRIPTION {
+            return Err(malformed("its header is far larger than a model's"));
+        }
+        check_header(&rest[..length.min(rest.len())], bytes.len())?;
     }
-    // Each tensor is an object of its own there. Those that are read take far more room than their text.
-    let text = bytes.iter().skip(size_of::<u64>());
-    let text = text.take(header.map_or(0, |n| n as usize));
-    check_count(text.filter(|&&byte| byte == b'{').count(), bytes.len())?;
     let (header, metadata) = SafeTensors::read_metadata(bytes).map_err(malformed)?;
     let config = metadata
         .metadata()
