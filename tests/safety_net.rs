@@ -71,7 +71,7 @@ fn play(session: &mut Session, frames: &[Tensor]) -> Vec<Tensor> {
         if n + 1 == frames.len() {
             session.drain();
         }
-        while let Some(picture) = session.receive().unwrap() {
+        while let Some(picture) = session.receive().unwrap().frame() {
             out.push(picture);
         }
     }

@@ -202,7 +202,7 @@ mod tests {
             (7, 1, Then::add(&residual)),
         ];
         for (number, (k, stride, then)) in cases.into_iter().enumerate() {
-            let conv = Conv::strided(&root / number, 8, 12, k, stride).unwrap();
+            let conv = Conv::strided((&root / number).into(), 8, 12, k, stride).unwrap();
             let run = |most| {
                 let work = || tch::no_grad(|| conv.then(&[&a, &b], then));
                 with_pieces_of(most, work).unwrap()
