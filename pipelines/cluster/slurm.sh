@@ -1,20 +1,54 @@
 #!/bin/bash
-# A Slurm job array that enlarges a tree of clips, one share a task; tasks that are done help the others.
+# Enlarges a collection on a Slurm cluster, one clip a task of an array.
 #
-#   sbatch --array=1-8 slurm.sh RealMCVSR OUT [OPTION ...]     (options of refvsr transcode: --split test --model FILE ...)
+#   ./slurm.sh CLIPS --tree RealMCVSR --split test --output OUT [OPTION ...]
 #
-# A task that was killed or has run out of time is submitted again as it is: finished clips are skipped.
-# `refvsr transcode --tree RealMCVSR -o OUT --status` tells how far all tasks have come.
+# lists the clips that are not done into the file CLIPS, which all nodes have to see, and submits the array. The options are those of
+# `refvsr transcode`; what sbatch is to know besides the lines below stands in its own variables (SBATCH_PARTITION, SBATCH_GRES, ...).
+# A task that is stopped by the time limit, killed or short of something is queued again, REFVSR_RETRIES times at most (3 by default);
+# one whose clip cannot be used fails. The same command once more submits what is left.
 #SBATCH --job-name=refvsr
-#SBATCH --gres=gpu:1
 #SBATCH --cpus-per-task=8
 #SBATCH --mem=32G
 #SBATCH --time=12:00:00
-#SBATCH --signal=TERM@60
-set -eu
+#SBATCH --signal=B:TERM@60
+#SBATCH --requeue
+#SBATCH --open-mode=append
+set -u
+refvsr=${REFVSR:-refvsr}
 
-[ $# -ge 2 ] || { echo "usage: sbatch --array=1-8 slurm.sh TREE OUTPUT [OPTION ...]" >&2; exit 2; }
-tree=$1 output=$2
-shift 2
-# The share is taken from SLURM_ARRAY_TASK_ID and its companions. exec, so that Slurm's signal reaches the command.
-exec "${REFVSR:-refvsr}" transcode --tree "$tree" --output "$output" --steal "$@"
+if [ -z "${SLURM_ARRAY_TASK_ID:-}" ]; then
+    [ $# -ge 2 ] || { echo "usage: slurm.sh CLIPS --tree FOLDER --output FOLDER [OPTION ...]" >&2; exit 2; }
+    clips=$(realpath "$1")
+    shift
+    "$refvsr" transcode "$@" --list=commands > "$clips" || exit
+    count=$(wc -l < "$clips")
+    # An array has MaxArraySize tasks at most.
+    most=$(scontrol show config | sed -n 's/^MaxArraySize *= *//p')
+    for ((first = 0; first < count; first += most - 1)); do
+        rest=$((count - first))
+        REFVSR_FIRST=$first sbatch --array=1-$((rest < most - 1 ? rest : most - 1)) "$0" "$clips" || exit
+    done
+    echo "$count clips are left"
+    exit
+fi
+
+# The command gets the signal that comes a minute before the end of the time, and stops in an orderly way.
+bash -c "$(sed -n "$((${REFVSR_FIRST:-0} + SLURM_ARRAY_TASK_ID))p" "$1")" &
+command=$!
+trap 'kill -TERM $command' TERM
+wait $command
+code=$?
+while kill -0 $command 2>/dev/null; do
+    wait $command
+    code=$?
+done
+case $code in
+# Try again, and whatever was stopped or killed by others: SIGHUP, SIGINT, SIGKILL (out of memory), SIGTERM.
+75 | 129 | 130 | 137 | 143)
+    if [ "${SLURM_RESTART_COUNT:-0}" -lt "${REFVSR_RETRIES:-3}" ]; then
+        scontrol requeue "${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID"
+    fi
+    ;;
+esac
+exit $code

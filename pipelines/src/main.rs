@@ -13,6 +13,7 @@ mod demo;
 mod doctor;
 mod element;
 mod evaluate;
+mod exit;
 mod frames;
 mod gst;
 mod info;
@@ -95,7 +96,7 @@ fn main() -> ExitCode {
         },
         Err(error) => {
             err!("refvsr: {error:#}");
-            ExitCode::FAILURE
+            ExitCode::from(exit::code(&error))
         }
     }
 }

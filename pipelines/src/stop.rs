@@ -3,18 +3,19 @@
 use anyhow::{Context, Result, bail};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-
-/// Exit code after Ctrl-C, as shells have it.
-pub const EXIT_CODE: u8 = 130;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 /// Whether the work was asked to stop.
 #[derive(Debug, Clone, Default)]
-pub struct Stop(Arc<AtomicBool>);
+pub struct Stop {
+    asked: Arc<AtomicBool>,
+    /// The last signal that came.
+    signal: Arc<AtomicUsize>,
+}
 
-/// The error of work that was stopped.
+/// The error of work that was stopped, with the exit code that shells have for it: 130 after Ctrl-C, 143 after SIGTERM.
 #[derive(Debug, Clone, Copy)]
-pub struct Stopped;
+pub struct Stopped(pub u8);
 
 impl std::fmt::Display for Stopped {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -33,22 +34,37 @@ impl Stop {
             if ignored & (1 << (signal - 1)) != 0 {
                 continue;
             }
-            signal_hook::flag::register_conditional_default(signal, stop.0.clone())
-                .and_then(|_| signal_hook::flag::register(signal, stop.0.clone()))
+            signal_hook::flag::register_conditional_default(signal, stop.asked.clone())
+                .and_then(|_| {
+                    let last = stop.signal.clone();
+                    signal_hook::flag::register_usize(signal, last, signal as usize)
+                })
+                .and_then(|_| signal_hook::flag::register(signal, stop.asked.clone()))
                 .context("cannot listen to signals")?;
         }
         Ok(stop)
     }
 
+    /// Stops the work as SIGTERM does.
+    pub fn ask(&self) {
+        self.signal.store(SIGTERM as usize, Ordering::SeqCst);
+        self.asked.store(true, Ordering::SeqCst);
+    }
+
     /// Whether a signal came.
     pub fn asked(&self) -> bool {
-        self.0.load(Ordering::SeqCst)
+        self.asked.load(Ordering::SeqCst)
+    }
+
+    /// The exit code of work that was stopped.
+    pub fn code(&self) -> u8 {
+        128 + self.signal.load(Ordering::SeqCst) as u8
     }
 
     /// Fails with [`Stopped`] once a signal came.
     pub fn check(&self) -> Result<()> {
         if self.asked() {
-            bail!(Stopped)
+            bail!(Stopped(self.code()))
         }
         Ok(())
     }

@@ -376,7 +376,7 @@ fn mount_points_are_written_into_and_other_mounts_of_inputs_are_known() {
 fn a_terminal_that_goes_stops_the_work_but_not_under_nohup() {
     let place = Place::new();
     let (uw, w) = (pictures(&place, "UW", 60), pictures(&place, "W", 60));
-    for (name, before, code) in [("a", "", Some(130)), ("b", "trap '' HUP; ", Some(0))] {
+    for (name, before, code) in [("a", "", Some(129)), ("b", "trap '' HUP; ", Some(0))] {
         let (model, out) = (place.model(), place.text(name) + "/");
         let all = ["transcode", "--model", &model, "--device", "cpu"];
         let inner = command(&[&all[..], &["-u", &uw, "-w", &w, "-o", &out]].concat());

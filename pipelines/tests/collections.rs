@@ -2,77 +2,11 @@
 
 mod common;
 
-use common::belongings::Snapshot;
-use common::{Place, Said, command, frames, said};
+use common::tree::{SIZE, run, run_well, transcode, tree, wait_for};
+use common::{Place, frames, said};
 use std::collections::BTreeMap;
-use std::io::BufRead;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
-
-/// Width and height of the clips' frames.
-const SIZE: (u32, u32) = (24, 16);
-
-/// A tree of RealMCVSR's layout: the clips with so many frames, in `test/LRx4/{UW,W}`.
-fn tree(place: &Place, clips: &[(&str, u8)]) -> String {
-    for (clip, frames) in clips {
-        for (lens, camera) in [("UW", 0), ("W", 90)] {
-            let folder = place.path("tree/test/LRx4").join(lens).join(clip);
-            std::fs::create_dir_all(&folder).unwrap();
-            for n in 0..*frames {
-                let picture = image::RgbImage::from_fn(SIZE.0, SIZE.1, |x, y| {
-                    image::Rgb([
-                        (x * 9) as u8 ^ n,
-                        (y * 9) as u8 + camera,
-                        n.wrapping_mul(16),
-                    ])
-                });
-                picture.save(folder.join(format!("{n:04}.png"))).unwrap();
-            }
-        }
-    }
-    place.text("tree")
-}
-
-fn transcode(place: &Place, output: &str, more: &[&str]) -> Command {
-    let (model, tree, output) = (place.model(), place.text("tree"), place.text(output));
-    let mut command = command(&[
-        "transcode",
-        "--model",
-        &model,
-        "--device",
-        "cpu",
-        "--tree",
-        &tree,
-        "-o",
-        &output,
-    ]);
-    // What processes measure of the processor, each for itself, may differ.
-    command.args(["--set", "precision=fp32-fast"]).args(more);
-    for name in [
-        "SLURM_ARRAY_TASK_ID",
-        "JOB_COMPLETION_INDEX",
-        "PARALLEL_SEQ",
-        "REFVSR_SHARDS",
-    ] {
-        command.env_remove(name);
-    }
-    command
-}
-
-#[track_caller]
-fn run(place: &Place, output: &str, more: &[&str]) -> Said {
-    let before = Snapshot::of(place.0.path());
-    let said = said(transcode(place, output, more).output().unwrap());
-    before.check(&[]);
-    said
-}
-
-#[track_caller]
-fn run_well(place: &Place, output: &str, more: &[&str]) -> Said {
-    let said = run(place, output, more);
-    assert_eq!(said.code, Some(0), "{said:?}");
-    said
-}
+use std::process::{Command, Stdio};
 
 /// All files of a finished collection but the manifests, with their contents.
 fn contents(folder: &Path) -> BTreeMap<String, Vec<u8>> {
@@ -90,18 +24,6 @@ fn contents(folder: &Path) -> BTreeMap<String, Vec<u8>> {
         }
     }
     all
-}
-
-/// Waits for an event with such a text on the child's output.
-fn wait_for(child: &mut Child, texts: &[&str]) {
-    let out = std::io::BufReader::new(child.stdout.as_mut().unwrap());
-    for line in out.lines() {
-        let line = line.unwrap();
-        if texts.iter().all(|text| line.contains(text)) {
-            return;
-        }
-    }
-    panic!("{texts:?} did not come");
 }
 
 const CLIPS: [(&str, u8); 3] = [("0001", 5), ("0002", 3), ("0003", 4)];
@@ -143,37 +65,21 @@ fn a_tree_is_done_once_in_its_own_layout_and_shares_make_the_same() {
         said.out
     );
 
-    // Two shares side by side, each of which helps the other.
-    let children: Vec<_> = ["1/2", "2/2"]
-        .map(|shard| {
-            transcode(&place, "shared", &["--shard", shard, "--steal", "--json"])
-                .stdout(Stdio::piped())
-                .spawn()
-                .unwrap()
-        })
-        .into_iter()
-        .map(|child| common::said(child.wait_with_output().unwrap()))
-        .collect();
-    let done: usize = children
-        .iter()
-        .map(|said| said.out.matches(r#""event":"done""#).count())
-        .sum();
-    assert_eq!(done, 3, "{children:?}");
+    // Shares make the same, one after the other.
+    for shard in ["2/2", "1/2"] {
+        run_well(&place, "shared", &["--shard", shard]);
+    }
     assert!(contents(&place.path("shared")) == whole);
-
-    // One share alone, as a scheduler says.
-    let output = transcode(&place, "slurm", &["--json"])
-        .envs([
-            ("SLURM_ARRAY_TASK_ID", "1"),
-            ("SLURM_ARRAY_TASK_COUNT", "2"),
-        ])
-        .output()
-        .unwrap();
-    let said = common::said(output);
-    assert!(
-        said.code == Some(0) && said.out.contains("0002") && !said.out.contains("0003"),
-        "{said:?}"
-    );
+    // Nothing but the command line says what is a process's share.
+    let mut array = transcode(&place, "array", &["--json"]);
+    array.envs([
+        ("SLURM_ARRAY_TASK_ID", "1"),
+        ("SLURM_ARRAY_TASK_COUNT", "2"),
+        ("JOB_COMPLETION_INDEX", "1"),
+        ("REFVSR_SHARDS", "2"),
+    ]);
+    let said = common::said(array.output().unwrap());
+    assert_eq!(said.out.matches(r#""event":"done""#).count(), 3, "{said:?}");
 }
 
 #[test]
@@ -345,7 +251,7 @@ fn a_full_disk_is_one_message_and_loses_nothing() {
         // No file system can be mounted here.
         return;
     }
-    assert_eq!(said.code, Some(1), "{said:?}");
+    assert_eq!(said.code, Some(75), "{said:?}");
     assert_eq!(said.err.matches("the disk is full").count(), 1, "{said:?}");
     assert!(said.err.contains("0002"), "{said:?}");
     let mut files: Vec<_> = said
@@ -357,65 +263,9 @@ fn a_full_disk_is_one_message_and_loses_nothing() {
     assert_eq!(
         files,
         [
-            "/.refvsr/0001.json",
+            "/.refvsr/test/HR/UW/0001.json",
             "/test/HR/UW/0001/0000.png",
             "/test/HR/UW/0001/0001.png"
         ]
     );
-}
-
-#[test]
-fn the_cluster_scripts_run_what_they_say() {
-    let place = Place::new();
-    tree(&place, &[("0001", 2), ("0002", 2)]);
-    let cluster = Path::new(env!("CARGO_MANIFEST_DIR")).join("cluster");
-    let output = Command::new("bash")
-        .arg(cluster.join("slurm.sh"))
-        .args([
-            &place.text("tree"),
-            &place.text("out"),
-            "--device",
-            "cpu",
-            "--model",
-            &place.model(),
-            "--json",
-        ])
-        .env("REFVSR", env!("CARGO_BIN_EXE_refvsr"))
-        .envs([
-            ("SLURM_ARRAY_TASK_ID", "2"),
-            ("SLURM_ARRAY_TASK_MIN", "1"),
-            ("SLURM_ARRAY_TASK_COUNT", "2"),
-        ])
-        .output()
-        .unwrap();
-    let said = said(output);
-    assert_eq!(said.code, Some(0), "{said:?}");
-    let order = ["0002", "0001"].map(|clip| said.out.find(&format!(r#""clip":"{clip}""#)).unwrap());
-    assert!(order[0] < order[1], "its own share first: {}", said.out);
-
-    // The Job runs the same command; its arguments are this program's.
-    let job = std::fs::read_to_string(cluster.join("kubernetes.yaml")).unwrap();
-    let list = |name: &str| -> Vec<String> {
-        let line = job
-            .lines()
-            .find_map(|line| line.trim().strip_prefix(name))
-            .unwrap();
-        serde_json::from_str(line.trim()).unwrap()
-    };
-    let mut arguments = list("command:").split_off(1);
-    arguments.extend(list("args:"));
-    for argument in &mut arguments {
-        *argument = argument
-            .replace("/data/RealMCVSR", &place.text("tree"))
-            .replace("/data/enlarged", &place.text("pod"));
-    }
-    let output = Command::new(env!("CARGO_BIN_EXE_refvsr"))
-        .args(&arguments)
-        .args(["--device", "cpu", "--model", &place.model()])
-        .envs([("JOB_COMPLETION_INDEX", "0"), ("REFVSR_SHARDS", "4")])
-        .output()
-        .unwrap();
-    let said = common::said(output);
-    assert_eq!(said.code, Some(0), "{said:?}");
-    assert_eq!(place.files("pod/test/HR/UW"), ["0001", "0002"]);
 }

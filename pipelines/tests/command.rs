@@ -155,7 +155,7 @@ const WRITES: [&str; 15] = [
     "OpenOptions",
     ".set_len(",
     "tempfile::",
-    "rustix::",
+    "rustix::fs",
     "save_with_format",
 ];
 

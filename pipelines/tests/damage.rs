@@ -222,6 +222,6 @@ fn a_full_disk_is_one_message_and_leaves_nothing() {
         return;
     }
     let text = format!("refvsr: cannot write {file}: the disk is full\n");
-    assert_eq!((said.code, said.err), (Some(1), text));
+    assert_eq!((said.code, said.err), (Some(75), text));
     assert_eq!(said.out, "", "nothing is left");
 }

@@ -336,7 +336,7 @@ fn a_full_disk_at_any_moment() {
             return;
         }
         assert!(
-            said.code == Some(0) || said.code == Some(1) && said.err.contains("the disk is full"),
+            said.code == Some(0) || said.code == Some(75) && said.err.contains("the disk is full"),
             "{about}: {said:?}"
         );
         scene.check(kind, older, "after", false, &about);

@@ -68,7 +68,7 @@ def look(run):
 
 def main():
     # A killed run of the tests of interruptions cannot be traced twice over.
-    tests = sys.argv[1:] or ["belongings", "collections", "transcode", "damage", "sync", "evaluate", "compare"]
+    tests = sys.argv[1:] or ["belongings", "collections", "sharing", "transcode", "damage", "sync", "evaluate", "compare"]
     with tempfile.TemporaryDirectory() as folder:
         environment = dict(os.environ, REFVSR_TEST_TRACE=folder)
         chosen = [word for test in tests for word in ("--test", test)]

@@ -5,6 +5,7 @@ pub mod changes;
 pub mod colours;
 pub mod contents;
 pub mod continuity;
+mod kind;
 mod memory;
 pub mod messages;
 pub mod orientation;
@@ -71,5 +72,6 @@ pub fn open(path: &Path, framerate: gst::Fraction, take: Take, stop: &Stop) -> R
     if path.is_dir() {
         return Ok(Footage::Pictures(Pictures::open(path, framerate)?));
     }
+    kind::check(path)?;
     Ok(Footage::Recording(Reader::open(path, take, stop)?))
 }

@@ -1,8 +1,8 @@
 //! A folder of numbered PNG files: one clip of RealMCVSR.
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use gst_app::AppSrc;
-use image::{ColorType, DynamicImage};
+use image::{ColorType, DynamicImage, ImageError};
 use std::path::{Path, PathBuf};
 use std::thread;
 
@@ -134,7 +134,7 @@ impl Pictures {
 pub fn list(folder: &Path) -> Result<Vec<PathBuf>> {
     let entries = std::fs::read_dir(folder)
         .with_context(|| format!("cannot read the folder {}", folder.display()))?;
-    let mut numbered = Vec::new();
+    let (mut numbered, mut other) = (Vec::new(), None);
     for entry in entries {
         let path = entry
             .with_context(|| format!("cannot read the folder {}", folder.display()))?
@@ -145,17 +145,31 @@ pub fn list(folder: &Path) -> Result<Vec<PathBuf>> {
         let number = path
             .file_stem()
             .and_then(|stem| stem.to_str()?.parse::<u64>().ok());
-        if let (true, Some(number)) = (png, number) {
-            numbered.push((number, path));
+        match (png, number) {
+            (true, Some(number)) => numbered.push((number, path)),
+            (true, None) => other = Some(path),
+            (false, _) => (),
         }
     }
     numbered.sort();
-    ensure!(
-        !numbered.is_empty(),
-        "{} holds no numbered PNG files",
-        folder.display()
-    );
+    if numbered.is_empty() {
+        let other = other.map(|other| format!(", but {}", name(&other)));
+        bail!(
+            "{} holds no PNG files that are named by numbers alone, 0000.png and so on{}",
+            folder.display(),
+            other.unwrap_or_default()
+        )
+    }
     for pair in numbered.windows(2) {
+        if pair[1].0 == pair[0].0 {
+            bail!(
+                "{} holds frame {} twice: {} and {}",
+                folder.display(),
+                pair[0].0,
+                name(&pair[0].1),
+                name(&pair[1].1)
+            )
+        }
         if pair[1].0 != pair[0].0 + 1 {
             bail!(
                 "{} lacks frame {}: {} follows {}",
@@ -175,9 +189,13 @@ pub fn read(file: &Path) -> Result<DynamicImage> {
         .with_context(|| format!("cannot read {}", file.display()))?;
     let mut reader = reader;
     reader.set_format(image::ImageFormat::Png);
-    reader
-        .decode()
-        .with_context(|| format!("cannot read {}", file.display()))
+    reader.decode().map_err(|error| match error {
+        ImageError::IoError(error) => {
+            anyhow::Error::new(error).context(format!("cannot read {}", file.display()))
+        }
+        // Its sources say the same again.
+        error => anyhow!("cannot read {}: {error}", file.display()),
+    })
 }
 
 fn name(path: &Path) -> String {
@@ -199,7 +217,7 @@ mod tests {
             list(folder.path())
                 .unwrap_err()
                 .to_string()
-                .contains("no numbered PNG files")
+                .contains("named by numbers alone")
         );
         for name in ["0009.png", "0010.PNG", "0011.png", "notes.txt", "cover.png"] {
             std::fs::write(path(name), "").unwrap();
@@ -212,6 +230,12 @@ mod tests {
         std::fs::remove_file(path("0010.PNG")).unwrap();
         let message = list(folder.path()).unwrap_err().to_string();
         assert!(message.contains("lacks frame 10"), "{message}");
+        std::fs::write(path("9.png"), "").unwrap();
+        let message = list(folder.path()).unwrap_err().to_string();
+        assert!(
+            message.contains("holds frame 9 twice: 0009.png and 9.png"),
+            "{message}"
+        );
         assert!(
             list(&path("none"))
                 .unwrap_err()

@@ -1,12 +1,12 @@
 //! A file in the making.
 
-use super::part;
+use super::part::{self, Held};
 use super::place::{Id, Place, is_mounted};
 use super::prints::{Print, Written};
 use super::slot::Kind;
 use super::{Writing, make_folder, rename, sync_folder};
-use anyhow::{Result, bail, ensure};
-use std::fs::{self, File};
+use anyhow::{Result, anyhow, ensure};
+use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
@@ -34,8 +34,7 @@ pub fn check(place: &Place, overwrite: bool) -> Result<()> {
 pub struct NewFile {
     place: Place,
     part: PathBuf,
-    /// Locked.
-    file: File,
+    held: Held,
     /// The file that is given up for it.
     old: Option<Id>,
     finished: bool,
@@ -45,21 +44,29 @@ impl NewFile {
     pub fn begin(place: &Place, old: Option<Id>) -> Result<Self> {
         make_folder(place.parent(), place.shown())?;
         let part = part::beside(place);
-        let file = part::take(&part, Kind::File, place.shown())?;
+        let held = part::take(&part, Kind::File, place.shown())?;
         let new = Self {
             place: place.clone(),
             part,
-            file,
+            held,
             old,
             finished: false,
         };
+        // Another process may have finished it since.
+        if Id::at(place.path()) != old {
+            return Err(appeared(place.shown()));
+        }
         // What a killed process left.
-        new.file.set_len(0).writing(place.shown())?;
+        new.held.file.set_len(0).writing(place.shown())?;
         Ok(new)
     }
 
     pub fn path(&self) -> &Path {
         &self.part
+    }
+
+    pub fn is_locked(&self) -> bool {
+        self.held.locked
     }
 
     pub fn shown(&self) -> &Path {
@@ -69,7 +76,7 @@ impl NewFile {
     pub fn finish(mut self, record: &mut dyn FnMut(&Written) -> Result<()>) -> Result<()> {
         let (shown, target) = (self.place.shown().to_owned(), self.place.path().to_owned());
         // Some file systems only find out now that there is no room.
-        self.file.sync_all().writing(&shown)?;
+        self.held.file.sync_all().writing(&shown)?;
         let print = Print::of(&self.part).writing(&shown)?;
         record(&Written {
             files: [(String::new(), print)].into(),
@@ -81,16 +88,20 @@ impl NewFile {
         };
         match named {
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-                bail!(
-                    "{} has appeared in the meantime and is left as it is",
-                    shown.display()
-                )
+                return Err(appeared(&shown));
             }
             named => named.writing(&shown)?,
         }
         self.finished = true;
         sync_folder(self.place.parent(), &shown)
     }
+}
+
+fn appeared(shown: &Path) -> anyhow::Error {
+    anyhow!(
+        "{} has appeared in the meantime and is left as it is",
+        shown.display()
+    )
 }
 
 impl Drop for NewFile {

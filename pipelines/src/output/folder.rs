@@ -5,10 +5,11 @@
 //! it) stays, and frames are moved into it one by one, after a manifest has said which will come: an interruption is made up for by
 //! [`settle`].
 
+use super::part::{self, Held};
 use super::place::{Id, Place, is_mounted};
 use super::prints::{Print, Written, entry};
 use super::slot::Kind;
-use super::{Writing, make_folder, part, rename, sync_folder, utf8};
+use super::{Writing, make_folder, rename, sync_folder, utf8};
 use anyhow::{Context, Result, bail, ensure};
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -95,8 +96,7 @@ enum How {
 pub struct NewFolder {
     place: Place,
     part: PathBuf,
-    /// Locked.
-    _lock: File,
+    held: Held,
     own: Written,
     how: How,
     /// Whatever happens, the rest is for the next run.
@@ -121,11 +121,11 @@ impl NewFolder {
             How::Rename | How::Exchange => part::beside(place),
         };
         make_folder(place.parent(), place.shown())?;
-        let lock = part::take(&part, Kind::Folder, place.shown())?;
+        let held = part::take(&part, Kind::Folder, place.shown())?;
         let new = Self {
             place: place.clone(),
             part,
-            _lock: lock,
+            held,
             own: own.clone(),
             how,
             settled: false,
@@ -142,6 +142,10 @@ impl NewFolder {
 
     pub fn path(&self) -> &Path {
         &self.part
+    }
+
+    pub fn is_locked(&self) -> bool {
+        self.held.locked
     }
 
     pub fn finish(mut self, record: &mut dyn FnMut(&Written) -> Result<()>) -> Result<()> {
@@ -276,7 +280,7 @@ pub fn settle(place: &Place, written: &Written) -> Result<()> {
         if Id::at(&part).is_none() {
             continue;
         }
-        let _lock = part::take(&part, Kind::Folder, place.shown())?;
+        let _held = part::take(&part, Kind::Folder, place.shown())?;
         let mut files = written.files.iter();
         let whole = files.all(|(name, print)| {
             let mut ways = [&part, place.path()].into_iter();

@@ -8,7 +8,6 @@
 mod file;
 mod folder;
 mod inputs;
-mod lock;
 mod part;
 mod place;
 mod prints;
@@ -18,12 +17,11 @@ mod shelf;
 mod slot;
 
 pub use inputs::Inputs;
-pub use lock::Lock;
 pub use place::Place;
 pub use prints::Written;
 pub use report::Report;
 pub use shelf::Shelf;
-pub use slot::{Kind, Partial, Slot, is_finished};
+pub use slot::{Kind, Partial, Slot, is_being_written, is_finished};
 
 use anyhow::{Context, Result};
 use std::ffi::{OsStr, OsString};
@@ -45,6 +43,18 @@ impl std::fmt::Display for DiskFull {
 }
 
 impl std::error::Error for DiskFull {}
+
+/// The error of an output that another process writes.
+#[derive(Debug, Clone)]
+pub struct Busy(pub PathBuf);
+
+impl std::fmt::Display for Busy {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "another process is writing {}", self.0.display())
+    }
+}
+
+impl std::error::Error for Busy {}
 
 /// Names the file in an error.
 trait Writing<T> {
@@ -68,6 +78,14 @@ pub fn write_own(path: &Path, content: &[u8]) -> Result<()> {
     let partial = slot.begin()?;
     partial.write(content)?;
     partial.finish(&mut |_| Ok(()))
+}
+
+/// Removes a file of this program's own, where it is there.
+pub fn remove_own(path: &Path) -> Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        removed => removed.writing(path),
+    }
 }
 
 /// A file in a folder of this program's own, for what is needed meanwhile.

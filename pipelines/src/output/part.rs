@@ -3,7 +3,7 @@
 
 use super::place::{Id, Place};
 use super::slot::Kind;
-use super::{Writing, is_frame};
+use super::{Busy, Writing, is_frame};
 use anyhow::{Result, bail};
 use rustix::fs::OFlags;
 use sha2::{Digest, Sha256};
@@ -12,6 +12,8 @@ use std::io::ErrorKind;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
 fn name(place: &Place) -> String {
     let digest = Sha256::digest(place.name().as_bytes());
@@ -32,24 +34,46 @@ pub fn within(place: &Place) -> PathBuf {
     place.path().join(name(place))
 }
 
+/// A partial file or folder that is this process's as long as this lives.
+#[derive(Debug)]
+pub struct Held {
+    pub file: File,
+    /// No other process can have it. Some file systems have no locks.
+    pub locked: bool,
+}
+
+/// How long a process that was killed may take to let go of what it wrote.
+const PATIENCE: Duration = Duration::from_secs(5);
+
 /// Makes a partial file or folder, or takes the one that was left, and locks it, so that two processes do not write the same thing.
-pub fn take(part: &Path, kind: Kind, shown: &Path) -> Result<File> {
+///
+/// # Errors
+/// [`Busy`] where another process has it.
+pub fn take(part: &Path, kind: Kind, shown: &Path) -> Result<Held> {
+    let begin = Instant::now();
     loop {
         let file = open(part, kind).writing(shown)?;
-        match file.try_lock() {
-            Ok(()) => (),
-            Err(TryLockError::WouldBlock) => {
-                bail!("another process is writing {}", shown.display())
+        let locked = match file.try_lock() {
+            Ok(()) => true,
+            Err(TryLockError::WouldBlock) if begin.elapsed() < PATIENCE => {
+                thread::sleep(Duration::from_millis(20));
+                continue;
             }
-            // File systems without locks are used without.
-            Err(TryLockError::Error(_)) => (),
-        }
+            Err(TryLockError::WouldBlock) => bail!(Busy(shown.to_owned())),
+            Err(TryLockError::Error(_)) => false,
+        };
         // The one who had it before may have renamed or removed it between opening and locking.
         let mine = Id::of(&file.metadata().writing(shown)?);
         if Id::at(part) == Some(mine) {
-            return Ok(file);
+            return Ok(Held { file, locked });
         }
     }
+}
+
+/// Whether some process has a partial file or folder.
+pub fn is_taken(part: &Path) -> bool {
+    File::open(part)
+        .is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
 }
 
 fn open(part: &Path, kind: Kind) -> std::io::Result<File> {
@@ -104,8 +128,37 @@ mod tests {
             let part = beside(&place);
             assert_eq!(part.parent(), Some(place.parent()));
             assert!(part.file_name().unwrap().len() < 40);
-            take(&part, Kind::File, place.shown()).unwrap();
+            let held = take(&part, Kind::File, place.shown()).unwrap();
+            assert!(held.locked && is_taken(&part));
+            drop(held);
+            assert!(!is_taken(&part));
         }
+    }
+
+    #[test]
+    fn one_at_a_time_holds_it() {
+        use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+        let folder = tempfile::tempdir().unwrap();
+        let place = Place::find(&folder.path().join("a")).unwrap();
+        let take = || take(&beside(&place), Kind::Folder, place.shown());
+        let (inside, held) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..100 {
+                        let Ok(part) = take() else { continue };
+                        assert_eq!(inside.fetch_add(1, SeqCst), 0);
+                        held.fetch_add(1, SeqCst);
+                        inside.fetch_sub(1, SeqCst);
+                        _ = remove_folder(&beside(&place));
+                        drop(part);
+                    }
+                });
+            }
+        });
+        assert!(held.load(SeqCst) > 0);
+        let _held = take().unwrap();
+        assert!(take().unwrap_err().is::<Busy>());
     }
 
     #[test]

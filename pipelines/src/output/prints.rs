@@ -1,11 +1,15 @@
 //! What this program wrote, so that it knows it again.
 
+use super::place::Id;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use std::collections::BTreeMap;
-use std::fs::File;
+use std::collections::{BTreeMap, HashMap};
+use std::fs::{File, Metadata};
 use std::io::{self, Read, Seek, SeekFrom};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::{LazyLock, Mutex, PoisonError};
+use std::time::SystemTime;
 
 /// Bytes at either end of a file by which it is known. They hold the container's headers and index.
 const END: u64 = 64 << 10;
@@ -14,12 +18,57 @@ const END: u64 = 64 << 10;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Print(u64, String);
 
+/// What changes with every change of a file.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct State {
+    file: Id,
+    bytes: u64,
+    /// Its last change, in seconds and nanoseconds, which no program can set.
+    changed: (i64, i64),
+}
+
+/// Prints of files that were read.
+static KNOWN: LazyLock<Mutex<HashMap<State, Print>>> = LazyLock::new(Mutex::default);
+
+/// Two changes within one tick of a file system's clock cannot be told apart; none ticks slower than FAT, every two seconds.
+const TICK: i64 = 2;
+
+impl State {
+    fn of(data: &Metadata) -> Self {
+        Self {
+            file: Id::of(data),
+            bytes: data.len(),
+            changed: (data.ctime(), data.ctime_nsec()),
+        }
+    }
+
+    /// Whether the next change will be told from the last one.
+    fn is_settled(&self) -> bool {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        now.is_ok_and(|now| now.as_secs() as i64 > self.changed.0 + TICK)
+    }
+}
+
 impl Print {
-    /// The print of a regular file.
+    /// The print of a regular file. A file that stays as it is is read once a process.
     pub fn of(path: &Path) -> io::Result<Self> {
-        if !std::fs::symlink_metadata(path)?.is_file() {
+        let data = std::fs::symlink_metadata(path)?;
+        if !data.is_file() {
             return Err(io::ErrorKind::InvalidInput.into());
         }
+        let state = State::of(&data);
+        let known = || KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(print) = known().get(&state) {
+            return Ok(print.clone());
+        }
+        let print = Self::read(path)?;
+        if state.is_settled() && State::of(&std::fs::symlink_metadata(path)?) == state {
+            known().insert(state, print.clone());
+        }
+        Ok(print)
+    }
+
+    fn read(path: &Path) -> io::Result<Self> {
         let mut file = File::open(path)?;
         let bytes = file.metadata()?.len();
         let mut digest = Sha256::new();
@@ -114,5 +163,22 @@ mod tests {
             assert!(!print.matches(&path), "{size}");
         }
         assert!(Print::of(folder.path()).is_err());
+    }
+
+    #[test]
+    fn a_file_is_read_once_until_it_changes() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a");
+        std::fs::write(&path, "first").unwrap();
+        let state = || State::of(&std::fs::metadata(&path).unwrap());
+        let is_known = || KNOWN.lock().unwrap().contains_key(&state());
+        let print = Print::of(&path).unwrap();
+        assert!(!is_known(), "it may change within the clock's tick");
+        while !state().is_settled() {
+            std::thread::sleep(std::time::Duration::from_millis(200));
+        }
+        assert!(print.matches(&path) && is_known());
+        std::fs::write(&path, "other").unwrap();
+        assert!(!is_known() && !print.matches(&path));
     }
 }

@@ -1,12 +1,13 @@
 //! A folder of files that are made one after the other.
 
 use super::inputs::Inputs;
+use super::part::{self, Held};
 use super::place::Place;
 use super::prints::Written;
 use super::slot::{Kind, Partial, Slot};
-use super::{MANIFESTS, Writing, make_folder, part, write_own};
+use super::{MANIFESTS, Writing, make_folder, write_own};
 use anyhow::{Context, Result};
-use std::fs::{self, File};
+use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Files by name. One that is there needs `--overwrite`, unless a manifest says that this program wrote it.
@@ -17,8 +18,8 @@ pub struct Shelf<'a> {
     inputs: Inputs,
     written: Written,
     work: PathBuf,
-    /// Of the folder of what is needed meanwhile.
-    _lock: File,
+    /// The folder of what is needed meanwhile.
+    _held: Held,
 }
 
 impl<'a> Shelf<'a> {
@@ -32,7 +33,7 @@ impl<'a> Shelf<'a> {
         let manifests = folder.join(MANIFESTS);
         make_folder(&manifests, folder)?;
         let work = manifests.join("work.part");
-        let lock = part::take(&work, Kind::Folder, folder)?;
+        let held = part::take(&work, Kind::Folder, folder)?;
         clear(&work).writing(folder)?;
         let text = fs::read(manifest(folder)).unwrap_or_default();
         let shelf = Self {
@@ -41,7 +42,7 @@ impl<'a> Shelf<'a> {
             inputs,
             written: serde_json::from_slice(&text).unwrap_or_default(),
             work,
-            _lock: lock,
+            _held: held,
         };
         for name in names {
             shelf.slot(name)?;

@@ -70,6 +70,11 @@ impl Slot {
         )
     }
 
+    /// Where it lies.
+    pub fn place(&self) -> &Place {
+        &self.place
+    }
+
     /// Begins to write it, under its partial name.
     ///
     /// # Errors
@@ -84,6 +89,11 @@ impl Slot {
             }
         })
     }
+}
+
+/// Whether some process writes an output at this moment.
+pub fn is_being_written(place: &Place) -> bool {
+    part::is_taken(&part::beside(place)) || part::is_taken(&part::within(place))
 }
 
 /// Whether an output is there as a manifest says.
@@ -105,6 +115,14 @@ impl Partial {
         match self {
             Self::File(file) => file.path(),
             Self::Folder(folder) => folder.path(),
+        }
+    }
+
+    /// Whether no other process can write the same output meanwhile.
+    pub fn is_locked(&self) -> bool {
+        match self {
+            Self::File(file) => file.is_locked(),
+            Self::Folder(folder) => folder.is_locked(),
         }
     }
 

@@ -130,6 +130,12 @@ pub fn run(
     }
     let shifts = line_up(clip, options, reporter, stop)?;
     let partial = clip.slot.begin()?;
+    if !partial.is_locked() {
+        reporter.note(&format!(
+            "{}: its file system has no locks; see to it that no other process writes it",
+            clip.output.path().display()
+        ));
+    }
     let (output, lead);
     let no_tracks = [];
     match &clip.output {
@@ -226,7 +232,12 @@ pub fn run(
 
 /// Brings every camera to the moment where the output begins. Returns how much later than time 0 each reference is fed in, in
 /// nanoseconds.
-fn line_up(clip: &Clip, options: &Options, reporter: &Reporter, stop: &Stop) -> Result<Vec<i64>> {
+fn line_up(
+    clip: &Clip,
+    options: &Options,
+    reporter: &mut Reporter,
+    stop: &Stop,
+) -> Result<Vec<i64>> {
     let from = options.from.map_or(0, |from| from.nseconds() as i64);
     if let (Footage::Recording(reader), true) = (
         &clip.ultrawide,

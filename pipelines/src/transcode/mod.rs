@@ -21,22 +21,27 @@ mod sound;
 mod sync;
 mod text;
 mod trial;
+mod turn;
 mod usage;
 mod watch;
 mod wishes;
+mod worker;
 
 use crate::element;
+use crate::exit;
 use crate::media::{Take, open};
 use crate::output::{Inputs, Place, Slot};
 use crate::stop::{Stop, Stopped};
 use anyhow::{Context, Result, ensure};
 use collection::CollectionOptions;
 use job::{Clip, Target};
-use manifest::{Done, Job, Manifest};
+use manifest::{Done, Job, Ledger};
 use options::Lens;
-use report::{Count, Reporter};
+use report::Reporter;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use turn::{Sum, Turn};
+use worker::{Ended, Worker};
 
 /// Arguments of `refvsr transcode`.
 #[derive(Debug, clap::Args)]
@@ -46,10 +51,18 @@ Examples:
   refvsr transcode -u UW.mov -w W.mov -t T.mov -o out.mkv --codec h265 --crf 16 --sync audio --from 0:10 --to 0:20
   refvsr transcode -u test/LRx4/UW/0010 -w test/LRx4/W/0010 -o out/0010/
   refvsr transcode --tree RealMCVSR --split test -o out
-  refvsr transcode --folder recordings --pattern '{clip}_{lens}.mp4' -o out --shard 1/4 --steal
+  refvsr transcode --folder recordings --pattern '{clip}_{lens}.mp4' -o out --only beach
+  refvsr transcode --tree RealMCVSR -o out --list
 
 Sound is copied as it is from the ultra-wide recording, with its tags; frames keep their times, depth and colorimetry. The output
-is written under a temporary name and renamed at the end.")]
+is written under a temporary name and renamed at the end.
+
+Exit codes:
+  0    everything is done, or was before
+  1    an input cannot be used, is damaged or lacks frames, or an output is in the way: another attempt ends the same way
+  2    the command line is wrong
+  75   try again: the disk is full, memory ran out, the device failed, another process writes the same output
+  129, 130, 143   stopped by SIGHUP, Ctrl-C (SIGINT) or SIGTERM; nothing unfinished is left behind")]
 pub struct Args {
     /// The ultra-wide camera's recording, or a folder of numbered PNG files
     #[arg(short, long, value_name = "FILE", requires = "wide", required_unless_present_any = ["tree", "folder"])]
@@ -93,6 +106,9 @@ pub struct Args {
     /// Events as JSON, one a line, in place of messages
     #[arg(long)]
     json: bool,
+    /// Enlarge for another process of this command, which tells the user
+    #[arg(long, hide = true)]
+    worker: bool,
     #[command(flatten)]
     collection: CollectionOptions,
     #[command(flatten)]
@@ -109,37 +125,67 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     if args.collection.given() {
         let (collection, output) = (&args.collection, &args.output);
         let ways = Ways {
-            framerate: args.framerate,
             overwrite: args.overwrite,
             json: args.json,
+            worker: args.worker,
         };
         return collection::run(collection, output, &options, &ways, &stop);
     }
-    let mut reporter = Reporter::new(args.json, 1);
-    let outcome =
-        clip(args, &stop).and_then(|clip| single(&clip, args, &options, &mut reporter, &stop));
-    let name = args.output.display().to_string();
-    let mut count = Count::default();
-    match &outcome {
-        Ok(finished) => {
-            count.done = 1;
-            if !finished.damage.is_empty() {
-                count.damaged = 1;
-                reporter.damaged(&name, &finished.damage);
-            }
-        }
-        Err(error) => {
-            count.failed = 1;
-            reporter.failed(&name, error);
-        }
+    if args.worker {
+        worker::serve(&stop, |_, reporter| turn(args, &options, reporter, &stop));
+        return Ok(ExitCode::SUCCESS);
     }
-    reporter.end(count);
-    Ok(match outcome {
-        Ok(_) if count.damaged > 0 && !options.accept_missing => ExitCode::FAILURE,
-        Ok(_) => ExitCode::SUCCESS,
-        Err(error) if error.is::<Stopped>() => ExitCode::from(crate::stop::EXIT_CODE),
-        Err(_) => ExitCode::FAILURE,
-    })
+    let mut reporter = Reporter::new(args.json, 1);
+    let mut sum = Sum::default();
+    sum.add(order(args, &stop, &mut reporter));
+    reporter.end(sum.count);
+    Ok(ExitCode::from(sum.exit_code(options.accept_missing)))
+}
+
+/// Has the clip done by a worker.
+fn order(args: &Args, stop: &Stop, reporter: &mut Reporter) -> Turn {
+    let clip: Vec<_> = args
+        .inputs()
+        .iter()
+        .map(|path| path.display().to_string())
+        .collect();
+    let ended =
+        Worker::start(&[]).and_then(|mut worker| worker.order(&clip.join(", "), stop, reporter));
+    let error = match ended {
+        Ok(Ended::Turn(turn)) => return turn,
+        Ok(Ended::Died(error)) => {
+            // What it left. Whatever goes wrong here is for the next attempt to tell.
+            _ = place(args).and_then(|(_, slot)| slot.begin());
+            error
+        }
+        Err(error) => error,
+    };
+    failed(args, &error, reporter)
+}
+
+/// Does the clip.
+fn turn(args: &Args, options: &wishes::Options, reporter: &mut Reporter, stop: &Stop) -> Turn {
+    let outcome = clip(args, stop).and_then(|clip| single(&clip, args, options, reporter, stop));
+    match outcome {
+        Ok(finished) => {
+            let damaged = !finished.damage.is_empty();
+            if damaged {
+                reporter.damaged(&args.output.display().to_string(), &finished.damage);
+            }
+            Turn::Done { damaged }
+        }
+        Err(error) => failed(args, &error, reporter),
+    }
+}
+
+fn failed(args: &Args, error: &anyhow::Error, reporter: &mut Reporter) -> Turn {
+    reporter.failed(&args.output.display().to_string(), error);
+    match error.downcast_ref() {
+        Some(Stopped(code)) => Turn::Stopped(*code),
+        None => Turn::Failed {
+            again: exit::may_pass(error),
+        },
+    }
 }
 
 fn options(args: &Args) -> Result<wishes::Options> {
@@ -161,14 +207,20 @@ fn options(args: &Args) -> Result<wishes::Options> {
     })
 }
 
-/// Opens the files.
-fn clip(args: &Args, stop: &Stop) -> Result<Clip> {
+/// Where the output goes, if it may be written.
+fn place(args: &Args) -> Result<(Target, Slot)> {
     let output = Target::of(&args.output)?;
     let inputs = args.inputs();
     let place = Place::find(output.path())?;
-    let own = ledger(&place, &output).1.written();
+    let own = ledger(&place, &output).written();
     let inputs = Inputs::of(inputs.iter().map(PathBuf::as_path)).with_files();
     let slot = Slot::check(place, output.kind(), args.overwrite, &inputs, own)?;
+    Ok((output, slot))
+}
+
+/// Opens the files.
+fn clip(args: &Args, stop: &Stop) -> Result<Clip> {
+    let (output, slot) = place(args)?;
     let (ultrawide, wide) = args
         .ultrawide
         .as_ref()
@@ -197,15 +249,13 @@ impl Args {
     }
 }
 
-/// The folder of a single output's manifest, and the manifest: beside a folder of frames, or in it where the user made it.
-fn ledger(place: &Place, output: &Target) -> (PathBuf, Manifest) {
-    let name = place.name().to_string_lossy();
-    let beside = Manifest::read(place.parent(), &name);
-    match (output, place.path().is_dir() && beside.done.is_none()) {
-        (Target::Pictures(_), true) => {
-            (place.path().to_owned(), Manifest::read(place.path(), &name))
-        }
-        _ => (place.parent().to_owned(), beside),
+/// Where is written what became of a single output: beside a folder of frames, or in it where the user made it.
+fn ledger(place: &Place, output: &Target) -> Ledger {
+    let name = Path::new(place.name());
+    let beside = Ledger::of(place.parent(), name);
+    match (output, place.path().is_dir() && beside.done().is_none()) {
+        (Target::Pictures(_), true) => Ledger::of(place.path(), name),
+        _ => beside,
     }
 }
 
@@ -219,30 +269,29 @@ fn single(
 ) -> Result<job::Finished> {
     let start = std::time::Instant::now();
     let place = Place::find(clip.output.path())?;
-    let (folder, mut manifest) = ledger(&place, &clip.output);
+    let ledger = ledger(&place, &clip.output);
     let inputs = args.inputs();
     let inputs = inputs.iter().map(PathBuf::as_path);
-    let job = Job::of(inputs, place.path(), "", &options.words());
+    let job = Job::of(inputs, "", &options.words());
     job::run(clip, options, reporter, stop, &mut |finished, written| {
         if matches!(clip.output, Target::Video(..)) {
             return Ok(());
         }
-        manifest.done = Some(Done {
+        ledger.write_done(Done {
             job: job.clone(),
+            output: place.path().display().to_string(),
             frames: finished.frames,
             seconds: start.elapsed().as_secs_f64(),
             damage: finished.damage.clone(),
             written: written.clone(),
-        });
-        manifest.write(&folder)
+        })
     })
 }
 
 /// How the work is done, whatever comes out.
 #[derive(Debug, Clone, Copy)]
 struct Ways {
-    /// Of PNG files.
-    framerate: gst::Fraction,
     overwrite: bool,
     json: bool,
+    worker: bool,
 }

@@ -4,6 +4,7 @@ use super::graph::Graph;
 use super::job::Clip;
 use super::report::Reporter;
 use super::sound::Way;
+use crate::exit::TryAgain;
 use crate::media::Footage;
 use crate::media::messages::error_text;
 use crate::media::player::Report;
@@ -175,11 +176,12 @@ fn watch(
             }
             Event::Reader(report) => match report.message.view() {
                 gst::MessageView::Error(error) => {
-                    return Err(anyhow!(
-                        "cannot read {}: {}",
-                        report.path.display(),
-                        error_text(error)
-                    ));
+                    let (path, why) = (report.path.display(), error_text(error));
+                    let text = format!("cannot read {path}: {why}");
+                    return Err(match error.error().matches(gst::ResourceError::Read) {
+                        true => TryAgain(text).into(),
+                        false => anyhow!(text),
+                    });
                 }
                 gst::MessageView::Warning(warning) => {
                     let text = format!("{} is damaged: {}", report.path.display(), warning.error());
@@ -196,10 +198,18 @@ fn watch(
                     if error.error().matches(gst::ResourceError::NoSpaceLeft) {
                         bail!(DiskFull(clip.output.path().to_owned()))
                     }
-                    let writes = message.src() == Some(graph.writer.upcast_ref());
-                    return Err(match writes {
-                        true => anyhow!("cannot write {}: {text}", clip.output.path().display()),
-                        false => anyhow!("cannot enlarge {}: {text}", clip.name),
+                    let is_from =
+                        |element: &gst::Element| message.src() == Some(element.upcast_ref());
+                    let text = match is_from(&graph.writer) {
+                        true => format!("cannot write {}: {text}", clip.output.path().display()),
+                        false => format!("cannot enlarge {}: {text}", clip.name),
+                    };
+                    // The device, or its memory: both may be there again later.
+                    let passes =
+                        is_from(&graph.refvsr) && error.error().matches(gst::LibraryError::Failed);
+                    return Err(match passes {
+                        true => TryAgain(text).into(),
+                        false => anyhow!(text),
                     });
                 }
                 gst::MessageView::Element(element) => {

@@ -81,6 +81,11 @@ impl Options {
         add("sync", self.sync.map(|sync| format!("{sync:?}")));
         add("from", self.from.map(|from| from.nseconds().to_string()));
         add("to", self.to.map(|to| to.nseconds().to_string()));
+        let rate = self.framerate;
+        add(
+            "framerate",
+            Some(format!("{}/{}", rate.numer(), rate.denom())),
+        );
         add("no-sound", self.no_sound.then(|| "true".into()));
         add("deinterlace", self.deinterlace.then(|| "true".into()));
         words

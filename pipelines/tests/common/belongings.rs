@@ -36,10 +36,7 @@ impl Snapshot {
                 if data.is_dir() {
                     folders.push(path.clone());
                 }
-                if path
-                    .parent()
-                    .is_some_and(|folder| folder.ends_with(".refvsr"))
-                {
+                if path.ancestors().any(|folder| folder.ends_with(".refvsr")) {
                     snapshot.own.extend(named(&path));
                 }
                 snapshot
@@ -76,7 +73,7 @@ fn named(manifest: &Path) -> Vec<PathBuf> {
     let Ok(all) = serde_json::from_slice::<serde_json::Value>(&text) else {
         return vec![];
     };
-    let output = all["done"]["job"]["output"].as_str().unwrap_or_default();
+    let output = all["done"]["output"].as_str().unwrap_or_default();
     let written = &all["done"]["written"];
     let mut paths = vec![];
     for files in [&written["files"], &written["replaced"]] {

@@ -3,6 +3,7 @@
 
 pub mod belongings;
 pub mod scored;
+pub mod tree;
 
 use gst::prelude::*;
 use refvsr::{

@@ -92,11 +92,10 @@ pub fn tree(
         .with_context(|| format!("cannot read the folder {}", ultrawide.display()))?;
     let mut names = Vec::new();
     for entry in entries {
-        let path = entry
-            .with_context(|| format!("cannot read the folder {}", ultrawide.display()))?
-            .path();
-        if let (true, Some(name)) = (path.is_dir(), path.file_name()) {
-            names.push(name.to_string_lossy().into_owned());
+        let entry =
+            entry.with_context(|| format!("cannot read the folder {}", ultrawide.display()))?;
+        if is_folder(&entry) {
+            names.push(entry.file_name().to_string_lossy().into_owned());
         }
     }
     names.sort();
@@ -197,15 +196,22 @@ fn read<'a>(pattern: &str, name: &'a str) -> Option<(&'a str, usize)> {
 fn walk(folder: &Path, depth: usize, files: &mut Vec<PathBuf>) -> Result<()> {
     let unreadable = || format!("cannot read the folder {}", folder.display());
     for entry in std::fs::read_dir(folder).with_context(unreadable)? {
-        let path = entry.with_context(unreadable)?.path();
-        match (depth, path.is_dir()) {
-            (0, false) => files.push(path),
-            (1.., true) => walk(&path, depth - 1, files)?,
+        let entry = entry.with_context(unreadable)?;
+        match (depth, is_folder(&entry)) {
+            (0, false) => files.push(entry.path()),
+            (1.., true) => walk(&entry.path(), depth - 1, files)?,
             _ => (),
         }
     }
     files.sort();
     Ok(())
+}
+
+/// Whether an entry is a folder, or leads to one. Only a link has to be looked at; there may be many thousands of entries.
+fn is_folder(entry: &std::fs::DirEntry) -> bool {
+    entry
+        .file_type()
+        .is_ok_and(|kind| kind.is_dir() || !kind.is_file() && entry.path().is_dir())
 }
 
 #[cfg(test)]

@@ -1,35 +1,43 @@
 //! Many clips: which there are, which are finished, whose turn it is.
 
-mod claim;
+mod auto;
+mod crew;
 pub mod list;
 pub mod shard;
-mod status;
+mod states;
+mod work;
 
 use super::Ways;
-use super::job::{self, Clip, Target};
-use super::keeper::Keeper;
-use super::manifest::{Done, Failed, Job, Manifest};
-use super::options::Lens;
-use super::report::{Count, Reporter};
+use super::graph;
+use super::job::Target;
+use super::report::Reporter;
+use super::turn::{Sum, Turn};
 use super::wishes::Options;
-use crate::media::{Take, open};
-use crate::output::{DiskFull, Inputs, Place, Slot, Written};
-use crate::stop::{Stop, Stopped};
-use anyhow::{Context, Result, bail, ensure};
-use claim::Claim;
+use super::worker;
+use crate::output::{Inputs, Place};
+use crate::stop::Stop;
+use anyhow::{Context, Result, anyhow, bail};
+use auto::Auto;
+use crew::Crew;
 use list::{Format, Source};
-use refvsr::DeviceChoice;
 use shard::Shard;
+use states::Form;
 use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use work::Work;
 
 /// Options of collections.
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Collections")]
 pub struct CollectionOptions {
     /// All clips of a split of RealMCVSR, or of data in its layout (SPLIT/DENSITY/{UW,W,T}/CLIP/0000.png)
-    #[arg(long, value_name = "FOLDER", conflicts_with = "ultrawide")]
+    #[arg(
+        long,
+        value_name = "FOLDER",
+        group = "clips",
+        conflicts_with = "ultrawide"
+    )]
     pub tree: Option<PathBuf>,
     /// Which clips of --tree
     #[arg(long, default_value = "test", value_name = "SPLIT", requires = "tree")]
@@ -41,7 +49,12 @@ pub struct CollectionOptions {
     #[arg(long, requires = "tree")]
     pub with_tele: bool,
     /// All recordings of a folder whose names follow --pattern
-    #[arg(long, value_name = "FOLDER", conflicts_with_all = ["ultrawide", "tree"])]
+    #[arg(
+        long,
+        value_name = "FOLDER",
+        group = "clips",
+        conflicts_with = "ultrawide"
+    )]
     pub folder: Option<PathBuf>,
     /// Names in --folder; a lens is UW, W or T, or ultrawide, wide or tele
     #[arg(long, default_value = "{clip}_{lens}.mp4", value_name = "PATTERN")]
@@ -49,29 +62,51 @@ pub struct CollectionOptions {
     /// What is written [default: PNG for --tree, Matroska for --folder]
     #[arg(long, value_name = "FORMAT")]
     pub format: Option<Format>,
-    /// Do the Ith of N shares of the clips [default: as Slurm, Kubernetes or GNU parallel say]
-    #[arg(long, value_name = "I/N", value_parser = shard::parse)]
+    /// Only this clip; may be repeated
+    #[arg(long, value_name = "CLIP", requires = "clips")]
+    pub only: Vec<String>,
+    /// Only the Ith of N shares of the clips: every Nth one
+    #[arg(long, value_name = "I/N", value_parser = shard::parse, requires = "clips", conflicts_with = "only")]
     pub shard: Option<Shard>,
-    /// How many shares there are, where the scheduler only says which one this is (Kubernetes, GNU parallel)
+    /// Only list the clips, with their states and what does each of them
     #[arg(
         long,
-        env = "REFVSR_SHARDS",
-        value_name = "N",
-        conflicts_with = "shard"
+        value_name = "FORM",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "json",
+        requires = "clips",
+        conflicts_with = "status"
     )]
-    pub shards: Option<usize>,
-    /// After its own share, help with those of others
-    #[arg(long)]
-    pub steal: bool,
-    /// Only say which clips are finished, worked on, failed or left
-    #[arg(long)]
+    pub list: Option<Form>,
+    /// Only say how many clips are finished, worked on, failed or left
+    #[arg(long, requires = "clips")]
     pub status: bool,
+    /// What auto stands for, model=light or precision=bf16, so that all processes of a job agree (--list says it)
+    #[arg(long, value_name = "NAME=VALUE", value_parser = super::options::pair, requires = "clips")]
+    pub auto: Vec<(String, String)>,
 }
 
 impl CollectionOptions {
     /// Whether a collection was asked for.
     pub fn given(&self) -> bool {
         self.tree.is_some() || self.folder.is_some()
+    }
+
+    /// Those of the clips that are asked for.
+    fn choose<'a>(&self, all: &'a [Source]) -> Result<Vec<&'a Source>> {
+        for name in &self.only {
+            if !all.iter().any(|source| source.name == *name) {
+                bail!("there is no clip {name} (--only); --list names those that there are")
+            }
+        }
+        let named = |source: &Source| self.only.is_empty() || self.only.contains(&source.name);
+        let shared = |place| self.shard.is_none_or(|shard| shard.has(place));
+        let all = all.iter().enumerate();
+        Ok(all
+            .filter(|(place, source)| shared(*place) && named(source))
+            .map(|(_, source)| source)
+            .collect())
     }
 
     fn sources(&self, output: &Path) -> Result<(Vec<Source>, Format)> {
@@ -100,30 +135,7 @@ impl CollectionOptions {
     }
 }
 
-/// What is known before a clip's turn comes.
-struct Work<'a> {
-    output: &'a Path,
-    format: Format,
-    ways: &'a Ways,
-    options: &'a Options,
-    model: String,
-    words: Vec<String>,
-    stop: &'a Stop,
-    /// Loaded before the first clip that is to be done.
-    keeper: OnceCell<Keeper>,
-}
-
-/// How a clip's turn ended.
-enum Turn {
-    Done(Vec<String>),
-    /// It was finished before; its recordings lack these frames.
-    Skipped(Vec<String>),
-    /// Another process works on it.
-    Taken,
-    Failed,
-}
-
-/// Enlarges all clips that are this process's share.
+/// Enlarges all clips that are asked for.
 pub fn run(
     collection: &CollectionOptions,
     output: &Path,
@@ -131,84 +143,100 @@ pub fn run(
     ways: &Ways,
     stop: &Stop,
 ) -> Result<ExitCode> {
-    let (sources, format) = collection.sources(output)?;
-    refuse_inputs(collection, &sources, output)?;
-    let device = options.network.device.parse::<DeviceChoice>()?.resolve()?;
+    let (all, format) = collection.sources(output)?;
+    let chosen = collection.choose(&all)?;
+    refuse_inputs(collection, &all, &chosen, output)?;
+    let auto = Auto::of(&options.network, &collection.auto)?;
+    let words = options.words();
+    let options = &Options {
+        network: auto.apply(&options.network),
+        ..options.clone()
+    };
     let work = Work {
         output,
         format,
-        ways,
+        overwrite: ways.overwrite,
         options,
-        model: options.network.model.digest(device)?,
-        words: options.words(),
+        // Whatever the device is: `auto` is no more.
+        model: options.network.model.digest(tch::Device::Cpu)?,
+        words,
         stop,
         keeper: OnceCell::new(),
     };
+    if let Some(form) = collection.list {
+        return work.list(form, &chosen, &arguments(&auto)?);
+    }
     if collection.status {
-        return work.status(&sources);
+        return work.status(&chosen);
+    }
+    if ways.worker {
+        worker::serve(stop, |name, reporter| {
+            match chosen.iter().find(|source| source.name == name) {
+                Some(source) => work.turn(source, reporter),
+                None => {
+                    reporter.failed(name, &anyhow!("clip {name} has gone"));
+                    Turn::Failed { again: false }
+                }
+            }
+        });
+        return Ok(ExitCode::SUCCESS);
     }
     // No clip would do with another encoder or property than these.
-    super::graph::element(&options.network)?;
+    graph::element(&options.network)?;
     if let Target::Video(_, container) = format.target(format.path(output, "clip"))? {
         super::encoder::choose(&options.encoder, container.default_codec())
             .with_context(|| format!("cannot write into {}", output.display()))?;
     }
-    let variable = |name: &str| std::env::var(name).ok();
-    let shard = match collection.shard {
-        None => Shard::from_environment(collection.shards, variable)?,
-        given => given,
-    };
-    let own = |place: &usize| shard.is_none_or(|shard| shard.has(*place));
-    let (mut turns, others): (Vec<usize>, Vec<usize>) = (0..sources.len()).partition(own);
-    if collection.steal {
-        turns.extend(others);
-    }
-    let mut reporter = Reporter::new(ways.json, turns.len());
-    let mut count = Count::default();
-    let mut ended = None;
-    for place in turns {
-        let name = &sources[place].name;
-        let damage = match work.turn(&sources[place], &mut reporter) {
-            Ok(Turn::Done(damage)) => {
-                count.done += 1;
-                damage
-            }
-            Ok(Turn::Skipped(damage)) => {
-                count.skipped += 1;
-                damage
-            }
-            Ok(Turn::Taken) => {
-                count.skipped += 1;
-                vec![]
-            }
-            Ok(Turn::Failed) => {
-                count.failed += 1;
-                vec![]
-            }
-            Err(error) => {
-                // No other clip would fare better.
-                reporter.failed(name, &error);
-                count.failed += usize::from(!error.is::<Stopped>());
-                ended = Some(error);
-                break;
-            }
-        };
-        if !damage.is_empty() {
-            count.damaged += 1;
-            reporter.damaged(name, &damage);
+    let mut reporter = Reporter::new(ways.json, chosen.len());
+    let (mut sum, mut crew) = (Sum::default(), Crew::new(&work, auto.arguments()));
+    for source in chosen {
+        sum.add(crew.turn(source, &mut reporter));
+        if sum.ended {
+            break;
         }
     }
-    reporter.end(count);
-    let lacking = count.damaged > 0 && !options.accept_missing;
-    Ok(match ended {
-        Some(error) if error.is::<Stopped>() => ExitCode::from(crate::stop::EXIT_CODE),
-        _ if count.failed > 0 || lacking => ExitCode::FAILURE,
-        _ => ExitCode::SUCCESS,
-    })
+    drop(crew);
+    reporter.end(sum.count);
+    Ok(ExitCode::from(sum.exit_code(options.accept_missing)))
+}
+
+/// This process's command line without what chooses clips or lists them, and with what `auto` stands for.
+fn arguments(auto: &Auto) -> Result<Vec<String>> {
+    let mut all = std::env::args_os().map(|word| {
+        let word = word.into_string();
+        word.map_err(|word| anyhow!("cannot list: {} is no UTF-8", word.display()))
+    });
+    let program = all.next().context("a process without a name")??;
+    let mut arguments = vec![match program.contains('/') {
+        true => std::path::absolute(&program)?.display().to_string(),
+        false => program,
+    }];
+    while let Some(word) = all.next() {
+        let word = word?;
+        let (name, value) = word
+            .split_once('=')
+            .map_or((word.as_str(), None), |(name, value)| (name, Some(value)));
+        match name {
+            "--list" | "--status" => (),
+            "--only" | "--shard" | "--auto" => {
+                if value.is_none() {
+                    all.next();
+                }
+            }
+            _ => arguments.push(word),
+        }
+    }
+    arguments.extend(auto.arguments());
+    Ok(arguments)
 }
 
 /// Fails where an output lies in the place of what is read, above or below it, before any work.
-fn refuse_inputs(collection: &CollectionOptions, sources: &[Source], output: &Path) -> Result<()> {
+fn refuse_inputs(
+    collection: &CollectionOptions,
+    all: &[Source],
+    chosen: &[&Source],
+    output: &Path,
+) -> Result<()> {
     if let Some(tree) = &collection.tree {
         let (tree, place) = (Inputs::of([tree.as_path()]), Place::find(output)?);
         let mut folders = place.path().ancestors();
@@ -220,152 +248,16 @@ fn refuse_inputs(collection: &CollectionOptions, sources: &[Source], output: &Pa
             )
         }
     }
-    let inputs = Inputs::of(sources.iter().flat_map(Source::inputs));
-    for source in sources {
+    // What another clip reads can only be in the way where there is something; of many thousand clips each is not looked at for
+    // nothing.
+    let inputs = match chosen.iter().any(|source| source.output.exists()) {
+        true => Inputs::of(all.iter().flat_map(Source::inputs)),
+        false => Inputs::of(chosen.iter().flat_map(|source| source.inputs())),
+    };
+    for source in chosen {
         inputs
             .refuse(&Place::find(&source.output)?)
             .with_context(|| format!("clip {}", source.name))?;
     }
     Ok(())
-}
-
-impl Work<'_> {
-    /// One clip's turn. Fails only where no other clip's would go better.
-    fn turn(&self, source: &Source, reporter: &mut Reporter) -> Result<Turn> {
-        self.stop.check()?;
-        let job = self.job(source);
-        if let Some(turn) = self.finished(source, &job, reporter) {
-            return Ok(turn);
-        }
-        let Some(_claim) = Claim::take(self.output, &source.name)? else {
-            reporter.skipped(&source.name);
-            return Ok(Turn::Taken);
-        };
-        // Whoever had the claim before may have finished it.
-        if let Some(turn) = self.finished(source, &job, reporter) {
-            return Ok(turn);
-        }
-        let mut manifest = Manifest::read(self.output, &source.name);
-        let slot = match self.slot(source, &manifest) {
-            Ok(slot) => slot,
-            Err(error) => {
-                reporter.failed(&source.name, &error);
-                return Ok(Turn::Failed);
-            }
-        };
-        // The check has ended what an interruption left.
-        if let Some(turn) = self.finished(source, &job, reporter) {
-            return Ok(turn);
-        }
-        self.load()?;
-        let start = std::time::Instant::now();
-        let result = self.clip(source, slot).and_then(|clip| {
-            let record = &mut |finished: &job::Finished, written: &_| {
-                manifest.failed = None;
-                manifest.done = Some(Done {
-                    job: job.clone(),
-                    frames: finished.frames,
-                    seconds: start.elapsed().as_secs_f64(),
-                    damage: finished.damage.clone(),
-                    written: Written::clone(written),
-                });
-                manifest.write(self.output)
-            };
-            job::run(&clip, self.options, reporter, self.stop, record)
-        });
-        match result {
-            Ok(finished) => Ok(Turn::Done(finished.damage)),
-            Err(error) if error.is::<Stopped>() || error.is::<DiskFull>() => Err(error),
-            Err(error) => {
-                reporter.failed(&source.name, &error);
-                // As it lies there: what was finished before stays known.
-                let mut manifest = Manifest::read(self.output, &source.name);
-                let error = format!("{error:#}");
-                manifest.failed = Some(Failed { job, error });
-                manifest.write(self.output)?;
-                Ok(Turn::Failed)
-            }
-        }
-    }
-
-    /// A clip's job.
-    fn job(&self, source: &Source) -> Job {
-        Job::of(source.inputs(), &source.output, &self.model, &self.words)
-    }
-
-    /// The turn of a clip that this very job has finished.
-    fn finished(&self, source: &Source, job: &Job, reporter: &mut Reporter) -> Option<Turn> {
-        let manifest = Manifest::read(self.output, &source.name);
-        let done = manifest.finished(job)?;
-        reporter.skipped(&source.name);
-        Some(Turn::Skipped(done.damage.clone()))
-    }
-
-    /// The place of a clip's output, if it may be written.
-    fn slot(&self, source: &Source, manifest: &Manifest) -> Result<Slot> {
-        let kind = self.format.target(source.output.clone())?.kind();
-        let place = Place::find(&source.output)?;
-        let mut inputs = Inputs::of(source.inputs());
-        if place.path().exists() {
-            inputs = inputs.with_files();
-        }
-        let overwrite = self.ways.overwrite;
-        Slot::check(place, kind, overwrite, &inputs, manifest.written())
-            .with_context(|| format!("clip {}", source.name))
-    }
-
-    /// Loads the model, once.
-    fn load(&self) -> Result<()> {
-        if self.keeper.get().is_none() {
-            let keeper = Keeper::load(&self.options.network)?;
-            _ = self.keeper.set(keeper);
-        }
-        Ok(())
-    }
-
-    /// Opens a clip's files.
-    fn clip(&self, source: &Source, slot: Slot) -> Result<Clip> {
-        let target = self.format.target(source.output.clone())?;
-        let take = target.takes(self.options.no_sound);
-        let ultrawide = open(&source.ultrawide, self.ways.framerate, take, self.stop)?;
-        let mut references = Vec::new();
-        for (lens, path) in &source.references {
-            let footage = open(path, self.ways.framerate, Take::default(), self.stop)
-                .with_context(|| {
-                    format!("clip {} has no {} recording", source.name, lens.name())
-                })?;
-            self.same_length(&ultrawide, &footage, *lens)?;
-            references.push((*lens, footage));
-        }
-        Ok(Clip {
-            name: source.name.clone(),
-            ultrawide,
-            references,
-            output: target,
-            slot,
-        })
-    }
-
-    /// Pictures of all cameras are numbered alike; where some are missing the user has to say what stands in for them.
-    fn same_length(
-        &self,
-        ultrawide: &crate::media::Footage,
-        other: &crate::media::Footage,
-        lens: Lens,
-    ) -> Result<()> {
-        let said = self.options.has_stand_in();
-        let (Some(a), Some(b), false) = (ultrawide.pictures(), other.pictures(), said) else {
-            return Ok(());
-        };
-        ensure!(
-            a.files().len() == b.files().len(),
-            "{} has {} frames, {} has {} ({} camera; --set on-missing-reference=repeat uses the last one again)",
-            a.path().display(),
-            a.files().len(),
-            b.path().display(),
-            b.files().len(),
-            lens.name()
-        );
-        Ok(())
-    }
 }
