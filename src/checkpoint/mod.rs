@@ -8,6 +8,7 @@ mod fit;
 mod limits;
 mod pickle;
 mod safetensors;
+mod unknown;
 
 use crate::{Error, ModelConfig, Result, error::CheckpointProblem};
 use limits::MAX_BYTES;
@@ -156,21 +157,16 @@ fn read_limited(path: &Path) -> Problem<Vec<u8>> {
 
 /// The tensors of a file, and its config where it states one.
 fn parse_tensors(bytes: &[u8]) -> Problem<(Tensors, Option<ModelConfig>)> {
-    let found = match bytes {
-        [b'P', b'K', 3, 4, ..] => return Ok((pickle::parse(bytes)?, None)),
-        [_, _, _, _, _, _, _, _, b'{', ..] => return safetensors::parse(bytes),
-        [] => "an empty file".into(),
+    match bytes {
+        [b'P', b'K', 3, 4, ..] => Ok((pickle::parse(bytes)?, None)),
+        [_, _, _, _, _, _, _, _, b'{', ..] => safetensors::parse(bytes),
         [0x80, _, ..] if bytes.starts_with(pickle::LEGACY) => {
-            return Ok((pickle::parse_legacy(bytes)?, None));
+            Ok((pickle::parse_legacy(bytes)?, None))
         }
-        [0x80, _, ..] => "a bare pickle, not one of PyTorch's".into(),
-        _ => format!(
-            "a file of {} bytes that starts with {:02x?}",
-            bytes.len(),
-            &bytes[..bytes.len().min(8)]
-        ),
-    };
-    Err(CheckpointProblem::UnknownFormat { found })
+        _ => Err(CheckpointProblem::UnknownFormat {
+            found: unknown::describe(bytes),
+        }),
+    }
 }
 
 /// Drops what training wrappers put before upstream's names.
