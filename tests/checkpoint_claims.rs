@@ -138,5 +138,4 @@ fn a_file_takes_a_small_multiple_of_its_size() {
     let cut = &kept[..kept.len() - 1];
     let (share, network) = load(cut);
     assert!(share < 16.0 && network.is_err(), "a cut one: {share:.1}");
-    println!("{told}");
 }
