@@ -8,11 +8,13 @@ use common::{Place, said};
 use std::path::Path;
 use std::process::Command;
 
-const PAGES: [&str; 4] = [
+const PAGES: [&str; 6] = [
     "README.md",
+    "docs/element.md",
     "docs/transcode.md",
     "docs/evaluate.md",
     "docs/embedding.md",
+    "docs/training.md",
 ];
 
 /// Commands that build, install or train; CI runs them or their parts elsewhere.
@@ -159,4 +161,11 @@ fn every_command_of_the_pages_runs() {
         }
     }
     assert!(run >= 14, "only {run} commands were found");
+}
+
+#[test]
+fn the_first_page_stays_short() {
+    let page = include_str!("../../README.md");
+    let lines = page.lines().count();
+    assert!(lines <= 150, "README.md has {lines} lines, of at most 150");
 }

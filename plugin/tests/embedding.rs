@@ -1,14 +1,14 @@
-//! README's snippet for applications runs as it is printed.
+//! The Rust snippet of docs/embedding.md runs as it is printed.
 
 mod common;
 use common::*;
 use gst::prelude::*;
 
-/// The pipeline in the README's Rust snippet.
+/// The pipeline in the page's Rust snippet.
 fn printed() -> String {
-    let readme = include_str!("../../README.md");
-    let start = readme.find("gst::parse::launch(").expect("the snippet");
-    readme[start..]
+    let page = include_str!("../../docs/embedding.md");
+    let start = page.find("gst::parse::launch(").expect("the snippet");
+    page[start..]
         .split('"')
         .nth(1)
         .expect("a pipeline")
