@@ -150,10 +150,11 @@ fn recurrence_that_runs_away_begins_anew_and_says_so() {
         assert_eq!(played.out.len(), 12);
         let (told, count) = played.runaways;
         assert_eq!(count > 0, saved, "{precision}");
-        assert_eq!(told.len() as u64, count, "{precision}: {told:?}");
+        // Half a second of video: they are told once.
+        assert_eq!(told.len(), usize::from(saved), "{precision}: {told:?}");
         if let Some(last) = told.last() {
             assert_eq!(last.name(), "refvsr-recurrence-restarted");
-            assert_eq!(last.get::<u64>("count"), Ok(count));
+            assert_eq!(last.get::<u64>("count"), Ok(1));
             assert!(last.get::<ClockTime>("running-time").is_ok());
         }
     }

@@ -1,6 +1,10 @@
 //! What an output shows of its recurrence, as numbers on the device.
 
-use crate::{Result, image::resize::bicubic_antialiased, net::propagation::Joined};
+use crate::{
+    Result,
+    image::{enlarge::bicubic, resize::bicubic_antialiased},
+    net::propagation::Joined,
+};
 use tch::{Kind, Tensor};
 
 /// Every so many rows of features are looked at: recurrence that runs away does so in patches of many rows.
@@ -31,11 +35,9 @@ impl Signs {
         forward: &Joined,
         backward: &Joined,
     ) -> Result<Tensor> {
-        let size = lr.size();
-        let residual = bicubic_antialiased(picture, size[2], size[3])?.f_sub(lr)?;
         let mean = lr.f_avg_pool2d([3, 3], [1, 1], [1, 1], false, false, None::<i64>)?;
         let signs = [
-            root_mean_square(&residual)?,
+            residual(picture, lr)?,
             root_mean_square(&lr.f_sub(&mean)?)?,
             root_mean_square(&some_rows(forward)?)?,
             root_mean_square(&some_rows(backward)?)?,
@@ -58,6 +60,19 @@ impl Signs {
             backward,
         })
     }
+}
+
+/// The residual of bicubic enlargement of the frame `lr` by `scale`, one number on its device.
+///
+/// # Errors
+/// [`Error::Torch`](crate::Error::Torch) where memory runs out.
+pub fn plain_residual(lr: &Tensor, scale: i64) -> Result<Tensor> {
+    residual(&bicubic(lr, scale)?, lr)
+}
+
+fn residual(picture: &Tensor, lr: &Tensor) -> Result<Tensor> {
+    let size = lr.size();
+    root_mean_square(&bicubic_antialiased(picture, size[2], size[3])?.f_sub(lr)?)
 }
 
 fn some_rows(joined: &Joined) -> Result<Tensor> {

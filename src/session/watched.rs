@@ -1,6 +1,10 @@
 //! A session's outputs, followed by its safety net.
 
-use super::{Session, signs::Signs, watch::Verdict};
+use super::{
+    Session,
+    signs::{Signs, plain_residual},
+    watch::{Comparison, Verdict},
+};
 use crate::{
     Precision, Result,
     net::propagation::{Joined, State},
@@ -67,8 +71,13 @@ impl Session {
             return Ok((made, None));
         }
         let fresh = again(self)?;
-        let fresh_signs = fresh.signs.as_ref().map(Tensor::shallow_clone);
-        self.clip.watch.saw(signs.shallow_clone(), fresh_signs);
+        let scale = self.network.config().scale;
+        let plain = plain_residual(&self.clip.frame(n).lr, scale)?;
+        let comparison = fresh.signs.as_ref().map(|signs| Comparison {
+            fresh: signs.shallow_clone(),
+            plain,
+        });
+        self.clip.watch.saw(signs.shallow_clone(), comparison);
         let verdict = match at_once {
             true => self.clip.watch.read()?,
             false => None,

@@ -63,7 +63,7 @@
  * long still shots: each output, reduced as the input was, has to give the input, and where that residual
  * leaves what the clip's first frames showed, a fresh run makes the same output for comparison and takes
  * over where it is better. `precision=fp32`, which gives what the paper's code gives, does without. An
- * element message `refvsr-recurrence-restarted` says so (`running-time`, `count`); `stats` counts them as
+ * element message `refvsr-recurrence-restarted` says so, once a second at the most (`running-time`, `count`); `stats` counts them as
  * `recurrence-restarted`.
  *
  * ## Events

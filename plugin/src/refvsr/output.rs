@@ -78,7 +78,7 @@ impl RefVsr {
             };
             let restarts = work.session.restarts() - restarts;
             if restarts > 0 {
-                self.tell_recurrence_restarted(restarts, going_out.running_time);
+                self.tell_recurrence_restarted(work, restarts, going_out.running_time);
             }
             let Some(Held::Frame(_, given)) = work.held.pop_front() else {
                 return Ok(());

@@ -83,14 +83,24 @@ impl RefVsr {
         Ok(())
     }
 
-    /// Says that the recurrence ran away and was begun anew, at the frame of this running time or the one
-    /// before it.
-    pub fn tell_recurrence_restarted(&self, times: usize, time: Option<ClockTime>) {
+    /// Says, once a second at the most, that the recurrence ran away and was begun anew, at the frame of this
+    /// running time or the one before it.
+    pub fn tell_recurrence_restarted(
+        &self,
+        work: &mut Work,
+        times: usize,
+        time: Option<ClockTime>,
+    ) {
         let count = {
             let stats = &mut self.state().stats;
             stats.recurrence_restarted += times as u64;
             stats.recurrence_restarted
         };
+        let soon = |last: ClockTime| time.is_none_or(|time| time < last + ClockTime::SECOND);
+        if work.told_runaway.is_some_and(soon) {
+            return;
+        }
+        work.told_runaway = time;
         let told = gst::Structure::builder("refvsr-recurrence-restarted")
             .field("running-time", time)
             .field("count", count)

@@ -31,6 +31,8 @@ pub struct Work {
     pub last: Option<LastFrame>,
     /// That frames are too large for the model's matching has been said.
     pub told_reduced: bool,
+    /// Running time of the last message on recurrence that ran away.
+    pub told_runaway: Option<ClockTime>,
     /// That frames are too small for a reference camera to be found has been said.
     pub told_unseen: bool,
     /// What has come in and not gone out yet, in order.
@@ -60,6 +62,7 @@ impl Work {
             under_way: false,
             last: None,
             told_reduced: false,
+            told_runaway: None,
             told_unseen: false,
             held: VecDeque::new(),
             missing: PerCamera::default(),
