@@ -595,8 +595,9 @@ fn what_is_beyond_white_or_no_number_is_cleaned_before_anything_else() {
                 .all(|t| t.isfinite().all().int64_value(&[]) == 1)
         );
         // References of another size are cleaned before they are resized.
+        let larger = clip(1, 16, 24, 23).swap_remove(0);
         let resized = |values: [f64; 5]| {
-            let wide = clip(1, 16, 24, 23).swap_remove(0);
+            let wide = larger.copy();
             let mut pixels = wide.narrow(2, 7, 1).narrow(3, 7, 5);
             let values: Vec<f32> = values.iter().map(|&v| v as f32).collect();
             pixels.copy_(&Tensor::from_slice(&values).view([1, 1, 1, 5]));
