@@ -119,6 +119,8 @@ pub fn watched<T>(arguments: &[&str], run: impl FnOnce() -> T) -> T {
     let mut roots: Vec<PathBuf> = inside
         .filter_map(|path| path.iter().next())
         .map(|first| base.join(first))
+        // A checkout may lie there, too.
+        .filter(|root| !Path::new(env!("CARGO_MANIFEST_DIR")).starts_with(root))
         .collect();
     roots.dedup();
     let told = told(arguments);
