@@ -108,11 +108,12 @@ fn killed_and_interrupted_work_goes_on_to_the_same_result() {
         .unwrap();
     wait_for(&mut child, &["begin", "0002"]);
     let interrupted = Command::new("kill")
-        .args(["-INT", &child.id().to_string()])
+        .args(["-TERM", &child.id().to_string()])
         .status()
         .unwrap();
     assert!(interrupted.success());
-    assert_eq!(child.wait().unwrap().code(), Some(130));
+    // Not SIGINT, which a shell's background jobs ignore, and so would this one.
+    assert_eq!(child.wait().unwrap().code(), Some(143));
     // What is not finished leaves nothing behind.
     let so_far = contents(&place.path("out"));
     assert!(
