@@ -168,8 +168,9 @@ impl Session {
     /// # Errors
     /// [`Error::Full`] while a finished frame waits, [`Error::Drained`] after [`drain`](Self::drain),
     /// [`Error::Shape`] for anything but RGB frames of floating-point numbers, an ultra-wide frame of another
-    /// size than the first, or a reference far larger than that at the camera's zoom, [`Error::Stopped`] where the [`stopper`](Self::stopper) says so, [`Error::Torch`] where memory runs
-    /// out. The session then is as it was before.
+    /// size than the first, or a reference far larger than that at the camera's zoom; [`Error::Stopped`]
+    /// where the [`stopper`](Self::stopper) says so, [`Error::Torch`] where memory runs out. The session
+    /// then is as it was before.
     pub fn send(&mut self, triplet: Triplet) -> Result<()> {
         if self.clip.drained {
             return Err(Error::Drained);

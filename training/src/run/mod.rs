@@ -90,8 +90,9 @@ impl Run<'_> {
     /// Trains.
     ///
     /// # Errors
-    /// Where files cannot be read or written, do not fit, another process trains in the folder, or losses stop being finite. The state saved last is untouched by that. With several processes the
-    /// others must be ended then ([`Processes::give_up`]).
+    /// Where files cannot be read or written or do not fit, another process trains in the folder, or losses
+    /// stop being finite. The state saved last is untouched by that. With several processes the others must
+    /// be ended then ([`Processes::give_up`]).
     pub fn run(&self) -> Result<Outcome> {
         let Self {
             config,
