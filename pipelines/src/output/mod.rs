@@ -117,6 +117,14 @@ fn is_frame(name: &OsStr) -> bool {
         .is_some_and(|number| number.len() >= 4 && number.iter().all(u8::is_ascii_digit))
 }
 
+/// A frame that is being written: `multifilesink` (GLib's `g_file_set_contents`) puts six letters behind its name until it is whole.
+fn is_unfinished_frame(name: &OsStr) -> bool {
+    let mut parts = name.as_bytes().rsplitn(2, |byte| *byte == b'.');
+    let (letters, frame) = (parts.next(), parts.next());
+    letters.is_some_and(|it| it.len() == 6 && it.iter().all(u8::is_ascii_alphanumeric))
+        && frame.is_some_and(|frame| is_frame(OsStr::from_bytes(frame)))
+}
+
 /// Brings the entries of a folder to the disk.
 fn sync_folder(folder: &Path, shown: &Path) -> Result<()> {
     let synced = std::fs::File::open(folder).and_then(|folder| folder.sync_all());
@@ -144,6 +152,10 @@ mod tests {
             Path::new("100%%done/take %%d/%04d.png")
         );
         assert!(is_frame(OsStr::new("0001.png")) && is_frame(OsStr::new("10000.png")));
+        assert!(is_unfinished_frame(OsStr::new("0001.png.7YX1Q2")));
+        for other in ["0001.png", "0001.png.txt", "cover.png.7YX1Q2", "7YX1Q2"] {
+            assert!(!is_unfinished_frame(OsStr::new(other)), "{other}");
+        }
         for other in ["1.png", "a001.png", "0001.jpg", ".png", "0001.png.bak"] {
             assert!(!is_frame(OsStr::new(other)), "{other}");
         }

@@ -3,7 +3,7 @@
 
 use super::place::{Id, Place};
 use super::slot::Kind;
-use super::{Busy, Writing, is_frame};
+use super::{Busy, Writing, is_frame, is_unfinished_frame};
 use anyhow::{Result, bail};
 use rustix::fs::OFlags;
 use sha2::{Digest, Sha256};
@@ -95,11 +95,12 @@ fn open(part: &Path, kind: Kind) -> std::io::Result<File> {
         .open(part)
 }
 
-/// Removes the frames in a partial folder.
+/// Removes the frames in a partial folder, unfinished ones too.
 pub fn clear(part: &Path) -> std::io::Result<()> {
     for entry in fs::read_dir(part)? {
         let entry = entry?;
-        if is_frame(&entry.file_name()) && !entry.file_type()?.is_dir() {
+        let name = entry.file_name();
+        if (is_frame(&name) || is_unfinished_frame(&name)) && !entry.file_type()?.is_dir() {
             fs::remove_file(entry.path())?;
         }
     }
