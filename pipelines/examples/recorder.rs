@@ -2,7 +2,7 @@
 //!
 //! The cameras are threads that paint; each has a clock of its own, which drifts, and now and then a frame is lost. What an app would
 //! take from its camera stack goes into `appsrc` with the time the camera gives it. Two recordings are made, the second with
-//! another look-ahead.
+//! another look-ahead. Every frame that the ultra-wide camera has filmed is in its recording.
 //!
 //! ```sh
 //! cargo run -p refvsr-pipelines --example recorder -- FOLDER [MODEL]
@@ -48,16 +48,16 @@ const CAMERAS: [Camera; 3] = [
     },
 ];
 
-/// Everything between the cameras and the file. Frames wait in leaky queues, so that a slow network never stops a camera; the
-/// viewfinder drops frames rather than hold up the recording.
+/// Everything between the cameras and the file. What the network would be late with is enlarged bicubically; frames wait in
+/// `appsrc` meanwhile, which stops no camera. The viewfinder alone leaves frames out rather than hold up the recording.
 const PIPELINE: &str = "
-    refvsr name=sr qos=true ! tee name=t
+    refvsr name=sr overload=bypass ! queue ! tee name=t
     t. ! queue leaky=downstream max-size-buffers=1 ! videoconvert ! fakesink name=viewfinder sync=false
-    t. ! queue max-size-buffers=4 max-size-bytes=0 max-size-time=0 ! videoconvert ! x264enc tune=zerolatency ! h264parse
+    t. ! queue max-size-buffers=30 max-size-bytes=0 max-size-time=0 ! videoconvert ! x264enc tune=zerolatency ! h264parse
        ! matroskamux ! filesink name=file async=false
-    appsrc name=ultrawide ! queue leaky=downstream max-size-buffers=8 ! sr.ultrawide
-    appsrc name=wide ! queue leaky=downstream max-size-buffers=8 ! sr.wide
-    appsrc name=tele ! queue leaky=downstream max-size-buffers=8 ! sr.tele";
+    appsrc name=ultrawide max-bytes=0 ! sr.ultrawide
+    appsrc name=wide max-bytes=0 ! sr.wide
+    appsrc name=tele max-bytes=0 ! sr.tele";
 
 /// The app's pipeline. It lives as long as the app does; recordings come and go.
 struct Recorder {
@@ -104,8 +104,8 @@ impl Recorder {
         })
     }
 
-    /// Makes one recording. Returns how many frames are in it.
-    fn record(&self, path: &str, look_ahead: i32) -> Result<u64> {
+    /// Makes one recording.
+    fn record(&self, path: &str, look_ahead: i32) -> Result<()> {
         // Both may be changed while nothing runs.
         self.refvsr.set_property("lookahead", look_ahead);
         self.file.set_property("location", path);
@@ -118,14 +118,14 @@ impl Recorder {
             // The message on the bus says why.
             Err(_) => vec![],
         };
+        let mut filmed = vec![];
         let end = Instant::now() + LENGTH;
         let outcome = loop {
             if Instant::now() >= end && !cameras.is_empty() {
                 // The orderly end: cameras stop, each stream ends, the element puts out what it holds, the file is closed.
                 stop.store(true, Ordering::Relaxed);
-                for camera in cameras.drain(..) {
-                    _ = camera.join();
-                }
+                let ended = cameras.drain(..).map(JoinHandle::join);
+                filmed = ended.map(Result::unwrap_or_default).collect();
                 for source in &self.cameras {
                     source.end_of_stream()?;
                 }
@@ -145,11 +145,12 @@ impl Recorder {
         outcome?;
         let count = |name: &str| stats.get::<u64>(name).unwrap_or(0);
         println!(
-            "{path}: {} frames, {} references were missing",
+            "{path}: {} of {} frames, {} references were missing",
             count("frames-out"),
+            filmed.first().copied().unwrap_or(0),
             count("missing-references")
         );
-        Ok(count("frames-out"))
+        Ok(())
     }
 
     /// What an app does about messages. True at the end of the recording.
@@ -166,8 +167,6 @@ impl Recorder {
             gst::MessageView::Warning(warning) => println!("warning: {}", warning.error()),
             // Loading the model takes a moment: a spinner, say.
             gst::MessageView::Progress(progress) => println!("{}", progress.get().2),
-            // A frame came too late and was left out.
-            gst::MessageView::Qos(_) => println!("a frame was left out"),
             // The network is slower or faster than it was: sinks are told.
             gst::MessageView::Latency(_) => _ = self.pipeline.recalculate_latency(),
             _ => (),
@@ -175,7 +174,7 @@ impl Recorder {
         Ok(false)
     }
 
-    fn start_cameras(&self, stop: &Arc<AtomicBool>) -> Vec<JoinHandle<()>> {
+    fn start_cameras(&self, stop: &Arc<AtomicBool>) -> Vec<JoinHandle<u64>> {
         CAMERAS
             .iter()
             .zip(&self.cameras)
@@ -187,9 +186,10 @@ impl Recorder {
     }
 }
 
-/// What a camera does: a frame every tenth of a second by its own clock.
-fn film(camera: &Camera, source: &AppSrc, stop: &AtomicBool) {
+/// What a camera does: a frame every tenth of a second by its own clock. Returns how many it has filmed.
+fn film(camera: &Camera, source: &AppSrc, stop: &AtomicBool) -> u64 {
     let start = Instant::now();
+    let mut filmed = 0;
     let period = Duration::from_secs(1) / FRAMES_PER_SECOND;
     for number in 0.. {
         let due = period * number;
@@ -197,7 +197,7 @@ fn film(camera: &Camera, source: &AppSrc, stop: &AtomicBool) {
             thread::sleep(wait);
         }
         if stop.load(Ordering::Relaxed) {
-            return;
+            break;
         }
         if number % camera.lost_every == camera.lost_every - 1 {
             continue;
@@ -213,9 +213,11 @@ fn film(camera: &Camera, source: &AppSrc, stop: &AtomicBool) {
             .set_duration(gst::ClockTime::from_nseconds(period.as_nanos() as u64));
         if source.push_buffer(buffer).is_err() {
             // The recording is over, or has failed; the bus tells.
-            return;
+            break;
         }
+        filmed += 1;
     }
+    filmed
 }
 
 fn paint(number: u32) -> Vec<u8> {

@@ -7,7 +7,7 @@ usage() {
 usage: beside-bicubic.sh ULTRAWIDE WIDE [PROPERTY=VALUE ...]
 
 Shows the left half of the video ULTRAWIDE enlarged by bicubic interpolation, and the right half as the element enlarges it with detail
-from WIDE. Properties of the element may follow: device=cuda:0 wide-zoom=1.9 (gst-inspect-1.0 refvsr lists all).
+from WIDE. Properties of the element may follow: device=cuda:0 wide::zoom=1.9 (gst-inspect-1.0 refvsr lists all).
 
 Environment: SINK   what shows the result (autovideosink)
              SCALE  how many times larger the model's output is (4)

@@ -10,7 +10,7 @@ usage: cameras.sh OUTPUT ULTRAWIDE-DEVICE WIDE-DEVICE [TELE-DEVICE] [PROPERTY=VA
 Records what the camera ULTRAWIDE-DEVICE (/dev/video0, say) shows, enlarged with detail from the others, to the file OUTPUT (.mkv, .mp4),
 and shows it meanwhile; `test` uses moving test pictures for cameras. Ctrl-C ends the recording properly.
 Every frame is recorded: where the machine cannot keep up, the element enlarges late frames bicubically and in time (overload=bypass).
-Properties of the element may follow: device=cuda:0 tele-zoom=4.9 (gst-inspect-1.0 refvsr lists all).
+Properties of the element may follow: device=cuda:0 tele::zoom=4.9 (gst-inspect-1.0 refvsr lists all).
 
 Environment: WIDTH, HEIGHT, FPS   what the cameras are asked for (320, 180, 30)
              FRAMES               how many pictures `test` gives (-1: until Ctrl-C)
@@ -31,21 +31,23 @@ case $output in
 esac
 
 size=video/x-raw,width=${WIDTH:-320},height=${HEIGHT:-180},framerate=${FPS:-30}/1
-# Queues that drop old frames keep the delay short where the machine cannot keep up.
+# The element enlarges bicubically what the network would be late with, so that no frame is dropped; frames wait here meanwhile.
+room='queue max-size-buffers=0 max-size-bytes=0 max-size-time=3000000000'
+# The screen alone leaves frames out where it cannot keep up.
 fresh='queue leaky=downstream max-size-buffers=2'
 cameras=
 lens=ultrawide
 if [ "$1" = test ]; then
     shift
     for lens in ultrawide wide tele; do
-        cameras="$cameras videotestsrc is-live=true num-buffers=${FRAMES:--1} pattern=ball ! $size ! $fresh ! sr.$lens"
+        cameras="$cameras videotestsrc is-live=true num-buffers=${FRAMES:--1} pattern=ball ! $size ! $room ! sr.$lens"
     done
     lens=none
 fi
 while [ $# -gt 0 ] && [ "$lens" != none ]; do
     case $1 in *=*) break ;; esac
     [ -c "$1" ] || { echo "cameras.sh: $1 is no camera device" >&2; exit 1; }
-    cameras="$cameras v4l2src device=$1 ! decodebin ! videoconvert ! videoscale ! videorate ! $size ! $fresh ! sr.$lens"
+    cameras="$cameras v4l2src device=$1 ! decodebin ! videoconvert ! videoscale ! videorate ! $size ! $room ! sr.$lens"
     case $lens in ultrawide) lens=wide ;; wide) lens=tele ;; tele) lens=none ;; esac
     shift
 done

@@ -10,7 +10,7 @@ Enlarges the video file ULTRAWIDE with detail from WIDE, a video of the same sce
 writes H.264 to OUTPUT (.mp4, anything else becomes Matroska). Frames are paired by their time in the files.
 With SOUND=1 in the environment the sound of ULTRAWIDE, which must have some, is encoded into the output. To copy it as it is, and for
 everything else that belongs to a recording, use: refvsr transcode -u ULTRAWIDE -w WIDE -o OUTPUT
-Properties of the element may follow: device=cuda:0 model-file=my.safetensors wide-zoom=1.9 (gst-inspect-1.0 refvsr lists all).
+Properties of the element may follow: device=cuda:0 model-file=my.safetensors wide::zoom=1.9 (gst-inspect-1.0 refvsr lists all).
 END
     exit 2
 }

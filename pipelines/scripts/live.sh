@@ -8,7 +8,7 @@ usage: live.sh ULTRAWIDE-DEVICE WIDE-DEVICE [PROPERTY=VALUE ...]
        live.sh test [PROPERTY=VALUE ...]
 
 Shows the camera ULTRAWIDE-DEVICE (/dev/video0, say) enlarged, with detail from WIDE-DEVICE; `test` uses moving test
-pictures for cameras. Frames that come faster than they can be enlarged are dropped.
+pictures for cameras. Frames that come faster than the network can enlarge them are enlarged bicubically.
 Properties of the element may follow: device=cuda:0 lookahead=0 (gst-inspect-1.0 refvsr lists all).
 
 Environment: WIDTH, HEIGHT, FPS   what the cameras are asked for (320, 180, 30)
@@ -31,11 +31,11 @@ else
 fi
 
 size=video/x-raw,width=${WIDTH:-320},height=${HEIGHT:-180},framerate=${FPS:-30}/1
-# Queues that drop old frames keep the delay short where the machine cannot keep up.
-fresh='queue leaky=downstream max-size-buffers=2'
+# The element enlarges bicubically what the network would be late with, so that no frame is dropped; frames wait here meanwhile.
+room='queue max-size-buffers=0 max-size-bytes=0 max-size-time=3000000000'
 # The unquoted variables are several words each, on purpose.
 # shellcheck disable=SC2086
 exec gst-launch-1.0 -e \
-    $ultrawide ! decodebin ! videoconvert ! videoscale ! videorate ! "$size" ! $fresh ! sr.ultrawide \
-    $wide ! decodebin ! videoconvert ! videoscale ! videorate ! "$size" ! $fresh ! sr.wide \
+    $ultrawide ! decodebin ! videoconvert ! videoscale ! videorate ! "$size" ! $room ! sr.ultrawide \
+    $wide ! decodebin ! videoconvert ! videoscale ! videorate ! "$size" ! $room ! sr.wide \
     refvsr name=sr "$@" ! queue ! videoconvert ! ${SINK:-autovideosink}

@@ -10,7 +10,7 @@ Reads the streams rtsp://... of two or three cameras and enlarges the ultra-wide
 (.mkv), or an address rtsp://... to which a server lets clients send (MediaMTX, for instance). Ctrl-C ends it properly.
 Frames that the machine is too slow for are enlarged bicubically and in time (overload=bypass). The cameras' clocks have to agree: with
 NTP in all of them, CLOCK=ntp lines the streams up by the times in their RTCP reports.
-Properties of the element may follow: device=cuda:0 wide::offset=-20000000 (gst-inspect-1.0 refvsr lists all).
+Properties of the element may follow: device=cuda:0 wide::time-offset=-20000000 (gst-inspect-1.0 refvsr lists all).
 
 Environment: LATENCY   milliseconds that packets may come late (200)
              CLOCK     set to ntp where the cameras' clocks are set by NTP
@@ -44,8 +44,8 @@ times=
 if [ "${CLOCK:-}" = ntp ]; then
     times='ntp-sync=true buffer-mode=synced'
 fi
-# Queues that drop old frames keep the delay short where the machine cannot keep up.
-fresh='queue leaky=downstream max-size-buffers=2'
+# The element enlarges bicubically what the network would be late with, so that no frame is dropped; frames wait here meanwhile.
+room='queue max-size-buffers=0 max-size-bytes=0 max-size-time=3000000000'
 cameras=
 lens=ultrawide
 while [ $# -gt 0 ] && [ "$lens" != none ]; do
@@ -54,7 +54,7 @@ while [ $# -gt 0 ] && [ "$lens" != none ]; do
     *=*) break ;;
     *) echo "rtsp.sh: $1 is no address rtsp://..." >&2; exit 1 ;;
     esac
-    cameras="$cameras rtspsrc location=$1 latency=${LATENCY:-200} $times ! decodebin ! videoconvert ! $fresh ! sr.$lens"
+    cameras="$cameras rtspsrc location=$1 latency=${LATENCY:-200} $times ! decodebin ! videoconvert ! $room ! sr.$lens"
     case $lens in ultrawide) lens=wide ;; wide) lens=tele ;; tele) lens=none ;; esac
     shift
 done

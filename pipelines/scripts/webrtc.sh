@@ -49,11 +49,11 @@ if [ -z "${SINK:-}" ]; then
 fi
 
 size=video/x-raw,width=${WIDTH:-320},height=${HEIGHT:-180},framerate=${FPS:-30}/1
-# Queues that drop old frames keep the delay short where the machine cannot keep up.
-fresh='queue leaky=downstream max-size-buffers=2'
+# The element enlarges bicubically what the network would be late with, so that no frame is dropped; frames wait here meanwhile.
+room='queue max-size-buffers=0 max-size-bytes=0 max-size-time=3000000000'
 # The unquoted variables are several words each, on purpose.
 # shellcheck disable=SC2086
 exec gst-launch-1.0 -e \
-    $ultrawide ! decodebin ! videoconvert ! videoscale ! videorate ! "$size" ! $fresh ! sr.ultrawide \
-    $wide ! decodebin ! videoconvert ! videoscale ! videorate ! "$size" ! $fresh ! sr.wide \
+    $ultrawide ! decodebin ! videoconvert ! videoscale ! videorate ! "$size" ! $room ! sr.ultrawide \
+    $wide ! decodebin ! videoconvert ! videoscale ! videorate ! "$size" ! $room ! sr.wide \
     refvsr name=sr overload=bypass "$@" ! queue ! videoconvert ! $SINK

@@ -48,10 +48,11 @@ fn the_recorder_makes_two_recordings() {
     );
     for name in ["first.mkv", "second.mkv"] {
         let (film, info) = frames(place.path(name));
+        assert_eq!(info.width(), 256);
+        let all = format!("{name}: {0} of {0} frames", film.len());
         assert!(
-            !film.is_empty() && info.width() == 256,
-            "{name}: {} frames, {recorder:?}",
-            film.len()
+            !film.is_empty() && recorder.out.contains(&all),
+            "{all}: {recorder:?}"
         );
     }
     let said = app(

@@ -28,7 +28,7 @@ pub struct NetworkOptions {
     /// Where to compute
     #[arg(long, default_value = "auto", value_name = "auto|cpu|cuda|cuda:N")]
     pub device: String,
-    /// Any other property of the element, wide-zoom=1.9 for instance; may be repeated (gst-inspect-1.0 refvsr lists all)
+    /// Any other property of the element, scene-cut=off for instance; may be repeated (gst-inspect-1.0 refvsr lists all)
     #[arg(long = "set", value_name = "NAME=VALUE", value_parser = super::options::pair)]
     pub properties: Vec<(String, String)>,
 }
