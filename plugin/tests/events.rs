@@ -333,7 +333,7 @@ fn the_position_is_that_of_the_last_frame_out() {
 #[test]
 fn the_frame_after_a_dropped_one_is_discontinuous() {
     let element = element();
-    element.set_property("qos", true);
+    element.set_property_from_str("overload", "drop");
     let mut rig = Rig::new(element);
     push_together(&mut rig, 0..2);
     eventually("the first frame out", || {

@@ -273,6 +273,23 @@ fn a_live_stream_starts_at_once() {
     assert_eq!(overloads(&bus), []);
 }
 
+/// Elsewhere a rehearsal comes first, for which there is no time here.
+#[test]
+fn where_the_network_was_set_up_before_the_first_frame_is_enlarged_by_it() {
+    for (size, enlarged) in [("16x12", true), ("32x24", false)] {
+        let element = with_lookahead(0);
+        element.set_property("processing-deadline", 0_u64);
+        element.set_property("prewarm", size);
+        let mut live = Live::new(element);
+        let first = live.send(0, gst::ClockTime::ZERO);
+        assert_eq!(
+            told_of(&first).get::<bool>("enlarged"),
+            Ok(enlarged),
+            "{size}"
+        );
+    }
+}
+
 /// The bundled model takes seconds for a frame of this size: the rehearsal shows that, and none
 /// is tried for a while. No frame waits for any of it.
 #[test]

@@ -177,6 +177,66 @@ fn loading_the_model_is_reported() {
     element.set_state(gst::State::Null).unwrap();
 }
 
+/// What PROGRESS messages there were, up to the end of the loading.
+fn loading(bus: &gst::Bus) -> Vec<(gst::ProgressType, String)> {
+    let mut told = vec![];
+    while !told.last().is_some_and(|(kind, _)| {
+        matches!(kind, gst::ProgressType::Complete | gst::ProgressType::Error)
+    }) {
+        let message = wait_for(bus, &[gst::MessageType::Progress]);
+        if let gst::MessageView::Progress(progress) = message.view() {
+            let (kind, _, text) = progress.get();
+            told.push((kind, text.to_owned()));
+        }
+    }
+    told
+}
+
+#[test]
+fn an_application_in_ready_sees_the_model_loaded_and_then_plays_at_once() {
+    let element = element();
+    let bus = with_bus(&element);
+    element.set_state(gst::State::Ready).unwrap();
+    assert_eq!(loading(&bus).last().unwrap().0, gst::ProgressType::Complete);
+    element.set_state(gst::State::Paused).unwrap();
+    let more = bus.pop_filtered(&[gst::MessageType::Progress]);
+    assert!(more.is_none(), "{more:?}");
+    // What is set in READY counts, whatever was loaded there.
+    element.set_state(gst::State::Null).unwrap();
+    element.set_state(gst::State::Ready).unwrap();
+    element.set_property_from_str("precision", "fp32-fast");
+    element.set_state(gst::State::Paused).unwrap();
+    let stats = element.property::<gst::Structure>("stats");
+    assert!(stats.get::<&str>("model").unwrap().contains("fp32-fast"));
+    element.set_state(gst::State::Null).unwrap();
+}
+
+#[test]
+fn the_network_is_set_up_for_a_size_while_the_model_loads() {
+    let element = element();
+    let bus = with_bus(&element);
+    element.set_property("prewarm", "16x12");
+    element.set_state(gst::State::Ready).unwrap();
+    let told = loading(&bus);
+    assert!(
+        told.iter()
+            .any(|(_, text)| text == "Setting the network up"),
+        "{told:?}"
+    );
+    assert_eq!(told.last().unwrap().0, gst::ProgressType::Complete);
+    element.set_state(gst::State::Null).unwrap();
+    for nonsense in ["16", "16x", "0x12", "16x12x3", "40000x2"] {
+        element.set_property("prewarm", nonsense);
+        assert!(element.set_state(gst::State::Paused).is_err());
+        let text = error_on(&bus);
+        assert!(
+            text.contains(nonsense) && text.contains("WIDTHxHEIGHT"),
+            "{text}"
+        );
+        element.set_state(gst::State::Null).unwrap();
+    }
+}
+
 #[test]
 fn a_model_with_information_refill_is_named_so() {
     let folder = tempfile::tempdir().unwrap();
@@ -222,9 +282,11 @@ fn statistics_count() {
 
 #[test]
 fn late_frames_are_left_out_only_if_asked_for() {
-    for qos in [false, true] {
+    for drops in [false, true] {
         let element = element();
-        element.set_property("qos", qos);
+        if drops {
+            element.set_property_from_str("overload", "drop");
+        }
         let bus = with_bus(&element);
         let mut rig = Rig::new(element);
         let Rig {
@@ -249,7 +311,7 @@ fn late_frames_are_left_out_only_if_asked_for() {
         ultrawide.push_event(gst::event::Eos::new());
         let out = rig.until_eos();
         let all = expected(&together(0..6), 1);
-        if qos {
+        if drops {
             assert_pictures(&out, &[&all[..1], &all[4..]].concat());
             assert_eq!(rig.stat("frames-dropped"), 3);
             let message = wait_for(&bus, &[gst::MessageType::Qos]);
@@ -337,9 +399,6 @@ fn the_element_describes_itself() {
         "use-tele",
         "pts-tolerance",
         "on-missing-reference",
-        "wide-zoom",
-        "tele-zoom",
-        "qos",
         "overload",
         "model",
         "stats",
@@ -359,9 +418,11 @@ fn the_element_describes_itself() {
 
 #[test]
 fn what_downstream_says_of_late_frames_stays_in_the_element() {
-    for qos in [false, true] {
+    for drops in [false, true] {
         let element = element();
-        element.set_property("qos", qos);
+        if drops {
+            element.set_property_from_str("overload", "drop");
+        }
         let mut rig = Rig::new(element);
         rig.ultrawide.push(frame(ULTRAWIDE, 0)).unwrap();
         rig.wide().push(frame(WIDE, 0)).unwrap();
@@ -381,7 +442,7 @@ fn what_downstream_says_of_late_frames_stays_in_the_element() {
 fn frames_can_be_left_out_from_the_first_to_the_last() {
     for late in [false, true] {
         let element = with_lookahead(3);
-        element.set_property("qos", true);
+        element.set_property_from_str("overload", "drop");
         let mut rig = Rig::new(element);
         push_and_wait(&mut rig, 0);
         if late {

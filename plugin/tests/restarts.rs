@@ -16,9 +16,10 @@ fn scene(camera: u64, other: bool) -> Vec<u8> {
     (0..w * h).flat_map(|at| [value(at); 3]).collect()
 }
 
-/// Frames of a camera at these times, the first `of_one` of one scene.
+/// Frames of a camera at these times, `of_one` of one scene and as many of the other in turn.
 fn footage(camera: u64, times: &[ClockTime], of_one: usize) -> Vec<gst::Buffer> {
-    let frame = |(n, time): (usize, &ClockTime)| buffer(scene(camera, n >= of_one), *time, FRAME);
+    let frame =
+        |(n, time): (usize, &ClockTime)| buffer(scene(camera, n / of_one % 2 == 1), *time, FRAME);
     times.iter().enumerate().map(frame).collect()
 }
 
@@ -76,6 +77,15 @@ fn a_scene_cut_starts_a_new_clip() {
     };
     assert_eq!(told.get::<&str>("reason"), Ok("scene-cut"));
     assert_eq!(told.get::<ClockTime>("running-time"), Ok(FRAME * 5));
+}
+
+#[test]
+fn a_stroboscope_floods_no_bus() {
+    let element = with_lookahead(0);
+    element.set_property_from_str("scene-cut", "on");
+    let played = play_clip(element, &regular(30), 1);
+    assert_eq!((played.out.len(), played.restarts), (30, 29));
+    assert_eq!(played.told.len(), 2, "{:?}", played.told);
 }
 
 #[test]

@@ -9,6 +9,8 @@
 
 use super::{
     camera::Camera,
+    log::CAT,
+    model::Loading,
     settings::Settings,
     state::{Running, State},
     work::{Turn, Work},
@@ -133,6 +135,14 @@ impl RefVsr {
                 work.forget(camera);
             }
             work.epoch = epoch;
+        }
+    }
+
+    /// Loads the model on a thread of its own, where an application can show its PROGRESS messages.
+    pub fn begin_loading(&self) {
+        match Loading::begin(self.obj().clone().upcast(), self.settings()) {
+            Ok(loading) => self.state().loading = Some(loading),
+            Err(why) => gst::warning!(CAT, imp = self, "No thread to load the model on: {why}"),
         }
     }
 

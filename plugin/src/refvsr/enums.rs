@@ -116,12 +116,9 @@ pub enum SceneCut {
 #[repr(u32)]
 #[enum_type(name = "GstRefVsrOverload")]
 pub enum Overload {
-    /// `Drop` with `qos`, else `Bypass` in live pipelines and `Wait` in others.
+    /// `Bypass` in live pipelines and `Wait` in others.
     #[default]
-    #[enum_value(
-        name = "drop with qos=true, else bypass in live pipelines and wait in others",
-        nick = "auto"
-    )]
+    #[enum_value(name = "bypass in live pipelines, wait in others", nick = "auto")]
     Auto,
     /// They come out late.
     #[enum_value(name = "They come out late", nick = "wait")]

@@ -7,7 +7,7 @@ use super::{
     confidence,
     element::RefVsr,
     log::CAT,
-    model,
+    model::{Loaded, Loading},
     settings::Settings,
     state::{Running, State},
     stats::Stats,
@@ -139,11 +139,19 @@ impl ElementImpl for RefVsr {
         &self,
         transition: gst::StateChange,
     ) -> Result<gst::StateChangeSuccess, gst::StateChangeError> {
-        if transition == gst::StateChange::PausedToReady {
-            // The base class waits for the streaming threads.
-            self.running(Running::stop);
-            self.notify();
-            self.flush_pool(true);
+        match transition {
+            gst::StateChange::NullToReady => self.begin_loading(),
+            gst::StateChange::PausedToReady => {
+                // The base class waits for the streaming threads.
+                self.running(Running::stop);
+                self.notify();
+                self.flush_pool(true);
+            }
+            gst::StateChange::ReadyToNull => {
+                let loading = self.state().loading.take();
+                loading.map(Loading::end).unwrap_or_default();
+            }
+            _ => (),
         }
         self.parent_change_state(transition)
     }
@@ -174,11 +182,22 @@ impl ElementImpl for RefVsr {
 
 impl AggregatorImpl for RefVsr {
     fn start(&self) -> Result<(), gst::ErrorMessage> {
-        let (session, model) = model::load(self.obj().upcast_ref(), &self.settings())?;
+        let loading = self.state().loading.take();
+        let Loaded {
+            session,
+            model,
+            warm,
+        } = Loading::finish(loading, self.obj().upcast_ref(), &self.settings())?;
         let scale = i32::try_from(session.network().config().scale).unwrap_or(0);
+        let stats = Stats::new(model, session.memory());
+        let mut work = Work::new(session);
+        if let Some((size, took)) = warm {
+            work.patience.warmed_up(size.to_vec(), took);
+        }
         let started = State {
-            stats: Stats::new(model, session.memory()),
-            running: Some(Running::new(Work::new(session), scale)),
+            stats,
+            running: Some(Running::new(work, scale)),
+            loading: None,
         };
         let old = std::mem::replace(&mut *self.state(), started);
         drop(old);

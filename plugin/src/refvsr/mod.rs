@@ -27,13 +27,13 @@
  *
  * The end of the ultra-wide stream is the output's end, whatever the other streams do.
  *
- * Registered models find out where each reference camera looks: its zoom, rotation and shift. They search near the property
- * `wide-zoom` or `tele-zoom` if it is set. An INFO message, with a structure `refvsr-camera-found` as details (`pad`, `zoom`, `rotation` in
+ * Registered models find out where each reference camera looks: its zoom, rotation and shift. They search near the pad's
+ * property `zoom` if it is set. An INFO message, with a structure `refvsr-camera-found` as details (`pad`, `zoom`, `rotation` in
  * degrees, `shift-x` and `shift-y` in ultra-wide pixels), tells where a camera has been found, at first and after it was lost;
  * `stats` has the zooms of the last frame. Other models take the zooms as given, 2 and 5 if they are not.
  *
- * The pads `wide` and `tele` have properties of their own: `zoom` counts for more than the element's, and `time-offset` moves
- * the camera's frames in time where its clock is steadily off. Both may change while playing, as may the element's zooms,
+ * The pads `wide` and `tele` have properties of their own: `zoom`, and `time-offset`, which moves
+ * the camera's frames in time where its clock is steadily off. Both may change while playing, as may the element's
  * tolerance, `use-tele`, `overload` and what is said of missing references; they apply from the next frame on. `gst-launch-1.0` sets them as in
  * `refvsr wide::zoom=1.9 wide::time-offset=-20000000`.
  *
@@ -55,7 +55,7 @@
  * than a second after the end of the last one (or two durations of it, if that is longer; GAPs
  * between do not count) or more than a second before it, and where the scene changes (`scene-cut`;
  * thumbnails of neighbouring frames are compared). After a jump back references are found again
- * once their times have come to where they were. An element message `refvsr-clip-restarts` says so:
+ * once their times have come to where they were. An element message `refvsr-clip-restarts` says so, once a second at the most:
  * `pad`, `reason` (`timestamps` or `scene-cut`), `running-time`; `stats` counts them as
  * `clips-restarted`.
  *
@@ -93,7 +93,7 @@
  * * `wait`: nothing is judged, frames come out late;
  * * `drop`: it does not come out, and a QOS message is posted; the network makes only the step that later frames build on;
  * * `bypass`: it comes out in time, enlarged bicubically, and the network goes on as if it had not been filmed;
- * * `auto`: `drop` with the property `qos`, else `bypass` in live pipelines and `wait` in others.
+ * * `auto`: `bypass` in live pipelines and `wait` in others.
  *
  * With `bypass` a live pipeline starts at once: its first frames are bypassed while the network rehearses with one of them, until it
  * is set up and it is known how long a frame takes. Nor does it stand still for a frame that takes longer than the latency can make
@@ -105,8 +105,10 @@
  * A flush of the ultra-wide pad, a flushing seek, and a stop, end the work on the frame at hand. Seeks are refused where the ultra-wide
  * stream cannot seek.
  *
- * While the model loads, PROGRESS messages are posted. A model file that cannot be used, or a device that is not there, is an error
- * that says so when the element goes to PAUSED.
+ * The model loads on a thread of its own from READY on, with PROGRESS messages; going to PAUSED waits for it. An application that
+ * shows them goes to READY, and to PLAYING at the last one. A model file that cannot be used, or a device that is not there, is an error
+ * that says so when the element goes to PAUSED. `prewarm` sets the network up for a size of frames, too, so that a live
+ * start needs no rehearsal.
  *
  * ## Presets
  *

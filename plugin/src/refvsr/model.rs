@@ -3,6 +3,7 @@
 use super::{
     log::CAT,
     networks::{self, Key, Source},
+    rehearsal::warm_up,
     settings::Settings,
 };
 use ::refvsr::{
@@ -10,15 +11,65 @@ use ::refvsr::{
     config::Variant,
 };
 use gst::prelude::*;
+use std::{
+    thread::{Builder, JoinHandle},
+    time::Duration,
+};
 
 /// Code of the PROGRESS messages.
 const PROGRESS_CODE: &str = "load-model";
 
-/// Loads the model and starts a session on it. Returns what it is, in words, too.
-pub fn load(
-    element: &gst::Element,
-    settings: &Settings,
-) -> Result<(Session, String), gst::ErrorMessage> {
+/// A session, and what is known of it.
+#[derive(Debug)]
+pub struct Loaded {
+    pub session: Session,
+    /// What the model is, in words.
+    pub model: String,
+    /// The size of frames that it has been set up for, and how long one takes; nobody knows where that took too long.
+    pub warm: Option<([i64; 4], Option<Duration>)>,
+}
+
+/// A model that is being loaded on a thread of its own, as these settings say.
+#[derive(Debug)]
+pub struct Loading {
+    settings: Settings,
+    thread: JoinHandle<Result<Loaded, gst::ErrorMessage>>,
+}
+
+impl Loading {
+    pub fn begin(element: gst::Element, settings: Settings) -> std::io::Result<Self> {
+        let own = settings.clone();
+        let thread = Builder::new().name("refvsr-load".into());
+        let thread = thread.spawn(move || load(&element, &own))?;
+        Ok(Self { settings, thread })
+    }
+
+    /// What came of it, once that is known; loaded anew where the settings are others by now.
+    pub fn finish(
+        loading: Option<Self>,
+        element: &gst::Element,
+        settings: &Settings,
+    ) -> Result<Loaded, gst::ErrorMessage> {
+        let is_of_these = loading
+            .as_ref()
+            .is_some_and(|own| own.settings == *settings);
+        // A panic of that thread is on stderr.
+        let outcome = loading.and_then(|loading| loading.thread.join().ok());
+        match outcome {
+            Some(outcome) if is_of_these => outcome,
+            // `outcome` lives on meanwhile: its network may be the one.
+            _ => load(element, settings),
+        }
+    }
+
+    /// Waits for the end of it, for nothing.
+    pub fn end(self) {
+        drop(self.thread.join());
+    }
+}
+
+/// Loads the model and starts a session on it.
+fn load(element: &gst::Element, settings: &Settings) -> Result<Loaded, gst::ErrorMessage> {
     let progress = |kind, text: &str| {
         let message = gst::message::Progress::builder(kind, PROGRESS_CODE, text)
             .src(element)
@@ -35,7 +86,8 @@ pub fn load(
         });
     progress(gst::ProgressType::Start, &format!("Loading model {file}"));
     match open(settings, &progress) {
-        Ok((session, model, unused)) => {
+        Ok((loaded, unused)) => {
+            let model = &loaded.model;
             if let Some(names) = shortened(&unused) {
                 let count = unused.len();
                 gst::warning!(
@@ -46,7 +98,7 @@ pub fn load(
             }
             progress(gst::ProgressType::Complete, &format!("Loaded {model}"));
             gst::info!(CAT, obj = element, "Loaded {model} from {file}");
-            Ok((session, model))
+            Ok(loaded)
         }
         Err(error) => {
             progress(gst::ProgressType::Error, &error.to_string());
@@ -70,11 +122,12 @@ fn shortened(names: &[String]) -> Option<String> {
     (!names.is_empty()).then(|| names[..names.len().min(FEW)].join(", ") + more)
 }
 
-/// The session, what the model is, and the names of tensors in its file that are of no use.
+/// The session, and the names of tensors in the model's file that are of no use.
 fn open(
     settings: &Settings,
     progress: &dyn Fn(gst::ProgressType, &str),
-) -> Result<(Session, String, Vec<String>), Error> {
+) -> Result<(Loaded, Vec<String>), Error> {
+    let prewarmed = settings.prewarmed()?;
     let precision = Precision::from(settings.precision);
     let device = settings.device.parse::<DeviceChoice>()?.resolve()?;
     let source = match &settings.model_file {
@@ -99,7 +152,17 @@ fn open(
     let model = describe(network.config(), precision.on(device), &device_name(device));
     progress(gst::ProgressType::Continue, &model);
     let options = settings.session_options(&network);
-    Ok((Session::new(network, options)?, model, unused))
+    let session = Session::new(network, options)?;
+    let warm = prewarmed.map(|size| {
+        progress(gst::ProgressType::Continue, "Setting the network up");
+        Ok::<_, Error>((size, warm_up(session.sibling(), &size)?))
+    });
+    let loaded = Loaded {
+        warm: warm.transpose()?,
+        session,
+        model,
+    };
+    Ok((loaded, unused))
 }
 
 /// As in "RefVSR, 48 channels, 30 blocks, fp32 on cpu".

@@ -3,7 +3,7 @@
 use ::refvsr::{Bundled, Error, Network, Precision, SharedNetwork, WeakNetwork};
 use std::{
     path::{Path, PathBuf},
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::SystemTime,
 };
 use tch::Device;
@@ -40,7 +40,31 @@ pub struct Key {
     pub precision: Precision,
 }
 
-static NETWORKS: Mutex<Vec<(Key, WeakNetwork)>> = Mutex::new(Vec::new());
+/// A network that elements may share; locked while it is loaded.
+type Slot = Arc<Mutex<Option<WeakNetwork>>>;
+
+/// Locked for a moment only, so that elements with other models do not wait for one that loads.
+static NETWORKS: Mutex<Vec<(Key, Slot)>> = Mutex::new(Vec::new());
+
+/// A slot, locked, and the network in it.
+fn network_in(slot: &Slot) -> (MutexGuard<'_, Option<WeakNetwork>>, Option<SharedNetwork>) {
+    let known = slot.lock().unwrap_or_else(PoisonError::into_inner);
+    let network = known.as_ref().and_then(WeakNetwork::upgrade);
+    (known, network)
+}
+
+/// The slot of this key, a new one if there is none; slots that nobody uses any more are gone.
+fn slot(key: Key) -> Slot {
+    let mut networks = NETWORKS.lock().unwrap_or_else(PoisonError::into_inner);
+    // Another thread that has a slot loads its network, or waits for it.
+    networks.retain(|(_, slot)| Arc::strong_count(slot) > 1 || network_in(slot).1.is_some());
+    if let Some((_, slot)) = networks.iter().find(|(known, _)| *known == key) {
+        return slot.clone();
+    }
+    let slot = Slot::default();
+    networks.push((key, slot.clone()));
+    slot
+}
 
 /// The network of this key: another element's, or the one that `load` gives. Elements that ask for it
 /// meanwhile wait, and share it.
@@ -48,14 +72,13 @@ pub fn shared(
     key: Key,
     load: impl FnOnce() -> Result<Network, Error>,
 ) -> Result<SharedNetwork, Error> {
-    let mut networks = NETWORKS.lock().unwrap_or_else(PoisonError::into_inner);
-    networks.retain(|(_, network)| network.upgrade().is_some());
-    let known = networks.iter().find(|(known, _)| *known == key);
-    if let Some(network) = known.and_then(|(_, network)| network.upgrade()) {
+    let slot = slot(key);
+    let (mut known, network) = network_in(&slot);
+    if let Some(network) = network {
         return Ok(network);
     }
     let network = SharedNetwork::from(load()?);
-    networks.push((key, network.downgrade()));
+    *known = Some(network.downgrade());
     Ok(network)
 }
 
@@ -98,6 +121,13 @@ mod tests {
         assert_ne!(before, key(Precision::Fp32));
         drop(first);
         assert!(shared(before, || unreachable!("the second one has it")).is_ok());
+
+        // While one loads, others that want another model do not wait.
+        let beside = |_: &Network| shared(key(Precision::Fp32Fast), load).map(drop);
+        let within = shared(key(Precision::Fp16), || {
+            load().inspect(|network| beside(network).unwrap())
+        });
+        drop(within.unwrap());
 
         let failed = shared(key(Precision::Fp16), || Err(Error::Drained));
         assert!(failed.is_err());

@@ -271,6 +271,12 @@ impl<R> Patience<R> {
         fast
     }
 
+    /// Before the first frame: one of this size takes so long.
+    pub fn warmed_up(&mut self, size: Vec<i64>, took: Option<Duration>) {
+        self.size = size;
+        self.rehearsed(took, ClockTime::ZERO, ClockTime::ZERO);
+    }
+
     /// Whether no frame is to be tried.
     pub fn rests(&self) -> bool {
         matches!(self.stage, Stage::Resting(_))

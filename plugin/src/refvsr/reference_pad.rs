@@ -39,9 +39,7 @@ impl ObjectImpl for RefVsrPad {
     fn properties() -> &'static [glib::ParamSpec] {
         static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
             vec![
-                settings::zoom("zoom")
-                    .nick("Zoom")
-                    .blurb("This camera's focal length over the ultra-wide's, 0.1 to 100 (0 = as the element's wide-zoom or tele-zoom says)")
+                settings::zoom("zoom", "This camera's focal length over the ultra-wide's, 0.1 to 100; registered models start their search there (0 = found by registered models, 2 and 5 for others)")
                     .build(),
                 glib::ParamSpecInt64::builder("time-offset")
                     .nick("Time offset")

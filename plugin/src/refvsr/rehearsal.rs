@@ -15,7 +15,7 @@ use std::{
     thread::JoinHandle,
     time::{Duration, Instant},
 };
-use tch::Device;
+use tch::{Device, Kind, Tensor};
 
 /// It ends after so long in any case.
 const LONGEST: Duration = Duration::from_secs(8);
@@ -83,6 +83,25 @@ impl Drop for Rehearsal {
         // A panic of that thread is on stderr.
         let _ = self.thread.take().map(JoinHandle::join);
     }
+}
+
+/// Sets the network up for ultra-wide frames `[1, 3, H, W]` of this size, before there are any. Returns how long one takes; `None`
+/// where it was given up.
+pub fn warm_up(mut session: Session, size: &[i64]) -> Result<Option<Duration>, Error> {
+    let [height, width] = [size[2], size[3]];
+    // Something to be found in it, and in its centre as a wide camera shows it.
+    let places = Tensor::f_arange(3 * height * width, (Kind::Float, Device::Cpu))?;
+    let ultrawide = places.f_square()?.f_sin()?.f_abs()?.f_view(size)?;
+    let centre = ultrawide.f_narrow(2, height / 4, (height / 2).max(1))?;
+    let centre = centre.f_narrow(3, width / 4, (width / 2).max(1))?;
+    let wide = centre.f_upsample_bilinear2d([height, width], false, None, None)?;
+    let device = session.network().device();
+    let moment = Triplet {
+        ultrawide: ultrawide.f_to_device(device)?,
+        wide: Some(wide.f_to_device(device)?),
+        tele: None,
+    };
+    rehearse(&mut session, &moment, Duration::ZERO)
 }
 
 /// Sends the moment again and again, until frames have come out that do not set anything up any more.

@@ -23,6 +23,17 @@ impl SceneCut {
     }
 }
 
+/// Whether something is to be told that happens at this running time: once a second at the most.
+fn is_news(told: &mut Option<ClockTime>, time: Option<ClockTime>) -> bool {
+    let recent =
+        |last: ClockTime| time.is_none_or(|time| (last..last + ClockTime::SECOND).contains(&time));
+    let news = !told.is_some_and(recent);
+    if news {
+        *told = time;
+    }
+    news
+}
+
 impl RefVsr {
     /// Puts out the frames held and starts a new clip where the frame at this running time does not go
     /// on from the last one.
@@ -74,6 +85,9 @@ impl RefVsr {
         gst::info!(CAT, imp = self, "A new clip starts at {time}: {reason}");
         self.drain(work, turn)?;
         self.state().stats.clips_restarted += 1;
+        if !is_news(&mut work.told_restart, Some(time)) {
+            return Ok(());
+        }
         let told = gst::Structure::builder("refvsr-clip-restarts")
             .field("pad", Camera::UltraWide.name())
             .field("reason", reason)
@@ -96,11 +110,9 @@ impl RefVsr {
             stats.recurrence_restarted += times as u64;
             stats.recurrence_restarted
         };
-        let soon = |last: ClockTime| time.is_none_or(|time| time < last + ClockTime::SECOND);
-        if work.told_runaway.is_some_and(soon) {
+        if !is_news(&mut work.told_runaway, time) {
             return;
         }
-        work.told_runaway = time;
         let told = gst::Structure::builder("refvsr-recurrence-restarted")
             .field("running-time", time)
             .field("count", count)

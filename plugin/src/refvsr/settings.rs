@@ -1,12 +1,15 @@
 //! The element's properties.
 
-use super::enums::{MissingReference, Model, Overload, Precision, SceneCut};
-use ::refvsr::{DeviceChoice, Network, SessionOptions};
+use super::{
+    enums::{MissingReference, Model, Overload, Precision, SceneCut},
+    video::MAX_SIZE,
+};
+use ::refvsr::{DeviceChoice, Error, Network, SessionOptions};
 use gst::{glib, prelude::*};
 use std::{path::PathBuf, sync::LazyLock};
 
 /// What the user has asked for.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
     /// The model to load; `None`: the bundled one that `model` says.
     pub model_file: Option<PathBuf>,
@@ -14,6 +17,8 @@ pub struct Settings {
     /// As given: it is read when the element starts, where a mistake can be reported.
     pub device: String,
     pub precision: Precision,
+    /// As given, see [`Self::prewarmed`].
+    pub prewarm: Option<String>,
     /// -1: the model's.
     pub look_ahead: i32,
     /// -1: the model's.
@@ -45,6 +50,7 @@ impl Default for Settings {
             model: Model::default(),
             device: DeviceChoice::default().to_string(),
             precision: Precision::default(),
+            prewarm: None,
             look_ahead: -1,
             backward_group: -1,
             reset_interval: -1,
@@ -70,8 +76,9 @@ const MAX_BACKWARD_GROUP: i32 = 50;
 const MAX_MATCHING_STEP: u32 = 16;
 
 /// A property that is a zoom, 0 by default, which stands for none.
-pub fn zoom(name: &str) -> glib::ParamSpecDoubleBuilder<'_> {
+pub fn zoom<'a>(name: &'a str, blurb: &'a str) -> glib::ParamSpecDoubleBuilder<'a> {
     glib::ParamSpecDouble::builder(name)
+        .blurb(blurb)
         .minimum(0.0)
         .maximum(MAX_ZOOM)
         .default_value(0.0)
@@ -83,7 +90,6 @@ impl Settings {
     pub fn properties() -> &'static [glib::ParamSpec] {
         static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
             let default = Settings::default();
-            let zoom = |name, nick, blurb| zoom(name).nick(nick).blurb(blurb).build();
             vec![
                 glib::ParamSpecString::builder("model-file")
                     .nick("Model file")
@@ -104,6 +110,11 @@ impl Settings {
                 glib::ParamSpecEnum::builder_with_default("precision", default.precision)
                     .nick("Precision")
                     .blurb("Number format the network computes in")
+                    .mutable_ready()
+                    .build(),
+                glib::ParamSpecString::builder("prewarm")
+                    .nick("Prewarm")
+                    .blurb("WIDTHxHEIGHT of the ultra-wide video, for which the network is set up while the model loads (unset = with the first frames)")
                     .mutable_ready()
                     .build(),
                 glib::ParamSpecInt::builder("lookahead")
@@ -159,13 +170,12 @@ impl Settings {
                     .default_value(default.repeat_limit.nseconds())
                     .mutable_playing()
                     .build(),
-                zoom("wide-zoom", "Wide zoom", "Focal length of the wide lens over the ultra-wide's, 0.1 to 100; registered models start their search there (0 = found by registered models, 2 for others)"),
-                zoom("tele-zoom", "Tele zoom", "Focal length of the tele lens over the ultra-wide's, 0.1 to 100; registered models start their search there (0 = found by registered models, 5 for others)"),
+                zoom("wide-zoom", "Deprecated: set zoom of the pad wide").deprecated().build(),
+                zoom("tele-zoom", "Deprecated: set zoom of the pad tele").deprecated().build(),
                 glib::ParamSpecBoolean::builder("qos")
-                    .nick("Quality of service")
-                    .blurb("Leave out frames that would come too late, where overload is auto")
-                    .default_value(default.qos)
+                    .blurb("Deprecated: set overload=drop")
                     .mutable_playing()
+                    .deprecated()
                     .build(),
                 glib::ParamSpecEnum::builder_with_default("overload", default.overload)
                     .nick("Overload")
@@ -206,6 +216,7 @@ impl Settings {
                     .unwrap_or_else(|| Self::default().device)
             }
             "precision" => assign(&mut self.precision, value),
+            "prewarm" => assign(&mut self.prewarm, value),
             "lookahead" => assign(&mut self.look_ahead, value),
             "backward-group" => assign(&mut self.backward_group, value),
             "reset-interval" => assign(&mut self.reset_interval, value),
@@ -235,6 +246,7 @@ impl Settings {
             "model" => self.model.to_value(),
             "device" => self.device.to_value(),
             "precision" => self.precision.to_value(),
+            "prewarm" => self.prewarm.to_value(),
             "lookahead" => self.look_ahead.to_value(),
             "backward-group" => self.backward_group.to_value(),
             "reset-interval" => self.reset_interval.to_value(),
@@ -251,6 +263,27 @@ impl Settings {
             "processing-deadline" => self.processing_deadline.to_value(),
             _ => return None,
         })
+    }
+
+    /// The size of ultra-wide frames `[1, 3, H, W]` that the network is set up for while the model loads.
+    pub fn prewarmed(&self) -> Result<Option<[i64; 4]>, Error> {
+        let Some(text) = self.prewarm.as_deref() else {
+            return Ok(None);
+        };
+        let side = |text: &str| {
+            let side = text.parse::<i32>().ok();
+            side.filter(|side| (1..=MAX_SIZE).contains(side))
+        };
+        let sides = text.split_once('x');
+        let size = sides.and_then(|(width, height)| side(width).zip(side(height)));
+        match size {
+            Some((width, height)) => Ok(Some([1, 3, height.into(), width.into()])),
+            None => Err(Error::Parse {
+                what: "prewarm",
+                value: text.to_owned(),
+                allowed: "WIDTHxHEIGHT, as 480x270",
+            }),
+        }
     }
 
     /// How a session of `network` should run.

@@ -3,6 +3,7 @@
 use super::{
     camera::{Camera, PerCamera},
     epochs::Epochs,
+    model::Loading,
     overload::Qos,
     stats::Stats,
     timing::Timing,
@@ -19,6 +20,8 @@ pub struct State {
     pub running: Option<Running>,
     /// Also those of the last run, once it is over.
     pub stats: Stats,
+    /// The model that the next run will need, from READY on.
+    pub loading: Option<Loading>,
 }
 
 /// The state of the running element.

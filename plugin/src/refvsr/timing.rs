@@ -24,6 +24,8 @@ const ENOUGH: usize = 3;
 const SLOWED: usize = 4;
 /// Frames of a camera that are looked back at for how early they may come.
 const LONG: usize = 64;
+/// Frames of all cameras after which the latency that they needed is let go of.
+const NEEDED: usize = 256;
 /// Frames whose work is looked at.
 const COSTS: usize = 32;
 /// Frames that a live pad queues beside those that are held.
@@ -119,8 +121,9 @@ pub struct Timing {
     takes: u64,
     /// The latency before the element, as upstream and the user say; `None` where the pipeline is not live.
     upstream: Option<ClockTime>,
-    /// By how much the cameras are later.
+    /// By how much the cameras are later, and were of late.
     excess: ClockTime,
+    excesses: Recent<ClockTime, NEEDED>,
 }
 
 impl Timing {
@@ -315,11 +318,11 @@ impl Timing {
         ClockTime::try_from(longest).unwrap_or(ClockTime::MAX)
     }
 
-    /// Counts the cameras' delays into the latency, in quarters of a frame. They rise at once, and fall by no less
-    /// than two of these.
+    /// Counts the cameras' delays into the latency, in quarters of a frame. They rise at once, and fall when none of
+    /// late needed them: the bus is told of every change.
     fn count_delays(&mut self) {
         let Some(upstream) = self.upstream else {
-            self.excess = ClockTime::ZERO;
+            (self.excess, self.excesses) = Default::default();
             return;
         };
         let lag = Camera::REFERENCES.map(|camera| self.paces[camera].lag());
@@ -332,10 +335,8 @@ impl Timing {
             true => 0,
             false => excess.nseconds().div_ceil(step.nseconds()),
         };
-        let needed = step * steps;
-        if needed > self.excess || needed + step * 2 <= self.excess {
-            self.excess = needed;
-        }
+        self.excesses.push(step * steps);
+        self.excess = self.excesses.max().unwrap_or_default();
     }
 
     fn frames(&self, count: u64) -> ClockTime {

@@ -31,8 +31,9 @@ pub struct Work {
     pub last: Option<LastFrame>,
     /// That frames are too large for the model's matching has been said.
     pub told_reduced: bool,
-    /// Running time of the last message on recurrence that ran away.
+    /// Running times of the last messages on recurrence that ran away, and on a clip that started.
     pub told_runaway: Option<ClockTime>,
+    pub told_restart: Option<ClockTime>,
     /// That frames are too small for a reference camera to be found has been said.
     pub told_unseen: bool,
     /// What has come in and not gone out yet, in order.
@@ -63,6 +64,7 @@ impl Work {
             last: None,
             told_reduced: false,
             told_runaway: None,
+            told_restart: None,
             told_unseen: false,
             held: VecDeque::new(),
             missing: PerCamera::default(),
