@@ -247,6 +247,39 @@ fn at_half_of_what_is_needed_every_frame_comes_out_and_two_fifths_by_the_network
     assert!(now < FRAME * (FRAMES + 30), "{now}");
 }
 
+/// The wide camera's clock runs fast by 5 thousandths, 60 ms in these 12 seconds.
+#[test]
+fn what_clocks_drift_is_told_and_made_up_for_if_asked() {
+    let second = gst::ClockTime::SECOND;
+    for (sync, apart) in [("running-time", 55..=65), ("drift", -5..=5)] {
+        let element = with_lookahead(0);
+        element.set_property_from_str("sync", sync);
+        let mut live = Live::new(element);
+        live.ultrawide.set_src_caps(caps_of(SIZE, second));
+        live.wide.set_src_caps(caps_of(SIZE, second));
+        for n in 0..=12 {
+            live.clock().set_time(second * n);
+            let fast = second * n + gst::ClockTime::from_mseconds(5) * n;
+            let wide = buffer(picture(WIDE, n as usize), fast, second);
+            live.wide.push(wide).unwrap();
+            let own = buffer(picture(ULTRAWIDE, n as usize), second * n, second);
+            live.ultrawide.push(own).unwrap();
+            pulled(&mut live.ultrawide);
+        }
+        let stats = live.element.property::<gst::Structure>("stats");
+        let drift = stats.get::<f64>("wide-drift").unwrap();
+        assert!((4500.0..5500.0).contains(&drift), "{stats}");
+        assert!(
+            stats.get::<f64>("ultrawide-drift").unwrap().abs() < 500.0,
+            "{stats}"
+        );
+        let residual = stats.get::<i64>("wide-residual").unwrap() / 1_000_000;
+        assert!(apart.contains(&residual), "{sync}: {stats}");
+        assert_eq!(stats.get("wide-interval"), Ok(Some(second)), "{stats}");
+        assert_eq!(stat(&live.element, "missing-references"), 0);
+    }
+}
+
 /// The network sets itself up for the first frame. One that is due meanwhile comes out all the same, enlarged
 /// bicubically, which is not told as an overload; while there is time, the network is waited for.
 #[test]

@@ -4,6 +4,12 @@
 
 #[path = "../src/refvsr/camera.rs"]
 mod camera;
+#[path = "../src/refvsr/drift.rs"]
+mod drift;
+#[path = "../src/refvsr/enums.rs"]
+mod enums;
+#[path = "../src/refvsr/pace.rs"]
+mod pace;
 #[path = "../src/refvsr/pairing.rs"]
 mod pairing;
 #[path = "../src/refvsr/recent.rs"]

@@ -714,6 +714,17 @@ fn tele_is_one_request_pad_and_may_stay_unlinked() {
     assert!(rig.element.static_pad("tele").is_none());
 }
 
+/// The leaks tracer does not see a pad that was taken out of its element and is kept.
+#[test]
+fn nobody_keeps_a_pad_that_was_released() {
+    let element = element();
+    for name in ["wide", "tele", "confidence"] {
+        let pad = element.request_pad_simple(name).unwrap();
+        element.release_request_pad(&pad);
+        assert_eq!(pad.ref_count(), 1, "{name}");
+    }
+}
+
 #[test]
 fn a_tele_pad_requested_again_starts_anew() {
     let mut rig = Rig::new(element());
@@ -789,6 +800,37 @@ fn a_camera_that_is_steadily_off_is_moved_by_its_pads_offset() {
         let missing: u64 = rig.stat("missing-references");
         assert_eq!(missing, 0, "set while playing: {while_playing}");
         assert_pictures(&out, &expected(&together(0..5), 1));
+    }
+}
+
+#[test]
+fn cameras_are_paired_by_their_sensors_times_if_that_is_asked_for() {
+    const OFF: gst::ClockTime = gst::ClockTime::from_mseconds(400);
+    let sensed = |camera, n: u64, off: gst::ClockTime| {
+        let mut buffer = buffer(picture(camera, n as usize), FRAME * n + off, FRAME);
+        let clock = gst::Caps::new_empty_simple("timestamp/x-sensor");
+        let filmed = gst::ClockTime::from_seconds(1000) + FRAME * n;
+        let frame = buffer.get_mut().unwrap();
+        gst::ReferenceTimestampMeta::add(frame, &clock, filmed, gst::ClockTime::NONE);
+        buffer
+    };
+    for (sync, missing, residual) in [("reference-timestamp", 0, 0), ("running-time", 5, -1)] {
+        let element = element();
+        element.set_property("pts-tolerance", 5_000_000_u64);
+        element.set_property_from_str("on-missing-reference", "self");
+        element.set_property_from_str("sync", sync);
+        let mut rig = Rig::new(element);
+        let ultrawide = (0..5)
+            .map(|n| sensed(ULTRAWIDE, n, gst::ClockTime::ZERO))
+            .collect();
+        let wide = (0..5).map(|n| sensed(WIDE, n, OFF)).collect();
+        let out = rig.run(ultrawide, wide, vec![]);
+        assert_eq!(rig.stat("missing-references"), missing, "{sync}");
+        if missing == 0 {
+            assert_pictures(&out, &expected(&together(0..5), 1));
+        }
+        let told = told_of(&out[4]).get::<i64>("wide-residual");
+        assert_eq!(told.unwrap_or(-1), residual, "{sync}");
     }
 }
 

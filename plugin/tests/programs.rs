@@ -177,15 +177,5 @@ fn random_programs_neither_hang_nor_leak() {
         .unwrap();
     let (said, log) = (text(&output.stdout), text(&output.stderr));
     assert!(said.contains("1 passed"), "{said}{log}");
-    // Two threads that link and release one pad leave some of upstream's sticky events behind, on GStreamer 1.22.
-    let of_events = |line: &&str| {
-        ["GstEvent", "GstCaps"]
-            .iter()
-            .any(|kind| line.contains(kind))
-    };
-    let alive: Vec<_> = leaks(&log)
-        .into_iter()
-        .filter(|line| !of_events(line))
-        .collect();
-    assert_eq!(alive, Vec::<&str>::new());
+    assert_eq!(leaks(&log), Vec::<&str>::new());
 }

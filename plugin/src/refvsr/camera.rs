@@ -51,28 +51,3 @@ impl<T> IndexMut<Camera> for PerCamera<T> {
         &mut self.0[camera as usize]
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_camera_has_a_value_of_its_own() {
-        let mut names = PerCamera::default();
-        for camera in Camera::ALL {
-            names[camera] = camera.name();
-        }
-        assert_eq!(Camera::ALL.map(|c| names[c]), ["ultrawide", "wide", "tele"]);
-    }
-
-    #[test]
-    fn pads_are_told_by_their_names() {
-        gst::init().unwrap();
-        for camera in Camera::ALL {
-            let pad = gst::Pad::builder(gst::PadDirection::Sink)
-                .name(camera.name())
-                .build();
-            assert_eq!(Camera::of(&pad), camera);
-        }
-    }
-}

@@ -67,19 +67,12 @@ impl RefVsr {
     }
 
     /// The pad, at an application's request.
-    pub fn new_confidence(&self, template: &gst::PadTemplate) -> Option<gst::Pad> {
-        if self.confidence_pad().is_some() {
-            gst::error!(CAT, imp = self, "There is one pad '{PAD}' to request");
-            return None;
-        }
-        let pad = gst::Pad::builder_from_template(template)
+    pub fn new_confidence(&self, template: &gst::PadTemplate) -> gst::Pad {
+        gst::Pad::builder_from_template(template)
             .name(PAD)
             .event_function(Self::confidence_event)
             .query_function(Self::confidence_query)
-            .build();
-        let runs = self.obj().current_state() >= gst::State::Paused;
-        let added = (!runs || pad.set_active(true).is_ok()) && self.obj().add_pad(&pad).is_ok();
-        added.then_some(pad)
+            .build()
     }
 
     /// The application needs it no more.

@@ -111,6 +111,29 @@ pub enum SceneCut {
     Off,
 }
 
+/// By which times frames are paired.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, glib::Enum)]
+#[repr(u32)]
+#[enum_type(name = "GstRefVsrSync")]
+pub enum Sync {
+    /// Running times.
+    #[default]
+    #[enum_value(name = "Running times", nick = "running-time")]
+    RunningTime,
+    /// Sensor times, of one clock for all cameras.
+    #[enum_value(
+        name = "The times of GstReferenceTimestampMeta, of one clock for all cameras",
+        nick = "reference-timestamp"
+    )]
+    ReferenceTimestamp,
+    /// Running times that agree at the start, less what the cameras' clocks drift.
+    #[enum_value(
+        name = "Running times that agree at first, less what the cameras' clocks have drifted since",
+        nick = "drift"
+    )]
+    Drift,
+}
+
 /// What becomes of frames that the network would finish too late.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, glib::Enum)]
 #[repr(u32)]

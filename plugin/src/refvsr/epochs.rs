@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 /// How long after one pad's flush the others' may come. A flush need not reach them all: a camera
 /// can be flushed alone.
-const GRACE: Duration = Duration::from_millis(100);
+pub const GRACE: Duration = Duration::from_millis(100);
 /// How long the streaming thread waits for the end of a pad's flush before it looks again.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -127,77 +127,5 @@ impl Epochs {
             self.seqnum = Some(seqnum);
         }
         self.entered[camera] = self.current;
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{Camera::*, *};
-
-    #[test]
-    fn an_epoch_is_open_until_every_pad_has_entered_it() {
-        let linked = [UltraWide, Wide];
-        let mut epochs = Epochs::default();
-        assert_eq!(epochs.open_for(&linked), None);
-        let seqnum = Seqnum::next();
-        epochs.flush_start(UltraWide, seqnum);
-        assert!(epochs.open_for(&linked).is_some());
-        epochs.flush_stop(UltraWide, seqnum);
-        assert!(
-            epochs.open_for(&linked).is_some(),
-            "the other pad's may follow"
-        );
-        epochs.flush_start(Wide, seqnum);
-        assert!(epochs.open_for(&linked).is_some());
-        epochs.flush_stop(Wide, seqnum);
-        assert_eq!(epochs.open_for(&linked), None);
-        assert_eq!(epochs.current(), 1, "one flush, one epoch");
-
-        epochs.flush_stop(Wide, Seqnum::next());
-        assert!(epochs.open_for(&linked).is_some_and(|left| left <= GRACE));
-        std::thread::sleep(GRACE);
-        assert_eq!(epochs.open_for(&linked), None, "it was alone");
-        epochs.flush_start(Tele, Seqnum::next());
-        epochs.replace_pad(Tele);
-        assert_eq!(epochs.open_for(&linked), None);
-    }
-
-    #[test]
-    fn a_seek_ends_what_began_before_it() {
-        let mut epochs = Epochs::default();
-        let (seek, before) = (Seqnum::next(), epochs.current());
-        assert!(epochs.seek(seek));
-        assert!(!epochs.seek(seek), "a second sink sends it too");
-        assert!(epochs.is_ending(before));
-        epochs.flush_start(UltraWide, seek);
-        epochs.flush_stop(UltraWide, seek);
-        assert!(!epochs.is_ending(epochs.current()), "this is from after it");
-        epochs.seek_done();
-        assert!(!epochs.is_ending(before));
-    }
-
-    #[test]
-    fn a_pad_that_no_flush_will_reach_learns_of_the_one_under_way() {
-        let mut epochs = Epochs::default();
-        assert_eq!(epochs.under_way(Wide), None);
-        let seqnum = Seqnum::next();
-        epochs.flush_start(UltraWide, seqnum);
-        assert_eq!(epochs.under_way(Wide), Some(seqnum));
-        epochs.flush_start(Wide, seqnum);
-        assert_eq!(epochs.under_way(Wide), Some(seqnum), "not its end");
-        epochs.flush_stop(Wide, seqnum);
-        assert_eq!(epochs.under_way(Wide), None);
-        epochs.replace_pad(Tele);
-        assert_eq!(epochs.under_way(Tele), None, "a new pad is as if flushed");
-        epochs.flush_stop(UltraWide, seqnum);
-    }
-
-    #[test]
-    fn a_flush_of_one_pad_leaves_the_others_frames_alone() {
-        let mut epochs = Epochs::default();
-        let before = epochs.current();
-        epochs.flush_start(Wide, Seqnum::next());
-        assert!(epochs.left(Wide, before) && !epochs.left(UltraWide, before));
-        assert!(!epochs.left(Wide, epochs.current()));
     }
 }

@@ -5,7 +5,7 @@ use ::refvsr::image::{
     colour::{self, Plane, PlaneMut},
     resize::bicubic_antialiased,
 };
-use gst::{buffer::BufferMetaForeachAction, meta::tags};
+use gst::{ClockTime, buffer::BufferMetaForeachAction, meta::tags};
 use gst_video::prelude::*;
 use once_cell::unsync::OnceCell;
 use std::{ops::ControlFlow, sync::Arc};
@@ -20,6 +20,8 @@ pub fn is_gap(buffer: &gst::BufferRef) -> bool {
 #[derive(Debug)]
 pub struct Reference {
     buffer: gst::Buffer,
+    /// When it was filmed, in running time.
+    pub time: ClockTime,
     video: Arc<Video>,
     /// How much wider than its rows of samples the picture is, in ultra-wide pixels.
     stretch: f64,
@@ -28,9 +30,10 @@ pub struct Reference {
 
 impl Reference {
     /// A frame with the caps it came under, for ultra-wide frames of others.
-    pub fn new(buffer: gst::Buffer, video: Arc<Video>, ultrawide: &Video) -> Self {
+    pub fn new(buffer: gst::Buffer, video: Arc<Video>, ultrawide: &Video, time: ClockTime) -> Self {
         Self {
             buffer,
+            time,
             stretch: video.pixel_aspect() / ultrawide.pixel_aspect(),
             video,
             tensor: OnceCell::new(),

@@ -149,7 +149,7 @@ impl ElementImpl for RefVsr {
             }
             gst::StateChange::ReadyToNull => {
                 let loading = self.state().loading.take();
-                loading.map(Loading::end).unwrap_or_default();
+                drop(loading.map(|loading| loading.thread.join()));
             }
             _ => (),
         }
@@ -159,13 +159,24 @@ impl ElementImpl for RefVsr {
     fn request_new_pad(
         &self,
         template: &gst::PadTemplate,
-        name: Option<&str>,
-        caps: Option<&gst::Caps>,
+        _name: Option<&str>,
+        _caps: Option<&gst::Caps>,
     ) -> Option<gst::Pad> {
-        let pad = match template.name_template() == confidence::PAD {
-            true => self.new_confidence(template)?,
-            false => self.parent_request_new_pad(template, name, caps)?,
+        // The base class's own function would keep a reference for good to a pad that Rust makes.
+        let name = template.name_template();
+        if self.obj().static_pad(name).is_some() {
+            gst::error!(CAT, imp = self, "Pad '{name}' can be requested once");
+            return None;
+        }
+        let pad = match name == confidence::PAD {
+            true => self.new_confidence(template),
+            false => self.new_reference(template),
         };
+        let runs = self.obj().current_state() >= gst::State::Paused;
+        let added = (!runs || pad.set_active(true).is_ok()) && self.obj().add_pad(&pad).is_ok();
+        if !added {
+            return None;
+        }
         pad.downcast_ref().inspect(|pad| self.settle(pad));
         self.obj().child_added(&pad, &pad.name());
         Some(pad)
@@ -229,15 +240,6 @@ impl AggregatorImpl for RefVsr {
             return None;
         }
         Some(buffer)
-    }
-
-    fn create_new_pad(
-        &self,
-        template: &gst::PadTemplate,
-        _name: Option<&str>,
-        _caps: Option<&gst::Caps>,
-    ) -> Option<AggregatorPad> {
-        self.new_reference(template)
     }
 
     fn sink_event_pre_queue(

@@ -7,7 +7,8 @@ use super::{
     frames,
     last_frame::LastFrame,
     log::CAT,
-    references::{Sight, at_rate_of},
+    references::{Sight, at_rate_of, moved, sensor_time},
+    state::Running,
     video::Video,
     work::{Held, Turn, Work},
 };
@@ -18,6 +19,8 @@ use std::{sync::Arc, time::Instant};
 /// The ultra-wide frame at the head of its pad.
 struct Moment {
     time: ClockTime,
+    /// When it was filmed, by which its references are looked for.
+    filmed: ClockTime,
     duration: Option<ClockTime>,
     video: Arc<Video>,
     sights: Vec<Sight>,
@@ -108,7 +111,7 @@ impl RefVsr {
         let moment = self.moment(time, &buffer, &turn)?;
         let mut decided = true;
         for sight in &moment.sights {
-            let known = self.look(work, sight, time, &turn)?;
+            let known = self.look(work, sight, moment.filmed, &turn)?;
             decided &= known || !sight.wanted;
         }
         if !decided {
@@ -140,8 +143,15 @@ impl RefVsr {
             .ok_or_else(|| self.no_caps(&self.ultrawide))?;
         let duration = buffer.duration().or_else(|| video.frame_duration());
         let duration = at_rate_of(&self.ultrawide, duration);
+        let (sync, camera) = (turn.settings.sync, Camera::UltraWide);
+        let shift = |running: &mut Running| {
+            running
+                .timing
+                .shift(sync, camera, time, sensor_time(buffer))
+        };
         Ok(Moment {
             time,
+            filmed: moved(time, self.running(shift).unwrap_or(0)),
             duration,
             sights: self.sights(&video, duration, turn)?,
             video,
@@ -174,8 +184,11 @@ impl RefVsr {
             wide: None,
             tele: None,
         };
+        let mut residuals = PerCamera::default();
         for sight in moment.sights.iter().filter(|sight| sight.wanted) {
-            let picture = self.reference(work, sight, moment.time, turn)?;
+            let seen = self.reference(work, sight, moment.filmed, turn)?;
+            let (picture, residual) = seen.unzip();
+            residuals[sight.camera] = residual;
             match sight.camera {
                 Camera::Tele => triplet.tele = picture,
                 _ => triplet.wide = picture,
@@ -192,10 +205,7 @@ impl RefVsr {
         let shell = frames::shell(&buffer)
             .map_err(|why| self.bad_frame(&self.ultrawide, &why.to_string()))?;
         drop(buffer);
-        self.state().stats.frames_in += 1;
-        let mut given = PerCamera::default();
-        given[Camera::Wide] = triplet.wide.is_some();
-        given[Camera::Tele] = triplet.tele.is_some();
+        self.note_cameras(residuals);
         let zooms = |camera| {
             self.reference_pad(camera)
                 .map_or(0.0, |pad| pad.imp().zoom())
@@ -210,8 +220,21 @@ impl RefVsr {
         work.under_way = true;
         self.tell_reduced(work, turn);
         self.tell_unseen(work);
-        work.held.push_back(Held::Frame(shell, given));
+        work.held.push_back(Held::Frame(shell, residuals));
         Ok(())
+    }
+
+    /// Counts a frame, and notes how the cameras' frames come.
+    fn note_cameras(&self, residuals: PerCamera<Option<i64>>) {
+        let mut state = self.state();
+        let timing = state.running.as_ref().map(|running| running.timing.clone());
+        state.stats.frames_in += 1;
+        for camera in Camera::ALL {
+            let told = timing.as_ref().map(|timing| timing.told(camera));
+            let stats = &mut state.stats.cameras[camera];
+            stats.residual = residuals[camera].unwrap_or(stats.residual);
+            (stats.interval, stats.delay, stats.drift) = told.unwrap_or_default();
+        }
     }
 
     /// Says once where frames are larger than the model's matching is made for, unless the user chose it.

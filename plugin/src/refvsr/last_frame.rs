@@ -28,24 +28,3 @@ impl LastFrame {
         (self.start.saturating_sub(ClockTime::SECOND)..=latest).contains(&time)
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn frames_within_a_second_go_on_from_the_last() {
-        let ms = ClockTime::from_mseconds;
-        let last = LastFrame::new(ms(5000), Some(ms(40)), None);
-        let goes_on = [3999, 4000, 5000, 5040, 6040, 6041].map(|time| last.leads_to(ms(time)));
-        assert_eq!(goes_on, [false, true, true, true, true, false]);
-    }
-
-    #[test]
-    fn slow_streams_have_longer() {
-        let seconds = ClockTime::from_seconds;
-        let last = LastFrame::new(seconds(10), Some(seconds(4)), None);
-        assert!(last.leads_to(seconds(22)));
-        assert!(!last.leads_to(seconds(23)));
-    }
-}

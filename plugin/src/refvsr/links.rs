@@ -8,7 +8,7 @@ use super::{
     camera::Camera,
     element::RefVsr,
     log::CAT,
-    references::{at_rate, moved},
+    references::{at_rate, moved, sensor_time},
 };
 use gst::{PadProbeReturn, PadProbeType, prelude::*, subclass::prelude::*};
 use gst_base::{AggregatorPad, prelude::*, subclass::prelude::*};
@@ -19,15 +19,10 @@ use std::{sync::atomic::Ordering, time::Duration};
 const ULTRAWIDE_GRACE: Duration = Duration::from_secs(10);
 
 impl RefVsr {
-    /// A reference camera's pad, of which there is one.
-    pub fn new_reference(&self, template: &gst::PadTemplate) -> Option<AggregatorPad> {
-        let name = template.name_template();
-        if self.obj().static_pad(name).is_some() {
-            gst::error!(CAT, imp = self, "Pad '{name}' can be requested once");
-            return None;
-        }
+    /// A reference camera's pad.
+    pub fn new_reference(&self, template: &gst::PadTemplate) -> gst::Pad {
         let pad = gst::PadBuilder::<super::RefVsrPad>::from_template(template)
-            .name(name)
+            .name(template.name_template())
             .build()
             .upcast::<AggregatorPad>();
         let element = self.obj().downgrade();
@@ -48,7 +43,7 @@ impl RefVsr {
             Some(element) => element.imp().let_in(pad.upcast_ref(), info),
             None => PadProbeReturn::Ok,
         });
-        Some(pad)
+        pad.upcast()
     }
 
     /// The application needs the pad no more; one of the same name may be requested again.
@@ -159,12 +154,22 @@ impl RefVsr {
         let Some((segment, time)) = segment.zip(time) else {
             return;
         };
-        let own = pad.downcast_ref::<super::RefVsrPad>();
-        let time = moved(time, own.map_or(0, |own| own.imp().offset()));
+        let (camera, sensor) = (Camera::of(pad), sensor_time(buffer));
+        let offset = pad.downcast_ref::<super::RefVsrPad>();
+        let offset = offset.map_or(0, |own| own.imp().offset());
         let duration = at_rate(segment.rate(), buffer.duration());
         let plays = self.obj().current_state() == gst::State::Playing;
         let now = self.obj().current_running_time().filter(|_| plays);
-        self.running(|running| running.timing.came(Camera::of(pad), time, duration, now));
+        let sync = self.settings().sync;
+        self.running(|running| {
+            let timing = &mut running.timing;
+            timing.observe(camera, time, now, sensor);
+            let shift = match camera {
+                Camera::UltraWide => 0,
+                _ => timing.shift(sync, camera, time, sensor),
+            };
+            timing.came(camera, moved(moved(time, offset), shift), duration, now);
+        });
     }
 
     /// Sees every event that leaves through the source pad, and when the ultra-wide pad is linked.

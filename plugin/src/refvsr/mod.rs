@@ -37,10 +37,15 @@
  * tolerance, `use-tele`, `overload` and what is said of missing references; they apply from the next frame on. `gst-launch-1.0` sets them as in
  * `refvsr wide::zoom=1.9 wide::time-offset=-20000000`.
  *
+ * With `sync=reference-timestamp` frames are paired by when they were filmed, as GstReferenceTimestampMeta says, which has to be of
+ * one clock for all cameras. With `sync=drift` running times have to agree at the start; what the cameras' clocks drift from
+ * then on is measured, by these metas or by when frames arrive, and made up for. `stats` tells of each camera its `interval`, `delay`,
+ * `drift` (by how many millionths its clock runs fast) and `residual` (how much later the frame paired last was filmed), as `wide-drift`.
+ *
  * ## What a frame was made of
  *
  * Each buffer that comes out has a custom meta `GstRefVsrMeta` (`gst_buffer_get_custom_meta`): `enlarged` (by the network, not bicubically), `wide`
- * and `tele` (whether that camera's picture went in), and `wide-agreement` and `tele-agreement`, correlations of local detail, of registered
+ * and `tele` (whether that camera's picture went in), `wide-residual` and `tele-residual` (how much later it was filmed, in nanoseconds), and `wide-agreement` and `tele-agreement`, correlations of local detail, of registered
  * models, or `confidence`, the mean of the matching, of others. 1 is equal, 0 unrelated.
  *
  * The request source pad `confidence` puts out a grey picture (GRAY8, of the ultra-wide video's
@@ -139,6 +144,7 @@ mod allocation;
 mod camera;
 mod caps;
 mod confidence;
+mod drift;
 mod element;
 mod enums;
 mod epochs;
@@ -157,6 +163,7 @@ mod networks;
 mod origin;
 mod output;
 mod overload;
+mod pace;
 mod pairing;
 mod queries;
 mod recent;
@@ -172,7 +179,7 @@ mod timing;
 mod video;
 mod work;
 
-pub use enums::{MissingReference, Model, Overload, Precision, SceneCut};
+pub use enums::{MissingReference, Model, Overload, Precision, SceneCut, Sync};
 
 glib::wrapper! {
     /// The element.
@@ -191,6 +198,7 @@ pub fn register(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
     RefVsrPad::static_type().mark_as_plugin_api(gst::PluginAPIFlags::empty());
     Overload::static_type().mark_as_plugin_api(gst::PluginAPIFlags::empty());
     Model::static_type().mark_as_plugin_api(gst::PluginAPIFlags::empty());
+    Sync::static_type().mark_as_plugin_api(gst::PluginAPIFlags::empty());
     SceneCut::static_type().mark_as_plugin_api(gst::PluginAPIFlags::empty());
     MissingReference::static_type().mark_as_plugin_api(gst::PluginAPIFlags::empty());
     gst::Element::register(

@@ -33,7 +33,7 @@ pub struct Loaded {
 #[derive(Debug)]
 pub struct Loading {
     settings: Settings,
-    thread: JoinHandle<Result<Loaded, gst::ErrorMessage>>,
+    pub thread: JoinHandle<Result<Loaded, gst::ErrorMessage>>,
 }
 
 impl Loading {
@@ -60,11 +60,6 @@ impl Loading {
             // `outcome` lives on meanwhile: its network may be the one.
             _ => load(element, settings),
         }
-    }
-
-    /// Waits for the end of it, for nothing.
-    pub fn end(self) {
-        drop(self.thread.join());
     }
 }
 
@@ -197,19 +192,5 @@ mod tests {
         assert_eq!(shortened(&[]), None);
         assert_eq!(shortened(&names(2)).as_deref(), Some("0, 1"));
         assert_eq!(shortened(&names(9)).as_deref(), Some("0, 1, 2, 3, 4, ..."));
-    }
-
-    #[test]
-    fn description_names_family_size_precision_and_device() {
-        let config = ModelConfig::preset("refvsr-mfid").unwrap();
-        assert_eq!(
-            describe(&config, Precision::Fp32, "cpu"),
-            "RefVSR, 48 channels, 30 blocks, fp32 on cpu"
-        );
-        let config = ModelConfig::preset("refvsr-small-mfid-8k").unwrap();
-        assert_eq!(
-            describe(&config, Precision::Bf16, "cuda:0"),
-            "RefVSR hd, 24 channels, 24 blocks, bf16 on cuda:0"
-        );
     }
 }

@@ -26,6 +26,9 @@ pub fn describe(
     for camera in Camera::REFERENCES {
         let name = camera.name();
         told.set(name, enlarged && sources.used[camera]);
+        if let Some(residual) = sources.residuals[camera] {
+            told.set(format!("{name}-residual"), residual);
+        }
         if let Some(agreement) = sources.agreement[camera] {
             told.set(format!("{name}-agreement"), agreement);
         }

@@ -33,6 +33,12 @@ impl<T: Ord + Copy, const N: usize> Recent<T, N> {
         sorted.get(sorted.len().saturating_sub(1) / 4).copied()
     }
 
+    /// Half of them are no larger.
+    pub fn median(&self) -> Option<T> {
+        let sorted = self.sorted();
+        sorted.get(sorted.len().saturating_sub(1) / 2).copied()
+    }
+
     /// The smallest of the last so many, if there are as many.
     pub fn least_of_last(&self, count: usize) -> Option<T> {
         let skipped = self.0.len().checked_sub(count)?;

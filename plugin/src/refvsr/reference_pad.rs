@@ -42,13 +42,11 @@ impl ObjectImpl for RefVsrPad {
                 settings::zoom("zoom", "This camera's focal length over the ultra-wide's, 0.1 to 100; registered models start their search there (0 = found by registered models, 2 and 5 for others)")
                     .build(),
                 glib::ParamSpecInt64::builder("time-offset")
-                    .nick("Time offset")
                     .blurb("Moves this camera's frames in time, in nanoseconds: below 0 where its clock is late")
                     .mutable_playing()
                     .build(),
                 // Hides GstPad's own, which moves segments.
                 glib::ParamSpecInt64::builder("offset")
-                    .nick("Offset")
                     .blurb("Deprecated: the former name of time-offset")
                     .mutable_playing()
                     .deprecated()

@@ -3,16 +3,17 @@
 use super::{
     camera::Camera,
     element::RefVsr,
-    enums::MissingReference,
+    enums::{MissingReference, Sync},
     frames::{self, Reference},
     log::CAT,
     pairing::{Missing, Pair, Stamped},
+    timing::{Timing, apart},
     video::Video,
     work::{Turn, Work},
 };
 use gst::{ClockTime, prelude::*, subclass::prelude::*};
 use gst_base::{AggregatorPad, prelude::*};
-use std::sync::Arc;
+use std::{rc::Rc, sync::Arc};
 use tch::Tensor;
 
 /// A reference camera, as the ultra-wide frame's references are looked for.
@@ -25,6 +26,8 @@ pub struct Sight {
     tolerance: ClockTime,
     /// How far the camera's frames are moved in time, in nanoseconds.
     offset: i64,
+    timing: Rc<Timing>,
+    sync: Sync,
     /// Whether its frames are used.
     pub wanted: bool,
 }
@@ -50,6 +53,12 @@ pub fn moved(time: ClockTime, by: i64) -> ClockTime {
     ClockTime::from_nseconds(moved.min(ClockTime::MAX.nseconds()))
 }
 
+/// When a frame was filmed, by the sensor's clock.
+pub fn sensor_time(buffer: &gst::BufferRef) -> Option<ClockTime> {
+    let meta = buffer.meta::<gst::ReferenceTimestampMeta>()?;
+    Some(meta.timestamp())
+}
+
 impl RefVsr {
     /// The reference cameras at an ultra-wide frame of this video that lasts so long.
     pub fn sights(
@@ -59,7 +68,7 @@ impl RefVsr {
         turn: &Turn,
     ) -> Result<Vec<Sight>, gst::FlowError> {
         let (videos, timing) = self
-            .running(|running| (running.videos.clone(), running.timing.clone()))
+            .running(|running| (running.videos.clone(), Rc::new(running.timing.clone())))
             .ok_or(gst::FlowError::Flushing)?;
         let sights = self.references().map(|(camera, pad)| {
             let video = videos[camera].clone();
@@ -76,6 +85,8 @@ impl RefVsr {
                 video,
                 ultrawide: ultrawide.clone(),
                 tolerance,
+                timing: timing.clone(),
+                sync: turn.settings.sync,
                 wanted: self.is_used(camera),
             }
         });
@@ -100,7 +111,11 @@ impl RefVsr {
                 pairing.hide();
                 break;
             };
-            let start = moved(clock.time(pad, &buffer), sight.offset);
+            let given = clock.time(pad, &buffer);
+            let shift = sight
+                .timing
+                .shift(sight.sync, sight.camera, given, sensor_time(&buffer));
+            let start = moved(moved(given, sight.offset), shift);
             let duration = buffer
                 .duration()
                 .or_else(|| video.as_ref().and_then(|video| video.frame_duration()));
@@ -116,6 +131,7 @@ impl RefVsr {
                         buffer.clone(),
                         video.clone(),
                         &sight.ultrawide,
+                        start,
                     )),
                     None => return Err(self.no_caps(pad)),
                 };
@@ -129,7 +145,7 @@ impl RefVsr {
                 break;
             }
             self.take(pad, buffer, turn)?;
-            clock.advance(moved(start, -sight.offset), duration);
+            clock.advance(given, duration);
             pairing.advance(time);
         }
         let complete = turn.timeout || pad.is_eos();
@@ -153,24 +169,25 @@ impl RefVsr {
         self.tell(told);
     }
 
-    /// The reference picture for the frame at `time`, after [`Self::look`] has said that it is known.
+    /// The reference picture for the frame at `time`, and how much later it was filmed, in nanoseconds, after
+    /// [`Self::look`] has said that it is known.
     pub fn reference(
         &self,
         work: &mut Work,
         sight: &Sight,
         time: ClockTime,
         turn: &Turn,
-    ) -> Result<Option<Tensor>, gst::FlowError> {
+    ) -> Result<Option<(Tensor, i64)>, gst::FlowError> {
         let device = work.session.network().device();
-        let choice = work.references[sight.camera].choose(time, sight.tolerance, true);
+        let seen =
+            |frame: &Reference| Ok::<_, String>((frame.tensor(device)?, apart(frame.time, time)));
+        let bad = |why: String| self.bad_frame(&sight.pad, &why);
+        let pairing = &work.references[sight.camera];
+        let choice = pairing.choose(time, sight.tolerance, true);
         let found = matches!(choice, Pair::Found(_));
         self.tell_missing(&mut work.missing[sight.camera], sight, time, found);
-        let pairing = &work.references[sight.camera];
-        if let Pair::Found(frame) = pairing.choose(time, sight.tolerance, true) {
-            let picture = frame.tensor(device);
-            return picture
-                .map(Some)
-                .map_err(|why| self.bad_frame(&sight.pad, &why));
+        if let Pair::Found(frame) = choice {
+            return seen(frame).map(Some).map_err(bad);
         }
         gst::debug!(
             CAT,
@@ -181,9 +198,9 @@ impl RefVsr {
         match turn.settings.on_missing_reference {
             MissingReference::Repeat => pairing
                 .latest(time, turn.settings.repeat_limit)
-                .map(|frame| frame.tensor(device))
+                .map(seen)
                 .transpose()
-                .map_err(|why| self.bad_frame(&sight.pad, &why)),
+                .map_err(bad),
             MissingReference::Own => Ok(None),
             MissingReference::Error => {
                 gst::element_imp_error!(

@@ -1,7 +1,7 @@
 //! The element's properties.
 
 use super::{
-    enums::{MissingReference, Model, Overload, Precision, SceneCut},
+    enums::{MissingReference, Model, Overload, Precision, SceneCut, Sync},
     video::MAX_SIZE,
 };
 use ::refvsr::{DeviceChoice, Error, Network, SessionOptions};
@@ -30,6 +30,7 @@ pub struct Settings {
     pub use_tele: bool,
     /// `ZERO`: see [`super::timing::Timing::tolerance`].
     pub pts_tolerance: gst::ClockTime,
+    pub sync: Sync,
     pub on_missing_reference: MissingReference,
     /// How old a repeated frame may be.
     pub repeat_limit: gst::ClockTime,
@@ -57,6 +58,7 @@ impl Default for Settings {
             matching_step: 0,
             use_tele: true,
             pts_tolerance: gst::ClockTime::ZERO,
+            sync: Sync::default(),
             on_missing_reference: MissingReference::default(),
             repeat_limit: gst::ClockTime::SECOND,
             wide_zoom: 0.0,
@@ -92,33 +94,27 @@ impl Settings {
             let default = Settings::default();
             vec![
                 glib::ParamSpecString::builder("model-file")
-                    .nick("Model file")
                     .blurb("Model to use: .safetensors, or a state dict as upstream publishes (.pytorch, .pth, .pt) (unset = the bundled one that model says)")
                     .mutable_ready()
                     .build(),
                 glib::ParamSpecEnum::builder_with_default("model", default.model)
-                    .nick("Model")
                     .blurb("Which of the bundled models to use where model-file is unset")
                     .mutable_ready()
                     .build(),
                 glib::ParamSpecString::builder("device")
-                    .nick("Device")
                     .blurb("Where the network runs: auto (the first CUDA device, else the CPU), cpu, cuda or cuda:N")
                     .default_value(Some(default.device.as_str()))
                     .mutable_ready()
                     .build(),
                 glib::ParamSpecEnum::builder_with_default("precision", default.precision)
-                    .nick("Precision")
                     .blurb("Number format the network computes in")
                     .mutable_ready()
                     .build(),
                 glib::ParamSpecString::builder("prewarm")
-                    .nick("Prewarm")
                     .blurb("WIDTHxHEIGHT of the ultra-wide video, for which the network is set up while the model loads (unset = with the first frames)")
                     .mutable_ready()
                     .build(),
                 glib::ParamSpecInt::builder("lookahead")
-                    .nick("Look-ahead")
                     .blurb("Frames that must follow a frame before it is put out; sets the element's latency (-1 = the model's)")
                     .minimum(-1)
                     .maximum(MAX_LOOK_AHEAD)
@@ -126,7 +122,6 @@ impl Settings {
                     .mutable_ready()
                     .build(),
                 glib::ParamSpecInt::builder("backward-group")
-                    .nick("Backward group")
                     .blurb("Frames that share one run of the backward branch: faster, and so many frames less one of latency more (-1 = the model's, in live pipelines 1; 1 = exact)")
                     .minimum(-1)
                     .maximum(MAX_BACKWARD_GROUP)
@@ -134,38 +129,36 @@ impl Settings {
                     .mutable_ready()
                     .build(),
                 glib::ParamSpecInt::builder("reset-interval")
-                    .nick("Reset interval")
                     .blurb("The recurrence starts anew every so many frames (-1 = the model's, 0 = never)")
                     .minimum(-1)
                     .default_value(default.reset_interval)
                     .mutable_ready()
                     .build(),
                 glib::ParamSpecUInt::builder("matching-step")
-                    .nick("Matching step")
                     .blurb("References are matched in blocks of so many positions a side: 1 (full density), 2, 4, 8 or 16 (0 = 1, or more for frames larger than the model's matching is made for)")
                     .maximum(MAX_MATCHING_STEP)
                     .default_value(default.matching_step)
                     .mutable_ready()
                     .build(),
                 glib::ParamSpecBoolean::builder("use-tele")
-                    .nick("Use tele")
                     .blurb("Draw detail from the tele camera too, where its pad is linked")
                     .default_value(default.use_tele)
                     .mutable_playing()
                     .build(),
                 glib::ParamSpecUInt64::builder("pts-tolerance")
-                    .nick("Timestamp tolerance")
                     .blurb("A reference frame further than this from its ultra-wide frame is missing, in nanoseconds (0 = half a frame of the slower of the two streams)")
                     .default_value(default.pts_tolerance.nseconds())
                     .mutable_playing()
                     .build(),
+                glib::ParamSpecEnum::builder_with_default("sync", default.sync)
+                    .blurb("By which times frames are paired")
+                    .mutable_playing()
+                    .build(),
                 glib::ParamSpecEnum::builder_with_default("on-missing-reference", default.on_missing_reference)
-                    .nick("On missing reference")
                     .blurb("What to do where no reference frame belongs to an ultra-wide frame")
                     .mutable_playing()
                     .build(),
                 glib::ParamSpecUInt64::builder("repeat-limit")
-                    .nick("Repeat limit")
                     .blurb("on-missing-reference=repeat uses a frame again for as long as it is no older than this, in nanoseconds")
                     .default_value(default.repeat_limit.nseconds())
                     .mutable_playing()
@@ -178,24 +171,20 @@ impl Settings {
                     .deprecated()
                     .build(),
                 glib::ParamSpecEnum::builder_with_default("overload", default.overload)
-                    .nick("Overload")
                     .blurb("What becomes of frames that the network would finish too late, as downstream says or, in live pipelines, the clock")
                     .mutable_playing()
                     .build(),
                 glib::ParamSpecEnum::builder_with_default("scene-cut", default.scene_cut)
-                    .nick("Scene cut")
                     .blurb("Whether a new clip starts where the scene changes: nothing of the old one is remembered, and all of it is put out")
                     .mutable_playing()
                     .build(),
                 glib::ParamSpecUInt64::builder("processing-deadline")
-                    .nick("Processing deadline")
                     .blurb("The time a frame takes, which the latency counts beside the look-ahead, in nanoseconds (18446744073709551615 = measured, in whole frames)")
                     .default_value(u64::MAX)
                     .mutable_playing()
                     .build(),
                 glib::ParamSpecBoxed::builder::<gst::Structure>("stats")
-                    .nick("Statistics")
-                    .blurb("Frames in, out, dropped and bypassed, missing references, clips restarted, zooms found, mean and last latency (time to process a frame), device memory, model")
+                    .blurb("Frames in, out, dropped and bypassed, missing references, clips restarted, how the cameras' frames come (interval, delay, drift, residual), zooms found, mean and last latency (time to process a frame), device memory, model")
                     .read_only()
                     .build(),
             ]
@@ -223,6 +212,7 @@ impl Settings {
             "matching-step" => assign(&mut self.matching_step, value),
             "use-tele" => assign(&mut self.use_tele, value),
             "pts-tolerance" => assign_time(&mut self.pts_tolerance, value),
+            "sync" => assign(&mut self.sync, value),
             "on-missing-reference" => assign(&mut self.on_missing_reference, value),
             "repeat-limit" => assign_time(&mut self.repeat_limit, value),
             "wide-zoom" => assign(&mut self.wide_zoom, value),
@@ -253,6 +243,7 @@ impl Settings {
             "matching-step" => self.matching_step.to_value(),
             "use-tele" => self.use_tele.to_value(),
             "pts-tolerance" => self.pts_tolerance.nseconds().to_value(),
+            "sync" => self.sync.to_value(),
             "on-missing-reference" => self.on_missing_reference.to_value(),
             "repeat-limit" => self.repeat_limit.nseconds().to_value(),
             "wide-zoom" => self.wide_zoom.to_value(),
@@ -270,20 +261,16 @@ impl Settings {
         let Some(text) = self.prewarm.as_deref() else {
             return Ok(None);
         };
-        let side = |text: &str| {
-            let side = text.parse::<i32>().ok();
-            side.filter(|side| (1..=MAX_SIZE).contains(side))
-        };
-        let sides = text.split_once('x');
-        let size = sides.and_then(|(width, height)| side(width).zip(side(height)));
-        match size {
-            Some((width, height)) => Ok(Some([1, 3, height.into(), width.into()])),
-            None => Err(Error::Parse {
-                what: "prewarm",
-                value: text.to_owned(),
-                allowed: "WIDTHxHEIGHT, as 480x270",
-            }),
-        }
+        let sides = text.split_once('x').and_then(|(width, height)| {
+            let side = |text: &str| text.parse::<i64>().ok();
+            Some([1, 3, side(height)?, side(width)?])
+        });
+        let size = sides.filter(|size| size.iter().all(|n| (1..=MAX_SIZE.into()).contains(n)));
+        size.map(Some).ok_or_else(|| Error::Parse {
+            what: "prewarm",
+            value: text.to_owned(),
+            allowed: "WIDTHxHEIGHT, as 480x270",
+        })
     }
 
     /// How a session of `network` should run.

@@ -15,6 +15,8 @@ use tch::Tensor;
 pub struct Sources {
     /// The cameras whose pictures it was given, or of which a registered model has used them.
     pub used: PerCamera<bool>,
+    /// How much later those were filmed, in nanoseconds.
+    pub residuals: PerCamera<Option<i64>>,
     /// How well registered models' references agreed with the frame, see
     /// [`Sighting`](::refvsr::net::registration::Sighting).
     pub agreement: PerCamera<Option<f64>>,
@@ -31,7 +33,7 @@ impl RefVsr {
     pub fn sources(
         &self,
         work: &mut Work,
-        given: PerCamera<bool>,
+        residuals: PerCamera<Option<i64>>,
     ) -> Result<Sources, gst::FlowError> {
         // First, since it waits for all that the device has been told to do.
         let (wide, tele) = work.session.sightings().map_err(|e| self.failed(&e))?;
@@ -40,10 +42,11 @@ impl RefVsr {
         let mut sources = Sources {
             confidence,
             confidence_map: self.confidence_map(work)?,
+            residuals,
             ..Sources::default()
         };
         for (camera, sighting) in [(Camera::Wide, wide), (Camera::Tele, tele)] {
-            let given = given[camera];
+            let given = residuals[camera].is_some();
             let held = given && sighting.is_some_and(|sighting| sighting.holds);
             sources.used[camera] = given && (matches || held);
             let Some(sighting) = sighting else { continue };

@@ -25,7 +25,7 @@ pub struct State {
 }
 
 /// The state of the running element.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Running {
     /// `None` while a thread has it; see [`Self::take_work`].
     work: Option<Work>,
@@ -72,26 +72,10 @@ impl Running {
     pub fn new(work: Work, scale: i32) -> Self {
         Self {
             timing: Timing::new(work.session.look_ahead()),
-            told_latency: gst::ClockTime::ZERO,
-            arrived: Vec::new(),
-            epochs: Epochs::default(),
             stopper: work.session.stopper(),
-            stopping: false,
-            passing: 0,
-            flushes_all: false,
-            ended: false,
-            last_turn: 0,
             work: Some(work),
             scale,
-            videos: PerCamera::default(),
-            source: None,
-            output: None,
-            segment_in: None,
-            segment: None,
-            segment_seqnum: None,
-            position: None,
-            segment_out: None,
-            qos: Qos::default(),
+            ..Self::default()
         }
     }
 

@@ -5,6 +5,8 @@
 
 use super::{
     camera::{Camera, PerCamera},
+    enums::Sync,
+    pace::Pace,
     recent::Recent,
 };
 use gst::ClockTime;
@@ -16,14 +18,6 @@ pub const SLOWEST: ClockTime = ClockTime::SECOND;
 pub const WARM_UP: usize = 2;
 /// Times closer than this are the same moment: containers round times to a millisecond.
 pub const SAME_MOMENT: ClockTime = ClockTime::from_mseconds(1);
-/// Frames of a camera that are looked back at for how they come at present.
-const LATELY: usize = 16;
-/// So many distances of them say more than the caps.
-const ENOUGH: usize = 3;
-/// After so many longer distances in a row a live camera has slowed down.
-const SLOWED: usize = 4;
-/// Frames of a camera that are looked back at for how early they may come.
-const LONG: usize = 64;
 /// Frames of all cameras after which the latency that they needed is let go of.
 const NEEDED: usize = 256;
 /// Frames whose work is looked at.
@@ -32,82 +26,6 @@ const COSTS: usize = 32;
 const QUEUED: u64 = 2;
 /// Frames that may lie in a pad's queue without keeping the camera waiting.
 const UNHINDERED: usize = 2;
-
-/// When one camera's frames come.
-#[derive(Debug, Default, Clone)]
-struct Pace {
-    /// How long a frame lasts by caps or by the frames themselves; at least, where the rate varies.
-    claimed: Option<ClockTime>,
-    /// The caps say that the rate varies, or nothing.
-    varies: bool,
-    /// The distance of frames, where it is another than is claimed.
-    measured: Option<ClockTime>,
-    last: Option<ClockTime>,
-    distances: Recent<ClockTime, LATELY>,
-    /// How long after their times frames came.
-    delays: Recent<ClockTime, LONG>,
-    /// The same of the last ones; of a reference camera, how much longer than the ultra-wide camera's.
-    lags: Recent<ClockTime, LATELY>,
-    /// Frames that have come and were not taken.
-    queued: usize,
-}
-
-impl Pace {
-    fn came(&mut self, time: ClockTime, duration: Option<ClockTime>, live: bool) {
-        let before = self.last.replace(time);
-        let distance = before.and_then(|before| time.checked_sub(before));
-        if let Some(distance) = distance.filter(|distance| !distance.is_zero()) {
-            self.distances.push(distance);
-        }
-        self.claimed = self
-            .claimed
-            .or(duration.filter(|duration| !duration.is_zero()));
-        // Holes make distances longer and nothing makes many of them shorter, hence not the middle one.
-        // Where the light fades, a live camera slows down from one frame to the next.
-        let slowed = self.distances.least_of_last(SLOWED).filter(|_| live);
-        let measured = self.distances.lower_quartile().max(slowed);
-        let used = self.measured.or(self.claimed);
-        let enough = self.distances.len() >= ENOUGH || used.is_none();
-        if let Some(measured) = measured.filter(|_| enough) {
-            // Less than an eighth is jitter.
-            let differs = |used: ClockTime| used.max(measured) - used.min(measured) > used / 8;
-            if used.is_none_or(differs) {
-                self.measured = Some(measured);
-            }
-        }
-        self.queued += 1;
-    }
-
-    fn interval(&self) -> Option<ClockTime> {
-        self.measured.or(self.claimed)
-    }
-
-    /// The longest distance of two frames between which none is missing.
-    fn spread(&self, live: bool) -> Option<ClockTime> {
-        let longest = self.distances.max().filter(|_| self.varies);
-        let slowing = self.distances.least_of_last(2).filter(|_| live);
-        longest.max(slowing).max(self.interval())
-    }
-
-    /// How late its frames come at least.
-    fn least_delay(&self) -> ClockTime {
-        self.delays.min().unwrap_or_default()
-    }
-
-    /// How late its frames come at present, see [`Self::lags`].
-    fn lag(&self) -> ClockTime {
-        self.lags.usual_most().unwrap_or_default()
-    }
-
-    fn forget_frames(&mut self) {
-        *self = Self {
-            claimed: self.claimed,
-            varies: self.varies,
-            measured: self.measured,
-            ..Self::default()
-        };
-    }
-}
 
 /// What is known of the cameras, the machine and the pipeline.
 #[derive(Debug, Default, Clone)]
@@ -174,6 +92,56 @@ impl Timing {
             self.delayed(camera, now.saturating_sub(time));
             self.count_delays();
         }
+    }
+
+    /// A frame of this time by the camera comes, `now` by the clock if there is one; its sensor time, if it carries one.
+    pub fn observe(
+        &mut self,
+        camera: Camera,
+        time: ClockTime,
+        now: Option<ClockTime>,
+        sensor: Option<ClockTime>,
+    ) {
+        let pace = &mut self.paces[camera];
+        if let Some(sensor) = sensor {
+            pace.offsets.push(apart(sensor, time));
+        }
+        // By arrivals only where there are no sensor times.
+        let told = sensor.or(now.filter(|_| pace.offsets.last().is_none()));
+        if let Some(told) = told {
+            pace.drift.note(time, apart(told, time));
+        }
+    }
+
+    /// By how much a frame of this time is moved for pairing, in nanoseconds.
+    pub fn shift(
+        &self,
+        sync: Sync,
+        camera: Camera,
+        time: ClockTime,
+        sensor: Option<ClockTime>,
+    ) -> i64 {
+        let own = &self.paces[Camera::UltraWide];
+        match (sync, sensor.zip(own.offsets.median())) {
+            (Sync::ReferenceTimestamp, Some((sensor, base))) => {
+                apart(sensor, time).saturating_sub(base)
+            }
+            (Sync::Drift, _) if camera != Camera::UltraWide => {
+                let drifts = [&self.paces[camera].drift, &own.drift].map(|d| d.grown(time));
+                drifts[0].saturating_sub(drifts[1])
+            }
+            _ => 0,
+        }
+    }
+
+    /// A camera's interval and usual delay, and by how many millionths its clock runs fast.
+    pub fn told(&self, camera: Camera) -> (Option<ClockTime>, Option<ClockTime>, f64) {
+        let pace = &self.paces[camera];
+        (
+            pace.interval(),
+            pace.delays.median(),
+            pace.drift.millionths(),
+        )
     }
 
     fn delayed(&mut self, camera: Camera, by: ClockTime) {
@@ -343,4 +311,9 @@ impl Timing {
         let time = self.interval().nseconds().saturating_mul(count);
         ClockTime::from_nseconds(time.min(ClockTime::MAX.nseconds() / 4))
     }
+}
+
+/// How much later one time is than another, in nanoseconds.
+pub fn apart(a: ClockTime, b: ClockTime) -> i64 {
+    (a.nseconds() as i64).wrapping_sub(b.nseconds() as i64)
 }

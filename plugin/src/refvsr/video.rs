@@ -185,34 +185,3 @@ fn layout(info: &VideoInfo) -> Option<ImageLayout> {
         },
     })
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::str::FromStr;
-
-    fn video(caps: &str) -> Video {
-        gst::init().unwrap();
-        Video::new(&gst::Caps::from_str(caps).unwrap()).unwrap()
-    }
-
-    #[test]
-    fn frame_durations() {
-        let ms = |fps: &str| {
-            video(&format!(
-                "video/x-raw,format=RGB,width=8,height=8,framerate={fps}"
-            ))
-            .frame_duration()
-            .map(gst::ClockTime::mseconds)
-        };
-        assert_eq!(ms("25/1"), Some(40));
-        assert_eq!(ms("30000/1001"), Some(33));
-        assert_eq!(ms("0/1"), None);
-        let varying =
-            video("video/x-raw,format=RGB,width=8,height=8,framerate=0/1,max-framerate=50/1");
-        assert_eq!(
-            (varying.frame_duration(), varying.shortest_duration()),
-            (None, Some(gst::ClockTime::from_mseconds(20)))
-        );
-    }
-}

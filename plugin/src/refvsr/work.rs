@@ -107,8 +107,8 @@ impl Work {
 /// Something of the ultra-wide stream on its way through.
 #[derive(Debug)]
 pub enum Held {
-    /// A frame, without its picture, and the cameras whose pictures were sent with it.
-    Frame(gst::Buffer, PerCamera<bool>),
+    /// A frame, without its picture, and how much later the pictures that were sent with it were filmed.
+    Frame(gst::Buffer, PerCamera<Option<i64>>),
     /// A gap in the stream.
     Gap(ClockTime, Option<ClockTime>),
     /// New caps.
