@@ -54,6 +54,10 @@ pub struct ModelConfig {
     /// closed form (registered variant only).
     #[serde(default = "all_levels", skip_serializing_if = "are_all")]
     pub flow_levels: usize,
+    /// It has a second set of trunks, for footage that is noisy or went through a video encoder, and a
+    /// meter that tells such footage (registered variant only).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub recorded: bool,
 }
 
 /// Levels of a whole SPyNet.
@@ -136,6 +140,7 @@ impl Preset {
             reset_interval: self.reset_interval,
             recurrence: Recurrence::Upstream,
             flow_levels: FLOW_LEVELS,
+            recorded: false,
         }
     }
 }
@@ -246,6 +251,12 @@ impl ModelConfig {
                 "registered with scale 4, hd false, recurrence clean",
             )?;
         }
+        check(
+            !self.recorded || self.variant == Variant::Registered,
+            "recorded",
+            "true".to_owned(),
+            "false, but for the registered variant",
+        )?;
         let least = if self.variant == Variant::Registered {
             1
         } else {

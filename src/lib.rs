@@ -30,6 +30,7 @@ pub use native::{memory, trace};
 pub use net::Network;
 pub use precision::Precision;
 pub use session::{
-    Received, ReducedMatching, Session, SessionOptions, SharedNetwork, Triplet, Unseen, WeakNetwork,
+    Received, ReducedMatching, Seen, Session, SessionOptions, SharedNetwork, Triplet, Unseen,
+    WeakNetwork,
 };
 pub use stop::Stopper;

@@ -50,6 +50,7 @@ fn exact(m: usize, group: usize) -> SessionOptions {
         backward_group: Some(group),
         reset_interval: None,
         safety_net: true,
+        footage: None,
         matching_step: None,
         wide_zoom: 2.0,
         tele_zoom: 5.0,

@@ -9,7 +9,8 @@ use refvsr::{
     checkpoint::{Checkpoint, save},
     config::{FLOW_LEVELS, Recurrence, Variant},
     net::{
-        registered::{Followers, KeptFeature, Moment},
+        footage::Footage,
+        registered::{Followers, KeptFeature, Moment, RegisteredVsr},
         registration::{TELE_ZOOMS, WIDE_ZOOMS},
     },
 };
@@ -28,6 +29,7 @@ fn config(channels: i64, blocks: i64) -> ModelConfig {
         reset_interval: None,
         recurrence: Recurrence::Clean,
         flow_levels: FLOW_LEVELS,
+        recorded: false,
     }
 }
 
@@ -96,9 +98,10 @@ fn streamed(
     out
 }
 
-#[test]
-fn a_session_is_the_plain_form_bit_for_bit() {
-    let clip = clip();
+type Clip = Vec<(Tensor, Option<Tensor>, Option<Tensor>)>;
+
+/// The plain form's outputs with windows of `m` frames to both sides, and what it then knows of the cameras.
+fn plain_outputs(net: &RegisteredVsr, clip: &Clip, m: usize) -> (Vec<Tensor>, Followers) {
     let moments: Vec<Moment<'_>> = clip
         .iter()
         .map(|(ultrawide, wide, tele)| Moment {
@@ -107,24 +110,31 @@ fn a_session_is_the_plain_form_bit_for_bit() {
             tele: tele.as_ref(),
         })
         .collect();
+    let mut followers = Followers::new(WIDE_ZOOMS, TELE_ZOOMS);
+    let mut kept: Option<KeptFeature> = None;
+    let mut outputs = vec![];
+    for n in 0..clip.len() {
+        let (start, end) = (n.saturating_sub(m), (n + m + 1).min(clip.len()));
+        let out;
+        let next;
+        (out, next, followers) = net
+            .forward(&moments[start..end], n - start, kept.as_ref(), &followers)
+            .unwrap();
+        kept = Some(next);
+        outputs.push(out.clamp(0.0, 1.0));
+    }
+    (outputs, followers)
+}
+
+#[test]
+fn a_session_is_the_plain_form_bit_for_bit() {
+    let clip = clip();
     let mut plain = network();
     plain.freeze();
     let net = plain.registered().unwrap();
     // Windows of three, and whole clips from one shared backward run.
     for (m, group) in [(1usize, 1usize), (3, 4)] {
-        let mut followers = Followers::new(WIDE_ZOOMS, TELE_ZOOMS);
-        let mut kept: Option<KeptFeature> = None;
-        let mut expected = vec![];
-        for n in 0..clip.len() {
-            let (start, end) = (n.saturating_sub(m), (n + m + 1).min(clip.len()));
-            let out;
-            let next;
-            (out, next, followers) = net
-                .forward(&moments[start..end], n - start, kept.as_ref(), &followers)
-                .unwrap();
-            kept = Some(next);
-            expected.push(out.clamp(0.0, 1.0));
-        }
+        let (expected, followers) = plain_outputs(net, &clip, m);
         let (wide, tele) = (
             followers.wide.placement().unwrap(),
             followers.tele.placement().unwrap(),
@@ -153,6 +163,75 @@ fn a_session_is_the_plain_form_bit_for_bit() {
             session.reset();
         }
     }
+}
+
+/// Each kind of footage goes through its own trunks, all else alike; what it is, is told or found.
+#[test]
+fn recorded_footage_has_trunks_of_its_own() {
+    let network = |estimate: f64| {
+        let config = ModelConfig {
+            recorded: true,
+            ..config(8, 1)
+        };
+        let mut network = Network::new(config, Device::Cpu).unwrap();
+        fill(network.weights());
+        give_flow(network.weights());
+        for (name, mut weight) in network.weights().variables() {
+            if name.starts_with("footage.conv4.") {
+                let value = if name.ends_with("bias") {
+                    estimate
+                } else {
+                    0.0
+                };
+                let _ = tch::no_grad(|| weight.fill_(value));
+            }
+        }
+        network.freeze();
+        network
+    };
+    let clip: Clip = clip().into_iter().take(2).collect();
+    let plain = network(0.0);
+    let [clean, recorded] = [Footage::Clean, Footage::Recorded].map(|footage| {
+        let net = plain.registered_for(footage).unwrap();
+        plain_outputs(net, &clip, 1).0
+    });
+    assert!(!clean[0].equal(&recorded[0]));
+    // A loss of no code, and one of e^2 - 1.
+    for (estimate, told, loss, expected) in [
+        (0.0, None, Some(0.0), &clean),
+        (2.0, None, Some(2f64.exp_m1()), &recorded),
+        (2.0, Some(Footage::Clean), None, &clean),
+        (0.0, Some(Footage::Recorded), None, &recorded),
+    ] {
+        let network = network(estimate);
+        let options = SessionOptions {
+            look_ahead: Some(1),
+            footage: told,
+            ..exact(&network)
+        };
+        let mut session = Session::new(network, options).unwrap();
+        assert_eq!(session.seen_footage(), None);
+        let out = streamed(&mut session, &clip);
+        for (out, expected) in out.iter().zip(expected) {
+            assert!(out.equal(expected), "{estimate} {told:?}");
+        }
+        let seen = session.seen_footage().unwrap();
+        let off = seen
+            .loss
+            .zip(loss)
+            .map(|(found, loss)| (found - loss).abs());
+        assert!(off.is_none_or(|off| off < 1e-4), "{seen:?}");
+        assert_eq!(seen.loss.is_some(), told.is_none());
+    }
+    // Files keep both sets; one set alone is a file of the usual kind.
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("both.safetensors");
+    save(&plain, &path, Kind::Float).unwrap();
+    let back = Network::load(&path, Device::Cpu).unwrap();
+    let net = back.registered_for(Footage::Recorded).unwrap();
+    let out = plain_outputs(net, &clip, 1).0;
+    assert_close("read back", &out[1], &recorded[1], 1e-6);
+    assert!(self::network().meter().is_none());
 }
 
 /// Detail of the wide camera is in the frames that come after, also where they have none of their own: an

@@ -113,6 +113,7 @@ fn options(m: usize, reset: Option<usize>) -> SessionOptions {
         backward_group: Some(1),
         reset_interval: reset,
         safety_net: true,
+        footage: None,
         matching_step: None,
         wide_zoom: 2.0,
         tele_zoom: 5.0,

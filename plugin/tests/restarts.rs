@@ -3,7 +3,10 @@
 mod common;
 use common::*;
 use gst::{ClockTime, prelude::*};
-use refvsr::{Bundled, ModelConfig, Network, config::Recurrence};
+use refvsr::{
+    Bundled, ModelConfig, Network,
+    config::{Recurrence, Variant},
+};
 
 /// A camera's standing picture, and another scene's: four fields.
 fn scene(camera: u64, other: bool) -> Vec<u8> {
@@ -39,6 +42,8 @@ struct Played {
     restarts: u64,
     /// What was said of recurrence that ran away, and its count.
     runaways: (Vec<gst::Structure>, u64),
+    /// What was said of the footage.
+    footage: Vec<gst::Structure>,
 }
 
 fn play_clip(element: gst::Element, times: &[ClockTime], of_one: usize) -> Played {
@@ -48,15 +53,23 @@ fn play_clip(element: gst::Element, times: &[ClockTime], of_one: usize) -> Playe
     let [ultrawide, wide] = [ULTRAWIDE, WIDE].map(|camera| footage(camera, times, of_one));
     let out = rig.run(ultrawide, wide, vec![]);
     let elements = std::iter::from_fn(|| bus.pop_filtered(&[gst::MessageType::Element]));
-    let (told, runaways) = elements
+    let all: Vec<_> = elements
         .filter_map(|message| message.structure().map(ToOwned::to_owned))
-        .filter(|told| told.name().starts_with("refvsr-") && told.name().contains("restart"))
-        .partition(|told| told.name() == "refvsr-clip-restarts");
+        .collect();
+    let named = |name: &str| {
+        let these = all.iter().filter(|told| told.name() == name);
+        these.cloned().collect::<Vec<_>>()
+    };
+    let (told, runaways) = (
+        named("refvsr-clip-restarts"),
+        named("refvsr-recurrence-restarted"),
+    );
     Played {
         out,
         told,
         restarts: rig.stat("clips-restarted"),
         runaways: (runaways, rig.stat("recurrence-restarted")),
+        footage: named("refvsr-footage"),
     }
 }
 
@@ -114,6 +127,43 @@ fn models_of_clean_recurrence_start_anew_unasked() {
     element.set_property("model-file", save_model(config, folder.path()));
     let played = play_clip(element, &regular(5), 3);
     assert_eq!((played.out.len(), played.restarts), (5, 1));
+}
+
+/// A model with weights for both kinds of footage says which it takes; others say nothing.
+#[test]
+fn the_kind_of_footage_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = ModelConfig {
+        variant: Variant::Registered,
+        mid_channels: 2,
+        num_blocks: 1,
+        frame_num: 3,
+        recurrence: Recurrence::Clean,
+        flow_levels: 1,
+        recorded: true,
+        ..ModelConfig::preset("refvsr-mfid").unwrap()
+    };
+    let model = save_model(config, folder.path());
+    for (asked, kind) in [("clean", "clean"), ("recorded", "recorded")] {
+        let element = element();
+        element.set_property("model-file", &model);
+        element.set_property_from_str("footage", asked);
+        let played = play_clip(element, &regular(3), 3);
+        let footage = played.footage.iter();
+        let told: Vec<_> = footage.map(|it| it.get::<&str>("kind").unwrap()).collect();
+        assert_eq!(told, [kind]);
+        assert!(!played.footage[0].has_field("loss"));
+    }
+    let element = element();
+    element.set_property("model-file", &model);
+    let played = play_clip(element, &regular(3), 3);
+    let loss = played.footage[0].get::<f64>("loss").unwrap();
+    assert!(loss >= 0.0, "{loss}");
+    assert!(
+        play_clip(self::element(), &regular(3), 3)
+            .footage
+            .is_empty()
+    );
 }
 
 #[test]

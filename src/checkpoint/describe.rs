@@ -61,6 +61,7 @@ pub fn config_of(tensors: &Tensors, path: &Path) -> Problem<ModelConfig> {
         reset_interval: Some(9),
         recurrence: Recurrence::Upstream,
         flow_levels: FLOW_LEVELS,
+        recorded: false,
     };
     Ok(match published.next().map(|p| p.config()) {
         Some(p) => ModelConfig {
@@ -86,6 +87,7 @@ fn registered(tensors: &Tensors) -> ModelConfig {
         reset_interval: None,
         recurrence: Recurrence::Clean,
         flow_levels: numbered(tensors, "spynet.basic_module."),
+        recorded: tensors.keys().any(|name| name.starts_with("recorded.")),
     }
 }
 

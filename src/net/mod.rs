@@ -12,6 +12,7 @@ pub(crate) mod conv;
 pub mod deform;
 pub mod edvr;
 pub mod flow;
+pub mod footage;
 pub mod fusion;
 pub mod local;
 pub mod matching;

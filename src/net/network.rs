@@ -4,13 +4,14 @@ use super::{
     blocks::Trunk,
     carried::Carried,
     flow::{Pyramid, SpyNet},
+    footage::{Footage, Meter},
     ops::{channels_last, size},
     propagation::{Joined, Motion, Propagation, Reference, State},
     reconstruction::Reconstruction,
     refill::Refill,
     registered::{Details, Enlarged, Followers, Moment, RegisteredVsr},
     registration::{TELE_ZOOMS, WIDE_ZOOMS},
-    variables::{Path, Shapes},
+    variables::{Path, Second, Shapes},
     window::Frame,
 };
 use crate::{
@@ -24,7 +25,7 @@ use crate::{
     native::{self, cuda, memory},
     profile::{self, Stage},
 };
-use std::cell::RefCell;
+use std::{cell::RefCell, collections::HashMap};
 use tch::{Device, Tensor, nn::VarStore};
 
 /// A network with its weights on a device.
@@ -33,7 +34,22 @@ pub struct Network {
     config: ModelConfig,
     weights: VarStore,
     body: Body,
+    /// For recorded footage, where the model has trunks for that.
+    recorded: Option<Recorded>,
 }
+
+/// What a registered model has for recorded footage.
+#[derive(Debug)]
+struct Recorded {
+    /// All layers but the trunks are those of the model's body.
+    net: RegisteredVsr,
+    meter: Meter,
+}
+
+/// What the names of the weights for recorded footage begin with.
+const RECORDED: &str = "recorded";
+/// And how those go on: names of the layers that there are twice.
+const OWN: [&str; 3] = ["backward_trunk.", "forward_trunk.", "fusion."];
 
 // SAFETY: its methods change nothing but what convolutions keep of their weights, behind locks, and
 // libtorch's tensors may be read from any number of threads. Its weights can be changed through clones of
@@ -120,9 +136,12 @@ impl Network {
             _ => (),
         }
         let weights = VarStore::new(device);
-        let body = Body::new(&weights.root().into(), &config)?;
+        let root = Path::from(weights.root());
+        let body = Body::new(&root, &config)?;
+        let recorded = Recorded::new(&root, &config, || weights.variables())?;
         Ok(Self {
             body,
+            recorded,
             config,
             weights,
         })
@@ -163,7 +182,9 @@ impl Network {
     pub fn shapes(config: &ModelConfig) -> Result<Shapes> {
         config.validate()?;
         let shapes = RefCell::default();
-        Body::new(&Path::outline(&shapes), config)?;
+        let root = Path::outline(&shapes);
+        Body::new(&root, config)?;
+        Recorded::new(&root, config, HashMap::new)?;
         Ok(shapes.into_inner())
     }
 
@@ -209,10 +230,23 @@ impl Network {
 
     /// The network itself where it is of the registered variant, whose plain form is its own.
     pub fn registered(&self) -> Option<&RegisteredVsr> {
-        match &self.body {
-            Body::Registered(net) => Some(net),
-            Body::RefVsr(_) => None,
+        self.registered_for(Footage::Clean)
+    }
+
+    /// The same with the trunks for such footage, where it has some of their own.
+    pub fn registered_for(&self, footage: Footage) -> Option<&RegisteredVsr> {
+        match (&self.body, &self.recorded) {
+            (Body::Registered(_), Some(recorded)) if footage == Footage::Recorded => {
+                Some(&recorded.net)
+            }
+            (Body::Registered(net), _) => Some(net),
+            (Body::RefVsr(_), _) => None,
         }
+    }
+
+    /// What tells recorded footage from clean one, where there are trunks for both.
+    pub fn meter(&self) -> Option<&Meter> {
+        self.recorded.as_ref().map(|recorded| &recorded.meter)
     }
 
     /// RefVSR's layers, for what no other network does.
@@ -264,13 +298,13 @@ impl Network {
     }
 
     /// Both branches at the frame `lr` joined into the output, fp32; and what the forward branch's feature
-    /// takes on from there, with the registered variant.
+    /// takes on from there, with the registered variant, by its trunks for `footage`.
     pub(crate) fn reconstruct(
         &self,
         lr: &Tensor,
         found: &Found,
-        backward: &Joined,
-        forward: &Joined,
+        (backward, forward): (&Joined, &Joined),
+        footage: Footage,
     ) -> Result<Enlarged> {
         match (&self.body, found, backward, forward) {
             (Body::RefVsr(net), _, Joined::Level2(backward), Joined::Level2(forward)) => {
@@ -280,11 +314,14 @@ impl Network {
                 })
             }
             (
-                Body::Registered(net),
+                Body::Registered(_),
                 Found::Registered(details),
                 Joined::Feature(backward),
                 Joined::Feature(forward),
-            ) => net.enlarged(&net.joined(backward, forward)?, lr, details),
+            ) => {
+                let net = self.registered_for(footage).ok_or_else(broken)?;
+                net.enlarged(&net.joined(backward, forward)?, lr, details)
+            }
             _ => Err(broken()),
         }
     }
@@ -359,18 +396,21 @@ impl Network {
 
     /// One step of a branch. `state` has been warped to the frame; `inputs` are what the branch's trunk
     /// takes: the frame, the state's feature, and for RefVSR-IR's forward branch the backward one's
-    /// feature between the two.
+    /// feature between the two. The registered variant may have another trunk for other `footage`.
     pub(crate) fn step(
         &self,
         branch: Branch,
         inputs: &[&Tensor],
         state: &State,
         found: &Found,
+        footage: Footage,
     ) -> Result<State> {
         let trunk = match (&self.body, branch) {
             (Body::RefVsr(net), Branch::Backward) => &net.backward_resblocks,
             (Body::RefVsr(net), Branch::Forward) => &net.forward_resblocks,
-            (Body::Registered(net), branch) => net.trunk(branch),
+            (Body::Registered(net), branch) => {
+                self.registered_for(footage).unwrap_or(net).trunk(branch)
+            }
         };
         let feature = {
             let _stage = profile::stage(Stage::Trunks);
@@ -424,19 +464,38 @@ impl Network {
     }
 }
 
+impl Recorded {
+    /// `first` gives the weights of the model's body.
+    fn new(
+        root: &Path<'_>,
+        config: &ModelConfig,
+        first: impl FnOnce() -> HashMap<String, Tensor>,
+    ) -> Result<Option<Self>> {
+        if !config.recorded {
+            return Ok(None);
+        }
+        let second = Second::new(root / RECORDED, &OWN, first());
+        Ok(Some(Self {
+            net: registered(&Path::second(&second), config)?,
+            meter: Meter::new(root / "footage")?,
+        }))
+    }
+}
+
 impl Body {
     fn new(root: &Path<'_>, config: &ModelConfig) -> Result<Self> {
         Ok(match config.variant {
             Variant::RefVsr | Variant::RefVsrIr => {
                 Self::RefVsr(Box::new(RefVsr::new(root, config)?))
             }
-            Variant::Registered => {
-                let (c, blocks) = (config.mid_channels, config.num_blocks);
-                let net = RegisteredVsr::new(root, c, blocks, config.flow_levels)?;
-                Self::Registered(Box::new(net))
-            }
+            Variant::Registered => Self::Registered(Box::new(registered(root, config)?)),
         })
     }
+}
+
+fn registered(root: &Path<'_>, config: &ModelConfig) -> Result<RegisteredVsr> {
+    let (c, blocks) = (config.mid_channels, config.num_blocks);
+    RegisteredVsr::new(root, c, blocks, config.flow_levels)
 }
 
 impl RefVsr {

@@ -3,6 +3,7 @@
 
 use super::{
     flow::{Pyramid, SpyNet},
+    footage::Footage,
     network::{Branch, Found, Network, wrong},
     propagation::{Level2, State},
     refill::{Refill, Schedule, neighbours},
@@ -136,7 +137,7 @@ impl Network {
             };
             let inputs = [window[i].lr, &state.feature];
             let reference = &references[i - start];
-            backward = Some(self.step(Branch::Backward, &inputs, &state, reference)?);
+            backward = Some(self.step(Branch::Backward, &inputs, &state, reference, FOOTAGE)?);
         }
 
         // From the first frame of a run, or from what was kept, to the centre.
@@ -147,7 +148,13 @@ impl Network {
                 forward = forward.warp_in_run(&motion(i, i - 1)?, None, recurrence)?;
             }
             let inputs = [window[i].lr, &forward.feature];
-            forward = self.step(Branch::Forward, &inputs, &forward, &references[i - start])?;
+            forward = self.step(
+                Branch::Forward,
+                &inputs,
+                &forward,
+                &references[i - start],
+                FOOTAGE,
+            )?;
             if i == keep_at {
                 state_to_keep = Some(forward.shallow_clone());
             }
@@ -157,7 +164,7 @@ impl Network {
         let lr = window[centre].lr;
         let found = &references[centre - start];
         let out = self
-            .reconstruct(lr, found, &backward.joined(), &forward.joined())?
+            .reconstruct(lr, found, (&backward.joined(), &forward.joined()), FOOTAGE)?
             .picture;
         let kept = Kept {
             state: state_to_keep.unwrap_or(forward),
@@ -191,7 +198,7 @@ impl Network {
             };
             let state = refill.fuse(Branch::Backward, state, refills[i].as_ref())?;
             let inputs = [window[i].lr, &state.feature];
-            backward.push(self.step(Branch::Backward, &inputs, &state, &references[i])?);
+            backward.push(self.step(Branch::Backward, &inputs, &state, &references[i], FOOTAGE)?);
         }
         backward.reverse();
 
@@ -208,7 +215,7 @@ impl Network {
             }
             let state = refill.fuse(Branch::Forward, forward, refills[i].as_ref())?;
             let inputs = [window[i].lr, &backward[i].feature, &state.feature];
-            forward = self.step(Branch::Forward, &inputs, &state, &references[i])?;
+            forward = self.step(Branch::Forward, &inputs, &state, &references[i], FOOTAGE)?;
             if i == 0 {
                 state_to_keep = Some(forward.shallow_clone());
             }
@@ -217,7 +224,7 @@ impl Network {
         let lr = window[centre].lr;
         let joined = (backward[centre].joined(), forward.joined());
         let out = self
-            .reconstruct(lr, &references[centre], &joined.0, &joined.1)?
+            .reconstruct(lr, &references[centre], (&joined.0, &joined.1), FOOTAGE)?
             .picture;
         let kept = Kept {
             state: state_to_keep.unwrap_or(forward),
@@ -241,6 +248,9 @@ impl Network {
         kept.state.warp(&motion, self.config().recurrence)
     }
 }
+
+/// Matching networks know no other.
+const FOOTAGE: Footage = Footage::Clean;
 
 fn pyramids(window: &[Frame<'_>]) -> Result<Vec<Pyramid>> {
     window.iter().map(|f| SpyNet::pyramid(f.lr)).collect()

@@ -67,9 +67,13 @@ impl Session {
                 Some(state) => state.warp(window.to_next(i)?, self.recurrence())?,
             };
             let inputs = [lr, &before.feature];
-            let after = self
-                .network
-                .step(Branch::Backward, &inputs, &before, reference)?;
+            let after = self.network.step(
+                Branch::Backward,
+                &inputs,
+                &before,
+                reference,
+                self.footage(),
+            )?;
             if i < m + outputs {
                 joined.push_front(after.joined());
             }

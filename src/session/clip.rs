@@ -1,6 +1,8 @@
 //! What a session remembers of the clip it is in, and a window's view of it.
 
-use super::{density::ReducedMatching, handover::Coming, unseen::Unseen, watch::Watch};
+use super::{
+    density::ReducedMatching, footage::Seen, handover::Coming, unseen::Unseen, watch::Watch,
+};
 use crate::{
     Error, Result,
     net::{
@@ -54,6 +56,8 @@ pub struct Clip {
     pub followers: Option<Followers>,
     /// How frames are matched, where not at full density.
     pub reduced_matching: Option<ReducedMatching>,
+    /// What was found of its frames, where the model has trunks for recorded footage.
+    pub footage: Option<Seen>,
     /// The first reference camera that cannot be found.
     pub unseen: Option<Unseen>,
     /// Height and width of the frames as they were sent.

@@ -161,7 +161,7 @@ impl Session {
         let ClipFrame { lr, reference, .. } = self.clip.frame(number);
         let inputs = [lr, &before.feature];
         self.network
-            .step(Branch::Forward, &inputs, before, reference)
+            .step(Branch::Forward, &inputs, before, reference, self.footage())
     }
 
     /// The first position of a window that is looked at: windows repeat the clip's first frame, or start

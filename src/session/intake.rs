@@ -136,7 +136,8 @@ impl Session {
     /// Registers the references of frame `n`, which goes out, where they wait for that.
     pub(super) fn register(&mut self, n: usize) -> Result<()> {
         let frame = self.clip.frame(n);
-        let Some((net, waiting)) = self.network.registered().zip(frame.waiting.as_ref()) else {
+        let net = self.network.registered_for(self.footage());
+        let Some((net, waiting)) = net.zip(frame.waiting.as_ref()) else {
             return Ok(());
         };
         let moment = Moment {

@@ -9,6 +9,7 @@ mod backward;
 mod branches;
 mod clip;
 mod density;
+mod footage;
 mod forward;
 mod handover;
 mod intake;
@@ -24,6 +25,7 @@ mod watch;
 mod watched;
 
 pub use density::ReducedMatching;
+pub use footage::Seen;
 pub use options::SessionOptions;
 pub use received::Received;
 pub use shared::{SharedNetwork, WeakNetwork};
@@ -122,6 +124,7 @@ impl Session {
             backward_group: None,
             reset_interval: network.config().reset_interval,
             safety_net: true,
+            footage: None,
             matching_step: None,
             wide_zoom: if find { 0.0 } else { 2.0 },
             tele_zoom: if find { 0.0 } else { 5.0 },

@@ -41,7 +41,12 @@ impl Session {
             let frame = session.clip.frame(n);
             let forward = forward.joined();
             let network = &session.network;
-            let out = network.reconstruct(&frame.lr, &frame.reference, &backward, &forward)?;
+            let out = network.reconstruct(
+                &frame.lr,
+                &frame.reference,
+                (&backward, &forward),
+                session.footage(),
+            )?;
             Ok::<_, crate::Error>(Made {
                 signs: session.signs(&out.picture, &frame.lr, &forward, &backward)?,
                 picture: out.picture,
@@ -84,9 +89,9 @@ impl Session {
             let key = self.key_features(window, schedule, i);
             state = refill.fuse(Branch::Backward, state, key)?;
             let inputs = [lr, &state.feature];
-            state = self
-                .network
-                .step(Branch::Backward, &inputs, &state, reference)?;
+            state =
+                self.network
+                    .step(Branch::Backward, &inputs, &state, reference, self.footage())?;
             if i == m {
                 centre = Some(state.joined());
             }
@@ -128,9 +133,9 @@ impl Session {
             let key = self.key_features(window, schedule, i);
             state = refill.fuse(Branch::Forward, state, key)?;
             let inputs = [lr, seen, &state.feature];
-            state = self
-                .network
-                .step(Branch::Forward, &inputs, &state, reference)?;
+            state =
+                self.network
+                    .step(Branch::Forward, &inputs, &state, reference, self.footage())?;
             if i == 0 {
                 first = Some(state.shallow_clone());
             }

@@ -25,6 +25,7 @@ const TINY: ModelConfig = ModelConfig {
     reset_interval: None,
     recurrence: Recurrence::Clean,
     flow_levels: FLOW_LEVELS,
+    recorded: false,
 };
 
 /// What the command said and how it ended.

@@ -134,6 +134,33 @@ pub enum Sync {
     Drift,
 }
 
+/// What the cameras' frames went through before they came here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, glib::Enum)]
+#[repr(u32)]
+#[enum_type(name = "GstRefVsrFootage")]
+pub enum Footage {
+    /// What a clip's first frames show.
+    #[default]
+    #[enum_value(name = "As a clip's first frames show", nick = "auto")]
+    Auto,
+    /// Little.
+    #[enum_value(name = "As sensors give it in good light", nick = "clean")]
+    Clean,
+    /// Much.
+    #[enum_value(name = "Noisy, or back from a video encoder", nick = "recorded")]
+    Recorded,
+}
+
+impl From<Footage> for Option<::refvsr::net::footage::Footage> {
+    fn from(footage: Footage) -> Self {
+        match footage {
+            Footage::Auto => None,
+            Footage::Clean => Some(::refvsr::net::footage::Footage::Clean),
+            Footage::Recorded => Some(::refvsr::net::footage::Footage::Recorded),
+        }
+    }
+}
+
 /// What becomes of frames that the network would finish too late.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, glib::Enum)]
 #[repr(u32)]

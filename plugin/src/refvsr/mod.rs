@@ -71,6 +71,13 @@
  * element message `refvsr-recurrence-restarted` says so, once a second at the most (`running-time`, `count`); `stats` counts them as
  * `recurrence-restarted`.
  *
+ * ## Clean and recorded footage
+ *
+ * The bundled model *light* has weights of their own for footage that is noisy or went through a video encoder. Which ones a clip takes is
+ * found in its first frames, or told by `footage`. An element message `refvsr-footage` says so, and where a later clip differs (`kind`:
+ * `clean` or `recorded`, `running-time`; `loss`, the estimated mean squared loss of the input in codes of 8 bits, squared,
+ * if it was looked at); `stats` has `footage`.
+ *
  * ## Events
  *
  * Tags, TOC and custom events of the ultra-wide stream come out between the same frames that they came in between. Those of the
@@ -151,6 +158,7 @@ mod epochs;
 mod errors;
 mod events;
 mod fates;
+mod footage;
 mod frames;
 mod imp;
 mod intake;
@@ -179,7 +187,7 @@ mod timing;
 mod video;
 mod work;
 
-pub use enums::{MissingReference, Model, Overload, Precision, SceneCut, Sync};
+pub use enums::{Footage, MissingReference, Model, Overload, Precision, SceneCut, Sync};
 
 glib::wrapper! {
     /// The element.
@@ -199,6 +207,7 @@ pub fn register(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
     Overload::static_type().mark_as_plugin_api(gst::PluginAPIFlags::empty());
     Model::static_type().mark_as_plugin_api(gst::PluginAPIFlags::empty());
     Sync::static_type().mark_as_plugin_api(gst::PluginAPIFlags::empty());
+    Footage::static_type().mark_as_plugin_api(gst::PluginAPIFlags::empty());
     SceneCut::static_type().mark_as_plugin_api(gst::PluginAPIFlags::empty());
     MissingReference::static_type().mark_as_plugin_api(gst::PluginAPIFlags::empty());
     gst::Element::register(

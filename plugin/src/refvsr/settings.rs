@@ -1,7 +1,7 @@
 //! The element's properties.
 
 use super::{
-    enums::{MissingReference, Model, Overload, Precision, SceneCut, Sync},
+    enums::{Footage, MissingReference, Model, Overload, Precision, SceneCut, Sync},
     video::MAX_SIZE,
 };
 use ::refvsr::{DeviceChoice, Error, Network, SessionOptions};
@@ -40,6 +40,7 @@ pub struct Settings {
     pub qos: bool,
     pub overload: Overload,
     pub scene_cut: SceneCut,
+    pub footage: Footage,
     /// How long a frame takes; `None`: it is measured.
     pub processing_deadline: Option<gst::ClockTime>,
 }
@@ -66,6 +67,7 @@ impl Default for Settings {
             qos: false,
             overload: Overload::default(),
             scene_cut: SceneCut::default(),
+            footage: Footage::default(),
             processing_deadline: None,
         }
     }
@@ -174,6 +176,11 @@ impl Settings {
                     .blurb("What becomes of frames that the network would finish too late, as downstream says or, in live pipelines, the clock")
                     .mutable_playing()
                     .build(),
+                glib::ParamSpecEnum::builder_with_default("footage", default.footage)
+                    .nick("Footage")
+                    .blurb("What the frames went through before: models may have weights of their own for what is noisy or back from a video encoder")
+                    .mutable_ready()
+                    .build(),
                 glib::ParamSpecEnum::builder_with_default("scene-cut", default.scene_cut)
                     .blurb("Whether a new clip starts where the scene changes: nothing of the old one is remembered, and all of it is put out")
                     .mutable_playing()
@@ -184,7 +191,7 @@ impl Settings {
                     .mutable_playing()
                     .build(),
                 glib::ParamSpecBoxed::builder::<gst::Structure>("stats")
-                    .blurb("Frames in, out, dropped and bypassed, missing references, clips restarted, how the cameras' frames come (interval, delay, drift, residual), zooms found, mean and last latency (time to process a frame), device memory, model")
+                    .blurb("Frames in, out, dropped and bypassed, missing references, clips restarted, how the cameras' frames come (interval, delay, drift, residual), zooms found, footage, mean and last latency (time to process a frame), device memory, model")
                     .read_only()
                     .build(),
             ]
@@ -220,6 +227,7 @@ impl Settings {
             "qos" => assign(&mut self.qos, value),
             "overload" => assign(&mut self.overload, value),
             "scene-cut" => assign(&mut self.scene_cut, value),
+            "footage" => assign(&mut self.footage, value),
             "processing-deadline" => self.processing_deadline = value.get().ok().flatten(),
             _ => (),
         }
@@ -251,6 +259,7 @@ impl Settings {
             "qos" => self.qos.to_value(),
             "overload" => self.overload.to_value(),
             "scene-cut" => self.scene_cut.to_value(),
+            "footage" => self.footage.to_value(),
             "processing-deadline" => self.processing_deadline.to_value(),
             _ => return None,
         })
@@ -293,6 +302,7 @@ impl Settings {
             },
             wide_zoom,
             tele_zoom,
+            footage: self.footage.into(),
             ..models
         }
     }

@@ -27,6 +27,8 @@ pub struct Stats {
     pub cameras: PerCamera<CameraStats>,
     /// The zoom at which a registered model saw each reference camera last.
     pub zooms_found: PerCamera<Option<f64>>,
+    /// What the clip's footage is taken for, where the model has weights for each kind.
+    pub footage: Option<&'static str>,
     /// Bytes of device memory held for the weights and for all frames in flight.
     pub device_memory: u64,
     /// The model, as in the PROGRESS messages.
@@ -96,6 +98,7 @@ impl Stats {
                 "tele-zoom-found",
                 self.zooms_found[Camera::Tele].unwrap_or(0.0),
             )
+            .field("footage", self.footage.unwrap_or_default())
             .field("device-memory", self.device_memory)
             .field("model", self.model.as_str())
             .build();

@@ -11,7 +11,7 @@ use super::{
     settings::Settings,
     video::Video,
 };
-use ::refvsr::Session;
+use ::refvsr::{Session, net::footage::Footage};
 use gst::ClockTime;
 use gst_base::prelude::*;
 use std::{collections::VecDeque, sync::Arc, time::Instant};
@@ -34,6 +34,8 @@ pub struct Work {
     /// Running times of the last messages on recurrence that ran away, and on a clip that started.
     pub told_runaway: Option<ClockTime>,
     pub told_restart: Option<ClockTime>,
+    /// What the last clip's footage was said to be.
+    pub told_footage: Option<Footage>,
     /// That frames are too small for a reference camera to be found has been said.
     pub told_unseen: bool,
     /// What has come in and not gone out yet, in order.
@@ -65,6 +67,7 @@ impl Work {
             told_reduced: false,
             told_runaway: None,
             told_restart: None,
+            told_footage: None,
             told_unseen: false,
             held: VecDeque::new(),
             missing: PerCamera::default(),
