@@ -223,6 +223,7 @@ fn trace(name: &str) {
             frames(1.0, n, 4 * p)
         },
         loss_references: frames(if hd { 5.0 } else { 2.0 }, n, 4 * p),
+        clean: None,
         part: None,
         lr,
     };

@@ -69,6 +69,7 @@ fn patch(side: i64, frames: i64) -> ClipPatch {
         name: "texture".into(),
         wide: lr.shallow_clone(),
         loss_references: lr.shallow_clone(),
+        clean: None,
         part: None,
         lr,
         hr,
@@ -397,6 +398,7 @@ fn patches_learnt_at_once_teach_what_they_teach_one_by_one() {
             wide: last(&all.wide),
             hr: last(&all.hr),
             loss_references: last(&all.loss_references),
+            clean: None,
             part: None,
         }
     };

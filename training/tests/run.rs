@@ -72,6 +72,7 @@ impl Scene {
             wide: frames(2.0, first, n, 2 * p),
             hr: if spoilt { hr * f64::NAN } else { hr },
             loss_references: frames(if self.adapt { 5.0 } else { 2.0 }, first, n, 4 * p),
+            clean: None,
             part: None,
             lr,
         }

@@ -51,6 +51,7 @@ fn options() -> Options {
             still: 0.45,
             noise: 5.0,
             other_reductions: 0.25,
+            recorded: 0.0,
         },
         patch: 16,
         scale: 4,
@@ -322,7 +323,128 @@ fn the_forward_trunk_learns_and_nothing_else_changes() {
         of.any(|(name, weight)| !after[name].equal(weight))
     };
     assert!(changed("conv_last.") && changed("upconv1.") && changed("fusion."));
-    assert!(!changed("spynet.") && !changed("backward_trunk."));
+    assert!(changed("backward_trunk.") && !changed("spynet."));
+}
+
+#[test]
+fn recorded_films_come_back_from_an_encoder() {
+    let recorded = |share: f64| {
+        filming(move |o| {
+            (o.films.recorded, o.films.noise) = (share, 0.0);
+            o.films.longest = 20;
+        })
+    };
+    let (films, plain) = (recorded(1.0), recorded(0.0));
+    let mut last: BTreeMap<u64, ClipPatch> = BTreeMap::new();
+    let (mut lost, mut followed) = (0.0, 0);
+    for k in 0..24 {
+        let patch = films.patch(k).unwrap();
+        let clean = patch.clean.as_ref().unwrap();
+        // The films are the same but for the encoder.
+        let same = plain.patch(k).unwrap();
+        assert!(clean.equal(&same.lr) && patch.hr.equal(&same.hr));
+        assert!(same.clean.is_none());
+        let loss = (&patch.lr - clean).square().mean(Kind::Float) * 255.0 * 255.0;
+        let loss = loss.double_value(&[]);
+        assert!(loss < 1500.0, "patch {k}: {loss}");
+        lost += loss;
+        let part = patch.part.unwrap();
+        let former = last.get(&part.stream).filter(|_| part.first > 0);
+        if let Some(former) = former {
+            let was = former.part.unwrap();
+            assert!(frame(&patch, part.before).equal(&frame(former, was.before + was.frames)));
+            followed += 1;
+        }
+        last.insert(part.stream, patch);
+    }
+    assert!(lost / 24.0 > 2.0 && followed > 6, "{lost}, {followed}");
+    // Whatever was asked for before.
+    let (one, other) = (films.patch(17).unwrap(), recorded(1.0).patch(17).unwrap());
+    assert!(one.lr.equal(&other.lr));
+}
+
+#[test]
+fn features_should_be_those_of_clean_frames_where_films_are_recorded() {
+    let unlike = |share: &str| {
+        let rig = Rig::new(&[
+            "optimiser.frozen=[]",
+            "optimiser.rate=1e-12",
+            "optimiser.final_rate=0",
+            share,
+        ]);
+        let mut trainer = rig.trainer();
+        let steps = rig.train(&mut trainer, 0, 1);
+        let features = steps[0].parts.iter().find(|(name, _)| name == "features");
+        features.unwrap().1
+    };
+    let (as_they_are, recorded) = (unlike("films.recorded=0"), unlike("films.recorded=1"));
+    assert!(
+        recorded > as_they_are + 1e-3,
+        "{as_they_are} and {recorded}"
+    );
+}
+
+#[test]
+fn a_meter_learns_what_was_lost() {
+    let folder = tempfile::tempdir().unwrap();
+    photos(folder.path());
+    let of_trunks = folder.path().join("trunks.safetensors");
+    let small = ["model.mid_channels=4", "model.num_blocks=1"];
+    let plain = Config::load("light-steady", &small.map(str::to_owned)).unwrap();
+    let trunks = Network::new(plain.model, Device::Cpu).unwrap();
+    checkpoint::save(&trunks, &of_trunks, Kind::Float).unwrap();
+    let file = of_trunks.display();
+    let second =
+        format!("{{ file = \"{file}\", only = [\"forward_trunk.\"], under = \"recorded.\" }}");
+    let overrides = [
+        format!("start.weights=[\"{file}\", {second}]"),
+        "device=cpu".into(),
+        "optimiser.warmup=0".into(),
+        "optimiser.steps=60".into(),
+    ];
+    let all: Vec<String> = small
+        .map(str::to_owned)
+        .into_iter()
+        .chain(overrides)
+        .collect();
+    let config = Config::load("light-meter", &all).unwrap();
+    let network = initial_network(&config, Device::Cpu).unwrap();
+    let (start, trunks) = (weights(&network), weights(&trunks));
+    for (name, weight) in &trunks {
+        assert!(start[name].equal(weight), "{name}");
+        let second = name.starts_with("forward_trunk.");
+        let recorded = start.get(&format!("recorded.{name}"));
+        assert!(
+            recorded.is_none_or(|it| it.equal(weight) == second),
+            "{name}"
+        );
+    }
+    let films = Filming::open(
+        folder.path(),
+        Options {
+            films: config.films.clone().unwrap(),
+            patch: 24,
+            part: 1,
+            ..options()
+        },
+    )
+    .unwrap();
+    let lesson = lesson(&config, network, Precision::Fp32).unwrap();
+    let mut trainer = Trainer::new(lesson, config.recipe(Precision::Fp32)).unwrap();
+    let mut patches = films.start(0).unwrap();
+    let mut losses: Vec<f64> = vec![];
+    for _ in 0..60 {
+        let batch: Vec<ClipPatch> = patches.by_ref().take(4).map(Result::unwrap).collect();
+        let step = |step: &StepReport| losses.push(step.total);
+        trainer.train_on(&batch, &Processes::one(), step).unwrap();
+    }
+    let mean = |losses: &[f64]| losses.iter().sum::<f64>() / losses.len() as f64;
+    let (first, last) = (mean(&losses[..10]), mean(&losses[50..]));
+    assert!(last < 0.8 * first, "{first} to {last}");
+    for (name, weight) in weights(trainer.network()) {
+        let meters = name.starts_with("footage.");
+        assert_eq!(weight.equal(&start[&name]), !meters, "{name}");
+    }
 }
 
 #[test]

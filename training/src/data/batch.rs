@@ -21,6 +21,9 @@ pub struct ClipPatch {
     /// works). In pre-training they show the wide patch's field at the truth's pixel density (for
     /// hd networks the wide patch enlarged twice), in adaptation the tele camera's at the output's.
     pub loss_references: Tensor,
+    /// The frames of `lr` without the sensor's noise and the recording's losses, where a teacher is to
+    /// see them.
+    pub clean: Option<Tensor>,
     /// Where a film is learnt from part by part: which part this is. `lr` then shows frames before and
     /// after it too, `hr` its own alone.
     pub part: Option<Part>,

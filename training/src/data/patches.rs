@@ -208,6 +208,7 @@ impl Inner {
             wide: augmented(wide)?,
             hr: augmented(hr)?,
             loss_references: augmented(loss_references)?,
+            clean: None,
             part: None,
         })
     }

@@ -1,8 +1,9 @@
 //! One film: a photo that a camera looks at for a while, and what its sensor makes of it.
 
-use super::{Options, Photo, way::Support};
+use super::{Options, Photo, recording, way::Support};
 use crate::{
     data::{augment::Augment, random::Random, recolour::Recolour},
+    footage::recorded::{Recording, recorded},
     synthesize::{camera::View, reduce::reduce},
 };
 use anyhow::Result;
@@ -43,6 +44,24 @@ impl Reduction {
     }
 }
 
+/// Frames of a film.
+#[derive(Debug)]
+pub struct Frames {
+    /// As sensor and recording give them, `[n, 3, p, p]`.
+    pub lr: Tensor,
+    /// The same without noise and recording.
+    pub clean: Tensor,
+    /// The truth of some of them, `[m, 3, s p, s p]`.
+    pub hr: Tensor,
+}
+
+/// The same, one by one.
+struct Shown {
+    lr: Vec<Tensor>,
+    clean: Vec<Tensor>,
+    hr: Vec<Tensor>,
+}
+
 /// What is drawn of a film; its frames are functions of their numbers.
 #[derive(Debug)]
 pub struct Film {
@@ -54,6 +73,8 @@ pub struct Film {
     pub noise: f64,
     /// How inputs are made.
     pub reduction: Reduction,
+    /// The encoder that they then go through, if any.
+    pub recording: Option<Recording>,
     views: Vec<View>,
     augment: Augment,
     recolour: Option<Recolour>,
@@ -124,6 +145,7 @@ impl Film {
             recolour: recoloured.then(|| Recolour::draw(random)),
             patch: options.patch as i64,
             seed: random.bits(),
+            recording: recording::draw(random, options.recorded),
         }
     }
 
@@ -137,8 +159,20 @@ impl Film {
         self.views.is_empty()
     }
 
-    /// Frames from `first` on, `[n, 3, p, p]` as the sensor gives them, and the truth of those in
-    /// `wanted`, `[m, 3, s p, s p]`.
+    /// All of its frames as its recording gives them back, if it has one.
+    ///
+    /// # Errors
+    /// Where memory runs out, or the encoder is missing.
+    pub fn recorded(&self, photos: &[Photo], scale: i64) -> Result<Option<Vec<Tensor>>> {
+        let Some(recording) = &self.recording else {
+            return Ok(None);
+        };
+        let seen = self.shown(photos, 0..self.len(), 0..0, scale, None)?.lr;
+        recorded(&seen, recording).map(Some)
+    }
+
+    /// Frames `numbers`, and the truth of those in `wanted`. `recorded` is what
+    /// [`recorded`](Self::recorded) gave.
     ///
     /// # Errors
     /// Where memory runs out.
@@ -148,11 +182,30 @@ impl Film {
         numbers: std::ops::Range<usize>,
         wanted: std::ops::Range<usize>,
         scale: i64,
-    ) -> Result<(Tensor, Tensor)> {
+        recorded: Option<&[Tensor]>,
+    ) -> Result<Frames> {
+        let Shown { lr, clean, hr } = self.shown(photos, numbers, wanted, scale, recorded)?;
+        let all = |frames: Vec<Tensor>| self.augment.apply(Tensor::f_cat(&frames, 0)?);
+        Ok(Frames {
+            lr: all(lr)?,
+            clean: all(clean)?,
+            hr: all(hr)?,
+        })
+    }
+
+    /// The same, before films are turned and flipped.
+    fn shown(
+        &self,
+        photos: &[Photo],
+        numbers: std::ops::Range<usize>,
+        wanted: std::ops::Range<usize>,
+        scale: i64,
+        recorded: Option<&[Tensor]>,
+    ) -> Result<Shown> {
         let photo = &photos[self.photo];
         let mut scene = photo.scene()?;
         let side = (self.patch * scale) as usize;
-        let (mut lr, mut hr) = (vec![], vec![]);
+        let (mut lr, mut clean, mut hr) = (vec![], vec![], vec![]);
         let mut last: Option<(View, Tensor, Tensor)> = None;
         for number in numbers {
             let view = self.views[number];
@@ -167,22 +220,23 @@ impl Film {
                     (full, small)
                 }
             };
-            lr.push(self.exposed(&small, number)?);
+            lr.push(match recorded {
+                Some(recorded) => recorded[number].shallow_clone(),
+                None => self.exposed(&small, number, self.noise)?,
+            });
+            clean.push(self.exposed(&small, number, 0.0)?);
             if wanted.contains(&number) {
                 hr.push(full.shallow_clone());
             }
             last = Some((view, full, small));
         }
-        Ok((
-            self.augment.apply(Tensor::f_cat(&lr, 0)?)?,
-            self.augment.apply(Tensor::f_cat(&hr, 0)?)?,
-        ))
+        Ok(Shown { lr, clean, hr })
     }
 
     /// As a sensor gives it: with noise that grows with the light, in 8 bits.
-    fn exposed(&self, clean: &Tensor, number: usize) -> Result<Tensor> {
+    fn exposed(&self, clean: &Tensor, number: usize, noise: f64) -> Result<Tensor> {
         let mut seen = clean.f_clamp(0.0, 1.0)?;
-        if self.noise > 0.0 {
+        if noise > 0.0 {
             let mut random = Random::new(self.seed, NOISE, number as u64);
             let n = seen.numel();
             let normal: Vec<f32> = (0..n.div_ceil(2))
@@ -193,7 +247,7 @@ impl Film {
                 .take(n)
                 .collect();
             let normal = Tensor::f_from_slice(&normal)?.f_view(seen.size().as_slice())?;
-            let deviation = seen.f_add_scalar(0.5)?.f_sqrt()?.f_mul_scalar(self.noise)?;
+            let deviation = seen.f_add_scalar(0.5)?.f_sqrt()?.f_mul_scalar(noise)?;
             seen = seen.f_add(&normal.f_mul(&deviation)?)?.f_clamp(0.0, 1.0)?;
         }
         Ok(seen

@@ -2,10 +2,11 @@
 //!
 //! Some films run side by side, each a patch of a photo that a camera stands before or moves across.
 //! Every clip patch is the next few frames of one of them, so that what a network keeps from part to
-//! part grows as old as it does in use, and no frame is computed twice. Nothing is stored: a film's
-//! frames are functions of the seed and of their numbers.
+//! part grows as old as it does in use. Nothing is stored but what encoders gave of the films that run:
+//! a film's frames are functions of the seed and of their numbers.
 
 pub mod film;
+mod recording;
 pub mod way;
 
 use crate::{
@@ -24,6 +25,7 @@ use refvsr::image::resize::bicubic_antialiased;
 use serde::{Deserialize, Serialize};
 use std::{
     cell::{RefCell, RefMut},
+    collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
     rc::Rc,
@@ -55,6 +57,9 @@ pub struct Films {
     pub noise: f64,
     /// Share that is reduced otherwise than by bicubic interpolation.
     pub other_reductions: f64,
+    /// Share that goes through a video encoder [default: 0].
+    #[serde(default)]
+    pub recorded: f64,
 }
 
 impl Films {
@@ -78,6 +83,7 @@ impl Films {
             &[
                 ("still", self.still),
                 ("other_reductions", self.other_reductions),
+                ("recorded", self.recorded),
             ],
         )
     }
@@ -146,11 +152,16 @@ impl Photo {
     }
 }
 
+/// What the encoder gave of a stream's latest film, and that film's number.
+type Recorded = (u64, Option<Rc<Vec<Tensor>>>);
+
 /// The films of a run.
 #[derive(Debug, Clone)]
 pub struct Filming {
     photos: Rc<Vec<Photo>>,
     options: Options,
+    /// By stream.
+    recorded: Rc<RefCell<BTreeMap<u64, Recorded>>>,
 }
 
 /// Which part of which film.
@@ -195,6 +206,7 @@ impl Filming {
         Ok(Self {
             photos: Rc::new(photos),
             options,
+            recorded: Rc::default(),
         })
     }
 
@@ -247,6 +259,21 @@ impl Filming {
         self.draw(&mut random, at.frames + options.ahead + options.part - 1)
     }
 
+    /// What the encoder gives of a film. Films are encoded whole, once for all of their parts.
+    fn recorded(&self, at: At, film: &Film) -> Result<Option<Rc<Vec<Tensor>>>> {
+        let mut streams = self.recorded.borrow_mut();
+        match streams.get(&at.stream) {
+            Some((number, frames)) if *number == at.film => Ok(frames.clone()),
+            _ => {
+                let frames = film
+                    .recorded(&self.photos, self.options.scale)?
+                    .map(Rc::new);
+                streams.insert(at.stream, (at.film, frames.clone()));
+                Ok(frames)
+            }
+        }
+    }
+
     /// Draws a film of so many frames.
     pub fn draw(&self, random: &mut Random, frames: usize) -> Film {
         Film::draw(random, &self.photos, &self.options, frames)
@@ -265,7 +292,10 @@ impl Filming {
         // Sessions look farther ahead from a group's first output than from its last.
         let more = Random::new(options.seed, AHEAD, k).below(options.part as u64) as usize;
         let shown = at.first - before..own.end + options.ahead + more;
-        let (lr, hr) = film.frames(&self.photos, shown, own, options.scale)?;
+        let recorded = self.recorded(at, &film)?;
+        let recorded = recorded.as_ref().map(|frames| frames.as_slice());
+        let film::Frames { lr, clean, hr } =
+            film.frames(&self.photos, shown, own, options.scale, recorded)?;
         let nothing = Tensor::f_zeros([0, 3, 1, 1], (lr.kind(), Device::Cpu))?;
         Ok(ClipPatch {
             name: format!(
@@ -278,6 +308,7 @@ impl Filming {
             ),
             wide: nothing.shallow_clone(),
             loss_references: nothing,
+            clean: (options.recorded > 0.0).then_some(clean),
             lr,
             hr,
             part: Some(Part {

@@ -49,7 +49,9 @@ impl LearnFrom {
             LessonKind::Windows => whole,
             LessonKind::Fusion => patches::Stage::Alone { scale },
             LessonKind::Trunks => patches::Stage::Inputs { scale },
-            LessonKind::Steady => return Self::films(config, processes, validates, by_heart),
+            LessonKind::Steady | LessonKind::Meter => {
+                return Self::films(config, processes, validates, by_heart);
+            }
         };
         let data = &config.data;
         let patches = Patches::open(PatchOptions {
@@ -180,6 +182,7 @@ impl Source for ByHeart {
             wide: p.wide.shallow_clone(),
             hr: p.hr.shallow_clone(),
             loss_references: p.loss_references.shallow_clone(),
+            clean: p.clean.as_ref().map(|clean| clean.shallow_clone()),
             part: p.part,
         };
         let patch = copy(&self.0);

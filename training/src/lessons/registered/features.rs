@@ -27,12 +27,32 @@ pub fn backward(
     let mut found: Vec<Tensor> = vec![];
     for (i, frame) in frames.iter().enumerate().rev() {
         let state = match found.last() {
-            Some(last) => Some(warped(last, &motions.onward[i])?),
+            Some(last) => Some(motions.to_last(last, i)?),
             None => None,
         };
         found.push(network.backward_step(frame, state.as_ref())?);
     }
     found.reverse();
+    Ok(found)
+}
+
+/// The forward branch through all frames: its feature at each.
+///
+/// # Errors
+/// Where frames differ in size.
+pub fn forward(
+    network: &RegisteredVsr,
+    frames: &[Tensor],
+    motions: &Motions,
+) -> refvsr::Result<Vec<Tensor>> {
+    let mut found: Vec<Tensor> = vec![];
+    for (i, frame) in frames.iter().enumerate() {
+        let state = match found.last() {
+            Some(last) => Some(motions.to_next(last, i)?),
+            None => None,
+        };
+        found.push(network.forward_step(frame, state.as_ref())?);
+    }
     Ok(found)
 }
 
@@ -52,6 +72,14 @@ impl Motions {
     /// Where sizes do not fit.
     pub fn to_next(&self, feature: &Tensor, i: usize) -> refvsr::Result<Tensor> {
         warped(feature, &self.back[i - 1])
+    }
+
+    /// A feature of frame i + 1 moved to frame i.
+    ///
+    /// # Errors
+    /// Where sizes do not fit.
+    pub fn to_last(&self, feature: &Tensor, i: usize) -> refvsr::Result<Tensor> {
+        warped(feature, &self.onward[i])
     }
 
     /// Of consecutive frames `[1, 3, h, w]`. No gradients pass the flow.
@@ -115,17 +143,9 @@ impl Features {
         frames: &[Tensor],
         motions: &Motions,
     ) -> refvsr::Result<Self> {
-        let mut forward: Vec<Tensor> = vec![];
-        for (i, frame) in frames.iter().enumerate() {
-            let state = match forward.last() {
-                Some(last) => Some(motions.to_next(last, i)?),
-                None => None,
-            };
-            forward.push(network.forward_step(frame, state.as_ref())?);
-        }
         Ok(Self {
             backward: backward(network, frames, motions)?,
-            forward,
+            forward: forward(network, frames, motions)?,
         })
     }
 

@@ -174,6 +174,7 @@ impl Own {
             loss_references: stacked(&|(m, _, tele)| {
                 laid(tele.as_ref(), &m.lr, part, TELE_DENSITY)
             })?,
+            clean: None,
             part: None,
         })
     }

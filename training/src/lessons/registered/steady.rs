@@ -3,12 +3,12 @@
 //! Films are learnt from part by part, and every part begins with the feature that the part before
 //! ended with: the network sees what its own weights make of long recordings. What a part should give
 //! is told by the truth, and by the network as it was before: begun anew a few frames earlier, where
-//! it is at its best. The backward branch begins anew at every part in use too; it stays as it is, and
-//! with it whatever knows the features.
+//! it is at its best, and from clean frames where the films are recorded. The backward branch begins
+//! anew at every part, as in use; it learns too unless it is frozen. What knows the features can stay.
 
 use super::{
     against_truth,
-    features::{Motions, backward},
+    features::{Features, Motions, backward, forward},
     fusion::layers,
 };
 use crate::{
@@ -52,7 +52,8 @@ struct Kept {
 }
 
 /// No gradients pass these.
-const FIXED: [&str; 2] = ["spynet.", "backward_trunk."];
+const FIXED: [&str; 1] = ["spynet."];
+const BACKWARD: &str = "backward_trunk.";
 /// Input pixels at a patch's edges that no picture is judged by: what moves in has no past.
 const EDGE: i64 = 4;
 /// A family of random numbers.
@@ -116,31 +117,51 @@ impl Steady {
             part.frames,
             part.before
         );
+        let clean = match &patch.clean {
+            Some(clean) => Some(patch.frames("clean", clean, device)?),
+            None => None,
+        };
         // Begun anew at the first frame shown, and no gradients: the teacher's part of the work.
-        let (past, backward, wanted) = Precision::Fp32Fast.compute(device, || {
-            let past = Motions::back(teacher, &frames[..own.end])?;
-            let ahead = Motions::onward(teacher, &frames[own.start..])?;
-            let mut backward = backward(teacher, &frames[own.start..], &ahead)?;
-            backward.truncate(part.frames);
-            let mut wanted: Vec<Tensor> = vec![];
-            for (i, frame) in frames[..own.end].iter().enumerate() {
-                let state = match wanted.last() {
-                    Some(last) => Some(past.to_next(last, i)?),
-                    None => None,
+        let (past, ahead, wanted, fixed) = Precision::Fp32Fast.compute(device, || {
+            let ways = |frames: &[Tensor]| -> refvsr::Result<(Motions, Motions)> {
+                let past = Motions::back(teacher, &frames[..own.end])?;
+                Ok((past, Motions::onward(teacher, &frames[own.start..])?))
+            };
+            let (past, ahead) = ways(&frames)?;
+            let of = |frames: &[Tensor], (past, ahead): (&Motions, &Motions)| {
+                let mut features = Features {
+                    forward: forward(teacher, &frames[..own.end], past)?.split_off(own.start),
+                    backward: backward(teacher, &frames[own.start..], ahead)?,
                 };
-                wanted.push(teacher.forward_step(frame, state.as_ref())?);
-            }
-            Ok((past, backward, wanted.split_off(own.start)))
+                features.backward.truncate(part.frames);
+                refvsr::Result::Ok(features)
+            };
+            let (wanted, fixed) = match &clean {
+                Some(clean) => {
+                    let (past, ahead) = ways(clean)?;
+                    (of(clean, (&past, &ahead))?, None)
+                }
+                None => {
+                    let wanted = of(&frames, (&past, &ahead))?;
+                    let fixed = wanted.backward.iter().map(Tensor::shallow_clone).collect();
+                    (wanted, (!self.trains(BACKWARD)).then_some(fixed))
+                }
+            };
+            Ok((past, ahead, wanted, fixed))
         })?;
         Ok(Films {
             lesson: self,
             pupil,
             part,
             hr: patch.hr.f_to_device(device)?,
-            frames: frames[own].iter().map(Tensor::shallow_clone).collect(),
+            frames: frames[own.start..]
+                .iter()
+                .map(Tensor::shallow_clone)
+                .collect(),
             past,
-            backward,
+            ahead,
             wanted,
+            fixed,
             random: Random::new(self.seed, FRAMES, hash(&patch.name) ^ steps),
         })
     }
@@ -216,16 +237,42 @@ struct Films<'a> {
     lesson: &'a Steady,
     pupil: &'a RegisteredVsr,
     part: Part,
-    /// The part's own frames.
+    /// The part's own frames, and those that are looked ahead to.
     frames: Vec<Tensor>,
     /// Their truth, `[frames, 3, s p, s p]`.
     hr: Tensor,
     /// The ways to frames before, from the first one shown on.
     past: Motions,
-    backward: Vec<Tensor>,
-    /// The teacher's forward features.
-    wanted: Vec<Tensor>,
+    /// The ways to frames after, from the part's first one on.
+    ahead: Motions,
+    /// The teacher's features of the part's own frames.
+    wanted: Features,
+    /// What the backward branch gives of them, where that is known: it is the teacher's.
+    fixed: Option<Vec<Tensor>>,
     random: Random,
+}
+
+impl Films<'_> {
+    /// The backward branch's features of the part's own frames. What comes after the part has no
+    /// gradients.
+    fn backward(&self) -> Result<Vec<Tensor>> {
+        let step = |i: usize, last: Option<&Tensor>| -> refvsr::Result<Tensor> {
+            let state = last.map(|last| self.ahead.to_last(last, i)).transpose()?;
+            self.pupil.backward_step(&self.frames[i], state.as_ref())
+        };
+        let learns = self.lesson.trains(BACKWARD);
+        let mut found: Vec<Tensor> = vec![];
+        for i in (0..self.frames.len()).rev() {
+            let last = found.last();
+            found.push(match learns && i < self.part.frames {
+                true => step(i, last)?,
+                false => tch::no_grad(|| step(i, last))?,
+            });
+        }
+        found.reverse();
+        found.truncate(self.part.frames);
+        Ok(found)
+    }
 }
 
 impl Exercise for Films<'_> {
@@ -239,13 +286,16 @@ impl Exercise for Films<'_> {
         let mut last = self.lesson.kept(part);
         let mut found = vec![];
         let mut differences = vec![];
-        for (i, (frame, wanted)) in self.frames.iter().zip(&self.wanted).enumerate() {
+        let off = |feature: &Tensor, wanted: &Tensor| -> Result<Tensor> {
+            Ok(feature.f_sub(wanted)?.f_abs()?.f_mean(Kind::Float)?)
+        };
+        for (i, (frame, wanted)) in self.frames.iter().zip(&self.wanted.forward).enumerate() {
             let state = match &last {
                 Some(feature) => Some(self.past.to_next(feature, part.before + i)?),
                 None => None,
             };
             let feature = pupil.forward_step(frame, state.as_ref())?;
-            differences.push(feature.f_sub(wanted)?.f_abs()?.f_mean(Kind::Float)?);
+            differences.push(off(&feature, wanted)?);
             last = Some(feature.shallow_clone());
             found.push(feature);
         }
@@ -256,10 +306,19 @@ impl Exercise for Films<'_> {
             .borrow_mut()
             .insert(part.stream, Kept { feature, next });
 
+        let backward = match self.fixed.take() {
+            Some(fixed) => fixed,
+            None => self.backward()?,
+        };
+        if self.lesson.trains(BACKWARD) {
+            for (feature, wanted) in backward.iter().zip(&self.wanted.backward) {
+                differences.push(off(feature, wanted)?);
+            }
+        }
         let alike = Loss::plain(Tensor::f_stack(&differences, 0)?.f_mean(Kind::Float)?)
             .times(self.lesson.features)?;
         let k = self.random.below(part.frames as u64) as usize;
-        let joined = pupil.joined(&self.backward[k], &found[k])?;
+        let joined = pupil.joined(&backward[k], &found[k])?;
         let out = pupil.enlarged(&joined, &self.frames[k], &Details::default())?;
         let scale = self.lesson.pupil.config().scale;
         let inner = |x: &Tensor| -> Result<Tensor> {
