@@ -21,8 +21,16 @@ const PACKAGES: [(&str, &str); 12] = [
 
 /// Starts GStreamer.
 pub fn init_gstreamer() -> Result<()> {
+    if std::env::var_os("GST_DEBUG").is_none() {
+        // What plugins say to those who write them is no message for those who use this command.
+        glib::log_set_default_handler(|_, _, _| ());
+    }
     gst::init().context("GStreamer does not start")
 }
+
+/// What to say where GStreamer does not find the element.
+pub const NOT_FOUND: &str = "GStreamer does not find the element refvsr; the package refvsr installs it, and where libgstrefvsr.so lies elsewhere \
+     GST_PLUGIN_PATH names its folder";
 
 /// Starts GStreamer and sees to it that the element `refvsr` is there: the installed one, one on `GST_PLUGIN_PATH`, or the plugin
 /// that cargo has put beside this command.
@@ -36,10 +44,7 @@ pub fn init() -> Result<()> {
         .and_then(|exe| Some(exe.parent()?.join("libgstrefvsr.so")))
         .filter(|plugin| plugin.is_file());
     let Some(plugin) = beside else {
-        bail!(
-            "GStreamer does not know the element refvsr: build it (cargo build -p gst-plugin-refvsr) and set GST_PLUGIN_PATH to the \
-             folder of libgstrefvsr.so"
-        )
+        bail!(NOT_FOUND)
     };
     gst::Plugin::load_file(&plugin)
         .with_context(|| format!("GStreamer cannot load {}", plugin.display()))?;

@@ -47,10 +47,7 @@ pub fn find_refvsr() -> Result<Option<OsString>> {
         .ok()
         .and_then(|exe| Some(exe.parent()?.to_owned()));
     let Some(folder) = beside.filter(|folder| folder.join("libgstrefvsr.so").is_file()) else {
-        bail!(
-            "GStreamer does not know the element refvsr: build it (cargo build -p gst-plugin-refvsr) and set GST_PLUGIN_PATH to the folder \
-             of libgstrefvsr.so"
-        )
+        bail!(crate::element::NOT_FOUND)
     };
     let mut value = folder.clone().into_os_string();
     if let Some(set) = set {

@@ -77,6 +77,9 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    if refvsr_tools::folder::is_gone() {
+        err!("{}", refvsr_tools::folder::NOTE);
+    }
     let result = match Cli::parse().command {
         Command::Info(args) => info::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Transcode(args) => transcode::run(&args),

@@ -121,7 +121,9 @@ fn what_is_no_recording_is_refused_at_once() {
     );
     let gif = place.text("an.gif");
     std::fs::write(&gif, b"GIF89a\x10\0\x10\0\x80\0\0\xff\xff\xff\0\0\0;").unwrap();
+    let grey = format!("{}/tests/media/gray10.mkv", env!("CARGO_MANIFEST_DIR"));
     for (input, words) in [
+        (&grey, "no name for its kind of pixels (video/x-ffv)"),
         (&pipe, "is a pipe"),
         (&gif, "is a picture (GIF"),
         (&"/dev/null".into(), "is a device"),
@@ -131,5 +133,46 @@ fn what_is_no_recording_is_refused_at_once() {
             said.code == Some(1) && said.err.contains(input.as_str()) && said.err.contains(words),
             "{said:?}"
         );
+        assert_eq!(said.err.lines().count(), 1, "{said:?}");
     }
+}
+
+#[test]
+fn a_folder_that_is_gone_is_no_place_to_start_in_and_no_reason_to_fail() {
+    let place = Place::new();
+    let (model, film) = (place.model(), place.film("uw.mkv", 2));
+    for (output, code) in [(place.text("out.mkv"), 0), ("out.mkv".into(), 1)] {
+        let gone = place.path("gone");
+        std::fs::create_dir(&gone).unwrap();
+        let inner = command(&[
+            "transcode",
+            "--model",
+            &model,
+            "--device",
+            "cpu",
+            "-u",
+            &film,
+            "-w",
+            &film,
+            "-o",
+            &output,
+        ]);
+        let output = Command::new("sh")
+            .args(["-c", "rmdir \"$PWD\" && exec \"$@\"", "sh"])
+            .arg(inner.get_program())
+            .args(inner.get_args())
+            .env("OMP_NUM_THREADS", "1")
+            .current_dir(&gone)
+            .output()
+            .unwrap();
+        let said = common::said(output);
+        assert_eq!(said.code, Some(code), "{said:?}");
+        assert!(said.err.contains("names have to begin with /"), "{said:?}");
+        assert_eq!(
+            said.err.contains("cannot write out.mkv"),
+            code == 1,
+            "{said:?}"
+        );
+    }
+    assert!(place.path("out.mkv").exists());
 }

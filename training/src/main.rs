@@ -3,6 +3,7 @@
 use anyhow::{Result, ensure};
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use indicatif::ProgressBar;
+use refvsr_tools::folder;
 use refvsr_train::{
     config::{Config, PRESETS, Stage},
     data::verify::{VerifyOptions, verify},
@@ -139,6 +140,9 @@ struct Export {
 }
 
 fn main() -> ExitCode {
+    if folder::is_gone() {
+        let _ = writeln!(stderr(), "{}", folder::NOTE);
+    }
     let result = match Cli::parse().command {
         Command::Pretrain(options) => train(&options, Stage::Pretrain),
         Command::Adapt(mut options) => {

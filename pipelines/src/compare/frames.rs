@@ -7,6 +7,7 @@ use anyhow::{Context, Result, bail};
 use gst::prelude::*;
 use gst_app::AppSink;
 use gst_video::prelude::*;
+use refvsr_tools::picture;
 use std::path::{Path, PathBuf};
 use tch::{Device, Kind, Tensor};
 
@@ -39,13 +40,12 @@ impl Frames {
     pub fn next(&mut self) -> Result<Option<Tensor>> {
         match self {
             Self::Video(video) => video.next(),
-            Self::Pictures(files) => files.next().map(|file| picture(&file)).transpose(),
+            Self::Pictures(files) => {
+                let read = |file: PathBuf| picture::tensor(&file, Device::Cpu);
+                files.next().map(read).transpose()
+            }
         }
     }
-}
-
-fn picture(file: &Path) -> Result<Tensor> {
-    crate::evaluate::data::read(file, Device::Cpu)
 }
 
 impl Video {

@@ -4,12 +4,12 @@ mod frames;
 mod pairs;
 mod strip;
 
-use crate::evaluate::mean_psnr;
 use crate::output::{Inputs, Report};
 use crate::stop::Stop;
 use anyhow::{Result, bail, ensure};
 use frames::Frames;
 use refvsr::metrics::{psnr, ssim};
+use refvsr_tools::figures::mean_psnr;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;

@@ -2,9 +2,7 @@
 
 use crate::media::pictures;
 use anyhow::{Context, Result, bail, ensure};
-use image::DynamicImage;
 use std::path::{Path, PathBuf};
-use tch::{Device, Kind, Tensor};
 
 /// The files of a clip, by frame.
 #[derive(Debug)]
@@ -107,40 +105,4 @@ impl Clip {
             .join(&self.name)
             .is_dir()
     }
-}
-
-/// A PNG file as RGB `[1, 3, H, W]`, f32 in \[0, 1\].
-///
-/// # Errors
-/// Names the file that is no PNG file.
-pub fn read(file: &Path, device: Device) -> Result<Tensor> {
-    let picture = pictures::read(file)?;
-    to_tensor(&picture, device).with_context(|| format!("cannot use {}", file.display()))
-}
-
-fn to_tensor(picture: &DynamicImage, device: Device) -> Result<Tensor> {
-    let (width, height) = (i64::from(picture.width()), i64::from(picture.height()));
-    let deep = picture.color().bytes_per_pixel() / picture.color().channel_count() > 1;
-    let packed = if deep {
-        let samples: Vec<i32> = picture
-            .to_rgb16()
-            .into_raw()
-            .into_iter()
-            .map(i32::from)
-            .collect();
-        Tensor::f_from_slice(&samples)?
-            .f_to_device(device)?
-            .f_to_kind(Kind::Float)?
-            .f_div_scalar(65535.0)?
-    } else {
-        let samples = picture.to_rgb8().into_raw();
-        Tensor::f_from_slice(&samples)?
-            .f_to_device(device)?
-            .f_to_kind(Kind::Float)?
-            .f_div_scalar(255.0)?
-    };
-    Ok(packed
-        .f_view([1, height, width, 3])?
-        .f_permute([0, 3, 1, 2])?
-        .f_contiguous()?)
 }

@@ -1,10 +1,12 @@
 //! What is evaluated: bicubic enlargement, and models with and without the other cameras.
 
-use super::data::{Clip, Lens, density, read};
+use super::data::{Clip, Lens, density};
 use crate::model::Model;
 use anyhow::{Context, Result, ensure};
 use refvsr::net::Frame;
 use refvsr::{Precision, Session, Triplet};
+use refvsr_tools::enlarge::{bicubic, session};
+use refvsr_tools::picture::tensor;
 use std::path::PathBuf;
 use std::time::Instant;
 use tch::{Device, Tensor};
@@ -62,14 +64,9 @@ impl Method {
         device: Device,
     ) -> Result<Self> {
         let (network, name) = (model.network(device)?, model.name(device)?);
-        let mut options = Session::options_of(&network);
-        options.look_ahead = look_ahead.or(options.look_ahead);
-        options.precision = precision;
-        // Exact: frames that share a run of the backward branch are a little worse.
-        options.backward_group = Some(1);
         Ok(Self::Model {
             name,
-            session: Box::new(Session::new(network, options)?),
+            session: Box::new(session(network, look_ahead, precision)?),
             references,
         })
     }
@@ -144,13 +141,13 @@ impl Method {
         let other = |files: &Option<Vec<PathBuf>>, index: usize| {
             files
                 .as_ref()
-                .map(|files| read(&files[index], device))
+                .map(|files| tensor(&files[index], device))
                 .transpose()
         };
         let (mut next, mut busy) = (0, 0.0);
         for (index, file) in small.iter().enumerate().take(frames) {
             let triplet = Triplet {
-                ultrawide: read(file, device)?,
+                ultrawide: tensor(file, device)?,
                 wide: other(&others.0, index)?,
                 tele: other(&others.1, index)?,
             };
@@ -186,7 +183,7 @@ impl Method {
             return Ok(None);
         };
         let (network, density) = (session.network(), self.density());
-        let frame = |lens| read(&clip.files(&density, lens)?[index], device);
+        let frame = |lens| tensor(&clip.files(&density, lens)?[index], device);
         let (ultrawide, wide) = (frame(Lens::Ultrawide)?, frame(Lens::Wide)?);
         if wide.size() != ultrawide.size() {
             // The session brings frames of other sizes to scale; the map is for looking only.
@@ -255,12 +252,4 @@ impl Method {
             )?;
         }
     }
-}
-
-/// Bicubic enlargement (a = -0.75), which the networks add their detail to.
-pub fn bicubic(frame: &Tensor, scale: i64) -> Result<Tensor> {
-    let (height, width) = (frame.size()[2] * scale, frame.size()[3] * scale);
-    Ok(frame
-        .f_upsample_bicubic2d([height, width], false, None::<f64>, None::<f64>)?
-        .f_clamp(0.0, 1.0)?)
 }

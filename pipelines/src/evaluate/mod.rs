@@ -1,8 +1,6 @@
 //! `refvsr evaluate`: how near models come to the truth of RealMCVSR.
 
-mod curve;
-pub mod data;
-mod figures;
+mod data;
 mod method;
 mod report;
 mod tables;
@@ -13,10 +11,11 @@ use crate::peak;
 use crate::stop::Stop;
 use anyhow::{Context, Result, ensure};
 use data::{Clip, Lens};
-pub use figures::mean_psnr;
 use indicatif::{ProgressBar, ProgressStyle};
 use method::{Method, References};
 use refvsr::{DeviceChoice, Precision};
+use refvsr_tools::figures;
+use refvsr_tools::picture::tensor;
 use report::Gallery;
 use std::path::PathBuf;
 use tables::{MethodSummary, Record, Results};
@@ -276,7 +275,7 @@ fn evaluate(
             let mut truth_step = None;
             let figures = match &truth {
                 Some(files) => {
-                    let truth = data::read(&files[index], Device::Cpu)?;
+                    let truth = tensor(&files[index], Device::Cpu)?;
                     let figures =
                         figures::measure(&enlarged.picture, &truth).with_context(|| {
                             format!(

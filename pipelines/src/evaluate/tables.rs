@@ -1,7 +1,7 @@
 //! The figures as JSON, CSV and Markdown.
 
-use super::curve::{Curve, step_ratio};
-use super::figures::{Figures, Pair, mean};
+use refvsr_tools::curve::{Curve, step_ratio};
+use refvsr_tools::figures::{Figures, Pair, mean};
 use serde::Serialize;
 use std::fmt::Write;
 

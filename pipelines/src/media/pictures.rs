@@ -1,8 +1,9 @@
 //! A folder of numbered PNG files: one clip of RealMCVSR.
 
-use anyhow::{Context, Result, anyhow, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use gst_app::AppSrc;
-use image::{ColorType, DynamicImage, ImageError};
+use image::{ColorType, DynamicImage};
+use refvsr_tools::picture::read;
 use std::path::{Path, PathBuf};
 use std::thread;
 
@@ -181,21 +182,6 @@ pub fn list(folder: &Path) -> Result<Vec<PathBuf>> {
         }
     }
     Ok(numbered.into_iter().map(|(_, path)| path).collect())
-}
-
-/// Decodes a PNG file.
-pub fn read(file: &Path) -> Result<DynamicImage> {
-    let reader = image::ImageReader::open(file)
-        .with_context(|| format!("cannot read {}", file.display()))?;
-    let mut reader = reader;
-    reader.set_format(image::ImageFormat::Png);
-    reader.decode().map_err(|error| match error {
-        ImageError::IoError(error) => {
-            anyhow::Error::new(error).context(format!("cannot read {}", file.display()))
-        }
-        // Its sources say the same again.
-        error => anyhow!("cannot read {}: {error}", file.display()),
-    })
 }
 
 fn name(path: &Path) -> String {

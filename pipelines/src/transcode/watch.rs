@@ -6,7 +6,7 @@ use super::report::Reporter;
 use super::sound::Way;
 use crate::exit::TryAgain;
 use crate::media::Footage;
-use crate::media::messages::error_text;
+use crate::media::messages::{error_text, unreadable};
 use crate::media::player::Report;
 use crate::media::stream::{Pictures, Word};
 use crate::output::DiskFull;
@@ -176,7 +176,7 @@ fn watch(
             }
             Event::Reader(report) => match report.message.view() {
                 gst::MessageView::Error(error) => {
-                    let (path, why) = (report.path.display(), error_text(error));
+                    let (path, why) = (report.path.display(), unreadable(error));
                     let text = format!("cannot read {path}: {why}");
                     return Err(match error.error().matches(gst::ResourceError::Read) {
                         true => TryAgain(text).into(),

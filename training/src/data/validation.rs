@@ -2,13 +2,13 @@
 
 use super::{
     patches::Stage,
-    png,
     tree::{Density, Lens, Split, Tree},
 };
 use crate::data::batch::{ValidationClip, ValidationFrame};
 use anyhow::{Result, ensure};
+use refvsr_tools::picture;
 use std::{path::Path, sync::Arc};
-use tch::Tensor;
+use tch::{Device, Tensor};
 
 struct Clip {
     tree: Arc<Tree>,
@@ -46,9 +46,8 @@ pub fn validation_clips(
 
 impl Clip {
     fn read(&self, density: Density, lens: Lens, i: usize) -> Result<Tensor> {
-        Ok(png::read(&self.tree.frame(density, lens, &self.name, i))?
-            .to_tensor()?
-            .f_unsqueeze(0)?)
+        let file = self.tree.frame(density, lens, &self.name, i);
+        picture::tensor(&file, Device::Cpu)
     }
 }
 

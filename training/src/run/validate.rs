@@ -3,6 +3,7 @@
 use crate::{config::Validation, data::batch::ValidationClip, losses::seen_by_pixel_losses};
 use anyhow::{Context, Result, ensure};
 use refvsr::{ModelConfig, Network, Session, SessionOptions, Triplet, metrics};
+use refvsr_tools::enlarge::bicubic;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use tch::{Device, Tensor};
@@ -174,12 +175,7 @@ fn compare(scale: i64, clip: &dyn ValidationClip, i: usize, out: &Tensor) -> Res
     let reduce = (frame.hr.size() == frame.lr.size()).then_some(scale);
     let hr = frame.hr.f_to_device(out.device())?;
     let lr = frame.lr.f_to_device(out.device())?;
-    let bicubic = match &lr.size()[..] {
-        [_, _, h, w] => lr
-            .f_upsample_bicubic2d([h * scale, w * scale], false, None, None)?
-            .f_clamp(0.0, 1.0)?,
-        other => anyhow::bail!("validation frame of {other:?}"),
-    };
+    let bicubic = bicubic(&lr, scale)?;
     let (ours, bicubic) = (
         seen_by_pixel_losses(out, reduce)?,
         seen_by_pixel_losses(&bicubic, reduce)?,

@@ -17,6 +17,7 @@ use refvsr::{
     Network, Precision, Session, Triplet, device::DeviceChoice, image::resize::bicubic_antialiased,
     net::registered::Details,
 };
+use refvsr_tools::enlarge;
 use regions::{Measured, OUTSIDE, TELE, WIDE, measure};
 use report::{Column, Frames, differences, table};
 use std::path::PathBuf;
@@ -57,12 +58,12 @@ pub struct ScoreOptions {
     /// Frames of look-ahead, in place of the model's own.
     #[arg(long)]
     pub look_ahead: Option<usize>,
-    /// Frames that share one run of the backward branch; 1 is exact [default: 1; with --long as many as in the element].
-    #[arg(long, value_name = "FRAMES")]
+    /// With --long: frames that share one run of the backward branch [default: as many as in the element].
+    #[arg(long, value_name = "FRAMES", requires = "long")]
     pub backward_group: Option<usize>,
-    /// auto, fp32, fp32-fast, fp16 or bf16.
-    #[arg(long, default_value = "auto")]
-    pub precision: Precision,
+    /// auto, fp32, fp32-fast, fp16 or bf16 [default: fp32; with --long auto].
+    #[arg(long)]
+    pub precision: Option<Precision>,
     /// auto, cpu, cuda or cuda:N.
     #[arg(long, default_value = "auto")]
     pub device: String,
@@ -134,7 +135,7 @@ pub fn score(options: &ScoreOptions, progress: &ProgressBar) -> Result<String> {
     if options.long {
         let running = Running {
             device: &options.device,
-            precision: options.precision,
+            precision: options.precision.unwrap_or(Precision::Auto),
             look_ahead: options.look_ahead,
             backward_group: options.backward_group,
             frames: options.frames.unwrap_or(LONG),
@@ -166,11 +167,8 @@ pub fn score(options: &ScoreOptions, progress: &ProgressBar) -> Result<String> {
         Ok(network)
     });
     let basicvsr = basicvsr.transpose()?;
-    let mut session_options = Session::options_of(&network);
-    session_options.look_ahead = options.look_ahead;
-    session_options.backward_group = options.backward_group.or(Some(1));
-    session_options.precision = options.precision;
-    let mut session = Session::new(network, session_options)?;
+    let precision = options.precision.unwrap_or(Precision::Fp32);
+    let mut session = enlarge::session(network, options.look_ahead, precision)?;
     let ahead = session.look_ahead();
 
     let stage = Stage::Pretrain {
@@ -193,7 +191,7 @@ pub fn score(options: &ScoreOptions, progress: &ProgressBar) -> Result<String> {
         "{}: look-ahead {ahead}, window of {} frames, precision {}.\n",
         options.model.display(),
         2 * ahead + 1,
-        options.precision
+        precision
     );
     let mut columns = COLUMNS.map(Column::new);
     for (number, clip) in clips.iter().enumerate() {
@@ -287,7 +285,7 @@ fn enlarged(
         "bicubic" => clip
             .frames
             .iter()
-            .map(|frame| bicubic(&frame.lr, scale))
+            .map(|frame| Ok(enlarge::bicubic(&frame.lr, scale)?))
             .collect(),
         "BasicVSR" => basicvsr.map_or_else(|| Ok(vec![]), |network| whole_clip(network, clip)),
         "wide" => run(&|i| Ok([Some(wide(i)), None])),
@@ -306,15 +304,6 @@ fn enlarged(
         BASE => run(&|_| Ok([None, None])),
         _ => Ok(vec![]),
     }
-}
-
-fn bicubic(lr: &Tensor, scale: i64) -> Result<Tensor> {
-    let [_, _, h, w] = lr.size()[..] else {
-        bail!("a frame of {:?}", lr.size())
-    };
-    Ok(lr
-        .f_upsample_bicubic2d([scale * h, scale * w], false, None, None)?
-        .f_clamp(0.0, 1.0)?)
 }
 
 /// BasicVSR's frames of a clip, both branches through all of it, in exact fp32.

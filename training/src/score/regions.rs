@@ -2,6 +2,7 @@
 
 use anyhow::{Result, bail, ensure};
 use refvsr::metrics;
+use refvsr_tools::figures::{self, Figures, Pair};
 use tch::{Device, Tensor};
 
 /// Their names. Inner parts are shares of both sides, as in the paper.
@@ -31,13 +32,14 @@ pub type Measured = [(f64, f64); REGIONS.len()];
 /// Where they differ in size.
 pub fn measure(out: &Tensor, truth: &Tensor) -> Result<Measured> {
     let out = out.f_to_device(Device::Cpu)?;
-    let mut measured = [(metrics::psnr(&out, truth)?, metrics::ssim(&out, truth)?); REGIONS.len()];
-    let fields = metrics::fields_of_view(&out, truth)?;
+    let Figures { whole, fields } = figures::measure(&out, truth)?;
     ensure!(fields.len() == 5, "{} fields of view", fields.len());
+    let pair = |pair: Pair| (pair.psnr, pair.ssim);
+    let mut measured = [pair(whole); REGIONS.len()];
     for (to, field) in measured[1..=WIDE].iter_mut().zip(&fields) {
-        *to = (field.inside.psnr, field.inside.ssim);
+        *to = pair(field.inside);
     }
-    measured[OUTSIDE] = (fields[4].outside.psnr, fields[4].outside.ssim);
+    measured[OUTSIDE] = pair(fields[4].outside);
     let [_, _, h, w] = truth.size()[..] else {
         bail!("a truth of {:?}", truth.size())
     };

@@ -2,6 +2,7 @@
 
 use super::regions::{Measured, REGIONS};
 use crate::data::random::Random;
+use refvsr_tools::figures::mean_psnr;
 use std::fmt::Write;
 
 /// A way to enlarge, and what came of it on every clip.
@@ -21,19 +22,17 @@ impl Column {
         }
     }
 
-    /// The means over the frames that `which` chooses of the chosen clips.
+    /// The means over the frames that `which` chooses of the chosen clips. Frames that equal the truth are in no mean of PSNR.
     fn mean(&self, clips: &[usize], which: Frames) -> Option<Measured> {
-        let mut sums: Measured = [(0.0, 0.0); REGIONS.len()];
-        let mut count = 0.0;
-        for frames in clips.iter().filter_map(|&clip| self.clips.get(clip)) {
-            for frame in which.of(frames) {
-                for (sum, value) in sums.iter_mut().zip(frame) {
-                    *sum = (sum.0 + value.0, sum.1 + value.1);
-                }
-                count += 1.0;
-            }
-        }
-        (count > 0.0).then(|| sums.map(|(psnr, ssim)| (psnr / count, ssim / count)))
+        let clips = clips.iter().filter_map(|&clip| self.clips.get(clip));
+        let frames: Vec<&Measured> = clips.flat_map(|clip| which.of(clip)).collect();
+        (!frames.is_empty()).then(|| {
+            std::array::from_fn(|region| {
+                let ssim: f64 = frames.iter().map(|frame| frame[region].1).sum();
+                let psnr = mean_psnr(frames.iter().map(|frame| frame[region].0));
+                (psnr, ssim / frames.len() as f64)
+            })
+        })
     }
 }
 
@@ -196,5 +195,16 @@ mod tests {
         assert_eq!(row(Frames::All), "| whole frame | 29.000 / 0.9000 |");
         assert_eq!(row(Frames::First), "| whole frame | 25.000 / 0.9000 |");
         assert_eq!(row(Frames::Later), "| whole frame | 33.000 / 0.9000 |");
+    }
+
+    #[test]
+    fn a_frame_that_equals_the_truth_is_in_no_mean() {
+        let mut column = Column::new("ours");
+        column.clips = vec![vec![
+            [(30.0, 0.9); REGIONS.len()],
+            [(f64::INFINITY, 1.0); REGIONS.len()],
+        ]];
+        let mean = column.mean(&[0], Frames::All).unwrap()[0];
+        assert_eq!(mean, (30.0, 0.95));
     }
 }

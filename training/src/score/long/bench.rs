@@ -15,12 +15,12 @@ use crate::{
         shot::Motion,
     },
     run::validate::stream,
-    score::bicubic,
 };
 use anyhow::Result;
 use clap::ValueEnum;
 use indicatif::ProgressBar;
 use refvsr::{Triplet, image::resize::bicubic_antialiased};
+use refvsr_tools::enlarge;
 use std::{
     io::{Write, stderr},
     path::{Path, PathBuf},
@@ -164,7 +164,7 @@ impl Bench<'_> {
                 for (n, input) in clip.inputs.iter().enumerate() {
                     meter.take(&match what {
                         "truth" => values(&clip.truths[n])?,
-                        _ => bicubic(input, scale)?,
+                        _ => enlarge::bicubic(input, scale)?,
                     })?;
                 }
                 let mut figures = meter.figures;

@@ -2,73 +2,13 @@
 
 use super::{case::Case, meter::Figures};
 use anyhow::{Context, Result, ensure};
+use refvsr_tools::curve::Curve;
 use serde::{Deserialize, Serialize};
 use std::{
     fs::{File, OpenOptions},
     io::{Read, Write},
     path::Path,
 };
-
-/// Segments of time that are told apart.
-pub const SEGMENTS: usize = 10;
-
-/// A figure over a clip's time.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Curve {
-    /// Means over equal segments of time, [`SEGMENTS`] or, of shorter clips, one a frame.
-    pub segments: Vec<f64>,
-    /// Of the straight line that fits the frames best: how much it rises in 100 frames.
-    pub slope: f64,
-}
-
-impl Curve {
-    /// Of a figure a frame; none without any.
-    pub fn of(frames: &[f64]) -> Option<Self> {
-        let (n, parts) = (frames.len(), frames.len().min(SEGMENTS));
-        let mean = |part: &[f64]| part.iter().sum::<f64>() / part.len() as f64;
-        (n > 0).then(|| Self {
-            segments: (0..parts)
-                .map(|k| mean(&frames[k * n / parts..(k + 1) * n / parts]))
-                .collect(),
-            slope: 100.0 * slope(frames),
-        })
-    }
-
-    /// The first segment.
-    pub fn first(&self) -> f64 {
-        self.segments.first().copied().unwrap_or_default()
-    }
-
-    /// The last segment.
-    pub fn last(&self) -> f64 {
-        self.segments.last().copied().unwrap_or_default()
-    }
-
-    /// By how much the lowest segment lies under the first one.
-    pub fn fall(&self) -> f64 {
-        self.segments
-            .iter()
-            .fold(0.0, |most: f64, value| most.max(self.first() - value))
-    }
-
-    /// The mean over all segments.
-    pub fn mean(&self) -> f64 {
-        self.segments.iter().sum::<f64>() / self.segments.len().max(1) as f64
-    }
-}
-
-/// Least squares over frames 0, 1, 2..
-fn slope(frames: &[f64]) -> f64 {
-    let n = frames.len() as f64;
-    let (middle, mean) = ((n - 1.0) / 2.0, frames.iter().sum::<f64>() / n);
-    let (mut up, mut across) = (0.0, 0.0);
-    for (k, value) in frames.iter().enumerate() {
-        let along = k as f64 - middle;
-        up += along * (value - mean);
-        across += along * along;
-    }
-    if across > 0.0 { up / across } else { 0.0 }
-}
 
 /// Steps from output to output.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -149,7 +89,7 @@ impl Row {
         restarts: usize,
     ) -> Self {
         let curve = |pick: &dyn Fn(&Figures) -> Option<f64>| {
-            Curve::of(&figures.iter().filter_map(pick).collect::<Vec<_>>())
+            Curve::of(&[figures.iter().filter_map(pick).collect()])
         };
         Self {
             key,
@@ -249,15 +189,15 @@ mod tests {
     #[test]
     fn curves_show_segments_and_slope() {
         let falling: Vec<f64> = (0..300).map(|n| 30.0 - 0.02 * f64::from(n)).collect();
-        let curve = Curve::of(&falling).unwrap();
+        let curve = Curve::of(&[falling]).unwrap();
         assert_eq!(curve.segments.len(), 10);
         assert!((curve.first() - 29.71).abs() < 1e-9 && (curve.last() - 24.31).abs() < 1e-9);
         assert!((curve.slope + 2.0).abs() < 1e-9, "{}", curve.slope);
         assert!((curve.fall() - 5.4).abs() < 1e-9);
-        let few = Curve::of(&[3.0, 1.0, 2.0]).unwrap();
+        let few = Curve::of(&[vec![3.0, 1.0, 2.0]]).unwrap();
         assert_eq!((few.segments.len(), few.fall()), (3, 2.0));
-        assert_eq!(Curve::of(&[]), None);
-        assert_eq!(Curve::of(&[5.0]).unwrap().slope, 0.0);
+        assert_eq!(Curve::of(&[vec![]]), None);
+        assert_eq!(Curve::of(&[vec![5.0]]).unwrap().slope, 0.0);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Rows as Markdown and as CSV.
 
-use super::row::{Curve, Row, SEGMENTS};
+use super::row::Row;
+use refvsr_tools::curve::{Curve, SEGMENTS};
 use std::fmt::Write;
 
 /// One clip's rows: PSNR over time, the same in the wide field, and what moves.

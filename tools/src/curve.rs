@@ -1,14 +1,14 @@
 //! Figures over a clip's time: what a network that carries its state along does to long clips.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Segments of time that are told apart.
-const SEGMENTS: usize = 10;
+pub const SEGMENTS: usize = 10;
 
-/// PSNR over time, the mean of clips.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+/// A figure over time, the mean of clips.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Curve {
-    /// Means in dB over equal segments of time: ten, or as many as the shortest clip has frames. JSON has
+    /// Means over equal segments of time: ten, or as many as the shortest clip has frames. JSON has
     /// no infinity, so that a segment of equal pictures is `null`.
     pub segments: Vec<f64>,
     /// How much the straight line that fits a clip's frames best (least squares) rises in 100 frames.
@@ -30,6 +30,28 @@ impl Curve {
                 .collect(),
             slope: over_clips(&|clip| 100.0 * slope(clip)),
         })
+    }
+
+    /// The first segment.
+    pub fn first(&self) -> f64 {
+        self.segments.first().copied().unwrap_or_default()
+    }
+
+    /// The last segment.
+    pub fn last(&self) -> f64 {
+        self.segments.last().copied().unwrap_or_default()
+    }
+
+    /// By how much the lowest segment lies under the first one.
+    pub fn fall(&self) -> f64 {
+        self.segments
+            .iter()
+            .fold(0.0, |most: f64, value| most.max(self.first() - value))
+    }
+
+    /// The mean over all segments.
+    pub fn mean(&self) -> f64 {
+        self.segments.iter().sum::<f64>() / self.segments.len().max(1) as f64
     }
 }
 

@@ -1,4 +1,4 @@
-//! Figures of frames, and their means.
+//! Figures of frames compared with the truth, and their means.
 
 use anyhow::Result;
 use refvsr::metrics::{self, FieldOfView, Quality};
