@@ -124,9 +124,10 @@ impl Scene {
             _ => self.place.other_model(),
         };
         let path = |name: &str| self.place.text(name);
-        let mut arguments = ["transcode", "--device", "cpu", "--overwrite", "--model"]
-            .map(str::to_owned)
-            .to_vec();
+        // What auto is depends on how busy the machine is, and pictures with it.
+        let mut arguments = ["transcode", "--device", "cpu", "--overwrite"].to_vec();
+        arguments.extend(["--set", "precision=fp32", "--model"]);
+        let mut arguments: Vec<_> = arguments.into_iter().map(str::to_owned).collect();
         let output = match kind {
             _ if !kind.single() => path(folder),
             Kind::Video => path(folder) + "/a.mkv",

@@ -233,3 +233,26 @@ fn cameras_that_never_filmed_together_are_refused_and_little_used_ones_told() {
         }
     }
 }
+
+#[test]
+fn a_camera_that_is_not_there_has_no_offset() {
+    let place = Place::new();
+    let (model, film, out) = (place.model(), place.film("a.mkv", 3), place.text("out.mkv"));
+    let said = refvsr(&[
+        "transcode",
+        "--model",
+        &model,
+        "-u",
+        &film,
+        "-w",
+        &film,
+        "-o",
+        &out,
+        "--offset",
+        "tele=1",
+    ]);
+    assert!(
+        said.code == Some(1) && said.err.contains("needs the tele camera's recording"),
+        "{said:?}"
+    );
+}

@@ -8,6 +8,8 @@ use super::part;
 use super::place::{Id, Place};
 use super::prints::Written;
 use anyhow::Result;
+use std::fs::File;
+use std::io;
 use std::path::Path;
 
 /// What is written.
@@ -133,6 +135,16 @@ impl Partial {
             Self::Folder(_) => self.path(),
         };
         std::fs::write(self.path(), content).writing(shown)
+    }
+
+    /// Changes a file that is written but for that.
+    pub fn edit<T>(&self, change: impl FnOnce(&mut File) -> io::Result<T>) -> Result<T> {
+        let shown = match self {
+            Self::File(file) => file.shown(),
+            Self::Folder(_) => self.path(),
+        };
+        let file = File::options().read(true).write(true).open(self.path());
+        file.and_then(|mut file| change(&mut file)).writing(shown)
     }
 
     /// Gives it its name, once all of it is on the disk and `record` has noted what is to come.

@@ -1,5 +1,6 @@
 //! The file that is written: what its name asks for, and what fits into it.
 
+use super::attachments;
 use super::encoder::Codec;
 use crate::element::make;
 use anyhow::{Result, bail};
@@ -17,7 +18,7 @@ pub enum Container {
     MpegTs,
 }
 
-/// Units a second in which MP4 and QuickTime files count time: whole numbers for frames of 24, 25, 30, 50 and 60 a second, and for
+/// Units a second in which MP4 and QuickTime files count the time of pictures: whole numbers for frames of 24, 25, 30, 50 and 60 a second, and for
 /// the rates slower by 1000/1001.
 const TIMESCALE: u32 = 120_000;
 
@@ -68,9 +69,11 @@ impl Container {
             Self::MpegTs => "mpegtsmux",
         };
         let muxer = make(name)?;
-        if matches!(self, Self::Mp4 | Self::QuickTime) {
+        if muxer.has_property("movie-timescale") {
             muxer.set_property("movie-timescale", TIMESCALE);
-            muxer.set_property("trak-timescale", TIMESCALE);
+        }
+        if self == Self::Matroska {
+            muxer.set_property("writing-app", attachments::WRITER);
         }
         Ok(muxer)
     }
@@ -92,6 +95,10 @@ pub fn link(
     let Some(pad) = muxer.request_pad(template, None, None) else {
         bail!("the file has no room for another stream")
     };
+    // Sound counts in its own samples: uncompressed sound in QuickTime files plays too fast otherwise.
+    if pad.name().starts_with("video") && pad.has_property("trak-timescale") {
+        pad.set_property("trak-timescale", TIMESCALE);
+    }
     match element.static_pad("src") {
         Some(source) => source.link(&pad)?,
         None => bail!("an element without output"),

@@ -48,7 +48,8 @@ pub fn little_used(clip: &Clip, options: &Options, told: &Told, graph: &Graph) -
         // Models that register references say of each frame whether they did; so do those that match them.
         let zoom = stats.get::<f64>(&format!("{}-zoom-found", lens.name()));
         let tells = zoom.is_ok_and(|zoom| zoom > 0.0) || graph.usage.is_matched();
-        let share = graph.usage.share(*lens, &told.missing, tells);
+        let may_stand_in = options.has_stand_in();
+        let share = graph.usage.share(*lens, &told.missing, tells, may_stand_in);
         if share.is_little() {
             little.push(format!(
                 "{} was used in {} of {} frames only: is it the same scene, and are the cameras lined up (--offset, --sync)?",

@@ -1,5 +1,6 @@
 //! What lies in a recording besides picture and sound: chapters, attachments, further pictures.
 
+use super::attachments;
 use super::container::Container;
 use crate::media::reader::Reader;
 use gst::prelude::*;
@@ -33,23 +34,26 @@ pub fn notes(reader: &Reader) -> Vec<String> {
     notes
 }
 
-/// What a file of this kind cannot hold of a recording, as GStreamer writes it.
+/// What a file of this kind cannot hold of a recording.
 pub fn left_out(reader: &Reader, container: Container) -> Vec<String> {
-    let mut notes = Vec::new();
-    let tags = &reader.tags;
-    let attachments = tags.size::<gst::tags::Attachment>();
-    if attachments > 0 {
-        notes.push(format!(
-            "{attachments} attached files are left out: GStreamer does not write them"
-        ));
+    let (mut notes, tags) = (Vec::new(), &reader.tags);
+    if container == Container::Matroska {
+        return notes;
     }
     let pictures = tags.size::<gst::tags::Image>() + tags.size::<gst::tags::PreviewImage>();
-    let holds_cover = matches!(container, Container::Mp4 | Container::QuickTime);
-    if pictures > 0 && !holds_cover {
+    if pictures > 0 && !matches!(container, Container::Mp4 | Container::QuickTime) {
         notes.push(
-            "the cover picture is left out: GStreamer does not write it into files of this kind"
-                .to_owned(),
+            "the cover picture is left out: files of this kind have no place for it".to_owned(),
         );
+    }
+    match attachments::other_than_pictures(reader) {
+        0 => (),
+        1 => notes.push(
+            "an attached file is left out: files of this kind have no place for it".to_owned(),
+        ),
+        n => notes.push(format!(
+            "{n} attached files are left out: files of this kind have no place for them"
+        )),
     }
     notes
 }

@@ -6,9 +6,10 @@ use super::graph;
 use super::options::Lens;
 use super::report::Reporter;
 use super::wishes::Options;
-use super::{check, damage, extras, meeting, watch};
+use super::{attachments, check, damage, extras, meeting, watch};
+use crate::media::reader::Reader;
 use crate::media::{Footage, Take};
-use crate::output::{Kind, Slot, Written};
+use crate::output::{Kind, Partial, Slot, Written};
 use crate::stop::Stop;
 use anyhow::{Context, Result};
 use gst::prelude::*;
@@ -205,6 +206,11 @@ pub fn run(
     let told = played?;
     let frames = graph.usage.frames() as u64;
     reporter.frames(frames);
+    if let (Footage::Recording(reader), Target::Video(_, Container::Matroska)) =
+        (&clip.ultrawide, &clip.output)
+    {
+        attach(reader, &partial, reporter)?;
+    }
     let written = match &clip.output {
         Target::Video(..) => check::frames(partial.path(), stop),
         Target::Pictures(_) => check::pictures(partial.path()),
@@ -228,6 +234,18 @@ pub fn run(
     partial.finish(&mut |written| record(&finished, written))?;
     reporter.done(&output.to_string_lossy(), missing);
     Ok(finished)
+}
+
+/// Adds the files that are attached to a recording.
+fn attach(reader: &Reader, partial: &Partial, reporter: &mut Reporter) -> Result<()> {
+    let attached = attachments::of(reader);
+    if !attached.is_empty() && !partial.edit(|file| attachments::append(file, &attached))? {
+        reporter.note(&format!(
+            "the files that are attached to {} are left out: GStreamer writes Matroska files in an unknown way",
+            reader.path().display()
+        ));
+    }
+    Ok(())
 }
 
 /// Brings every camera to the moment where the output begins. Returns how much later than time 0 each reference is fed in, in

@@ -1,5 +1,6 @@
 //! `refvsr transcode`: recordings in, enlarged recordings out.
 
+mod attachments;
 mod camera;
 mod check;
 mod collection;
@@ -192,6 +193,11 @@ fn options(args: &Args) -> Result<wishes::Options> {
     ensure!(
         args.to.is_none_or(|to| to > args.from.unwrap_or_default()),
         "--to has to lie after --from"
+    );
+    let tele = args.tele.is_some() || args.collection.given();
+    ensure!(
+        tele || args.offset.iter().all(|(lens, _)| *lens != Lens::Tele),
+        "--offset tele=... needs the tele camera's recording (--tele)"
     );
     Ok(wishes::Options {
         network: args.network.clone(),

@@ -55,12 +55,12 @@ impl Usage {
         self.lock().iter().any(|frame| frame.matched)
     }
 
-    /// A camera's share. `tells` says that the element tells of each frame what went into it; models that do nothing with references say nothing,
-    /// and then a frame counts where there was a reference for it.
-    pub fn share(&self, lens: Lens, missing: &[Missing], tells: bool) -> Share {
+    /// A camera's share: the frames that had a picture of their own time. `tells` says that the element tells of each frame what went into it;
+    /// models that do nothing with references say nothing. What stands in for a missing picture counts where the user asked for it.
+    pub fn share(&self, lens: Lens, missing: &[Missing], tells: bool, may_stand_in: bool) -> Share {
         let frames = self.lock();
         let used = frames.iter().filter(|frame| match tells {
-            true => frame.has(lens),
+            true => frame.has(lens) && (may_stand_in || !frame.lies_in(missing, lens)),
             false => !frame.lies_in(missing, lens),
         });
         Share {
@@ -131,11 +131,14 @@ mod tests {
             until: until.map(gst::ClockTime::from_mseconds),
             frames: None,
         };
-        let share = usage.share(Lens::Wide, &[], true);
+        let share = usage.share(Lens::Wide, &[], true, false);
         assert_eq!((share.used, share.frames, share.is_little()), (4, 10, true));
         let places = [missing(100, Some(300)), missing(700, None)];
-        let share = usage.share(Lens::Wide, &places, false);
+        let share = usage.share(Lens::Wide, &places, false, false);
         assert_eq!((share.used, share.is_little()), (5, false));
-        assert_eq!(usage.share(Lens::Tele, &places, false).used, 10);
+        assert_eq!(usage.share(Lens::Tele, &places, false, false).used, 10);
+        // The camera's last picture was used again.
+        assert_eq!(usage.share(Lens::Wide, &places, true, false).used, 2);
+        assert_eq!(usage.share(Lens::Wide, &places, true, true).used, 4);
     }
 }

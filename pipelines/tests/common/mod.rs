@@ -275,6 +275,26 @@ pub fn length(file: &str) -> gst::ClockTime {
     length
 }
 
+/// What a file says of itself, up to its first frame.
+pub fn tags(description: &str) -> gst::TagList {
+    let pipeline = gst::parse::launch(description).unwrap();
+    let bus = pipeline.bus().unwrap();
+    pipeline.set_state(gst::State::Paused).unwrap();
+    let mut all = gst::TagList::new();
+    for message in bus.iter_timed(gst::ClockTime::NONE) {
+        match message.view() {
+            gst::MessageView::Tag(tag) => {
+                all = all.merge(&tag.tags(), gst::TagMergeMode::Append);
+            }
+            gst::MessageView::AsyncDone(_) => break,
+            gst::MessageView::Error(error) => panic!("{description}: {}", error.error()),
+            _ => (),
+        }
+    }
+    pipeline.set_state(gst::State::Null).unwrap();
+    all
+}
+
 /// The times of frames in milliseconds.
 pub fn times(frames: &[gst::Buffer]) -> Vec<u64> {
     frames
