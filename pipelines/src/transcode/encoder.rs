@@ -26,7 +26,7 @@ pub enum Codec {
 #[derive(Debug, Clone, Default, clap::Args)]
 #[command(next_help_heading = "Encoder")]
 pub struct EncoderOptions {
-    /// How the picture is written [default: H.264; VP9 in .webm, ProRes in .mov]
+    /// How the picture is written [default: H.264; VP9 in .webm]
     #[arg(long)]
     pub codec: Option<Codec>,
     /// Encoder element, x265enc or nvh264enc for instance [default: the one of the codec that GStreamer ranks highest]
