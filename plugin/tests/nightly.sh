@@ -26,6 +26,8 @@ libgomp1,gstreamer1.0-tools,gstreamer1.0-plugins-base,gstreamer1.0-plugins-good,
         # These need what is built and installed here, or gst-validate.
         case $binary in *deps/installed-* | *deps/validate-*) continue ;; esac
         echo "== $binary"
+        # The inner shell expands them.
+        # shellcheck disable=SC2016
         unshare --mount sh -euc '
             for folder in "$2" "$3" /proc /dev; do
                 mkdir -p "$1$folder"
