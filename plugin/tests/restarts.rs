@@ -152,13 +152,13 @@ fn the_kind_of_footage_is_told() {
         let footage = played.footage.iter();
         let told: Vec<_> = footage.map(|it| it.get::<&str>("kind").unwrap()).collect();
         assert_eq!(told, [kind]);
-        assert!(!played.footage[0].has_field("loss"));
+        assert!(!played.footage[0].has_field("recorded"));
     }
     let element = element();
     element.set_property("model-file", &model);
     let played = play_clip(element, &regular(3), 3);
-    let loss = played.footage[0].get::<f64>("loss").unwrap();
-    assert!(loss >= 0.0, "{loss}");
+    let certain = played.footage[0].get::<f64>("recorded").unwrap();
+    assert!((0.0..=1.0).contains(&certain), "{certain}");
     assert!(
         play_clip(self::element(), &regular(3), 3)
             .footage

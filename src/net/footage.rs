@@ -1,4 +1,4 @@
-//! What kind of footage frames are, and how much of their detail was lost on the way.
+//! What kind of footage frames are.
 
 use super::{
     conv::{Conv, Then},
@@ -17,16 +17,12 @@ pub enum Footage {
     Recorded,
 }
 
-/// Mean squared loss of an input from which on it counts as recorded, in codes of 8 bits, squared. Where
-/// both sets of trunks are equally good.
-pub const RECORDED_FROM: f64 = 2.0;
-
 /// A frame is looked at in its middle, up to this many pixels a side.
 const LARGEST: i64 = 384;
 const CHANNELS: i64 = 16;
 
-/// A small network that estimates how much was lost: of what differs from place to place, what tells most
-/// counts most.
+/// A small network that tells recorded footage from clean one: of what differs from place to place, what
+/// tells most counts most.
 #[derive(Debug)]
 pub struct Meter {
     layers: [Conv; 3],
@@ -34,7 +30,7 @@ pub struct Meter {
 }
 
 impl Meter {
-    /// Starts with an estimate of no loss.
+    /// Starts undecided.
     pub fn new(vs: Path<'_>) -> Result<Self> {
         let layer = |name: &str, input| -> Result<Conv> {
             Ok(Conv::new(&vs / name, input, CHANNELS, 3)?.fp32())
@@ -49,12 +45,12 @@ impl Meter {
         })
     }
 
-    /// The natural logarithm of one and the mean squared loss, in codes of 8 bits, of frames `[n, 3, h,
-    /// w]` (RGB in \[0, 1\]) as one: a number on the device.
+    /// The natural logarithm of the odds that frames `[n, 3, h, w]` (RGB in \[0, 1\]), as one, are recorded:
+    /// a number on the device.
     ///
     /// # Errors
     /// [`Error::Torch`](crate::Error::Torch) where memory runs out.
-    pub fn estimate(&self, frames: &Tensor) -> Result<Tensor> {
+    pub fn odds(&self, frames: &Tensor) -> Result<Tensor> {
         let mut x = detail(&middle(frames)?)?;
         for (i, layer) in self.layers.iter().enumerate() {
             x = layer.then(&[&x], Then::lrelu(0.1))?;
@@ -63,18 +59,18 @@ impl Meter {
             }
         }
         let x = self.last.forward(&x)?.f_to_kind(Kind::Float)?;
-        let (loss, counts) = (x.f_narrow(1, 0, 1)?, x.f_narrow(1, 1, 1)?.f_exp()?);
+        let (odds, counts) = (x.f_narrow(1, 0, 1)?, x.f_narrow(1, 1, 1)?.f_exp()?);
         let sum = |x: &Tensor| x.f_sum(Kind::Float);
-        Ok(sum(&loss.f_mul(&counts)?)?.f_div(&sum(&counts)?)?)
+        Ok(sum(&odds.f_mul(&counts)?)?.f_div(&sum(&counts)?)?)
     }
 
-    /// The mean squared loss of frames, see [`estimate`](Self::estimate). Waits for the device.
+    /// How certain it is, 0 to 1, that frames are recorded; see [`odds`](Self::odds). Waits for the device.
     ///
     /// # Errors
     /// [`Error::Torch`](crate::Error::Torch) where memory runs out.
-    pub fn loss(&self, frames: &Tensor) -> Result<f64> {
-        let estimate = tch::no_grad(|| self.estimate(frames))?;
-        Ok(f64::try_from(&estimate)?.exp_m1().max(0.0))
+    pub fn recorded(&self, frames: &Tensor) -> Result<f64> {
+        let odds = tch::no_grad(|| self.odds(frames))?;
+        Ok(f64::try_from(&odds.f_sigmoid()?)?)
     }
 }
 

@@ -1,10 +1,7 @@
 //! Which of a model's trunks a clip is for: those for clean footage, or those for what was recorded.
 
 use super::Session;
-use crate::{
-    Result,
-    net::footage::{Footage, RECORDED_FROM},
-};
+use crate::{Result, net::footage::Footage};
 use tch::Tensor;
 
 /// Frames at a clip's start that are looked at, of those that are there when the first one goes out.
@@ -15,9 +12,8 @@ const LOOKED_AT: usize = 4;
 pub struct Seen {
     /// Which trunks it takes.
     pub footage: Footage,
-    /// How much was lost on the way, estimated: the mean squared loss in codes of 8 bits, squared. `None`
-    /// where the options say what footage it is.
-    pub loss: Option<f64>,
+    /// How certain it is, 0 to 1, that it was recorded. `None` where the options say what footage it is.
+    pub recorded: Option<f64>,
 }
 
 impl Session {
@@ -43,19 +39,19 @@ impl Session {
         let seen = match self.options.footage {
             Some(footage) => Seen {
                 footage,
-                loss: None,
+                recorded: None,
             },
             None => {
                 let frames = self.clip.frames.iter().take(LOOKED_AT);
                 let frames: Vec<_> = frames.map(|frame| frame.lr.shallow_clone()).collect();
-                let loss = meter.loss(&Tensor::f_cat(&frames, 0)?)?;
-                let footage = match loss < RECORDED_FROM {
-                    true => Footage::Clean,
-                    false => Footage::Recorded,
+                let recorded = meter.recorded(&Tensor::f_cat(&frames, 0)?)?;
+                let footage = match recorded > 0.5 {
+                    true => Footage::Recorded,
+                    false => Footage::Clean,
                 };
                 Seen {
                     footage,
-                    loss: Some(loss),
+                    recorded: Some(recorded),
                 }
             }
         };

@@ -7,7 +7,7 @@ use gst::ClockTime;
 impl RefVsr {
     /// Says what the clip's footage is taken for, where that is another kind than the last clip's.
     pub fn tell_footage(&self, work: &mut Work, time: Option<ClockTime>) {
-        let Some(Seen { footage, loss }) = work.session.seen_footage() else {
+        let Some(Seen { footage, recorded }) = work.session.seen_footage() else {
             return;
         };
         if work.told_footage.replace(footage) == Some(footage) {
@@ -21,7 +21,7 @@ impl RefVsr {
         let told = gst::Structure::builder("refvsr-footage")
             .field("kind", kind)
             .field("running-time", time)
-            .field_if_some("loss", loss)
+            .field_if_some("recorded", recorded)
             .build();
         self.tell(told);
     }

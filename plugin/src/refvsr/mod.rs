@@ -75,7 +75,7 @@
  *
  * The bundled model *light* has weights of their own for footage that is noisy or went through a video encoder. Which ones a clip takes is
  * found in its first frames, or told by `footage`. An element message `refvsr-footage` says so, and where a later clip differs (`kind`:
- * `clean` or `recorded`, `running-time`; `loss`, the estimated mean squared loss of the input in codes of 8 bits, squared,
+ * `clean` or `recorded`, `running-time`; `recorded`, how certain it is, 0 to 1, that it was recorded,
  * if it was looked at); `stats` has `footage`.
  *
  * ## Events

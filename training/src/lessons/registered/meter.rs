@@ -1,5 +1,5 @@
-//! The meter that estimates how much of its detail footage lost: it learns from films that sensors and
-//! encoders spoilt, and that are known as they were before.
+//! The meter that tells recorded footage from clean one: it learns from films that sensors and encoders
+//! spoilt, and that are known as they were before.
 
 use crate::{
     data::batch::ClipPatch,
@@ -20,6 +20,8 @@ pub struct Metering {
 const METER: &str = "footage.";
 /// Codes of 8 bits.
 const WHITE: f64 = 255.0;
+/// Frames that lost more than this, as a mean square in codes, are recorded ones.
+const LOST: f64 = 1.0;
 
 impl Metering {
     /// Of a network that has a meter.
@@ -94,18 +96,24 @@ impl Exercise for Patch<'_> {
         1
     }
 
-    /// By how much the estimate of each frame is off.
+    /// How wrong it is about each frame: the cross entropy.
     fn losses(&mut self, _k: usize) -> Result<StepLosses> {
         let lost = self.frames.f_sub(&self.clean)?.f_mul_scalar(WHITE)?;
         let lost = lost.f_square()?;
         let lost = lost.f_mean_dim([1i64, 2, 3].as_slice(), false, Kind::Float)?;
-        let wanted = lost.f_log1p()?;
+        let wanted = lost.f_gt(LOST)?.f_to_kind(Kind::Float)?;
         let count = self.frames.size()[0];
         let found = (0..count)
-            .map(|i| Ok(self.meter.estimate(&self.frames.f_narrow(0, i, 1)?)?))
+            .map(|i| Ok(self.meter.odds(&self.frames.f_narrow(0, i, 1)?)?))
             .collect::<Result<Vec<_>>>()?;
-        let off = Tensor::f_stack(&found, 0)?.f_sub(&wanted)?.f_abs()?;
-        let loss = Loss::plain(off.f_mean(Kind::Float)?);
+        let found = Tensor::f_stack(&found, 0)?;
+        let wrong = found.f_binary_cross_entropy_with_logits::<Tensor>(
+            &wanted,
+            None,
+            None,
+            tch::Reduction::Mean,
+        )?;
+        let loss = Loss::plain(wrong);
         let last = |x: &Tensor| x.f_narrow(0, count - 1, 1);
         let output = bicubic(&last(&self.frames)?, self.scale)?;
         Ok(StepLosses {
