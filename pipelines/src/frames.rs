@@ -1,7 +1,11 @@
-//! Raw 8-bit RGB video files (frame after frame, no padding, as `filesink` writes them) to tensors and back.
+//! Frames to tensors and back: raw 8-bit RGB video files (frame after frame, no padding, as `filesink` writes them), and decoded samples.
 
 use crate::output::scratch;
 use anyhow::{Context, Result, ensure};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use gst_video::prelude::*;
+use image::codecs::jpeg::JpegEncoder;
 use std::fs::File;
 use std::io::{BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -142,6 +146,57 @@ pub fn to_bytes(frame: &Tensor) -> Result<Vec<u8>> {
     let mut bytes = vec![0; packed.numel()];
     packed.f_copy_data_u8(&mut bytes, packed.numel())?;
     Ok(bytes)
+}
+
+/// The form of samples that [`of_sample`] takes, which loses nothing.
+pub fn deep() -> gst::Caps {
+    gst::Caps::builder("video/x-raw")
+        .field("format", "RGBA64_LE")
+        .build()
+}
+
+/// A decoded frame as RGB `[1, 3, H, W]`, f32 in \[0, 1\].
+pub fn of_sample(sample: &gst::Sample) -> Result<Tensor> {
+    let (buffer, caps) = sample
+        .buffer()
+        .zip(sample.caps())
+        .context("a frame without content")?;
+    let info = gst_video::VideoInfo::from_caps(caps)?;
+    let frame = gst_video::VideoFrameRef::from_buffer_ref_readable(buffer, &info)
+        .map_err(|_| anyhow::anyhow!("a frame that cannot be mapped"))?;
+    let (width, height) = (info.width() as usize, info.height() as usize);
+    let rows = frame
+        .plane_data(0)?
+        .chunks(frame.plane_stride()[0] as usize)
+        .take(height);
+    let samples: Vec<i32> = rows
+        .flat_map(|row| row[..width * 8].chunks_exact(2))
+        .map(|bytes| i32::from(u16::from_le_bytes([bytes[0], bytes[1]])))
+        .collect();
+    Ok(Tensor::f_from_slice(&samples)?
+        .f_view([1, height as i64, width as i64, 4])?
+        .f_narrow(3, 0, 3)?
+        .f_permute([0, 3, 1, 2])?
+        .f_to_kind(Kind::Float)?
+        .f_div_scalar(65535.0)?)
+}
+
+/// High enough that what JPEG adds does not look like what a method does.
+const QUALITY: u8 = 93;
+
+/// A frame as a JPEG file in base64, for pages.
+pub fn jpeg(picture: &Tensor) -> Result<String> {
+    let (height, width) = (picture.size()[2], picture.size()[3]);
+    let mut file = Vec::new();
+    JpegEncoder::new_with_quality(&mut file, QUALITY)
+        .encode(
+            &to_bytes(picture)?,
+            u32::try_from(width)?,
+            u32::try_from(height)?,
+            image::ExtendedColorType::Rgb8,
+        )
+        .context("a picture is too large for a page")?;
+    Ok(STANDARD.encode(file))
 }
 
 /// What a frame is after it went through an 8-bit file.

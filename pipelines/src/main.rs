@@ -9,6 +9,7 @@ mod say;
 mod canvas;
 mod card;
 mod compare;
+mod crops;
 mod demo;
 mod doctor;
 mod element;
@@ -21,6 +22,7 @@ mod media;
 mod model;
 mod output;
 mod peak;
+mod preview;
 mod progress;
 mod speed;
 mod stop;
@@ -48,6 +50,7 @@ Examples:
   refvsr demo                               films, enlarges and scores a short clip; see target/demo/
   refvsr demo --model my.safetensors        the same with a model of yours
   refvsr transcode -u uw.mp4 -w w.mp4 -o out.mp4      enlarges a recording
+  refvsr preview -u uw.mp4 -w w.mp4         what each model would make of it, as a page
   refvsr evaluate RealMCVSR                 scores the bundled model that suits the device
   refvsr compare out.mkv truth.mkv          PSNR, SSIM and the worst frames
   refvsr doctor                             what is installed, and what is missing
@@ -63,6 +66,8 @@ enum Command {
     Info(info::Args),
     /// Enlarge recordings: two or three video files, or folders of PNG files, to one
     Transcode(Box<transcode::Args>),
+    /// Show what models make of three moments of recordings, what was found in them, and what the whole job takes
+    Preview(preview::Args),
     /// Score models on RealMCVSR, or data in its layout: PSNR, SSIM, fields of view, time and memory
     Evaluate(evaluate::Args),
     /// Compare two videos, folders of pictures, or trees of them: PSNR, SSIM, the worst frames
@@ -83,6 +88,7 @@ fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Info(args) => info::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Transcode(args) => transcode::run(&args),
+        Command::Preview(args) => preview::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Evaluate(args) => evaluate::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Compare(args) => compare::run(&args),
         Command::Doctor(args) => doctor::run(&args),

@@ -8,9 +8,10 @@ use common::{Place, said};
 use std::path::Path;
 use std::process::Command;
 
-const PAGES: [&str; 6] = [
+const PAGES: [&str; 7] = [
     "README.md",
     "docs/element.md",
+    "docs/preview.md",
     "docs/transcode.md",
     "docs/evaluate.md",
     "docs/embedding.md",
@@ -113,10 +114,10 @@ fn adapted(command: &str, model: &str) -> String {
     if ["transcode", "evaluate"].contains(&wants) && !adapted.contains("--model") {
         adapted += &format!(" --model {model}");
     }
-    if ["transcode", "evaluate", "info"].contains(&wants) {
+    if ["transcode", "evaluate", "info", "preview"].contains(&wants) {
         adapted += " --device cpu";
     }
-    if wants == "transcode" && command.contains(" -u ") {
+    if ["transcode", "preview"].contains(&wants) && command.contains(" -u ") {
         adapted += " --overwrite";
     }
     if wants == "doctor" {

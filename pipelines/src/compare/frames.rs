@@ -1,15 +1,15 @@
 //! The frames of a video or a folder of pictures, one after the other.
 
 use crate::element::make;
+use crate::frames::{deep, of_sample};
 use crate::media::messages::error_text;
 use crate::media::pictures;
 use anyhow::{Context, Result, bail};
 use gst::prelude::*;
 use gst_app::AppSink;
-use gst_video::prelude::*;
 use refvsr_tools::picture;
 use std::path::{Path, PathBuf};
-use tch::{Device, Kind, Tensor};
+use tch::{Device, Tensor};
 
 /// A source of frames.
 #[derive(Debug)]
@@ -54,11 +54,8 @@ impl Video {
         let source = make("filesrc")?;
         source.set_property("location", path);
         let decoder = make("decodebin")?;
-        let caps = gst::Caps::builder("video/x-raw")
-            .field("format", "RGBA64_LE")
-            .build();
         let sink = AppSink::builder()
-            .caps(&caps)
+            .caps(&deep())
             .sync(false)
             .max_buffers(2)
             .build();
@@ -91,7 +88,7 @@ impl Video {
                 .sink
                 .try_pull_sample(gst::ClockTime::from_mseconds(100))
             {
-                return tensor(&sample).map(Some);
+                return of_sample(&sample).map(Some);
             }
             if self.sink.is_eos() {
                 return Ok(None);
@@ -109,29 +106,4 @@ impl Drop for Video {
     fn drop(&mut self) {
         _ = self.pipeline.set_state(gst::State::Null);
     }
-}
-
-fn tensor(sample: &gst::Sample) -> Result<Tensor> {
-    let (buffer, caps) = sample
-        .buffer()
-        .zip(sample.caps())
-        .context("a frame without content")?;
-    let info = gst_video::VideoInfo::from_caps(caps)?;
-    let frame = gst_video::VideoFrameRef::from_buffer_ref_readable(buffer, &info)
-        .map_err(|_| anyhow::anyhow!("a frame that cannot be mapped"))?;
-    let (width, height) = (info.width() as usize, info.height() as usize);
-    let rows = frame
-        .plane_data(0)?
-        .chunks(frame.plane_stride()[0] as usize)
-        .take(height);
-    let samples: Vec<i32> = rows
-        .flat_map(|row| row[..width * 8].chunks_exact(2))
-        .map(|bytes| i32::from(u16::from_le_bytes([bytes[0], bytes[1]])))
-        .collect();
-    Ok(Tensor::f_from_slice(&samples)?
-        .f_view([1, height as i64, width as i64, 4])?
-        .f_narrow(3, 0, 3)?
-        .f_permute([0, 3, 1, 2])?
-        .f_to_kind(Kind::Float)?
-        .f_div_scalar(65535.0)?)
 }

@@ -3,6 +3,7 @@
 use super::score::{Scores, bicubic, inside};
 use super::triplet::{Lens, SCALE, TRUTH};
 use crate::canvas::{Canvas, Colour};
+use crate::crops;
 use crate::frames::Rect;
 use anyhow::Result;
 use refvsr::image::resize::bicubic_antialiased;
@@ -19,6 +20,13 @@ const MARGIN: i64 = 28;
 const GAP: i64 = 16;
 const MAGNIFIED: i64 = 2;
 const CROP: (i64, i64) = (152, 112);
+/// Where there is no such part.
+const WHOLE: Rect = Rect {
+    x: 0,
+    y: 0,
+    width: CROP.0,
+    height: CROP.1,
+};
 const PANEL: (i64, i64) = (CROP.0 * MAGNIFIED, CROP.1 * MAGNIFIED);
 const OVERVIEW: (i64, i64) = (864, 486);
 /// Where the words beside the overview start, and how wide each camera's small frame below them is.
@@ -52,7 +60,9 @@ pub struct Words<'a> {
 /// Draws it: the whole frame with the wide camera's field, the scores, and two details as bicubic, without the wide camera, with it, and the truth.
 pub fn draw(moment: &Moment, lens: &Lens, words: &Words) -> Result<Canvas> {
     let base = bicubic(&moment.ultrawide)?;
-    let (here, there) = choose(&base, &moment.truth, &inside(lens))?;
+    let loss = base.f_sub(&moment.truth)?.f_abs()?;
+    let (here, there) = crops::choose(&loss, CROP, SCALE, &inside(lens))?;
+    let (here, there) = (here.unwrap_or(WHOLE), there.unwrap_or(WHOLE));
 
     let mut canvas = Canvas::new(WIDTH, HEIGHT, BACKGROUND)?;
     overview(
@@ -222,129 +232,9 @@ fn cameras(canvas: &mut Canvas, moment: &Moment) -> Result<()> {
     Ok(())
 }
 
-/// The crops, within `field` and beside it, in which bicubic loses most of the truth: that is where there is something to see.
-fn choose(base: &Tensor, truth: &Tensor, field: &Rect) -> Result<(Rect, Rect)> {
-    let step = SCALE;
-    let loss = base
-        .f_sub(truth)?
-        .f_abs()?
-        .f_mean_dim([1i64].as_slice(), true, None)?;
-    let means = loss.f_avg_pool2d(
-        [CROP.1, CROP.0],
-        [step, step],
-        [0, 0],
-        false,
-        true,
-        None::<i64>,
-    )?;
-    let (rows, columns) = (means.size()[2], means.size()[3]);
-    let (mut here, mut there) = ((f64::MIN, None), (f64::MIN, None));
-    for row in 0..rows {
-        for column in 0..columns {
-            let crop = Rect {
-                x: column * step,
-                y: row * step,
-                width: CROP.0,
-                height: CROP.1,
-            };
-            let best = if contains(field, &crop) {
-                &mut here
-            } else if apart(field, &crop) {
-                &mut there
-            } else {
-                continue;
-            };
-            let mean = means.f_double_value(&[0, 0, row, column])?;
-            if mean > best.0 {
-                *best = (mean, Some(crop));
-            }
-        }
-    }
-    let whole = Rect {
-        x: 0,
-        y: 0,
-        width: CROP.0,
-        height: CROP.1,
-    };
-    Ok((here.1.unwrap_or(whole), there.1.unwrap_or(whole)))
-}
-
-fn contains(outer: &Rect, r: &Rect) -> bool {
-    r.x >= outer.x
-        && r.y >= outer.y
-        && r.x + r.width <= outer.x + outer.width
-        && r.y + r.height <= outer.y + outer.height
-}
-
-/// Whether the two do not touch, with a few pixels to spare.
-fn apart(a: &Rect, b: &Rect) -> bool {
-    let spare = 8;
-    b.x >= a.x + a.width + spare
-        || b.x + b.width + spare <= a.x
-        || b.y >= a.y + a.height + spare
-        || b.y + b.height + spare <= a.y
-}
-
 #[cfg(test)]
 mod tests {
-    use super::super::triplet::WIDE;
     use super::*;
-    use tch::{Device, Kind};
-
-    #[test]
-    fn crops_lie_where_detail_is_lost() {
-        let field = inside(&WIDE);
-        let base = Tensor::zeros(
-            [1, 3, TRUTH.height, TRUTH.width],
-            (Kind::Float, Device::Cpu),
-        );
-        let truth = base.copy();
-        let _ = truth.narrow(2, 300, 20).narrow(3, 600, 20).fill_(1.0);
-        let _ = truth.narrow(2, 20, 20).narrow(3, 900, 20).fill_(1.0);
-        let (here, there) = choose(&base, &truth, &field).unwrap();
-        assert!(contains(&field, &here) && apart(&field, &there));
-        assert!(
-            contains(
-                &here,
-                &Rect {
-                    x: 600,
-                    y: 300,
-                    width: 20,
-                    height: 20
-                }
-            ),
-            "{here:?}"
-        );
-        assert!(
-            contains(
-                &there,
-                &Rect {
-                    x: 900,
-                    y: 20,
-                    width: 20,
-                    height: 20
-                }
-            ),
-            "{there:?}"
-        );
-        for crop in [here, there] {
-            assert_eq!(
-                (crop.x % SCALE, crop.y % SCALE),
-                (0, 0),
-                "whole ultra-wide pixels"
-            );
-            assert!(contains(
-                &Rect {
-                    x: 0,
-                    y: 0,
-                    width: TRUTH.width,
-                    height: TRUTH.height
-                },
-                &crop
-            ));
-        }
-    }
-
     #[test]
     fn layout_holds_all_parts() {
         assert_eq!(NOTES + 2 * THUMB.0 + GAP + MARGIN, WIDTH);

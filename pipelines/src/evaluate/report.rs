@@ -1,11 +1,8 @@
 //! The report: one page that needs nothing beside it, with the figures, and pictures to compare.
 
 use super::tables::Results;
-use crate::frames::to_bytes;
-use anyhow::{Context, Result};
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-use image::codecs::jpeg::JpegEncoder;
+use crate::frames::jpeg;
+use anyhow::Result;
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -14,8 +11,6 @@ use tch::Tensor;
 /// The page, with a place for the data.
 const PAGE: &str = include_str!("report.html");
 const PLACE: &str = "/*DATA*/";
-/// High enough that what JPEG adds does not look like what a method does.
-const QUALITY: u8 = 93;
 
 /// Frames of each clip that are shown, where there is room.
 const FRAMES: usize = 8;
@@ -157,20 +152,6 @@ impl Gallery {
 fn chosen(index: usize, len: usize, shown: usize) -> bool {
     let shown = shown.min(len);
     shown > 0 && (index * shown).div_ceil(len) * len / shown == index
-}
-
-fn jpeg(picture: &Tensor) -> Result<String> {
-    let (height, width) = (picture.size()[2], picture.size()[3]);
-    let mut file = Vec::new();
-    JpegEncoder::new_with_quality(&mut file, QUALITY)
-        .encode(
-            &to_bytes(picture)?,
-            u32::try_from(width)?,
-            u32::try_from(height)?,
-            image::ExtendedColorType::Rgb8,
-        )
-        .context("a picture is too large for the report")?;
-    Ok(STANDARD.encode(file))
 }
 
 #[cfg(test)]

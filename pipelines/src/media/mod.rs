@@ -49,6 +49,14 @@ impl Footage {
         }
     }
 
+    /// The picture's size and format.
+    pub fn format(&self) -> Result<gst_video::VideoInfo> {
+        match self {
+            Self::Recording(reader) => reader.format(),
+            Self::Pictures(pictures) => Ok(pictures.format().clone()),
+        }
+    }
+
     /// The pictures, where it is a folder of them.
     pub fn pictures(&self) -> Option<&Pictures> {
         match self {

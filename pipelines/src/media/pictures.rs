@@ -98,7 +98,7 @@ impl Pictures {
     }
 
     /// When frame `number` begins.
-    fn time(&self, number: usize) -> gst::ClockTime {
+    pub fn time(&self, number: usize) -> gst::ClockTime {
         let (frames, seconds) = (
             self.framerate.numer() as u128,
             self.framerate.denom() as u128,

@@ -51,8 +51,7 @@ impl Camera {
 /// Bytes of decoded frames that wait in front of the element, per camera. At least one frame fits in any case.
 const WAITING: u64 = 64 << 20;
 
-/// Feeds a camera's frames to a pad of the element, in the form of the first one: neither the element's other frames nor encoders or
-/// containers can take another one in the middle.
+/// Feeds a camera's frames to a pad of the element.
 pub fn feed(
     pipeline: &gst::Pipeline,
     refvsr: &gst::Element,
@@ -61,6 +60,20 @@ pub fn feed(
     turn: Orientation,
     deinterlace: bool,
 ) -> Result<AppSrc> {
+    let (source, last) = begin(pipeline, camera, turn, deinterlace)?;
+    last.link_pads(Some("src"), refvsr, Some(pad))
+        .with_context(|| format!("refvsr takes no video for {pad}"))?;
+    Ok(source)
+}
+
+/// Where a camera's frames are fed in, and the element they come out of: turned, and in the form of the first one. Neither the element's
+/// other frames nor encoders or containers can take another one in the middle.
+pub fn begin(
+    pipeline: &gst::Pipeline,
+    camera: &Camera,
+    turn: Orientation,
+    deinterlace: bool,
+) -> Result<(AppSrc, gst::Element)> {
     let source = sound::source(&camera.caps, WAITING);
     let mut chain = vec![source.clone().upcast(), make("videoconvert")?];
     if deinterlace {
@@ -74,10 +87,8 @@ pub fn feed(
     }
     pipeline.add_many(&chain)?;
     gst::Element::link_many(&chain)?;
-    let last = chain.last().context("an empty chain")?;
-    last.link_pads(Some("src"), refvsr, Some(pad))
-        .with_context(|| format!("refvsr takes no video for {pad}"))?;
-    Ok(source)
+    let last = chain.pop().context("an empty chain")?;
+    Ok((source, last))
 }
 
 /// Makes a picture of each first field; what is whole already stays.

@@ -33,6 +33,15 @@ pub struct NetworkOptions {
     pub properties: Vec<(String, String)>,
 }
 
+impl NetworkOptions {
+    /// What the user set a property to.
+    pub fn property(&self, name: &str) -> Option<&str> {
+        let mut all = self.properties.iter().rev();
+        let found = all.find(|(own, _)| own == name);
+        found.map(|(_, value)| value.as_str())
+    }
+}
+
 /// What is to be written.
 #[derive(Debug)]
 pub enum Output<'a> {
@@ -262,7 +271,8 @@ fn describe(pad: &gst::Pad, encoder_input: &gst::Pad, recorded: &gst::Caps) {
     });
 }
 
-fn formats(formats: &[VideoFormat]) -> Result<gst::Element> {
+/// A filter of pixel formats.
+pub fn formats(formats: &[VideoFormat]) -> Result<gst::Element> {
     let caps = gst_video::VideoCapsBuilder::new()
         .format_list(formats.iter().copied())
         .build();
@@ -272,7 +282,7 @@ fn formats(formats: &[VideoFormat]) -> Result<gst::Element> {
 }
 
 /// The formats that an encoder takes.
-fn offered(encoder: &gst::Element) -> Vec<VideoFormat> {
+pub fn offered(encoder: &gst::Element) -> Vec<VideoFormat> {
     let Some(pad) = encoder.static_pad("sink") else {
         return vec![];
     };

@@ -6,7 +6,7 @@ use super::graph;
 use super::options::Lens;
 use super::report::Reporter;
 use super::wishes::Options;
-use super::{attachments, check, damage, extras, meeting, watch};
+use super::{attachments, check, damage, estimate, extras, lineup, moment, watch};
 use crate::media::reader::Reader;
 use crate::media::{Footage, Take};
 use crate::output::{Kind, Partial, Slot, Written};
@@ -80,22 +80,6 @@ impl Target {
     }
 }
 
-/// How many frames will come; a guess for a recording.
-fn frames(footage: &Footage, options: &Options) -> Option<u64> {
-    match footage {
-        Footage::Recording(reader) => {
-            let rate = reader.format().ok()?.fps();
-            let end = reader.duration().into_iter().chain(options.to).min()?;
-            let time = end.saturating_sub(options.from.unwrap_or_default());
-            let frames = time
-                .nseconds()
-                .mul_div_round(rate.numer() as u64, rate.denom() as u64)?;
-            Some(frames / 1_000_000_000).filter(|frames| *frames > 0)
-        }
-        Footage::Pictures(pictures) => Some(pictures.files().len() as u64),
-    }
-}
-
 /// A clip that was enlarged.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finished {
@@ -115,7 +99,7 @@ pub fn run(
     stop: &Stop,
     record: &mut Record,
 ) -> Result<Finished> {
-    reporter.begin(&clip.name, frames(&clip.ultrawide, options));
+    reporter.begin(&clip.name, moment::frames(&clip.ultrawide, options));
     let cameras: Vec<_> = clip
         .references
         .iter()
@@ -129,7 +113,28 @@ pub fn run(
                 .for_each(|note| reporter.note(note));
         }
     }
-    let shifts = line_up(clip, options, reporter, stop)?;
+    if let (Footage::Recording(reader), true) = (
+        &clip.ultrawide,
+        options.from.is_some() || options.to.is_some(),
+    ) {
+        reader.seek(options.from.unwrap_or_default(), options.to, stop)?;
+    }
+    let offsets = lineup::offsets(
+        &clip.ultrawide,
+        &clip.references,
+        options,
+        &mut |text| reporter.note(text),
+        stop,
+    )?;
+    let recordings = (&clip.ultrawide, clip.references.as_slice());
+    let form = match &clip.output {
+        Target::Video(_, container) => estimate::Form::Video(*container),
+        Target::Pictures(_) => estimate::Form::Pictures,
+    };
+    if let Some(estimate) = estimate::of_job(recordings, &offsets, form, options, stop)? {
+        reporter.estimate(&estimate);
+    }
+    let shifts = line_up(clip, &offsets, options, stop)?;
     let partial = clip.slot.begin()?;
     if !partial.is_locked() {
         reporter.note(&format!(
@@ -248,38 +253,12 @@ fn attach(reader: &Reader, partial: &Partial, reporter: &mut Reporter) -> Result
     Ok(())
 }
 
-/// Brings every camera to the moment where the output begins. Returns how much later than time 0 each reference is fed in, in
+/// Brings every reference to the moment where the output begins. Returns how much later than time 0 each reference is fed in, in
 /// nanoseconds.
-fn line_up(
-    clip: &Clip,
-    options: &Options,
-    reporter: &mut Reporter,
-    stop: &Stop,
-) -> Result<Vec<i64>> {
+fn line_up(clip: &Clip, offsets: &[i64], options: &Options, stop: &Stop) -> Result<Vec<i64>> {
     let from = options.from.map_or(0, |from| from.nseconds() as i64);
-    if let (Footage::Recording(reader), true) = (
-        &clip.ultrawide,
-        options.from.is_some() || options.to.is_some(),
-    ) {
-        reader.seek(options.from.unwrap_or_default(), options.to, stop)?;
-    }
     let mut shifts = Vec::new();
-    for (lens, footage) in &clip.references {
-        let given = options.offsets.iter().find(|(given, _)| given == lens);
-        let offset = match (given, options.sync, &clip.ultrawide, footage) {
-            (Some((_, offset)), ..) => *offset,
-            (None, Some(sync), Footage::Recording(ultrawide), Footage::Recording(reader)) => {
-                let offset = super::sync::offset(sync, ultrawide, reader, stop)?;
-                reporter.note(&format!(
-                    "the {} camera started {:+.4} s after the ultra-wide one",
-                    lens.name(),
-                    offset as f64 / 1e9
-                ));
-                offset
-            }
-            _ => 0,
-        };
-        meeting::is_possible(clip, footage, *lens, offset, options)?;
+    for ((_, footage), offset) in clip.references.iter().zip(offsets) {
         // The place in this recording that belongs to the output's first frame.
         let place = from - offset;
         shifts.push((-place).max(0));

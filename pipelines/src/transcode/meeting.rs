@@ -1,6 +1,5 @@
 //! Whether cameras filmed at the same time at all.
 
-use super::job::Clip;
 use super::options::Lens;
 use super::wishes::Options;
 use crate::media::Footage;
@@ -14,7 +13,7 @@ const DRIFT: u64 = 30_000_000_000;
 
 /// Fails where a camera that started `offset` nanoseconds after the ultra-wide one has no moment in common with the part that is enlarged.
 pub fn is_possible(
-    clip: &Clip,
+    ultrawide: &Footage,
     other: &Footage,
     lens: Lens,
     offset: i64,
@@ -22,7 +21,7 @@ pub fn is_possible(
 ) -> Result<()> {
     let nanoseconds = |time: gst::ClockTime| time.nseconds() as i64;
     let from = options.from.map_or(0, nanoseconds);
-    let whole = clip.ultrawide.duration();
+    let whole = ultrawide.duration();
     let to = whole.into_iter().chain(options.to).min().map(nanoseconds);
     let ends_before = other
         .duration()
@@ -46,8 +45,8 @@ pub fn is_possible(
          says when it did)",
         other.path().display(),
         lasts(other),
-        clip.ultrawide.path().display(),
-        lasts(&clip.ultrawide),
+        ultrawide.path().display(),
+        lasts(ultrawide),
         offset as f64 / 1e9
     );
     Ok(())

@@ -2,30 +2,34 @@
 
 mod attachments;
 mod camera;
+pub mod cameras;
 mod check;
 mod collection;
-mod container;
+pub mod container;
 mod damage;
-mod encoder;
+pub mod encoder;
+pub mod estimate;
 mod extras;
 mod format;
-mod graph;
+pub mod graph;
 mod job;
 mod keeper;
 mod knobs;
+pub mod lineup;
 mod manifest;
 mod meeting;
-mod options;
+pub mod moment;
+pub mod options;
 mod report;
 mod room;
 mod sound;
-mod sync;
+pub mod sync;
 mod text;
 mod trial;
 mod turn;
 mod usage;
 mod watch;
-mod wishes;
+pub mod wishes;
 mod worker;
 
 use crate::element;
@@ -34,6 +38,7 @@ use crate::media::{Take, open};
 use crate::output::{Inputs, Place, Slot};
 use crate::stop::{Stop, Stopped};
 use anyhow::{Context, Result, ensure};
+use cameras::Timing;
 use collection::CollectionOptions;
 use job::{Clip, Target};
 use manifest::{Done, Job, Ledger};
@@ -80,27 +85,11 @@ pub struct Args {
     /// Write over an output that is there
     #[arg(long)]
     overwrite: bool,
-    /// Start here in the ultra-wide recording: seconds, M:SS or H:MM:SS
-    #[arg(long, value_name = "TIME", value_parser = options::time)]
-    from: Option<gst::ClockTime>,
-    /// End before this moment
-    #[arg(long, value_name = "TIME", value_parser = options::time)]
-    to: Option<gst::ClockTime>,
-    /// How many seconds later than the ultra-wide camera another one started (wide=0.4); may be repeated
-    #[arg(long, value_name = "LENS=SECONDS", value_parser = options::offset)]
-    offset: Vec<(Lens, i64)>,
-    /// Find out when the other cameras started, where --offset does not say
-    #[arg(long, value_name = "HOW")]
-    sync: Option<sync::Sync>,
-    /// Frames a second of PNG files, and of recordings that do not say when their frames are
-    #[arg(long, default_value = "30", value_name = "N|N/D", value_parser = options::framerate)]
-    framerate: gst::Fraction,
+    #[command(flatten)]
+    timing: Timing,
     /// Leave the sound out
     #[arg(long)]
     no_sound: bool,
-    /// Make whole pictures of interlaced recordings, one of each first field
-    #[arg(long)]
-    deinterlace: bool,
     /// Exit with 0 although recordings lack frames or have damaged ones, which is told in any case
     #[arg(long)]
     accept_missing: bool,
@@ -190,26 +179,20 @@ fn failed(args: &Args, error: &anyhow::Error, reporter: &mut Reporter) -> Turn {
 }
 
 fn options(args: &Args) -> Result<wishes::Options> {
-    ensure!(
-        args.to.is_none_or(|to| to > args.from.unwrap_or_default()),
-        "--to has to lie after --from"
-    );
     let tele = args.tele.is_some() || args.collection.given();
     ensure!(
-        tele || args.offset.iter().all(|(lens, _)| *lens != Lens::Tele),
+        tele || args
+            .timing
+            .offset
+            .iter()
+            .all(|(lens, _)| *lens != Lens::Tele),
         "--offset tele=... needs the tele camera's recording (--tele)"
     );
     Ok(wishes::Options {
-        network: args.network.clone(),
         encoder: args.encoder.clone(),
-        offsets: args.offset.clone(),
-        sync: args.sync,
-        from: args.from,
-        to: args.to,
         accept_missing: args.accept_missing,
         no_sound: args.no_sound,
-        deinterlace: args.deinterlace,
-        framerate: args.framerate,
+        ..args.timing.options(&args.network)?
     })
 }
 
@@ -232,7 +215,7 @@ fn clip(args: &Args, stop: &Stop) -> Result<Clip> {
         .as_ref()
         .zip(args.wide.as_ref())
         .context("no files are named")?;
-    let footage = |path: &Path, take: Take| open(path, args.framerate, take, stop);
+    let footage = |path: &Path, take: Take| open(path, args.timing.framerate, take, stop);
     let mut references = vec![(Lens::Wide, wide)];
     references.extend(args.tele.as_ref().map(|tele| (Lens::Tele, tele)));
     Ok(Clip {

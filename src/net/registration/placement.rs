@@ -96,6 +96,21 @@ impl Placement {
         (scale > 0.0 && scale.is_finite() && x.is_finite() && y.is_finite()).then_some(placement)
     }
 
+    /// The corners of a reference's picture in the ultra-wide one, x and y in its pixels from the top left one's centre: top left,
+    /// top right, bottom right, bottom left. Sizes are (height, width).
+    pub fn corners(&self, ultrawide: (i64, i64), reference: (f64, f64)) -> [(f64, f64); 4] {
+        let ((x, y), (sin, cos)) = (centre(whole(ultrawide)), self.rotation.sin_cos());
+        let own = ultrawide.1 as f64 / (self.zoom * reference.1); // one of its pixels in the frame
+        let (half_h, half_w) = (own * reference.0 / 2.0, own * reference.1 / 2.0);
+        [(-1.0, -1.0), (1.0, -1.0), (1.0, 1.0), (-1.0, 1.0)].map(|(right, down)| {
+            let (p, q) = (right * half_w, down * half_h);
+            (
+                x + self.shift.0 + cos * p - sin * q,
+                y + self.shift.1 + sin * p + cos * q,
+            )
+        })
+    }
+
     /// The bounding box of the reference in the ultra-wide frame with `margin` pixels around it,
     /// cut at the frame's edges. Its sides grow to multiples of `multiple` where the frame has
     /// room. `None` where less than that of the frame is seen.
@@ -106,16 +121,7 @@ impl Placement {
         margin: i64,
         multiple: i64,
     ) -> Option<Rectangle> {
-        let ((x, y), (sin, cos)) = (centre(whole(ultrawide)), self.rotation.sin_cos());
-        let own = ultrawide.1 as f64 / (self.zoom * reference.1); // one of its pixels in the frame
-        let (half_h, half_w) = (own * reference.0 / 2.0, own * reference.1 / 2.0);
-        let corners = [(-1.0, -1.0), (-1.0, 1.0), (1.0, -1.0), (1.0, 1.0)].map(|(right, down)| {
-            let (p, q) = (right * half_w, down * half_h);
-            (
-                x + self.shift.0 + cos * p - sin * q,
-                y + self.shift.1 + sin * p + cos * q,
-            )
-        });
+        let corners = self.corners(ultrawide, reference);
         let range = |values: [f64; 4], n: i64| -> Option<(i64, i64)> {
             let low = values.into_iter().fold(f64::INFINITY, f64::min);
             let high = values.into_iter().fold(f64::NEG_INFINITY, f64::max);

@@ -8,6 +8,12 @@ use serde::{Deserialize, Serialize};
 pub enum Event {
     /// A clip begins; how many frames it has is a guess for recordings.
     Begin { clip: String, frames: Option<u64> },
+    /// How long the clip will take, and how large it becomes, about.
+    Estimate {
+        clip: String,
+        seconds: f64,
+        bytes: u64,
+    },
     Progress {
         clip: String,
         frames: u64,

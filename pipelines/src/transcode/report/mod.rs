@@ -4,7 +4,9 @@ mod event;
 mod screen;
 
 pub use event::Event;
+pub use screen::minutes;
 
+use super::estimate::Estimate;
 use crate::exit;
 use screen::Screen;
 use std::time::{Duration, Instant};
@@ -96,6 +98,16 @@ impl Reporter {
         self.tell(&Event::Begin {
             clip: name.to_owned(),
             frames: total,
+        });
+    }
+
+    /// What the clip takes, about.
+    pub fn estimate(&mut self, estimate: &Estimate) {
+        let clip = self.clip.as_ref().map(|clip| clip.name.clone());
+        self.tell(&Event::Estimate {
+            clip: clip.unwrap_or_default(),
+            seconds: estimate.seconds,
+            bytes: estimate.bytes,
         });
     }
 

@@ -1,6 +1,7 @@
 //! What people see: a bar a clip on a terminal, and lines on the error stream.
 
 use super::event::Event;
+use crate::transcode::estimate::Estimate;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::{IsTerminal, stderr};
 use std::time::Duration;
@@ -27,6 +28,10 @@ impl Screen {
     pub fn show(&mut self, event: &Event) {
         match event {
             Event::Begin { clip, frames } => self.begin(clip, *frames),
+            Event::Estimate { seconds, bytes, .. } => {
+                let words = Estimate::words(*seconds, *bytes);
+                self.say(&format!("note: the clip takes {words}"));
+            }
             Event::Progress {
                 frames,
                 of,
@@ -132,7 +137,7 @@ impl Screen {
 }
 
 /// `3.2 s`, `4:05` or `2:04:05`.
-fn minutes(seconds: f64) -> String {
+pub fn minutes(seconds: f64) -> String {
     let whole = seconds.round() as u64;
     match (whole / 3600, whole / 60 % 60, whole % 60) {
         (0, 0, _) => format!("{seconds:.1} s"),
