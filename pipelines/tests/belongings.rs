@@ -114,6 +114,15 @@ fn folders_with_files_of_others_stay() {
         &["-u", &uw, "-w", &w, "-o", &beach],
         &["IMG_1.jpg", "did not write"],
     );
+    // A file in the place of the manifests' folder: what is written could not be known again.
+    fs::create_dir(place.path("odd")).unwrap();
+    fs::write(place.path("odd/.refvsr"), "x").unwrap();
+    let odd = place.text("odd/");
+    refused(
+        &place,
+        &["-u", &uw, "-w", &w, "-o", &odd],
+        &["odd/.refvsr", "Not a directory"],
+    );
     // Above, below and in place of what is read, by a link too.
     symlink("in", place.path("link")).unwrap();
     for (output, words) in [

@@ -1,8 +1,9 @@
 //! The model between one clip and the next.
 
 use super::graph::{self, NetworkOptions};
+use crate::exit::TryAgain;
 use crate::media::messages::error_text;
-use anyhow::{Result, anyhow};
+use anyhow::{Result, anyhow, bail};
 use gst::prelude::*;
 
 /// Keeps the model loaded: elements of one process share its network for as long as one of them is alive, and each clip has an
@@ -23,14 +24,15 @@ impl Keeper {
         }
         let bus = keeper.0.bus();
         let message = bus.and_then(|bus| bus.pop_filtered(&[gst::MessageType::Error]));
-        let text = message.as_ref().and_then(|message| match message.view() {
-            gst::MessageView::Error(error) => Some(error_text(error)),
-            _ => None,
-        });
-        Err(anyhow!(
-            "{}",
-            text.unwrap_or_else(|| "the element refvsr does not start".to_owned())
-        ))
+        let Some(gst::MessageView::Error(error)) = message.as_ref().map(|m| m.view()) else {
+            bail!("the element refvsr does not start")
+        };
+        let text = error_text(error);
+        // The device, or its memory: both may be there again later.
+        Err(match error.error().matches(gst::LibraryError::Failed) {
+            true => TryAgain(text).into(),
+            false => anyhow!(text),
+        })
     }
 }
 

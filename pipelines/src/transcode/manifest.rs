@@ -1,6 +1,6 @@
 //! What was made of a clip, with what: a small file beside the outputs, by which a finished clip and its files are known again.
 
-use crate::output::{self, MANIFESTS, Place, Written};
+use crate::output::{self, MANIFESTS, Place, Slot, Written};
 use anyhow::{Context, Result};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -127,6 +127,11 @@ impl Ledger {
         self.done().map(|done| done.written).unwrap_or_default()
     }
 
+    /// Fails where it could not be written when the work is done.
+    pub fn check(&self) -> Result<()> {
+        Slot::own_file(&self.done).map(|_| ())
+    }
+
     /// How this very job ended, where what it wrote is still there.
     pub fn finished(&self, place: &Place, job: &Job) -> Option<Done> {
         let done = self.done().filter(|done| done.job == *job)?;
@@ -184,7 +189,7 @@ fn short(name: &OsStr) -> OsString {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::output::{Inputs, Kind, Slot};
+    use crate::output::{Inputs, Kind};
 
     #[test]
     fn another_job_is_not_finished() {

@@ -35,7 +35,7 @@ mod worker;
 use crate::element;
 use crate::exit;
 use crate::media::{Take, open};
-use crate::output::{Inputs, Place, Slot};
+use crate::output::{Inputs, Kind, Place, Slot};
 use crate::stop::{Stop, Stopped};
 use anyhow::{Context, Result, ensure};
 use cameras::Timing;
@@ -201,7 +201,11 @@ fn place(args: &Args) -> Result<(Target, Slot)> {
     let output = Target::of(&args.output)?;
     let inputs = args.inputs();
     let place = Place::find(output.path())?;
-    let own = ledger(&place, &output).written();
+    let ledger = ledger(&place, &output);
+    if output.kind() == Kind::Folder {
+        ledger.check()?;
+    }
+    let own = ledger.written();
     let inputs = Inputs::of(inputs.iter().map(PathBuf::as_path)).with_files();
     let slot = Slot::check(place, output.kind(), args.overwrite, &inputs, own)?;
     Ok((output, slot))

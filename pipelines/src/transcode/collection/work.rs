@@ -156,6 +156,7 @@ impl Work<'_> {
 
     /// The place of a clip's output, if it may be written.
     fn slot(&self, source: &Source, job: &Job, ledger: &Ledger) -> Result<Slot> {
+        ledger.check()?;
         let kind = self.format.target(source.output.clone())?.kind();
         let place = Place::find(&source.output)?;
         let mut inputs = Inputs::of(source.inputs());
