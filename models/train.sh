@@ -88,7 +88,7 @@ learn() {
     if [ -n "${SHORT:-}" ]; then
         set -- "$@" --set optimiser.steps=2 --set optimiser.batch=1 --set data.patch=40 --set validation.frames=1
         case $config in
-            light-trunks | *-steady | light-recorded | light-meter) ;;
+            light-trunks | *-steady | light-recorded) ;;
             *) set -- "$@" --set validation.clips=1 --set data.windows=5 ;;
         esac
     fi
@@ -176,21 +176,19 @@ else
     while read -r file; do photo "$file"; done < "$folder/photos.list"
 fi
 # Then on with more and longer still films of little noise, nearer to the teacher: what drifted in clean ones by a tenth of a dB comes to rest.
-steady() { # model, file, interval of restarts, steps of the second part
+steady() { # model, interval of restarts, steps of the second part
     learn "$1-steady" "$1-steady" --set data.root="$photos" --set start.teacher="$folder/$1-moving.safetensors"
     learn "$1-still" "$1-steady" --set data.root="$photos" --set start.teacher="$folder/$1-moving.safetensors" \
         --set start.weights="[\"$folder/runs/$1-steady/best.safetensors\"]" --set optimiser.rate=5e-5 --set films.still=0.6 --set films.shortest=16 \
-        --set films.longest=300 --set films.noise=3 --set loss.features=2 --set seed=11 --set optimiser.steps="$4" "$5" "$6" "$7" "$8"
-    "$train" export "$folder/runs/$1-still" --output "$folder/$2.safetensors" --reset-interval "$3"
+        --set films.longest=300 --set films.noise=3 --set loss.features=2 --set seed=11 --set optimiser.steps="$3" "$4" "$5" "$6" "$7"
+    "$train" export "$folder/runs/$1-still" --output "$folder/$1.safetensors" --reset-interval "$2"
 }
-steady light light-clean 0 600 --set optimiser.warmup=20 --set optimiser.ema=0.99
-steady quality quality 30 220 --set optimiser.warmup=15 --set optimiser.ema=0.98
-# A second set of trunks for what cameras record, of the same films through video encoders; and the meter by which a clip finds its set.
-learn light-recorded light-recorded --set data.root="$photos" --set start.teacher="$folder/light-clean.safetensors"
+steady light 0 600 --set optimiser.warmup=20 --set optimiser.ema=0.99
+steady quality 30 220 --set optimiser.warmup=15 --set optimiser.ema=0.98
+# A second set of trunks of `light`, for what cameras record: the same films through video encoders.
+learn light-recorded light-recorded --set data.root="$photos" --set start.teacher="$folder/light.safetensors"
 "$train" export "$folder/runs/light-recorded" --output "$folder/light-recorded.safetensors"
-second="{ file = \"$folder/light-recorded.safetensors\", only = [\"backward_trunk.\", \"forward_trunk.\", \"fusion.\"], under = \"recorded.\" }"
-learn light-meter light-meter --set data.root="$photos" --set start.weights="[\"$folder/light-clean.safetensors\", $second]"
-"$train" export "$folder/runs/light-meter" --output "$folder/light.safetensors"
+"$train" export "$folder/runs/light-still" --output "$folder/light.safetensors" --reset-interval 0 --recorded "$folder/light-recorded.safetensors"
 split=test frames=5
 [ -z "${SHORT:-}" ] || split=valid frames=1
 for model in quality light; do

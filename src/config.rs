@@ -54,8 +54,8 @@ pub struct ModelConfig {
     /// closed form (registered variant only).
     #[serde(default = "all_levels", skip_serializing_if = "are_all")]
     pub flow_levels: usize,
-    /// It has a second set of trunks, for footage that is noisy or went through a video encoder, and a
-    /// meter that tells such footage (registered variant only).
+    /// It has a second set of trunks, for [recorded footage](crate::net::footage::Footage::Recorded)
+    /// (registered variant only).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub recorded: bool,
 }

@@ -30,7 +30,6 @@ pub use native::{memory, trace};
 pub use net::Network;
 pub use precision::Precision;
 pub use session::{
-    Received, ReducedMatching, Seen, Session, SessionOptions, SharedNetwork, Triplet, Unseen,
-    WeakNetwork,
+    Received, ReducedMatching, Session, SessionOptions, SharedNetwork, Triplet, Unseen, WeakNetwork,
 };
 pub use stop::Stopper;

@@ -50,7 +50,7 @@ fn exact(m: usize, group: usize) -> SessionOptions {
         backward_group: Some(group),
         reset_interval: None,
         safety_net: true,
-        footage: None,
+        footage: refvsr::net::footage::Footage::Clean,
         matching_step: None,
         wide_zoom: 2.0,
         tele_zoom: 5.0,

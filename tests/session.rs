@@ -113,7 +113,7 @@ fn options(m: usize, reset: Option<usize>) -> SessionOptions {
         backward_group: Some(1),
         reset_interval: reset,
         safety_net: true,
-        footage: None,
+        footage: refvsr::net::footage::Footage::Clean,
         matching_step: None,
         wide_zoom: 2.0,
         tele_zoom: 5.0,

@@ -144,26 +144,44 @@ fn the_kind_of_footage_is_told() {
         ..ModelConfig::preset("refvsr-mfid").unwrap()
     };
     let model = save_model(config, folder.path());
-    for (asked, kind) in [("clean", "clean"), ("recorded", "recorded")] {
+    // The rig's frames are RGB.
+    for (asked, kind) in [
+        ("clean", "clean"),
+        ("recorded", "recorded"),
+        ("auto", "clean"),
+    ] {
         let element = element();
         element.set_property("model-file", &model);
         element.set_property_from_str("footage", asked);
         let played = play_clip(element, &regular(3), 3);
         let footage = played.footage.iter();
         let told: Vec<_> = footage.map(|it| it.get::<&str>("kind").unwrap()).collect();
-        assert_eq!(told, [kind]);
-        assert!(!played.footage[0].has_field("recorded"));
+        assert_eq!(told, [kind], "{asked}");
     }
-    let element = element();
-    element.set_property("model-file", &model);
-    let played = play_clip(element, &regular(3), 3);
-    let certain = played.footage[0].get::<f64>("recorded").unwrap();
-    assert!((0.0..=1.0).contains(&certain), "{certain}");
-    assert!(
-        play_clip(self::element(), &regular(3), 3)
-            .footage
-            .is_empty()
+    assert!(play_clip(element(), &regular(3), 3).footage.is_empty());
+    // Two clips of a decoder's format.
+    let line = format!(
+        "videotestsrc num-buffers=3 ! video/x-raw,format=I420,width=32,height=24 ! refvsr device=cpu model-file={model} ! fakesink"
     );
+    let pipeline = gst::parse::launch(&line).unwrap();
+    pipeline.set_state(gst::State::Playing).unwrap();
+    let bus = pipeline.bus().unwrap();
+    let mut kinds = vec![];
+    for message in bus.iter_timed(ClockTime::from_seconds(60)) {
+        match message.view() {
+            gst::MessageView::Eos(_) => break,
+            gst::MessageView::Error(error) => panic!("{error:?}"),
+            gst::MessageView::Element(_) => {
+                let told = message.structure().unwrap();
+                if told.name() == "refvsr-footage" {
+                    kinds.push(told.get::<String>("kind").unwrap());
+                }
+            }
+            _ => (),
+        }
+    }
+    pipeline.set_state(gst::State::Null).unwrap();
+    assert_eq!(kinds, ["recorded"]);
 }
 
 #[test]

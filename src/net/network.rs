@@ -4,7 +4,7 @@ use super::{
     blocks::Trunk,
     carried::Carried,
     flow::{Pyramid, SpyNet},
-    footage::{Footage, Meter},
+    footage::Footage,
     ops::{channels_last, size},
     propagation::{Joined, Motion, Propagation, Reference, State},
     reconstruction::Reconstruction,
@@ -34,16 +34,9 @@ pub struct Network {
     config: ModelConfig,
     weights: VarStore,
     body: Body,
-    /// For recorded footage, where the model has trunks for that.
-    recorded: Option<Recorded>,
-}
-
-/// What a registered model has for recorded footage.
-#[derive(Debug)]
-struct Recorded {
-    /// All layers but the trunks are those of the model's body.
-    net: RegisteredVsr,
-    meter: Meter,
+    /// For recorded footage, where a registered model has trunks for that. All other layers are those of
+    /// its body.
+    recorded: Option<Box<RegisteredVsr>>,
 }
 
 /// What the names of the weights for recorded footage begin with.
@@ -138,7 +131,7 @@ impl Network {
         let weights = VarStore::new(device);
         let root = Path::from(weights.root());
         let body = Body::new(&root, &config)?;
-        let recorded = Recorded::new(&root, &config, || weights.variables())?;
+        let recorded = recorded(&root, &config, || weights.variables())?;
         Ok(Self {
             body,
             recorded,
@@ -184,7 +177,7 @@ impl Network {
         let shapes = RefCell::default();
         let root = Path::outline(&shapes);
         Body::new(&root, config)?;
-        Recorded::new(&root, config, HashMap::new)?;
+        recorded(&root, config, HashMap::new)?;
         Ok(shapes.into_inner())
     }
 
@@ -236,17 +229,10 @@ impl Network {
     /// The same with the trunks for such footage, where it has some of their own.
     pub fn registered_for(&self, footage: Footage) -> Option<&RegisteredVsr> {
         match (&self.body, &self.recorded) {
-            (Body::Registered(_), Some(recorded)) if footage == Footage::Recorded => {
-                Some(&recorded.net)
-            }
+            (Body::Registered(_), Some(recorded)) if footage == Footage::Recorded => Some(recorded),
             (Body::Registered(net), _) => Some(net),
             (Body::RefVsr(_), _) => None,
         }
-    }
-
-    /// What tells recorded footage from clean one, where there are trunks for both.
-    pub fn meter(&self) -> Option<&Meter> {
-        self.recorded.as_ref().map(|recorded| &recorded.meter)
     }
 
     /// RefVSR's layers, for what no other network does.
@@ -464,22 +450,17 @@ impl Network {
     }
 }
 
-impl Recorded {
-    /// `first` gives the weights of the model's body.
-    fn new(
-        root: &Path<'_>,
-        config: &ModelConfig,
-        first: impl FnOnce() -> HashMap<String, Tensor>,
-    ) -> Result<Option<Self>> {
-        if !config.recorded {
-            return Ok(None);
-        }
-        let second = Second::new(root / RECORDED, &OWN, first());
-        Ok(Some(Self {
-            net: registered(&Path::second(&second), config)?,
-            meter: Meter::new(root / "footage")?,
-        }))
+/// The network for recorded footage, where there is one. `first` gives the weights of the model's body.
+fn recorded(
+    root: &Path<'_>,
+    config: &ModelConfig,
+    first: impl FnOnce() -> HashMap<String, Tensor>,
+) -> Result<Option<Box<RegisteredVsr>>> {
+    if !config.recorded {
+        return Ok(None);
     }
+    let second = Second::new(root / RECORDED, &OWN, first());
+    Ok(Some(Box::new(registered(&Path::second(&second), config)?)))
 }
 
 impl Body {

@@ -7,7 +7,6 @@ use tch::Tensor;
 impl Session {
     /// Output `n`, which is the next.
     pub(super) fn joined_output(&mut self, n: usize) -> Result<Tensor> {
-        self.look_at_footage(n)?;
         let run = self.outputs_of_a_run(n);
         let outputs = run.unwrap_or(self.clip.backward.len());
         self.find_motions(n, n + self.window_look_ahead() + outputs)?;
@@ -41,7 +40,6 @@ impl Session {
 
     /// Passes output `n` by: the forward branch goes on, nothing else is computed.
     pub(super) fn joined_pass(&mut self, n: usize) -> Result<()> {
-        self.look_at_footage(n)?;
         self.find_motions(n, n + 1)?;
         let forward = self.forward_at(n)?;
         self.leave(n, forward)

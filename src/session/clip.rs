@@ -1,13 +1,12 @@
 //! What a session remembers of the clip it is in, and a window's view of it.
 
-use super::{
-    density::ReducedMatching, footage::Seen, handover::Coming, unseen::Unseen, watch::Watch,
-};
+use super::{density::ReducedMatching, handover::Coming, unseen::Unseen, watch::Watch};
 use crate::{
     Error, Result,
     net::{
         edvr::{FRAMES, Levels},
         flow::Pyramid,
+        footage::Footage,
         network::Found,
         propagation::{Joined, Motion, State},
         refill::Schedule,
@@ -56,8 +55,8 @@ pub struct Clip {
     pub followers: Option<Followers>,
     /// How frames are matched, where not at full density.
     pub reduced_matching: Option<ReducedMatching>,
-    /// What was found of its frames, where the model has trunks for recorded footage.
-    pub footage: Option<Seen>,
+    /// What it is taken for, from its first frame on.
+    pub footage: Option<Footage>,
     /// The first reference camera that cannot be found.
     pub unseen: Option<Unseen>,
     /// Height and width of the frames as they were sent.

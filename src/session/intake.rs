@@ -35,6 +35,7 @@ impl Session {
         }
         if self.clip.size.is_none() {
             self.lease.begin(size);
+            self.clip.footage = Some(self.options.footage);
         }
         let lr = self.padded(&clean("ultra-wide frame", &triplet.ultrawide)?)?;
         let (reference, waiting, reduced) = match self.network.registered() {

@@ -9,7 +9,6 @@ mod backward;
 mod branches;
 mod clip;
 mod density;
-mod footage;
 mod forward;
 mod handover;
 mod intake;
@@ -25,7 +24,6 @@ mod watch;
 mod watched;
 
 pub use density::ReducedMatching;
-pub use footage::Seen;
 pub use options::SessionOptions;
 pub use received::Received;
 pub use shared::{SharedNetwork, WeakNetwork};
@@ -37,6 +35,7 @@ use crate::{
     image::enlarge::bicubic,
     net::{
         context::{self, Arithmetic},
+        footage::Footage,
         registration::Sighting,
     },
     stop::Stopper,
@@ -124,7 +123,7 @@ impl Session {
             backward_group: None,
             reset_interval: network.config().reset_interval,
             safety_net: true,
-            footage: None,
+            footage: Footage::Clean,
             matching_step: None,
             wide_zoom: if find { 0.0 } else { 2.0 },
             tele_zoom: if find { 0.0 } else { 5.0 },
@@ -293,6 +292,11 @@ impl Session {
         Ok(())
     }
 
+    /// Another kind of footage, from the next clip on; see [`SessionOptions::footage`].
+    pub fn set_footage(&mut self, footage: Footage) {
+        self.options.footage = footage;
+    }
+
     /// Starts a clip where another session of the same options saw the wide and the tele camera last, in place of
     /// looking for them anew. Nothing changes where this session has looked for them already, or is told other
     /// zooms.
@@ -395,6 +399,11 @@ impl Session {
     fn group(&self) -> usize {
         let own = self.network.config().backward_group();
         self.options.backward_group.unwrap_or(own)
+    }
+
+    /// What the clip is.
+    fn footage(&self) -> Footage {
+        self.clip.footage.unwrap_or(self.options.footage)
     }
 
     fn recurrence(&self) -> Recurrence {

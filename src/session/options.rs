@@ -34,9 +34,8 @@ pub struct SessionOptions {
     /// replaced, on a GPU the next one, so that nothing waits. It changes nothing before that;
     /// [`Precision::Fp32`], which gives what the paper's code gives, does without.
     pub safety_net: bool,
-    /// What footage it is, for models that have trunks for both kinds; `None` = as a clip's first frames
-    /// show.
-    pub footage: Option<Footage>,
+    /// What footage it is, for models that have trunks of their own for recorded one.
+    pub footage: Footage,
     /// Positions a side of the blocks that are matched as one: 1 (full density), 2, 4, 8 or 16; `None` = 1
     /// for frames of the sizes that the model's matching is made for, and for larger ones as much as a
     /// frame of 640x360 takes at the most (see [`Session::reduced_matching`](crate::Session::reduced_matching)).

@@ -13,7 +13,7 @@ use std::{
 };
 
 /// The configs that come with this program, by name.
-pub const PRESETS: [(&str, &str); 17] = [
+pub const PRESETS: [(&str, &str); 16] = [
     ("refvsr-mfid", include_str!("../configs/refvsr-mfid.toml")),
     ("refvsr-l1", include_str!("../configs/refvsr-l1.toml")),
     (
@@ -49,7 +49,6 @@ pub const PRESETS: [(&str, &str); 17] = [
         "light-recorded",
         include_str!("../configs/light-recorded.toml"),
     ),
-    ("light-meter", include_str!("../configs/light-meter.toml")),
     ("own", include_str!("../configs/own.toml")),
     ("tiny", include_str!("../configs/tiny.toml")),
 ];
@@ -79,7 +78,7 @@ pub struct Config {
     /// `pretrain`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub references: Option<References>,
-    /// What films are like, where `lesson` is `steady` or `meter`.
+    /// What films are like, where `lesson` is `steady`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub films: Option<Films>,
     /// How its weights move.
@@ -115,19 +114,12 @@ pub enum LessonKind {
     /// The registered variant: a forward trunk that stays as good over long films as `start.teacher`'s
     /// is in its first frames.
     Steady,
-    /// The registered variant: the meter that tells recorded footage from clean one, by films.
-    Meter,
 }
 
 impl LessonKind {
     /// Whether it learns from `start.teacher`, which it begins as.
     pub fn has_teacher(self) -> bool {
         matches!(self, Self::Trunks | Self::Steady)
-    }
-
-    /// Whether it learns from films of photos.
-    pub fn has_films(self) -> bool {
-        matches!(self, Self::Steady | Self::Meter)
     }
 }
 
@@ -158,12 +150,8 @@ pub enum Weights {
     Some {
         /// The file.
         file: PathBuf,
-        /// Beginnings of the names of those that are taken up, as they are in the file.
+        /// Beginnings of the names of those that are taken up.
         only: Vec<String>,
-        /// What the network has before these names: `recorded.` takes trunks up as those for recorded
-        /// footage [default: nothing].
-        #[serde(default)]
-        under: String,
     },
 }
 
@@ -175,15 +163,11 @@ impl Weights {
         }
     }
 
-    /// The name in the file of the network's weight of that name, if it is taken up.
-    pub fn name_in_file<'a>(&self, name: &'a str) -> Option<&'a str> {
+    /// Whether the weight of that name is taken up.
+    pub fn takes(&self, name: &str) -> bool {
         match self {
-            Self::All(_) => Some(name),
-            Self::Some { only, under, .. } => {
-                let name = name.strip_prefix(under.as_str())?;
-                let taken = only.iter().any(|start| name.starts_with(start.as_str()));
-                taken.then_some(name)
-            }
+            Self::All(_) => true,
+            Self::Some { only, .. } => only.iter().any(|start| name.starts_with(start.as_str())),
         }
     }
 }
@@ -406,8 +390,8 @@ impl Config {
             films.check()?;
         }
         ensure!(
-            self.films.is_some() == self.lesson.has_films(),
-            "a section [films] is for lesson = \"steady\" or \"meter\", which need one"
+            self.films.is_some() == (self.lesson == LessonKind::Steady),
+            "a section [films] is for lesson = \"steady\", which needs one"
         );
         ensure!(
             self.stage == Stage::Pretrain || !self.lesson.has_teacher(),
@@ -434,9 +418,7 @@ impl Config {
     pub fn frames(&self) -> usize {
         match self.lesson {
             LessonKind::Windows => self.data.windows + self.model.frame_num - 1,
-            LessonKind::Fusion | LessonKind::Trunks | LessonKind::Steady | LessonKind::Meter => {
-                self.data.windows
-            }
+            LessonKind::Fusion | LessonKind::Trunks | LessonKind::Steady => self.data.windows,
         }
     }
 

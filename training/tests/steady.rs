@@ -385,69 +385,6 @@ fn features_should_be_those_of_clean_frames_where_films_are_recorded() {
 }
 
 #[test]
-fn a_meter_learns_what_was_lost() {
-    let folder = tempfile::tempdir().unwrap();
-    photos(folder.path());
-    let of_trunks = folder.path().join("trunks.safetensors");
-    let small = ["model.mid_channels=4", "model.num_blocks=1"];
-    let plain = Config::load("light-steady", &small.map(str::to_owned)).unwrap();
-    let trunks = Network::new(plain.model, Device::Cpu).unwrap();
-    checkpoint::save(&trunks, &of_trunks, Kind::Float).unwrap();
-    let file = of_trunks.display();
-    let second =
-        format!("{{ file = \"{file}\", only = [\"forward_trunk.\"], under = \"recorded.\" }}");
-    let overrides = [
-        format!("start.weights=[\"{file}\", {second}]"),
-        "device=cpu".into(),
-        "optimiser.warmup=0".into(),
-        "optimiser.steps=60".into(),
-    ];
-    let all: Vec<String> = small
-        .map(str::to_owned)
-        .into_iter()
-        .chain(overrides)
-        .collect();
-    let config = Config::load("light-meter", &all).unwrap();
-    let network = initial_network(&config, Device::Cpu).unwrap();
-    let (start, trunks) = (weights(&network), weights(&trunks));
-    for (name, weight) in &trunks {
-        assert!(start[name].equal(weight), "{name}");
-        let second = name.starts_with("forward_trunk.");
-        let recorded = start.get(&format!("recorded.{name}"));
-        assert!(
-            recorded.is_none_or(|it| it.equal(weight) == second),
-            "{name}"
-        );
-    }
-    let films = Filming::open(
-        folder.path(),
-        Options {
-            films: config.films.clone().unwrap(),
-            patch: 24,
-            part: 1,
-            ..options()
-        },
-    )
-    .unwrap();
-    let lesson = lesson(&config, network, Precision::Fp32).unwrap();
-    let mut trainer = Trainer::new(lesson, config.recipe(Precision::Fp32)).unwrap();
-    let mut patches = films.start(0).unwrap();
-    let mut losses: Vec<f64> = vec![];
-    for _ in 0..60 {
-        let batch: Vec<ClipPatch> = patches.by_ref().take(4).map(Result::unwrap).collect();
-        let step = |step: &StepReport| losses.push(step.total);
-        trainer.train_on(&batch, &Processes::one(), step).unwrap();
-    }
-    let mean = |losses: &[f64]| losses.iter().sum::<f64>() / losses.len() as f64;
-    let (first, last) = (mean(&losses[..10]), mean(&losses[50..]));
-    assert!(last < 0.8 * first, "{first} to {last}");
-    for (name, weight) in weights(trainer.network()) {
-        let meters = name.starts_with("footage.");
-        assert_eq!(weight.equal(&start[&name]), !meters, "{name}");
-    }
-}
-
-#[test]
 fn features_are_the_teachers_until_states_grow_older_than_its() {
     let rig = Rig::new(&["optimiser.rate=1e-12", "optimiser.final_rate=0"]);
     let mut trainer = rig.trainer();

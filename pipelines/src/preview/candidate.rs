@@ -67,6 +67,7 @@ impl Candidate {
         let options = refvsr::SessionOptions {
             // Each output has a backward run of its own, which begins no later than the window ends.
             backward_group: Some(1),
+            footage: moment.footage,
             ..Session::options_of(&self.network)
         };
         let mut session = Session::new(self.network.clone(), options)?;

@@ -16,6 +16,7 @@ use anyhow::{Context, Result, bail, ensure};
 use gst::prelude::*;
 use gst_app::{AppSink, AppSrc};
 use refvsr::Triplet;
+use refvsr::net::footage::Footage as Kind;
 use refvsr_tools::picture::tensor as read;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, channel};
@@ -34,6 +35,8 @@ pub struct Moment {
     pub triplets: Vec<Triplet>,
     /// Which of them is the moment's.
     pub centre: usize,
+    /// What the element takes the ultra-wide camera's frames for.
+    pub footage: Kind,
 }
 
 /// A frame, and when it is in the ultra-wide recording, in nanoseconds.
@@ -99,6 +102,7 @@ impl Moment {
         Ok(Self {
             at: centre.map_or(at, |(_, (time, _))| *time),
             centre: centre.map_or(0, |(n, _)| n),
+            footage: kind(ultrawide)?,
             triplets: frames
                 .iter()
                 .map(|(time, picture)| Triplet {
@@ -117,6 +121,20 @@ const SLACK: i64 = 1_000_000;
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Frames of a recording that does not say how many it has a second.
 const RATE: i64 = 30;
+
+/// Frames whose colour has less density than their brightness are recorded ones.
+fn kind(footage: &Footage) -> Result<Kind> {
+    let Footage::Recording(reader) = footage else {
+        return Ok(Kind::Clean);
+    };
+    let format = reader.format()?.format_info();
+    let coarse = format
+        .w_sub()
+        .iter()
+        .chain(format.h_sub())
+        .any(|by| *by > 0);
+    Ok(if coarse { Kind::Recorded } else { Kind::Clean })
+}
 
 /// From one frame to the next, in nanoseconds.
 pub fn interval(footage: &Footage, framerate: gst::Fraction) -> Result<i64> {

@@ -139,26 +139,19 @@ pub enum Sync {
 #[repr(u32)]
 #[enum_type(name = "GstRefVsrFootage")]
 pub enum Footage {
-    /// What a clip's first frames show.
+    /// `Recorded` where colour has less density than brightness.
     #[default]
-    #[enum_value(name = "As a clip's first frames show", nick = "auto")]
+    #[enum_value(
+        name = "recorded where the format's colour has less density than its brightness (I420, NV12), else clean",
+        nick = "auto"
+    )]
     Auto,
-    /// Little.
+    /// Nothing that took much from them.
     #[enum_value(name = "As sensors give it in good light", nick = "clean")]
     Clean,
-    /// Much.
-    #[enum_value(name = "Noisy, or back from a video encoder", nick = "recorded")]
+    /// A video encoder.
+    #[enum_value(name = "Back from a video encoder, or noisy", nick = "recorded")]
     Recorded,
-}
-
-impl From<Footage> for Option<::refvsr::net::footage::Footage> {
-    fn from(footage: Footage) -> Self {
-        match footage {
-            Footage::Auto => None,
-            Footage::Clean => Some(::refvsr::net::footage::Footage::Clean),
-            Footage::Recorded => Some(::refvsr::net::footage::Footage::Recorded),
-        }
-    }
 }
 
 /// What becomes of frames that the network would finish too late.

@@ -1,15 +1,27 @@
-//! What kind of footage clips are, told to applications.
+//! What kind of footage clips are: chosen, and told to applications.
 
-use super::{element::RefVsr, work::Work};
-use ::refvsr::{Seen, net::footage::Footage};
+use super::{
+    element::RefVsr,
+    enums,
+    video::Video,
+    work::{Turn, Work},
+};
+use ::refvsr::net::footage::Footage;
 use gst::ClockTime;
 
 impl RefVsr {
-    /// Says what the clip's footage is taken for, where that is another kind than the last clip's.
-    pub fn tell_footage(&self, work: &mut Work, time: Option<ClockTime>) {
-        let Some(Seen { footage, recorded }) = work.session.seen_footage() else {
+    /// At a clip's start: video whose colour has less density than its brightness was made for encoders.
+    pub fn choose_footage(&self, work: &mut Work, video: &Video, time: ClockTime, turn: &Turn) {
+        if !work.session.network().config().recorded {
             return;
+        }
+        let footage = match turn.settings.footage {
+            enums::Footage::Clean => Footage::Clean,
+            enums::Footage::Recorded => Footage::Recorded,
+            enums::Footage::Auto if video.has_coarse_colour() => Footage::Recorded,
+            enums::Footage::Auto => Footage::Clean,
         };
+        work.session.set_footage(footage);
         if work.told_footage.replace(footage) == Some(footage) {
             return;
         }
@@ -21,7 +33,6 @@ impl RefVsr {
         let told = gst::Structure::builder("refvsr-footage")
             .field("kind", kind)
             .field("running-time", time)
-            .field_if_some("recorded", recorded)
             .build();
         self.tell(told);
     }

@@ -173,6 +173,7 @@ impl RefVsr {
         let buffer = self.take(&self.ultrawide, buffer, turn)?;
         if !work.under_way {
             self.choose_backward_group(work, turn)?;
+            self.choose_footage(work, &moment.video, moment.time, turn);
         }
         work.last = Some(LastFrame::new(moment.time, moment.duration, scene));
         work.clocks[Camera::UltraWide].advance(moment.time, moment.duration);

@@ -73,10 +73,10 @@
  *
  * ## Clean and recorded footage
  *
- * The bundled model *light* has weights of their own for footage that is noisy or went through a video encoder. Which ones a clip takes is
- * found in its first frames, or told by `footage`. An element message `refvsr-footage` says so, and where a later clip differs (`kind`:
- * `clean` or `recorded`, `running-time`; `recorded`, how certain it is, 0 to 1, that it was recorded,
- * if it was looked at); `stats` has `footage`.
+ * The bundled model *light* has weights of its own for footage that went through a video encoder. A clip takes them where the colour of its
+ * format has less density than its brightness (I420, NV12 and the like, as all decoders put out), unless `footage` says otherwise.
+ * An element message `refvsr-footage` says which (`kind`: `clean` or `recorded`, `running-time`), at the start and where a later clip differs;
+ * `stats` has `footage`.
  *
  * ## Events
  *

@@ -80,7 +80,6 @@ impl RefVsr {
             if restarts > 0 {
                 self.tell_recurrence_restarted(work, restarts, going_out.running_time);
             }
-            self.tell_footage(work, going_out.running_time);
             let Some(Held::Frame(_, given)) = work.held.pop_front() else {
                 return Ok(());
             };

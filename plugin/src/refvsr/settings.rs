@@ -302,7 +302,6 @@ impl Settings {
             },
             wide_zoom,
             tele_zoom,
-            footage: self.footage.into(),
             ..models
         }
     }

@@ -90,6 +90,16 @@ impl Video {
         f64::from(par.numer()) / f64::from(par.denom())
     }
 
+    /// Whether several pixels share a colour.
+    pub fn has_coarse_colour(&self) -> bool {
+        let format = self.info.format_info();
+        format
+            .w_sub()
+            .iter()
+            .chain(format.h_sub())
+            .any(|by| *by > 0)
+    }
+
     /// Whether only the frame rates differ.
     pub fn is_same_picture(&self, other: &Self) -> bool {
         let without_rate = |caps: &gst::Caps| {

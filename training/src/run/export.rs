@@ -3,7 +3,7 @@
 use super::card;
 use crate::{config, run};
 use anyhow::{Context, Result, ensure};
-use refvsr::{Network, checkpoint};
+use refvsr::{ModelConfig, Network, checkpoint};
 use std::{
     collections::{BTreeMap, HashMap},
     fs,
@@ -46,6 +46,9 @@ pub struct Changes {
     /// each alone.
     #[arg(long = "average", value_name = "FILE")]
     pub average: Vec<PathBuf>,
+    /// Takes the trunks of this model file, a network of the same form, as those for recorded footage.
+    #[arg(long, value_name = "FILE")]
+    pub recorded: Option<PathBuf>,
     /// Multiplies all weights whose names start with NAME. A last layer that learnt with a robust
     /// loss may give a little less than it should: the quality model's wide_fusion.conv3. was given
     /// 1.25 before its last runs.
@@ -78,6 +81,38 @@ fn average(network: &Network, files: &[PathBuf]) -> Result<()> {
         let _ = tch::no_grad(|| variable.f_div_scalar_((files.len() + 1) as f64))?;
     }
     Ok(())
+}
+
+/// The network with the trunks of a model file as those for recorded footage.
+fn with_recorded(network: Network, file: &Path) -> Result<Network> {
+    let second = Network::load(file, Device::Cpu)?;
+    let form = |network: &Network| ModelConfig {
+        recorded: false,
+        reset_interval: None,
+        ..network.config().clone()
+    };
+    ensure!(
+        form(&second) == form(&network),
+        "{} is another network than the run's: {:?}, not {:?}",
+        file.display(),
+        second.config(),
+        network.config()
+    );
+    let config = ModelConfig {
+        recorded: true,
+        ..network.config().clone()
+    };
+    let both = Network::new(config, Device::Cpu)?;
+    let [first, second] = [&network, &second].map(|network| network.weights().variables());
+    for (name, mut variable) in both.weights().variables() {
+        let weight = match name.strip_prefix("recorded.") {
+            Some(name) => second.get(name),
+            None => first.get(&name),
+        };
+        let weight = weight.with_context(|| format!("no weight for {name}"))?;
+        tch::no_grad(|| variable.f_copy_(weight))?;
+    }
+    Ok(both)
 }
 
 impl FromStr for Gain {
@@ -144,6 +179,10 @@ pub fn export(
     for gain in &changes.gains {
         gain.apply(&network)?;
     }
+    let network = match &changes.recorded {
+        Some(file) => with_recorded(network, file)?,
+        None => network,
+    };
     let kind = match numbers {
         Numbers::Fp16 => Kind::Half,
         Numbers::Fp32 => Kind::Float,

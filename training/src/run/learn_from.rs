@@ -49,9 +49,7 @@ impl LearnFrom {
             LessonKind::Windows => whole,
             LessonKind::Fusion => patches::Stage::Alone { scale },
             LessonKind::Trunks => patches::Stage::Inputs { scale },
-            LessonKind::Steady | LessonKind::Meter => {
-                return Self::films(config, processes, validates, by_heart);
-            }
+            LessonKind::Steady => return Self::films(config, processes, validates, by_heart),
         };
         let data = &config.data;
         let patches = Patches::open(PatchOptions {

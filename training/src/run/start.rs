@@ -9,7 +9,6 @@ use crate::{
         Lesson,
         registered::{
             fusion::Fusion,
-            meter::Metering,
             steady::Steady,
             trunks::{Trunks, thinned},
         },
@@ -64,7 +63,6 @@ pub fn lesson(config: &Config, network: Network, precision: Precision) -> Result
             let (weight, seed) = (config.loss.features, config.seed);
             Box::new(Steady::new(network, teacher, losses, weight, frozen, seed)?)
         }
-        LessonKind::Meter => Box::new(Metering::new(network)?),
         LessonKind::Fusion => {
             let references = config.references.clone();
             let frozen = config.optimiser.frozen.clone();
@@ -157,10 +155,10 @@ fn started(config: &Config, device: Device) -> Result<(Network, BTreeSet<String>
         let tensors = read_tensors(path)?;
         let mut found = false;
         for (name, variable) in &mut variables {
-            let Some(name_in_file) = weights.name_in_file(name) else {
+            if !weights.takes(name) {
                 continue;
-            };
-            if let Some(t) = named(&tensors, name_in_file).filter(|t| t.size() == variable.size()) {
+            }
+            if let Some(t) = named(&tensors, name).filter(|t| t.size() == variable.size()) {
                 tch::no_grad(|| variable.f_copy_(t))?;
                 given.insert(name.clone());
                 found = true;

@@ -4,7 +4,6 @@ pub mod camera;
 pub mod carrying;
 pub mod features;
 pub mod fusion;
-pub mod meter;
 pub mod own;
 pub mod steady;
 pub mod trunks;

@@ -265,6 +265,7 @@ impl Bench<'_> {
         let session = &mut self.models[n].session;
         let device = session.network().device();
         let size = clip.inputs[0].size();
+        session.set_footage(clip.footage);
         stream(
             session,
             clip.inputs.len(),

@@ -19,6 +19,7 @@ use crate::{
     },
 };
 use anyhow::{Context, Result, bail, ensure};
+use refvsr::net::footage::Footage;
 use refvsr::{Bundled, Network, net::flow::SpyNet};
 use std::path::Path;
 use tch::{Device, Kind, Tensor};
@@ -36,6 +37,8 @@ pub struct Clip {
     pub wide: Vec<Tensor>,
     /// From each frame but the first to the one before.
     pub ways: Vec<Way>,
+    /// Recorded, if it went through an encoder.
+    pub footage: Footage,
 }
 
 /// From a frame to the one before.
@@ -133,6 +136,10 @@ fn filmed(path: &Path, case: &Case, motion: Motion, scale: i64) -> Result<Clip> 
         inputs,
         wide: wides,
         ways,
+        footage: match case.recording {
+            Some(_) => Footage::Recorded,
+            None => Footage::Clean,
+        },
     })
 }
 
@@ -170,6 +177,7 @@ fn as_recorded(path: &Path, case: &Case, scale: i64) -> Result<Clip> {
         inputs,
         wide: vec![],
         ways,
+        footage: Footage::Recorded,
     })
 }
 

@@ -149,6 +149,7 @@ mod tests {
             inputs: (0..count).map(|_| input.shallow_clone()).collect(),
             wide: vec![],
             ways: (1..count).map(|_| Way::Still).collect(),
+            footage: Default::default(),
         };
         let outs = (0..count).map(|_| &truth + noise(&mut random, 1.0));
         (clip, outs.collect())
