@@ -18,8 +18,8 @@ const PAGES: [&str; 7] = [
     "docs/training.md",
 ];
 
-/// Commands that build, install or train; CI runs them or their parts elsewhere.
-const ELSEWHERE: [&str; 9] = [
+/// Commands that build, install, train or wait for other processes; CI runs them or their parts elsewhere.
+const ELSEWHERE: [&str; 11] = [
     "apt install ",
     "cargo ",
     "eval ",
@@ -29,6 +29,8 @@ const ELSEWHERE: [&str; 9] = [
     "models/long.sh ",
     "SHORT=1 models/long.sh ",
     "target/release/refvsr-train ",
+    "gst-launch-1.0 shmsrc ",
+    "gst-launch-1.0 v4l2src device=/dev/video0 ! videoconvert ! video/x-raw,format=I420,",
 ];
 
 /// The commands of a page's shell listings, one a line, without their comments.
@@ -96,7 +98,14 @@ fn lay_out(place: &Place) {
 fn adapted(command: &str, model: &str) -> String {
     let mut adapted = command
         .replace("autovideosink", "fakesink")
-        .replace("device=cuda", "device=cpu");
+        .replace("device=cuda", "device=cpu")
+        .replace("file:///path/to/film.mkv", "file://$PWD/ultrawide.mkv")
+        .replace(
+            "video-filter='refvsr",
+            &format!(
+                "video-sink=fakesink audio-sink=fakesink video-filter='refvsr model-file={model}"
+            ),
+        );
     for camera in ["v4l2src device=/dev/video0", "v4l2src device=/dev/video2"] {
         let pictures = "videotestsrc is-live=true num-buffers=4 ! video/x-raw,width=32,height=24,framerate=5/1";
         adapted = adapted.replace(camera, pictures);
