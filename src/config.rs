@@ -15,6 +15,16 @@ pub enum Variant {
     /// A network of our own: BasicVSR, and references registered to a fraction of a pixel.
     #[serde(rename = "registered")]
     Registered,
+    /// The same for viewfinders: the forward branch alone, without look-ahead, and all work at the frame's own size.
+    #[serde(rename = "live")]
+    Live,
+}
+
+impl Variant {
+    /// Whether it is a network of our own, which registers references in place of matching them.
+    pub fn registers(self) -> bool {
+        matches!(self, Self::Registered | Self::Live)
+    }
 }
 
 /// How features travel from frame to frame.
@@ -49,9 +59,9 @@ pub struct ModelConfig {
     pub reset_interval: Option<usize>,
     /// How features travel from frame to frame.
     pub recurrence: Recurrence,
-    /// Levels of the flow network's pyramid, 1 to 6. Published networks have all 6, and find motion at
+    /// Levels of the flow network's pyramid, 0 to 6. Published networks have all 6, and find motion at
     /// the frame's own size; each level less halves the size at which it is found, before it is refined in
-    /// closed form (registered variant only).
+    /// closed form (registered variant only). With 0 all of it is found in closed form (live variant only).
     #[serde(default = "all_levels", skip_serializing_if = "are_all")]
     pub flow_levels: usize,
     /// It has a second set of trunks, for [recorded footage](crate::net::footage::Footage::Recorded)
@@ -179,6 +189,7 @@ impl ModelConfig {
     pub fn backward_group(&self) -> usize {
         match self.variant {
             Variant::Registered => 8,
+            Variant::Live => 1,
             _ if self.repeats_clip_ends() => 1,
             _ => 6,
         }
@@ -192,7 +203,7 @@ impl ModelConfig {
 
     /// Frame heights and widths are padded to a multiple of this many pixels.
     pub fn size_multiple(&self) -> i64 {
-        if self.variant == Variant::Registered {
+        if self.variant.registers() {
             1
         } else {
             self.matching_kernel()
@@ -239,34 +250,34 @@ impl ModelConfig {
             self.scale.to_string(),
             "2 or 4",
         )?;
-        if self.variant == Variant::Registered {
+        if self.variant.registers() {
             let plain = self.scale == 4 && !self.hd && self.recurrence == Recurrence::Clean;
             check(
                 plain,
                 "variant",
                 format!(
-                    "registered with scale {}, hd {}, recurrence {:?}",
+                    "one of ours with scale {}, hd {}, recurrence {:?}",
                     self.scale, self.hd, self.recurrence
                 ),
-                "registered with scale 4, hd false, recurrence clean",
+                "registered or live with scale 4, hd false, recurrence clean",
             )?;
         }
         check(
-            !self.recorded || self.variant == Variant::Registered,
+            !self.recorded || self.variant.registers(),
             "recorded",
             "true".to_owned(),
-            "false, but for the registered variant",
+            "false, but for the registered and the live variant",
         )?;
-        let least = if self.variant == Variant::Registered {
-            1
-        } else {
-            FLOW_LEVELS
+        let least = match self.variant {
+            Variant::Registered => 1,
+            Variant::Live => 0,
+            _ => FLOW_LEVELS,
         };
         check(
             (least..=FLOW_LEVELS).contains(&self.flow_levels),
             "flow_levels",
             self.flow_levels.to_string(),
-            "1 to 6 for the registered variant, else 6",
+            "0 to 6 for the live variant, 1 to 6 for the registered one, else 6",
         )?;
         check(
             self.reset_interval != Some(0),

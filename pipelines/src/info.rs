@@ -54,6 +54,7 @@ pub fn run(args: &Args) -> Result<()> {
             Variant::RefVsr => "RefVSR".to_owned(),
             Variant::RefVsrIr => "RefVSR-IR (information refill)".to_owned(),
             Variant::Registered => "registered (BasicVSR with registered references)".to_owned(),
+            Variant::Live => "live (one branch with registered references)".to_owned(),
         },
     );
     row("channels", config.mid_channels.to_string());

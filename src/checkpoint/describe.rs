@@ -11,6 +11,10 @@ use std::path::Path;
 /// The config that tensors under upstream's names imply. The window and the reset interval leave no trace in the weights: they are those of the
 /// published model of this shape. Of two that differ in their loss only, `l1` in the file's name chooses that one; else it is the MFID one.
 pub fn config_of(tensors: &Tensors, path: &Path) -> Problem<ModelConfig> {
+    let any = |start: &str| tensors.keys().any(|name| name.starts_with(start));
+    if any("last.") && any("forward_trunk.") {
+        return Ok(live(tensors));
+    }
     let Some(conv_hr) = tensors.get("conv_hr.weight") else {
         let some = tensors
             .keys()
@@ -23,7 +27,6 @@ pub fn config_of(tensors: &Tensors, path: &Path) -> Problem<ModelConfig> {
             tensors.len()
         )));
     };
-    let any = |start: &str| tensors.keys().any(|name| name.starts_with(start));
     if any("forward_trunk.") {
         return Ok(registered(tensors));
     }
@@ -88,6 +91,15 @@ fn registered(tensors: &Tensors) -> ModelConfig {
         recurrence: Recurrence::Clean,
         flow_levels: numbered(tensors, "spynet.basic_module."),
         recorded: tensors.keys().any(|name| name.starts_with("recorded.")),
+    }
+}
+
+/// The live variant has one branch, and sees no frame but those that came.
+fn live(tensors: &Tensors) -> ModelConfig {
+    ModelConfig {
+        variant: Variant::Live,
+        frame_num: 1,
+        ..registered(tensors)
     }
 }
 

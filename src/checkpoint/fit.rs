@@ -87,7 +87,7 @@ impl Checkpoint {
     pub fn may_lack(&self, name: &str) -> bool {
         let fusion = name.split_inclusive('.').next().unwrap_or(name);
         ["wide_fusion.", CARRIER, "tele_fusion."].contains(&fusion)
-            && self.config.variant == Variant::Registered
+            && self.config.variant.registers()
             && !self.tensors.keys().any(|known| known.starts_with(fusion))
     }
 
@@ -103,6 +103,7 @@ impl Checkpoint {
             Variant::RefVsr => "RefVSR",
             Variant::RefVsrIr => "RefVSR-IR",
             Variant::Registered => "a registered network",
+            Variant::Live => "a live network",
         };
         let (channels, blocks) = (self.config.mid_channels, self.config.num_blocks);
         format!("{family} of {channels} channels and {blocks} blocks")

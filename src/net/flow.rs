@@ -20,7 +20,8 @@ const LEVELS: usize = FLOW_LEVELS;
 const COARSEST: i64 = 1 << (LEVELS - 1);
 
 /// SPyNet: flow from coarse to fine over an image pyramid. With fewer levels than the pyramid has it
-/// stops at the half or quarter size; its flow is enlarged, and refined in closed form.
+/// stops at the half or quarter size; its flow is enlarged, and refined in closed form. Without levels
+/// no network is asked at all.
 #[derive(Debug)]
 pub struct SpyNet {
     levels: Vec<Vec<Conv>>,
@@ -101,6 +102,9 @@ impl SpyNet {
         let pictures = reference.levels[0].size()[0];
         let coarsest = &reference.levels[0];
         let mut flow = zeros([pictures, 2, h, w], coarsest.kind(), coarsest.device())?;
+        if self.levels.is_empty() {
+            flow = closed(reference, supporting, flow)?;
+        }
         for (level, net) in self.levels.iter().enumerate() {
             let (reference, supporting) = (&reference.levels[level], &supporting.levels[level]);
             if level > 0 {
@@ -109,12 +113,13 @@ impl SpyNet {
             let warped = warp_pixels(supporting, &flow)?;
             flow = flow.f_add(&estimate(net, &[reference, &warped, &flow])?)?;
         }
-        if self.levels.len() < LEVELS {
+        if (1..LEVELS).contains(&self.levels.len()) {
             for _ in self.levels.len()..LEVELS {
                 flow = doubled(&flow)?;
             }
             let finest = LEVELS - 1;
-            flow = refined(&reference.levels[finest], &supporting.levels[finest], flow)?;
+            let pair = (&reference.levels[finest], &supporting.levels[finest]);
+            flow = refined(pair, flow, (STEPS, DAMPING))?;
         }
         let ((h, w), (padded_h, padded_w)) = (reference.size, size(&flow));
         if (h, w) == (padded_h, padded_w) {
@@ -175,13 +180,40 @@ const LONGEST: f64 = 1.0;
 /// A step must leave less than this share of the difference: where things cover one another none does.
 const BETTER: f64 = 0.97;
 
-/// A better flow from `reference` to `supporting`, `[N, 3, H, W]` each, than one that was enlarged.
-fn refined(reference: &Tensor, supporting: &Tensor, mut flow: Tensor) -> Result<Tensor> {
+/// Where all of a flow is found so: steps at the coarse levels and at the finest one, and their damping.
+const CLOSED: [(usize, Damping); 2] = {
+    let damping = Damping {
+        share: 0.5,
+        floor: 1e-4,
+    };
+    [(4, damping), (2, damping)]
+};
+
+/// A flow of the finest level's size that is found in closed form alone, up to the half size.
+fn closed(reference: &Pyramid, supporting: &Pyramid, mut flow: Tensor) -> Result<Tensor> {
+    let levels = reference.levels.iter().zip(&supporting.levels);
+    for (level, pair) in levels.take(LEVELS - 1).enumerate() {
+        if level > 0 {
+            flow = doubled(&flow)?;
+        }
+        let finest = usize::from(level + 2 == LEVELS);
+        flow = refined(pair, flow, CLOSED[finest])?;
+    }
+    doubled(&flow)
+}
+
+/// A better flow from a reference picture to a supporting one, `[N, 3, H, W]` each, than one that was
+/// enlarged, by so many steps.
+fn refined(
+    (reference, supporting): (&Tensor, &Tensor),
+    mut flow: Tensor,
+    (steps, damping): (usize, Damping),
+) -> Result<Tensor> {
     let mut warped = warp_pixels(supporting, &flow)?;
-    for _ in 0..STEPS {
+    for _ in 0..steps {
         let difference = reference.f_sub(&warped)?;
         let (x, y) = gradient(&reference.f_add(&warped)?.f_mul_scalar(0.5)?)?;
-        let found = Displaced::new((&x, &y), &difference, None, WINDOW, DAMPING)?;
+        let found = Displaced::new((&x, &y), &difference, None, WINDOW, damping)?;
         let step = found.displacement()?.f_clamp(-LONGEST, LONGEST)?;
         let next = warp_pixels(supporting, &flow.f_add(&step)?)?;
         let left = summed(&reference.f_sub(&next)?.f_square()?)?;
@@ -250,7 +282,7 @@ mod tests {
     fn an_enlarged_flow_is_refined() {
         let (texture, other) = moved((0.6, -0.4));
         let start = texture.narrow(1, 0, 2).zeros_like();
-        let flow = refined(&texture, &other, start).unwrap();
+        let flow = refined((&texture, &other), start, (STEPS, DAMPING)).unwrap();
         let inner = flow.narrow(2, 8, 48).narrow(3, 8, 80);
         for (channel, expected) in [(0, 0.6), (1, -0.4)] {
             let off = (inner.select(1, channel) - expected).abs();
@@ -265,7 +297,7 @@ mod tests {
         let (texture, _) = moved((0.0, 0.0));
         let start = texture.narrow(1, 0, 2) * 0.2;
         let plain = texture.ones_like() * 0.5;
-        let flow = refined(&texture, &plain, start.shallow_clone()).unwrap();
+        let flow = refined((&texture, &plain), start.shallow_clone(), (STEPS, DAMPING)).unwrap();
         assert!(flow.equal(&start));
     }
 

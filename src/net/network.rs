@@ -42,7 +42,7 @@ pub struct Network {
 /// What the names of the weights for recorded footage begin with.
 const RECORDED: &str = "recorded";
 /// And how those go on: names of the layers that there are twice.
-const OWN: [&str; 3] = ["backward_trunk.", "forward_trunk.", "fusion."];
+const OWN: [&str; 4] = ["backward_trunk.", "forward_trunk.", "fusion.", "last."];
 
 // SAFETY: its methods change nothing but what convolutions keep of their weights, behind locks, and
 // libtorch's tensors may be read from any number of threads. Its weights can be changed through clones of
@@ -324,7 +324,7 @@ impl Network {
     }
 
     fn min_size(&self) -> i64 {
-        if self.config.variant == Variant::Registered {
+        if self.config.variant.registers() {
             return 1;
         }
         // The ultra-wide frame has a matched position every K/2 pixels, the references every K: two of those.
@@ -391,17 +391,17 @@ impl Network {
         found: &Found,
         footage: Footage,
     ) -> Result<State> {
-        let trunk = match (&self.body, branch) {
-            (Body::RefVsr(net), Branch::Backward) => &net.backward_resblocks,
-            (Body::RefVsr(net), Branch::Forward) => &net.forward_resblocks,
-            (Body::Registered(net), branch) => {
-                self.registered_for(footage).unwrap_or(net).trunk(branch)
+        let stage = profile::stage(Stage::Trunks);
+        let feature = match (&self.body, branch, inputs) {
+            (Body::RefVsr(net), Branch::Backward, _) => net.backward_resblocks.forward(inputs)?,
+            (Body::RefVsr(net), Branch::Forward, _) => net.forward_resblocks.forward(inputs)?,
+            (Body::Registered(net), branch, &[frame, before]) => {
+                let net = self.registered_for(footage).unwrap_or(net);
+                net.through(branch, &[frame, before])?
             }
+            (Body::Registered(_), ..) => return Err(broken()),
         };
-        let feature = {
-            let _stage = profile::stage(Stage::Trunks);
-            trunk.forward(inputs)?
-        };
+        drop(stage);
         let state = state.with_feature(feature);
         match (&self.body, found) {
             (Body::RefVsr(net), Found::Matched(reference)) => {
@@ -460,7 +460,10 @@ fn recorded(
         return Ok(None);
     }
     let second = Second::new(root / RECORDED, &OWN, first());
-    Ok(Some(Box::new(registered(&Path::second(&second), config)?)))
+    Ok(Some(Box::new(RegisteredVsr::new(
+        &Path::second(&second),
+        config,
+    )?)))
 }
 
 impl Body {
@@ -469,14 +472,11 @@ impl Body {
             Variant::RefVsr | Variant::RefVsrIr => {
                 Self::RefVsr(Box::new(RefVsr::new(root, config)?))
             }
-            Variant::Registered => Self::Registered(Box::new(registered(root, config)?)),
+            Variant::Registered | Variant::Live => {
+                Self::Registered(Box::new(RegisteredVsr::new(root, config)?))
+            }
         })
     }
-}
-
-fn registered(root: &Path<'_>, config: &ModelConfig) -> Result<RegisteredVsr> {
-    let (c, blocks) = (config.mid_channels, config.num_blocks);
-    RegisteredVsr::new(root, c, blocks, config.flow_levels)
 }
 
 impl RefVsr {

@@ -7,7 +7,6 @@ use super::{
 };
 use crate::{
     Result,
-    config::Variant,
     net::{
         carried::Carried,
         network::Branch,
@@ -133,7 +132,7 @@ impl Session {
     /// Whether a new run of the forward branch fades in, and runs of the backward branch into one another.
     /// Published networks start anew at once, as they were trained.
     pub(super) fn fades(&self) -> bool {
-        self.network.config().variant == Variant::Registered
+        self.network.config().variant.registers()
     }
 
     /// The forward branch at output `n`: one step on from the output before, or all the way from the

@@ -74,12 +74,12 @@ impl SessionOptions {
         let step = self.matching_step;
         let known = step.is_none_or(|step| STEPS.contains(&step));
         check(known, "matching step", text(step), "1, 2, 4, 8 or 16")?;
-        let least = if config.variant == Variant::Registered {
+        let least = if config.variant.registers() {
             "0 (find it), or 0.1 to 100"
         } else {
             "0.1 to 100"
         };
-        let may_find = config.variant == Variant::Registered;
+        let may_find = config.variant.registers();
         for (field, zoom) in [("wide zoom", self.wide_zoom), ("tele zoom", self.tele_zoom)] {
             let in_range = (0.1..=100.0).contains(&zoom) || (zoom == 0.0 && may_find);
             check(in_range, field, zoom.to_string(), least)?;

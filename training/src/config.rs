@@ -5,7 +5,7 @@ use crate::{
     losses::Losses, losses::vgg::Layer, optimise::Recipe, precision::Precision,
 };
 use anyhow::{Context, Result, anyhow, bail, ensure};
-use refvsr::{ModelConfig, config::Variant};
+use refvsr::ModelConfig;
 use serde::{Deserialize, Serialize};
 use std::{
     fs,
@@ -13,7 +13,7 @@ use std::{
 };
 
 /// The configs that come with this program, by name.
-pub const PRESETS: [(&str, &str); 16] = [
+pub const PRESETS: [(&str, &str); 18] = [
     ("refvsr-mfid", include_str!("../configs/refvsr-mfid.toml")),
     ("refvsr-l1", include_str!("../configs/refvsr-l1.toml")),
     (
@@ -49,6 +49,11 @@ pub const PRESETS: [(&str, &str); 16] = [
         "light-recorded",
         include_str!("../configs/light-recorded.toml"),
     ),
+    (
+        "quality-recorded",
+        include_str!("../configs/quality-recorded.toml"),
+    ),
+    ("live", include_str!("../configs/live.toml")),
     ("own", include_str!("../configs/own.toml")),
     ("tiny", include_str!("../configs/tiny.toml")),
 ];
@@ -78,7 +83,7 @@ pub struct Config {
     /// `pretrain`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub references: Option<References>,
-    /// What films are like, where `lesson` is `steady`.
+    /// What films are like, where `lesson` is `steady` or `live`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub films: Option<Films>,
     /// How its weights move.
@@ -114,12 +119,19 @@ pub enum LessonKind {
     /// The registered variant: a forward trunk that stays as good over long films as `start.teacher`'s
     /// is in its first frames.
     Steady,
+    /// The live variant: all of it, from films.
+    Live,
 }
 
 impl LessonKind {
     /// Whether it learns from `start.teacher`, which it begins as.
     pub fn has_teacher(self) -> bool {
         matches!(self, Self::Trunks | Self::Steady)
+    }
+
+    /// Whether it learns from films.
+    pub fn has_films(self) -> bool {
+        matches!(self, Self::Steady | Self::Live)
     }
 }
 
@@ -358,7 +370,7 @@ impl Config {
             "data.patch is {patch}, a multiple of {multiple} and at least {} expected for this model",
             2 * multiple
         );
-        let registered = self.model.variant == Variant::Registered;
+        let registered = self.model.variant.registers();
         let lessons = registered == (self.lesson != LessonKind::Windows);
         ensure!(
             lessons,
@@ -374,28 +386,32 @@ impl Config {
         );
         check_shares("data", &[("recoloured", self.data.recoloured)])?;
         ensure!(
-            self.data.recoloured == 0.0 || self.lesson.has_teacher(),
-            "data.recoloured is {}; only the lessons trunks and steady have a teacher who answers for any colours, 0 expected",
+            self.data.recoloured == 0.0 || self.lesson.has_teacher() || self.lesson.has_films(),
+            "data.recoloured is {}; only films and the lesson trunks' teacher answer for any colours, 0 expected",
             self.data.recoloured
         );
         if let Some(references) = &self.references {
             references.check()?;
         }
-        let drawn = self.lesson == LessonKind::Fusion && self.stage == Stage::Pretrain;
+        let drawn = match self.lesson {
+            LessonKind::Fusion => self.stage == Stage::Pretrain,
+            lesson => lesson == LessonKind::Live,
+        };
         ensure!(
             self.references.is_some() == drawn,
-            "a section [references] is for lesson = \"fusion\" with stage = \"pretrain\", which needs one"
+            "a section [references] is for lesson = \"fusion\" with stage = \"pretrain\" and for lesson = \"live\", which need one"
         );
         if let Some(films) = &self.films {
             films.check()?;
         }
         ensure!(
-            self.films.is_some() == (self.lesson == LessonKind::Steady),
-            "a section [films] is for lesson = \"steady\", which needs one"
+            self.films.is_some() == self.lesson.has_films(),
+            "a section [films] is for the lessons steady and live, which need one"
         );
         ensure!(
-            self.stage == Stage::Pretrain || !self.lesson.has_teacher(),
-            "the lessons trunks and steady are for stage = \"pretrain\""
+            self.stage == Stage::Pretrain
+                || !(self.lesson.has_teacher() || self.lesson.has_films()),
+            "the lessons trunks, steady and live are for stage = \"pretrain\""
         );
         if self.stage == Stage::Adapt && !self.model.hd && !registered {
             bail!(
@@ -418,7 +434,7 @@ impl Config {
     pub fn frames(&self) -> usize {
         match self.lesson {
             LessonKind::Windows => self.data.windows + self.model.frame_num - 1,
-            LessonKind::Fusion | LessonKind::Trunks | LessonKind::Steady => self.data.windows,
+            _ => self.data.windows,
         }
     }
 

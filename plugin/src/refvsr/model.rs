@@ -166,6 +166,7 @@ fn describe(config: &ModelConfig, precision: Precision, device: &str) -> String 
         Variant::RefVsr => "RefVSR",
         Variant::RefVsrIr => "RefVSR-IR",
         Variant::Registered => "registered",
+        Variant::Live => "live",
     };
     let hd = if config.hd { " hd" } else { "" };
     format!(

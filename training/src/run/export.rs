@@ -234,6 +234,7 @@ fn card(
             refvsr::config::Variant::RefVsr => "RefVSR",
             refvsr::config::Variant::RefVsrIr => "RefVSR-IR",
             refvsr::config::Variant::Registered => "registered",
+            refvsr::config::Variant::Live => "live",
         },
         model.scale,
         model.mid_channels,

@@ -49,7 +49,9 @@ impl LearnFrom {
             LessonKind::Windows => whole,
             LessonKind::Fusion => patches::Stage::Alone { scale },
             LessonKind::Trunks => patches::Stage::Inputs { scale },
-            LessonKind::Steady => return Self::films(config, processes, validates, by_heart),
+            LessonKind::Steady | LessonKind::Live => {
+                return Self::films(config, processes, validates, by_heart);
+            }
         };
         let data = &config.data;
         let patches = Patches::open(PatchOptions {

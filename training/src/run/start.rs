@@ -9,6 +9,7 @@ use crate::{
         Lesson,
         registered::{
             fusion::Fusion,
+            live::Live,
             steady::Steady,
             trunks::{Trunks, thinned},
         },
@@ -62,6 +63,12 @@ pub fn lesson(config: &Config, network: Network, precision: Precision) -> Result
             let frozen = config.optimiser.frozen.clone();
             let (weight, seed) = (config.loss.features, config.seed);
             Box::new(Steady::new(network, teacher, losses, weight, frozen, seed)?)
+        }
+        LessonKind::Live => {
+            let references = config.references.clone();
+            let references = references.context("no section [references]")?;
+            let frozen = config.optimiser.frozen.clone();
+            Box::new(Live::new(network, losses, references, frozen, config.seed)?)
         }
         LessonKind::Fusion => {
             let references = config.references.clone();

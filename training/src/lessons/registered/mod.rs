@@ -4,8 +4,10 @@ pub mod camera;
 pub mod carrying;
 pub mod features;
 pub mod fusion;
+pub mod live;
 pub mod own;
 pub mod steady;
+mod streams;
 pub mod trunks;
 
 use crate::{

@@ -10,6 +10,7 @@ use super::{
     against_truth,
     features::{Features, Motions, backward, forward},
     fusion::layers,
+    streams::Streams,
 };
 use crate::{
     data::{
@@ -25,7 +26,6 @@ use refvsr::{
     checkpoint::Tensors,
     net::registered::{Details, RegisteredVsr},
 };
-use std::{cell::RefCell, collections::BTreeMap};
 use tch::{Kind, Tensor};
 
 /// See the module.
@@ -39,16 +39,7 @@ pub struct Steady {
     /// Weights whose names start so stay as they are, besides [`FIXED`].
     frozen: Vec<String>,
     seed: u64,
-    /// What each stream's last part ended with.
-    streams: RefCell<BTreeMap<u64, Kept>>,
-}
-
-/// A stream's forward feature `[1, C, p, p]`.
-#[derive(Debug)]
-struct Kept {
-    feature: Tensor,
-    /// The film's frame that it leads to.
-    next: usize,
+    streams: Streams,
 }
 
 /// No gradients pass these.
@@ -58,8 +49,6 @@ const BACKWARD: &str = "backward_trunk.";
 const EDGE: i64 = 4;
 /// A family of random numbers.
 const FRAMES: u64 = 24;
-/// What a saved state calls the streams' features.
-const STREAM: &str = "stream.";
 
 impl Steady {
     /// Of two registered networks of the same form.
@@ -88,16 +77,8 @@ impl Steady {
             features,
             frozen,
             seed,
-            streams: RefCell::default(),
+            streams: Streams::default(),
         })
-    }
-
-    /// What a stream's last part ended with, if `part` goes on from there. A film begins without one,
-    /// and so does a part whose step before failed.
-    fn kept(&self, part: Part) -> Option<Tensor> {
-        let streams = self.streams.borrow();
-        let kept = streams.get(&part.stream)?;
-        (part.first > 0 && kept.next == part.first).then(|| kept.feature.shallow_clone())
     }
 
     fn exercise<'a>(&'a self, patch: &ClipPatch, steps: u64) -> Result<Films<'a>> {
@@ -202,33 +183,11 @@ impl Lesson for Steady {
     }
 
     fn memory(&self) -> Tensors {
-        let streams = self.streams.borrow();
-        let named = streams.iter().map(|(stream, kept)| {
-            (
-                format!("{STREAM}{stream}.{}", kept.next),
-                kept.feature.shallow_clone(),
-            )
-        });
-        named.collect()
+        self.streams.memory()
     }
 
     fn remember(&self, state: &Tensors) -> Result<()> {
-        let device = self.pupil.device();
-        let mut streams = BTreeMap::new();
-        for (name, feature) in state {
-            let Some(rest) = name.strip_prefix(STREAM) else {
-                continue;
-            };
-            let numbers = rest
-                .split_once('.')
-                .and_then(|(stream, next)| Some((stream.parse().ok()?, next.parse().ok()?)));
-            let (stream, next) =
-                numbers.with_context(|| format!("'{name}' names no stream and frame"))?;
-            let feature = feature.f_to_device(device)?;
-            streams.insert(stream, Kept { feature, next });
-        }
-        self.streams.replace(streams);
-        Ok(())
+        self.streams.remember(state, self.pupil.device())
     }
 }
 
@@ -283,7 +242,7 @@ impl Exercise for Films<'_> {
     /// Features of the whole part and the picture of one frame.
     fn losses(&mut self, _k: usize) -> Result<StepLosses> {
         let Self { pupil, part, .. } = *self;
-        let mut last = self.lesson.kept(part);
+        let mut last = self.lesson.streams.before(part);
         let mut found = vec![];
         let mut differences = vec![];
         let off = |feature: &Tensor, wanted: &Tensor| -> Result<Tensor> {
@@ -300,11 +259,7 @@ impl Exercise for Films<'_> {
             found.push(feature);
         }
         let feature = last.context("a part without frames")?.detach();
-        let next = part.first + part.frames;
-        self.lesson
-            .streams
-            .borrow_mut()
-            .insert(part.stream, Kept { feature, next });
+        self.lesson.streams.keep(part, feature);
 
         let backward = match self.fixed.take() {
             Some(fixed) => fixed,
@@ -337,6 +292,6 @@ impl Exercise for Films<'_> {
     }
 
     fn forget(&mut self) {
-        self.lesson.streams.borrow_mut().remove(&self.part.stream);
+        self.lesson.streams.forget(self.part);
     }
 }

@@ -1,151 +1,56 @@
 //! The registered variant: BasicVSR (Chan et al., CVPR 2021), and references registered to a
-//! fraction of a pixel whose detail is fused in while it enlarges. Fields are named as the keys of
-//! BasicVSR's published files; without trained fusions it is BasicVSR.
+//! fraction of a pixel whose detail is fused in while it enlarges. Layers are named as the keys of
+//! BasicVSR's published files; without trained fusions it is BasicVSR. The live variant is its forward
+//! branch with an enlargement of its own.
+
+mod details;
+mod direct;
+mod stepwise;
+
+pub use details::{Details, Followers, Moment, TELE_DENSITY, WIDE_DENSITY};
 
 use super::{
     blocks::Trunk,
-    carried::{Carried, Carrier},
-    conv::{Conv, Then},
+    carried::Carried,
     flow::{Pyramid, SpyNet, grid, warp},
-    fusion::{Detail, Fusion},
+    fusion::Detail,
     network::Branch,
-    ops::{bilinear, channels_last, size, zeros},
-    registration::{Follower, Zooms, crop},
-    strips::{Strip, in_strips},
+    ops::{channels_last, size, zeros},
+    registration::{Follower, crop},
     variables::Path,
 };
 use crate::{
-    Error, Result,
-    config::Recurrence,
+    Error, ModelConfig, Result,
+    config::{Recurrence, Variant},
     image::size::rgb_size,
     profile::{self, Stage},
 };
+use direct::Direct;
+use stepwise::Stepwise;
 use tch::Tensor;
 
 /// Output size over input size.
 const SCALE: i64 = 4;
 /// Slope of all its leaky ReLUs.
 const SLOPE: f64 = 0.1;
-/// Pixels of references an ultra-wide pixel, in each direction: the wide camera's are fused after
-/// the first enlargement, the tele camera's after the second.
-pub const WIDE_DENSITY: i64 = 2;
-/// See [`WIDE_DENSITY`].
-pub const TELE_DENSITY: i64 = 4;
-
 /// The network's layers.
 #[derive(Debug)]
 pub struct RegisteredVsr {
     channels: i64,
     spynet: SpyNet,
-    backward_trunk: Trunk,
+    /// The live variant has none.
+    backward_trunk: Option<Trunk>,
     forward_trunk: Trunk,
-    fusion: Conv,
-    upconv1: Conv,
-    wide_fusion: Fusion,
-    wide_carrier: Carrier,
-    upconv2: Conv,
-    tele_fusion: Fusion,
-    conv_hr: Conv,
-    conv_last: Conv,
+    enlargement: Enlargement,
 }
 
-/// What the three cameras saw at one moment of a window. Frames are RGB in \[0, 1\].
-#[derive(Debug, Clone, Copy)]
-pub struct Moment<'a> {
-    /// The frame to enlarge, `[1, 3, h, w]`.
-    pub ultrawide: &'a Tensor,
-    /// The wide camera's frame, `[1, 3, H, W]` of any size.
-    pub wide: Option<&'a Tensor>,
-    /// The tele camera's frame, the same.
-    pub tele: Option<&'a Tensor>,
-}
-
-/// What is known of both reference cameras at a point of a clip.
+/// What makes the picture of features.
 #[derive(Debug)]
-pub struct Followers {
-    /// Of the wide camera.
-    pub wide: Follower,
-    /// Of the tele camera.
-    pub tele: Follower,
-}
-
-impl Followers {
-    /// At a clip's start.
-    pub fn new(wide: Zooms, tele: Zooms) -> Self {
-        Self {
-            wide: Follower::new(wide, WIDE_DENSITY),
-            tele: Follower::new(tele, TELE_DENSITY),
-        }
-    }
-
-    pub(crate) fn tensors(&self) -> impl Iterator<Item = &Tensor> {
-        self.wide.tensors().chain(self.tele.tensors())
-    }
-
-    /// The same with all that is known, see [`Follower::read`].
-    ///
-    /// # Errors
-    /// [`Error::Torch`] where the device fails.
-    pub fn read(&self) -> Result<Self> {
-        Ok(Self {
-            wide: self.wide.read()?,
-            tele: self.tele.read()?,
-        })
-    }
-
-    /// The same once more.
-    pub fn shallow_clone(&self) -> Self {
-        Self {
-            wide: self.wide.shallow_clone(),
-            tele: self.tele.shallow_clone(),
-        }
-    }
-}
-
-/// What a frame's references add to it. A function of that frame, its references and what was known
-/// of the cameras before.
-#[derive(Debug, Default)]
-pub struct Details {
-    /// Of the wide camera, where it was found. Where its picture does not hold, its mask is 0.
-    pub wide: Option<Detail>,
-    /// Of the tele camera.
-    pub tele: Option<Detail>,
-}
-
-impl Details {
-    /// The part in `rows` rows of the frame from `first` on, as details of those rows alone.
-    fn in_rows(&self, first: i64, rows: i64) -> Result<Self> {
-        let part = |detail: &Option<Detail>| match detail {
-            Some(detail) => detail.in_rows(first, rows),
-            None => Ok(None),
-        };
-        Ok(Self {
-            wide: part(&self.wide)?,
-            tele: part(&self.tele)?,
-        })
-    }
-
-    /// How alike each pixel of a frame `[1, 3, h, w]` is to what its references show there, `[1, 1, h,
-    /// w]`: the highest local correlation, 0 outside of their fields.
-    ///
-    /// # Errors
-    /// [`Error::Torch`] where memory runs out.
-    pub fn confidence(&self, frame: &Tensor) -> Result<Tensor> {
-        let (h, w) = size(frame);
-        let map = zeros([1, 1, h, w], frame.kind(), frame.device())?;
-        for detail in self.wide.iter().chain(&self.tele) {
-            let mut part = crop(&map, detail.field)?;
-            part.f_copy_(&part.f_maximum(&detail.correlation()?)?)?;
-        }
-        Ok(map)
-    }
-
-    pub(crate) fn tensors(&self) -> impl Iterator<Item = &Tensor> {
-        self.wide
-            .iter()
-            .chain(&self.tele)
-            .map(|detail| &detail.input)
-    }
+enum Enlargement {
+    /// BasicVSR's.
+    Stepwise(Box<Stepwise>),
+    /// The live variant's.
+    Direct(Box<Direct>),
 }
 
 /// What is made of a frame's joined features.
@@ -167,26 +72,23 @@ pub struct KeptFeature {
 }
 
 impl RegisteredVsr {
-    /// `vs` is the network's root; `channels` those of the features, `blocks` the residual blocks
-    /// of each trunk, `flow_levels` the levels of SPyNet (6 of BasicVSR's).
+    /// `vs` is the network's root.
     ///
     /// # Errors
     /// [`Error::Torch`] where memory runs out.
-    pub fn new(vs: &Path<'_>, channels: i64, blocks: i64, flow_levels: usize) -> Result<Self> {
-        let c = channels;
+    pub fn new(vs: &Path<'_>, config: &ModelConfig) -> Result<Self> {
+        let (c, blocks) = (config.mid_channels, config.num_blocks);
+        let trunk = |name: &str| Trunk::new(vs / name, 3 + c, c, blocks);
+        let live = config.variant == Variant::Live;
         Ok(Self {
-            channels,
-            spynet: SpyNet::basicsr(vs / "spynet", flow_levels)?,
-            backward_trunk: Trunk::new(vs / "backward_trunk", 3 + c, c, blocks)?,
-            forward_trunk: Trunk::new(vs / "forward_trunk", 3 + c, c, blocks)?,
-            fusion: Conv::new(vs / "fusion", 2 * c, c, 1)?,
-            upconv1: Conv::new(vs / "upconv1", c, 4 * c, 3)?,
-            wide_fusion: Fusion::new(vs / "wide_fusion", c)?,
-            wide_carrier: Carrier::new(vs / "wide_carrier", c)?,
-            upconv2: Conv::new(vs / "upconv2", c, 4 * c, 3)?,
-            tele_fusion: Fusion::new(vs / "tele_fusion", c)?,
-            conv_hr: Conv::new(vs / "conv_hr", c, c, 3)?,
-            conv_last: Conv::new(vs / "conv_last", c, 3, 3)?,
+            channels: c,
+            spynet: SpyNet::basicsr(vs / "spynet", config.flow_levels)?,
+            backward_trunk: (!live).then(|| trunk("backward_trunk")).transpose()?,
+            forward_trunk: trunk("forward_trunk")?,
+            enlargement: match live {
+                true => Enlargement::Direct(Box::new(Direct::new(vs, c)?)),
+                false => Enlargement::Stepwise(Box::new(Stepwise::new(vs, c)?)),
+            },
         })
     }
 
@@ -221,14 +123,14 @@ impl RegisteredVsr {
             wide: wide.as_ref(),
             tele: tele.as_ref(),
         };
-        let backward = self.branch(&self.backward_trunk, frames[centre..].iter().rev(), None)?;
+        let later = frames[centre..].iter().rev();
+        let backward = self.branch(Branch::Backward, later, None)?;
         let forward = match kept {
-            Some(kept) => self.branch(
-                &self.forward_trunk,
-                std::iter::once(moment.ultrawide),
-                Some(kept),
-            )?,
-            None => self.branch(&self.forward_trunk, frames[..=centre].iter(), None)?,
+            Some(kept) => {
+                let one = std::iter::once(moment.ultrawide);
+                self.branch(Branch::Forward, one, Some(kept))?
+            }
+            None => self.branch(Branch::Forward, frames[..=centre].iter(), None)?,
         };
         let (details, followers) = self.details(moment, followers)?;
         let joined = self.joined(&backward, &forward)?;
@@ -244,7 +146,7 @@ impl RegisteredVsr {
     /// last of them.
     fn branch<'a>(
         &self,
-        trunk: &Trunk,
+        branch: Branch,
         frames: impl Iterator<Item = &'a Tensor>,
         kept: Option<&KeptFeature>,
     ) -> Result<Tensor> {
@@ -264,7 +166,7 @@ impl RegisteredVsr {
                 }
                 None => None,
             };
-            last = Some((self.step(trunk, frame, state.as_ref())?, pyramid));
+            last = Some((self.step(branch, frame, state.as_ref())?, pyramid));
         }
         match last {
             Some((feature, _)) => Ok(feature),
@@ -274,14 +176,24 @@ impl RegisteredVsr {
 
     /// One step of a branch. `state` `[1, C, h, w]` has been warped to this frame; without one the
     /// branch starts here.
-    fn step(&self, trunk: &Trunk, frame: &Tensor, state: Option<&Tensor>) -> Result<Tensor> {
+    fn step(&self, branch: Branch, frame: &Tensor, state: Option<&Tensor>) -> Result<Tensor> {
         let ((h, w), n) = (size(frame), frame.size()[0]);
         match state {
-            Some(state) => trunk.forward(&[frame, state]),
-            None => trunk.forward(&[
-                frame,
-                &zeros([n, self.channels, h, w], frame.kind(), frame.device())?,
-            ]),
+            Some(state) => self.through(branch, &[frame, state]),
+            None => {
+                let nothing = zeros([n, self.channels, h, w], frame.kind(), frame.device())?;
+                self.through(branch, &[frame, &nothing])
+            }
+        }
+    }
+
+    /// What a branch's trunk makes of a frame and the state moved there. A branch that the network does not
+    /// have leaves the state as it is.
+    pub(crate) fn through(&self, branch: Branch, inputs: &[&Tensor; 2]) -> Result<Tensor> {
+        match (branch, &self.backward_trunk) {
+            (Branch::Forward, _) => self.forward_trunk.forward(inputs),
+            (Branch::Backward, Some(trunk)) => trunk.forward(inputs),
+            (Branch::Backward, None) => Ok(inputs[1].shallow_clone()),
         }
     }
 
@@ -290,19 +202,12 @@ impl RegisteredVsr {
         &self.spynet
     }
 
-    pub(crate) fn trunk(&self, branch: Branch) -> &Trunk {
-        match branch {
-            Branch::Backward => &self.backward_trunk,
-            Branch::Forward => &self.forward_trunk,
-        }
-    }
-
     /// One step of the backward branch: [`step`](Self::forward_step)'s mirror image.
     ///
     /// # Errors
     /// [`Error::Torch`] where memory runs out.
     pub fn backward_step(&self, frame: &Tensor, state: Option<&Tensor>) -> Result<Tensor> {
-        self.step(&self.backward_trunk, frame, state)
+        self.step(Branch::Backward, frame, state)
     }
 
     /// One step of the forward branch, `[1, C, h, w]`. `state` has been [`warped`] to this frame;
@@ -311,7 +216,7 @@ impl RegisteredVsr {
     /// # Errors
     /// [`Error::Torch`] where memory runs out.
     pub fn forward_step(&self, frame: &Tensor, state: Option<&Tensor>) -> Result<Tensor> {
-        self.step(&self.forward_trunk, frame, state)
+        self.step(Branch::Forward, frame, state)
     }
 
     /// Where each pixel of `frame` lies in `neighbour`: sampling positions for [`warped`].
@@ -335,8 +240,8 @@ impl RegisteredVsr {
     ) -> Result<(Details, Followers)> {
         let _stage = profile::stage(Stage::Registration);
         let frame = moment.ultrawide;
-        let register = |fusion: &Fusion, follower: &Follower, reference: Option<&Tensor>| {
-            if fusion.is_idle()? {
+        let register = |is_idle: bool, follower: &Follower, reference: Option<&Tensor>| {
+            if is_idle {
                 return Ok((None, follower.shallow_clone()));
             }
             // Nothing in it is learnt from what comes out.
@@ -347,8 +252,12 @@ impl RegisteredVsr {
                 .transpose()?;
             Ok::<_, Error>((detail, next))
         };
-        let (wide, wide_follower) = register(&self.wide_fusion, &followers.wide, moment.wide)?;
-        let (tele, tele_follower) = register(&self.tele_fusion, &followers.tele, moment.tele)?;
+        let (wide_idle, tele_idle) = match &self.enlargement {
+            Enlargement::Stepwise(by) => (by.wide_fusion.is_idle()?, by.tele_fusion.is_idle()?),
+            Enlargement::Direct(by) => (by.wide_fusion.is_idle()?, true),
+        };
+        let (wide, wide_follower) = register(wide_idle, &followers.wide, moment.wide)?;
+        let (tele, tele_follower) = register(tele_idle, &followers.tele, moment.tele)?;
         let followers = Followers {
             wide: wide_follower,
             tele: tele_follower,
@@ -356,12 +265,15 @@ impl RegisteredVsr {
         Ok((Details { wide, tele }, followers))
     }
 
-    /// Both branches' features at a frame joined, `[1, C, h, w]`.
+    /// Both branches' features at a frame joined, `[1, C, h, w]`; without a backward branch the forward one's.
     ///
     /// # Errors
     /// [`Error::Torch`] where sizes do not fit.
     pub fn joined(&self, backward: &Tensor, forward: &Tensor) -> Result<Tensor> {
-        self.fusion.then(&[backward, forward], Then::lrelu(SLOPE))
+        match &self.enlargement {
+            Enlargement::Stepwise(by) => by.joined(backward, forward),
+            Enlargement::Direct(_) => Ok(forward.shallow_clone()),
+        }
     }
 
     /// Whether detail of the wide camera is carried on from frame to frame.
@@ -369,36 +281,23 @@ impl RegisteredVsr {
     /// # Errors
     /// [`Error::Torch`] where the weights' device fails.
     pub fn carries(&self) -> Result<bool> {
-        Ok(!self.wide_carrier.is_idle()?)
+        match &self.enlargement {
+            Enlargement::Stepwise(by) => by.carries(),
+            Enlargement::Direct(_) => Ok(false),
+        }
     }
 
     /// The output from the joined features `[1, C, h, w]` of `frame` `[1, 3, h, w]` and what its
     /// references add.
     ///
-    /// Large frames are computed in strips of rows.
-    ///
     /// # Errors
     /// [`Error::Torch`] where sizes do not fit.
     pub fn enlarged(&self, joined: &Tensor, frame: &Tensor, details: &Details) -> Result<Enlarged> {
         let _stage = profile::stage(Stage::Reconstruction);
-        let carries = self.carries()?;
-        let mut carried = Carried::default();
-        let picture = in_strips(size(frame), (self.channels, SCALE), SCALE, |strip| {
-            let (first, rows) = strip.span(1);
-            let details = details.in_rows(first, rows)?;
-            let mut x = self.once_enlarged(&strip.of(joined, 1)?)?;
-            if let Some(detail) = &details.wide {
-                let (with, made) = self.wide_fusion.forward(&x, detail)?;
-                if carries {
-                    let part = self.wide_carrier.part(&made, detail)?;
-                    carried.take(strip, detail.field, &part)?;
-                }
-                x = with;
-            }
-            let picture = self.picture(&x, &strip.of(frame, 1)?, details.tele.as_ref())?;
-            strip.kept(&picture, SCALE)
-        })?;
-        Ok(Enlarged { picture, carried })
+        match &self.enlargement {
+            Enlargement::Stepwise(by) => by.enlarged(joined, frame, details),
+            Enlargement::Direct(by) => by.enlarged(joined, frame, details),
+        }
     }
 
     /// A forward feature with what the wide camera's `detail` adds to it once its frame is out, without
@@ -412,33 +311,10 @@ impl RegisteredVsr {
         joined: &Tensor,
         detail: &Detail,
     ) -> Result<Tensor> {
-        let x = self.once_enlarged(joined)?;
-        let (_, made) = self.wide_fusion.forward(&x, detail)?;
-        let part = self.wide_carrier.part(&made, detail)?;
-        let mut carried = Carried::default();
-        carried.take(Strip::whole(size(joined).0), detail.field, &part)?;
-        carried.onto(forward)
-    }
-
-    /// Features after the first enlargement, `[1, C, 2h, 2w]`.
-    fn once_enlarged(&self, joined: &Tensor) -> Result<Tensor> {
-        self.upconv1.then(&[joined], Then::shuffle(SLOPE))
-    }
-
-    /// The output from features `[1, C, 2h, 2w]`, of whole frames or of strips of them.
-    fn picture(&self, x: &Tensor, frame: &Tensor, tele: Option<&Detail>) -> Result<Tensor> {
-        let mut x = self.upconv2.then(&[x], Then::shuffle(SLOPE))?; // [1, C, 4h, 4w]
-        if let Some(detail) = tele {
-            x = self.tele_fusion.forward(&x, detail)?.0;
+        match &self.enlargement {
+            Enlargement::Stepwise(by) => by.with_carried(forward, joined, detail),
+            Enlargement::Direct(_) => Ok(forward.shallow_clone()),
         }
-        let x = self.conv_hr.then(&[&x], Then::lrelu(SLOPE))?;
-        let (h, w) = size(frame);
-        let base = bilinear(frame, SCALE * h, SCALE * w, false)?;
-        Ok(self
-            .conv_last
-            .forward(&x)?
-            .f_to_kind(base.kind())?
-            .f_add(&base)?)
     }
 }
 
