@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-const FILES: [(&str, &str); 2] = include!("files.rs");
+const FILES: [(&str, &str); 3] = include!("files.rs");
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");

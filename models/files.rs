@@ -3,4 +3,5 @@
 [
     ("quality", "quality.safetensors"),
     ("light", "light.safetensors"),
+    ("live", "live.safetensors"),
 ]

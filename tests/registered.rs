@@ -4,10 +4,13 @@ mod common;
 mod rig;
 
 use common::{assert_close, fill, frames, tensors};
-use refvsr::config::FLOW_LEVELS;
-use refvsr::net::{
-    registered::{Followers, KeptFeature, Moment, RegisteredVsr},
-    registration::{Follower, TELE_ZOOMS, WIDE_ZOOMS, Zooms},
+use refvsr::{
+    ModelConfig,
+    config::{FLOW_LEVELS, Recurrence, Variant},
+    net::{
+        registered::{Followers, KeptFeature, Moment, RegisteredVsr},
+        registration::{Follower, TELE_ZOOMS, WIDE_ZOOMS, Zooms},
+    },
 };
 use rig::{Rig, flow_net, give_flow, leaves};
 use tch::{Device, Kind, Tensor, nn::VarStore};
@@ -27,7 +30,19 @@ fn followers() -> Followers {
 /// A network with generated weights; `trained` fusions add something.
 fn network(channels: i64, blocks: i64, trained: bool) -> (RegisteredVsr, VarStore) {
     let mut store = VarStore::new(Device::Cpu);
-    let network = RegisteredVsr::new(&store.root().into(), channels, blocks, FLOW_LEVELS).unwrap();
+    let config = ModelConfig {
+        variant: Variant::Registered,
+        mid_channels: channels,
+        num_blocks: blocks,
+        frame_num: 7,
+        scale: 4,
+        hd: false,
+        reset_interval: None,
+        recurrence: Recurrence::Clean,
+        flow_levels: FLOW_LEVELS,
+        recorded: false,
+    };
+    let network = RegisteredVsr::new(&store.root().into(), &config).unwrap();
     fill(&store);
     for (name, mut variable) in store.variables() {
         if !trained && name.contains("_fusion.conv3") {

@@ -14,7 +14,7 @@ The kind of file is told by its content, not by its name. Files of the RefVSR au
 description of themselves: theirs is read off the shapes of the weights. Our own .safetensors files carry it.")]
 pub struct Args {
     /// A model file: .safetensors, or .pytorch/.pth/.pt as the authors of RefVSR publish; or a bundled model
-    #[arg(value_name = "FILE|auto|quality|light")]
+    #[arg(value_name = "FILE|auto|quality|light|live")]
     model: Model,
     /// Measure the time and memory that frames of this size take (the ultra-wide camera's)
     #[arg(long, value_name = "WxH", value_parser = size)]

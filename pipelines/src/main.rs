@@ -54,7 +54,7 @@ Examples:
   refvsr evaluate RealMCVSR                 scores the bundled model that suits the device
   refvsr compare out.mkv truth.mkv          PSNR, SSIM and the worst frames
   refvsr doctor                             what is installed, and what is missing
-  refvsr info refvsr-small-mfid.pytorch     what is in a model file; quality and light are the bundled ones
+  refvsr info refvsr-small-mfid.pytorch     what is in a model file; quality, light and live are the bundled ones
 
 The element itself is used from GStreamer: gst-inspect-1.0 refvsr lists its pads and properties,
 and pipelines/scripts/ (installed: /usr/share/refvsr/scripts/) holds ready gst-launch-1.0 lines for files,

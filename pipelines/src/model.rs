@@ -22,7 +22,7 @@ pub enum Model {
 impl FromStr for Model {
     type Err = Infallible;
 
-    /// `auto`, `quality`, `light`, or a path; a file of such a name is given as `./light`.
+    /// `auto`, `quality`, `light`, `live`, or a path; a file of such a name is given as `./light`.
     fn from_str(text: &str) -> Result<Self, Infallible> {
         if text == "auto" {
             return Ok(Self::Auto);

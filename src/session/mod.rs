@@ -19,6 +19,7 @@ mod received;
 mod refill;
 mod shared;
 mod signs;
+mod takeover;
 mod unseen;
 mod watch;
 mod watched;

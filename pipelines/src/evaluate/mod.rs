@@ -38,7 +38,11 @@ pub struct Args {
     #[arg(long, default_value = "test")]
     split: String,
     /// A bundled model, or a model file; may be repeated
-    #[arg(long, default_value = "auto", value_name = "auto|quality|light|FILE")]
+    #[arg(
+        long,
+        default_value = "auto",
+        value_name = "auto|quality|light|live|FILE"
+    )]
     model: Vec<Model>,
     /// Which references the models get
     #[arg(long, default_value = "both", value_enum)]

@@ -23,7 +23,11 @@ use std::path::Path;
 #[command(next_help_heading = "Network")]
 pub struct NetworkOptions {
     /// A bundled model, or a model file; auto is the bundled one that suits the device
-    #[arg(long, default_value = "auto", value_name = "auto|quality|light|FILE")]
+    #[arg(
+        long,
+        default_value = "auto",
+        value_name = "auto|quality|light|live|FILE"
+    )]
     pub model: Model,
     /// Where to compute
     #[arg(long, default_value = "auto", value_name = "auto|cpu|cuda|cuda:N")]

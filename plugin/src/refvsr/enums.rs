@@ -52,9 +52,12 @@ impl From<Precision> for ::refvsr::Precision {
 #[repr(u32)]
 #[enum_type(name = "GstRefVsrModel")]
 pub enum Model {
-    /// quality on a CUDA device, light on a CPU.
+    /// quality on a CUDA device, light on a CPU, and live where light is too slow for a live pipeline.
     #[default]
-    #[enum_value(name = "quality on a CUDA device, light on a CPU", nick = "auto")]
+    #[enum_value(
+        name = "quality on a CUDA device, light on a CPU; live where light is too slow for a live pipeline",
+        nick = "auto"
+    )]
     Auto,
     /// The best pictures.
     #[enum_value(name = "The best pictures", nick = "quality")]
@@ -62,6 +65,12 @@ pub enum Model {
     /// Less work.
     #[enum_value(name = "Less work", nick = "light")]
     Light,
+    /// For viewfinders: no look-ahead, a tenth of light's work.
+    #[enum_value(
+        name = "For viewfinders: no look-ahead, a tenth of light's work",
+        nick = "live"
+    )]
+    Live,
 }
 
 impl From<Model> for Option<Bundled> {
@@ -70,6 +79,7 @@ impl From<Model> for Option<Bundled> {
             Model::Auto => None,
             Model::Quality => Some(Bundled::Quality),
             Model::Light => Some(Bundled::Light),
+            Model::Live => Some(Bundled::Live),
         }
     }
 }

@@ -3,7 +3,8 @@
 use super::{
     element::RefVsr,
     log::CAT,
-    overload::{self, Fate, Late, News},
+    model,
+    overload::{self, Fate, Late, News, Patience},
     rehearsal::Rehearsal,
     work::{Turn, Work},
 };
@@ -58,8 +59,12 @@ impl RefVsr {
         turn: &Turn,
     ) -> Result<Option<(Fate, Option<Tensor>)>, gst::FlowError> {
         let keep_going = self.keeps_going(turn);
-        if keep_going && fate == Fate::Enlarged && !self.is_ready(work, due, turn) {
-            fate = Fate::Bypassed;
+        if keep_going {
+            // A frame that is late in any case waits for nothing.
+            let wait_until = due.filter(|_| fate == Fate::Enlarged);
+            if !self.is_ready(work, wait_until, turn) && fate == Fate::Enlarged {
+                fate = Fate::Bypassed;
+            }
         }
         let deadline = (keep_going && fate == Fate::Enlarged)
             .then(|| Instant::now() + overload::limit(self.interval()));
@@ -107,9 +112,46 @@ impl RefVsr {
                 work.session.begin_with_cameras_of(&mut session);
                 self.running(|running| running.timing.rehearsed(took));
                 self.update_latency();
+            } else if !fast && self.takes_live_model(work, turn) {
+                return false; // its own rehearsal comes with the next frame
             }
         }
         !work.patience.rests()
+    }
+
+    /// Where the model was left to the element and is too slow, the live one goes on in its place. Whether it does.
+    fn takes_live_model(&self, work: &mut Work, turn: &Turn) -> bool {
+        let taken = model::lighter(&turn.settings, &work.session).and_then(|lighter| {
+            let Some((mut session, name)) = lighter else {
+                return Ok(None);
+            };
+            session.take_over(&mut work.session)?;
+            Ok(Some((session, name)))
+        });
+        let (session, name) = match taken {
+            Ok(Some(taken)) => taken,
+            Ok(None) => return false,
+            Err(error) => {
+                gst::warning!(CAT, imp = self, "The live model cannot be used: {error}");
+                return false;
+            }
+        };
+        work.session = session;
+        work.patience = Patience::default();
+        let look_ahead = work.session.look_ahead();
+        self.running(|running| running.timing.set_look_ahead(look_ahead));
+        self.update_latency();
+        self.state().stats.model.clone_from(&name);
+        let told = gst::Structure::builder("refvsr-model")
+            .field("model", "live")
+            .field("description", name)
+            .field(
+                "reason",
+                "the model for this device is too slow for a live pipeline",
+            )
+            .build();
+        self.tell(told);
+        true
     }
 
     /// What becomes of late frames.

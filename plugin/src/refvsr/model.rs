@@ -1,6 +1,7 @@
 //! Loading the model, with PROGRESS messages.
 
 use super::{
+    enums,
     log::CAT,
     networks::{self, Key, Source},
     rehearsal::warm_up,
@@ -158,6 +159,25 @@ fn open(
         model,
     };
     Ok((loaded, unused))
+}
+
+/// A session with the live model for a viewfinder, where `auto` chose another model on a CPU that is too slow there, and
+/// what it is in words. `None` where something else is asked for.
+pub fn lighter(settings: &Settings, session: &Session) -> Result<Option<(Session, String)>, Error> {
+    let chosen = settings.model_file.is_some() || settings.model != enums::Model::Auto;
+    let network = session.network();
+    let is_light =
+        network.device() == tch::Device::Cpu && network.config().variant == Variant::Registered;
+    if chosen || !is_light || Bundled::Live.content().is_none() {
+        return Ok(None);
+    }
+    let settings = Settings {
+        model: enums::Model::Live,
+        prewarm: None,
+        ..settings.clone()
+    };
+    let (loaded, _) = open(&settings, &|_, _| ())?;
+    Ok(Some((loaded.session, loaded.model)))
 }
 
 /// As in "RefVSR, 48 channels, 30 blocks, fp32 on cpu".
