@@ -1,12 +1,14 @@
 //! Long films, and the lesson that learns from them part by part, on networks so small that a step
 //! takes milliseconds.
 
+mod common;
+
+use common::photos;
 use refvsr::{Network, checkpoint, checkpoint::Tensors};
 use refvsr_train::{
     config::Config,
     data::{
         batch::{ClipPatch, Source},
-        png::{self, Picture},
         random::Random,
     },
     films::{
@@ -19,27 +21,8 @@ use refvsr_train::{
     run::{initial_network, lesson},
     synthesize::reduce::reduce,
 };
-use std::{collections::BTreeMap, path::Path};
+use std::collections::BTreeMap;
 use tch::{Device, Kind, Tensor};
-
-/// Two photos of smooth textures.
-fn photos(folder: &Path) {
-    for (name, width, height, fine) in [("a.png", 160, 120, 9.0), ("b/c.png", 128, 144, 5.0)] {
-        let data = (0..width * height * 3).map(|i| {
-            let (x, y) = ((i / 3 % width) as f64, (i / 3 / width) as f64);
-            let wave = ((x + (i % 3) as f64) / fine).sin() * (y / (fine + 2.0)).cos();
-            (128.0 + 100.0 * wave) as u8
-        });
-        let path = folder.join(name);
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        let picture = Picture {
-            width,
-            height,
-            data: data.collect(),
-        };
-        png::write(&path, &picture).unwrap();
-    }
-}
 
 fn options() -> Options {
     Options {

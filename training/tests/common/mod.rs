@@ -214,3 +214,22 @@ pub fn registered(seed: i64) -> Network {
     };
     Network::new(config, Device::Cpu).unwrap()
 }
+
+/// Two photos of smooth textures.
+pub fn photos(folder: &Path) {
+    for (name, width, height, fine) in [("a.png", 160, 120, 9.0), ("b/c.png", 128, 144, 5.0)] {
+        let data = (0..width * height * 3).map(|i| {
+            let (x, y) = ((i / 3 % width) as f64, (i / 3 / width) as f64);
+            let wave = ((x + (i % 3) as f64) / fine).sin() * (y / (fine + 2.0)).cos();
+            (128.0 + 100.0 * wave) as u8
+        });
+        let path = folder.join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        let picture = Picture {
+            width,
+            height,
+            data: data.collect(),
+        };
+        png::write(&path, &picture).unwrap();
+    }
+}
