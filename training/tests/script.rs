@@ -33,14 +33,15 @@ fn train(folder: &Path) -> String {
 }
 
 #[test]
-fn both_models_are_trained_scored_and_not_trained_again() {
+fn all_models_are_trained_scored_and_not_trained_again() {
     let folder = tempfile::tempdir().unwrap();
     basicvsr(&folder.path().join("weights/basicvsr.safetensors"));
     train(folder.path());
     let made = |name: &str| folder.path().join(name);
-    for (model, blocks) in [("quality", 30), ("light", 10)] {
+    for (model, blocks) in [("quality", 30), ("light", 10), ("live", 6)] {
         let checkpoint = Checkpoint::read(&made(&format!("{model}.safetensors"))).unwrap();
         assert_eq!(checkpoint.config.num_blocks, blocks);
+        assert!(checkpoint.config.recorded, "{model}");
         let scores = std::fs::read_to_string(made(&format!("{model}-valid.md"))).unwrap();
         assert!(scores.contains("| whole frame |"), "{scores}");
     }

@@ -73,10 +73,16 @@
  *
  * ## Clean and recorded footage
  *
- * The bundled model *light* has weights of its own for footage that went through a video encoder. A clip takes them where the colour of its
+ * The bundled models have weights of their own for footage that went through a video encoder. A clip takes them where the colour of its
  * format has less density than its brightness (I420, NV12 and the like, as all decoders put out), unless `footage` says otherwise.
  * An element message `refvsr-footage` says which (`kind`: `clean` or `recorded`, `running-time`), at the start and where a later clip differs;
  * `stats` has `footage`.
+ *
+ * ## A viewfinder's model
+ *
+ * Where a live pipeline bypasses late frames (`overload`) and `model=auto` chose *light*, which turns out too slow in the rehearsal before its first
+ * frames, the element goes on with *live*, until it stops. The element message `refvsr-model` (`model`, `description`, `reason`) says so once, and `stats` has
+ * it as `model`. *live* looks ahead at nothing and takes no tele camera.
  *
  * ## Events
  *

@@ -1,6 +1,9 @@
 //! The live model's enlargement: everything at the frame's own size, and the picture in one step.
 
-use super::{Enlarged, SCALE, SLOPE, details::Details};
+use super::{
+    Enlarged, SCALE, SLOPE,
+    details::{Details, WIDE_DENSITY},
+};
 use crate::{
     Result,
     net::{
@@ -14,8 +17,6 @@ use crate::{
     profile::{self, Stage},
 };
 use tch::Tensor;
-
-use super::details::WIDE_DENSITY;
 
 /// Numbers a pixel that make the picture of it.
 const PICTURE: i64 = 3 * SCALE * SCALE;
