@@ -1,8 +1,8 @@
 //! The live model's enlargement: everything at the frame's own size, and the picture in one step.
 
 use super::{
-    Enlarged, SCALE, SLOPE,
     details::{Details, WIDE_DENSITY},
+    enlarged::{Enlarged, SCALE, SLOPE},
 };
 use crate::{
     Result,

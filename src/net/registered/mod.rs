@@ -5,13 +5,14 @@
 
 mod details;
 mod direct;
+mod enlarged;
 mod stepwise;
 
 pub use details::{Details, Followers, Moment, TELE_DENSITY, WIDE_DENSITY};
+pub use enlarged::Enlarged;
 
 use super::{
     blocks::Trunk,
-    carried::Carried,
     flow::{Pyramid, SpyNet, grid, warp},
     fusion::Detail,
     network::Branch,
@@ -29,10 +30,6 @@ use direct::Direct;
 use stepwise::Stepwise;
 use tch::Tensor;
 
-/// Output size over input size.
-const SCALE: i64 = 4;
-/// Slope of all its leaky ReLUs.
-const SLOPE: f64 = 0.1;
 /// The network's layers.
 #[derive(Debug)]
 pub struct RegisteredVsr {
@@ -51,15 +48,6 @@ enum Enlargement {
     Stepwise(Box<Stepwise>),
     /// The live variant's.
     Direct(Box<Direct>),
-}
-
-/// What is made of a frame's joined features.
-#[derive(Debug)]
-pub struct Enlarged {
-    /// The output, `[1, 3, 4 h, 4 w]`, not limited to \[0, 1\].
-    pub picture: Tensor,
-    /// What the wide camera's detail adds to the forward branch's feature once this frame is out.
-    pub carried: Carried,
 }
 
 /// What one output hands to the next.

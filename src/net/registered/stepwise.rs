@@ -1,6 +1,9 @@
 //! BasicVSR's enlargement: twice to two times the size, each reference fused in at its own density.
 
-use super::{Enlarged, SCALE, SLOPE, details::Details};
+use super::{
+    details::Details,
+    enlarged::{Enlarged, SCALE, SLOPE},
+};
 use crate::{
     Result,
     net::{
