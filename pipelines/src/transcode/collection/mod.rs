@@ -3,6 +3,7 @@
 mod auto;
 mod crew;
 pub mod list;
+mod names;
 pub mod shard;
 mod states;
 mod work;
