@@ -109,17 +109,25 @@ pub fn attachments(path: &Path) -> Vec<u8> {
     let found = File::open(path).ok().and_then(|mut file| {
         let start = segment(&mut file)?;
         let (at, head) = attachments_in(&mut file, start)?;
-        let size = head.size.filter(|size| *size <= LARGEST)?;
-        let mut content = vec![0; size as usize];
-        file.seek(SeekFrom::Start(at + head.length as u64)).ok()?;
-        file.read_exact(&mut content).ok()?;
-        Some(content)
+        content(&mut file, at, head)
     });
     let found = found.unwrap_or_default();
     let files = children(&found).filter(|(id, _)| *id == ATTACHED_FILE);
     files
         .flat_map(|(id, content)| element(id, content))
         .collect()
+}
+
+/// The content of the element at a place; none where the file does not hold it, or too much of it.
+fn content(file: &mut File, at: u64, head: Head) -> Option<Vec<u8>> {
+    let start = at.checked_add(head.length as u64)?;
+    let left = file.metadata().ok()?.len().checked_sub(start)?;
+    // What a file claims to hold is not made room for.
+    let size = head.size.filter(|size| *size <= LARGEST.min(left))?;
+    let mut content = vec![0; size as usize];
+    file.seek(SeekFrom::Start(start)).ok()?;
+    file.read_exact(&mut content).ok()?;
+    Some(content)
 }
 
 /// Finds the attachments among the segment's elements: by its index, or one after the other.
@@ -133,9 +141,7 @@ fn attachments_in(file: &mut File, start: u64) -> Option<(u64, Head)> {
         }
         let size = head.size?;
         if head.id == SEEK_HEAD && size <= LARGEST {
-            let mut content = vec![0; size as usize];
-            file.seek(SeekFrom::Start(at + head.length as u64)).ok()?;
-            file.read_exact(&mut content).ok()?;
+            let content = content(file, at, head)?;
             let place = seeks(&content).find(|(id, _)| *id == u64::from(ATTACHMENTS));
             let there = place.and_then(|(_, place)| {
                 let at = start.checked_add(place)?;

@@ -26,10 +26,10 @@ struct Rate {
 }
 
 impl Rate {
-    /// Nanoseconds that so many frames last.
-    fn lasting(self, frames: i64) -> i64 {
+    /// Nanoseconds that so many frames last. A file may claim any rate, and 64 bits do not hold what follows from all of them.
+    fn lasting(self, frames: i64) -> i128 {
         let units = i128::from(frames) * i128::from(self.frame) * 1_000_000_000;
-        (units / i128::from(self.timescale.max(1))) as i64
+        units / i128::from(self.timescale.max(1))
     }
 
     /// Frames from midnight to midnight.
@@ -96,11 +96,12 @@ impl Timecode {
             (self.shown() - other.shown(), 86_400_000_000_000)
         };
         let half = day / 2;
-        (between + half).rem_euclid(day.max(1)) - half
+        let since = (between + half).rem_euclid(day.max(1)) - half;
+        i64::try_from(since).unwrap_or(0)
     }
 
     /// What is shown, as nanoseconds since midnight.
-    fn shown(self) -> i64 {
+    fn shown(self) -> i128 {
         let Rate {
             nominal,
             drop_frame,
@@ -108,7 +109,7 @@ impl Timecode {
         } = self.rate;
         match drop_frame {
             true => self.rate.lasting(self.frames),
-            false => (i128::from(self.frames) * 1_000_000_000 / i128::from(nominal.max(1))) as i64,
+            false => i128::from(self.frames) * 1_000_000_000 / i128::from(nominal.max(1)),
         }
     }
 }
@@ -207,7 +208,7 @@ mod tests {
         .concat()
     }
 
-    fn read(bytes: &[u8]) -> Option<i64> {
+    fn read(bytes: &[u8]) -> Option<i128> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.mov");
         std::fs::write(&path, bytes).unwrap();
@@ -252,6 +253,11 @@ mod tests {
         let ntsc = (30_000, 1001, 30, true);
         let (late, early) = (code(2_589_408 - 30, ntsc), code(30, ntsc));
         assert_eq!(early.since(late), 60 * 1_001_000_000 / 30);
+        // A rate that no camera has: a day is more than 64 bits of nanoseconds hold.
+        let odd = (1, 1000, 255, false);
+        let (first, later, last) = (code(0, odd), code(9_000_000, odd), code(10_000_000, odd));
+        assert_eq!(later.since(first), 9_000_000_000_000_000_000);
+        assert_eq!(last.since(first), 0);
         // The one without dropped numbers shows the same time of day otherwise.
         let hour = code(108_000, (30_000, 1001, 30, false));
         let other = code(3600 * 25, pal);
