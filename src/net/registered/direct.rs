@@ -10,7 +10,7 @@ use crate::{
         carried::Carried,
         conv::{Conv, Then},
         fusion::{DETAIL, Detail},
-        ops::{bilinear, channels_last, size},
+        ops::{bicubic, channels_last, size},
         strips::in_strips,
         variables::Path,
     },
@@ -51,7 +51,7 @@ impl Direct {
             }
             let frame = strip.of(frame, 1)?;
             let (h, w) = size(&frame);
-            let base = bilinear(&frame, SCALE * h, SCALE * w, false)?;
+            let base = bicubic(&frame, SCALE * h, SCALE * w)?;
             let finer = self.last.forward(&x)?.f_pixel_shuffle(SCALE)?;
             strip.kept(&base.f_add(&finer.f_to_kind(base.kind())?)?, SCALE)
         })?;
