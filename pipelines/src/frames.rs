@@ -5,7 +5,9 @@ use anyhow::{Context, Result, ensure};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use gst_video::prelude::*;
+use image::ImageEncoder;
 use image::codecs::jpeg::JpegEncoder;
+use image::codecs::png::PngEncoder;
 use std::fs::File;
 use std::io::{BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -197,6 +199,19 @@ pub fn jpeg(picture: &Tensor) -> Result<String> {
         )
         .context("a picture is too large for a page")?;
     Ok(STANDARD.encode(file))
+}
+
+/// A frame as a PNG file of 8 bits.
+pub fn png(picture: &Tensor) -> Result<Vec<u8>> {
+    let (height, width) = (picture.size()[2], picture.size()[3]);
+    let mut file = Vec::new();
+    PngEncoder::new(&mut file).write_image(
+        &to_bytes(picture)?,
+        u32::try_from(width)?,
+        u32::try_from(height)?,
+        image::ExtendedColorType::Rgb8,
+    )?;
+    Ok(file)
 }
 
 /// What a frame is after it went through an 8-bit file.

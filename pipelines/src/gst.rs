@@ -1,6 +1,7 @@
 //! Running `gst-launch-1.0`, and saying in one message what is missing or what went wrong.
 
 use crate::output::scratch;
+use crate::stop::Stop;
 use anyhow::{Context, Result, bail, ensure};
 use std::ffi::{OsStr, OsString};
 use std::io::Write;
@@ -96,6 +97,15 @@ fn with_plugin_path(program: &str, plugin_path: Option<&OsStr>) -> Command {
     command
 }
 
+/// How pipelines are run.
+#[derive(Debug, Clone, Copy)]
+pub struct Launch<'a> {
+    /// The file that the command and all that it says go to.
+    pub log: &'a Path,
+    /// Ends it early.
+    pub stop: &'a Stop,
+}
+
 /// A pipeline for `gst-launch-1.0`: lines of words.
 #[derive(Debug, Default)]
 pub struct Pipeline {
@@ -147,9 +157,8 @@ impl Pipeline {
         line
     }
 
-    /// Runs it to its end; `poll` is called several times a second meanwhile. The command and all that it says
-    /// go to the file `log`.
-    pub fn run(&self, log: &Path, mut poll: impl FnMut()) -> Result<()> {
+    /// Runs it to its end; `poll` is called several times a second meanwhile.
+    pub fn run(&self, Launch { log, stop }: Launch, mut poll: impl FnMut()) -> Result<()> {
         let mut out = scratch(log)?;
         writeln!(out, "{}", self.command_line())
             .with_context(|| format!("cannot write {}", log.display()))?;
@@ -173,9 +182,15 @@ impl Pipeline {
             {
                 break status;
             }
+            if stop.asked() {
+                _ = child.kill();
+                _ = child.wait();
+                stop.check()?;
+            }
             poll();
             std::thread::sleep(Duration::from_millis(50));
         };
+        stop.check()?;
         poll();
         if !status.success() {
             let said = std::fs::read(log)

@@ -6,6 +6,7 @@
 #[macro_use]
 mod say;
 
+mod adapt;
 mod canvas;
 mod card;
 mod compare;
@@ -51,6 +52,7 @@ Examples:
   refvsr demo --model my.safetensors        the same with a model of yours
   refvsr transcode -u uw.mp4 -w w.mp4 -o out.mp4      enlarges a recording
   refvsr preview -u uw.mp4 -w w.mp4         what each model would make of it, as a page
+  refvsr adapt -u uw.mp4 -w w.mp4           a model that has learnt from your cameras
   refvsr evaluate RealMCVSR                 scores the bundled model that suits the device
   refvsr compare out.mkv truth.mkv          PSNR, SSIM and the worst frames
   refvsr doctor                             what is installed, and what is missing
@@ -68,6 +70,8 @@ enum Command {
     Transcode(Box<transcode::Args>),
     /// Show what models make of three moments of recordings, what was found in them, and what the whole job takes
     Preview(preview::Args),
+    /// Let a model learn from recordings of your own cameras
+    Adapt(adapt::Args),
     /// Score models on RealMCVSR, or data in its layout: PSNR, SSIM, fields of view, time and memory
     Evaluate(evaluate::Args),
     /// Compare two videos, folders of pictures, or trees of them: PSNR, SSIM, the worst frames
@@ -89,6 +93,7 @@ fn main() -> ExitCode {
         Command::Info(args) => info::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Transcode(args) => transcode::run(&args),
         Command::Preview(args) => preview::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Adapt(args) => adapt::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Evaluate(args) => evaluate::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Compare(args) => compare::run(&args),
         Command::Doctor(args) => doctor::run(&args),

@@ -2,71 +2,22 @@
 
 mod common;
 
-use common::{Place, refvsr};
-use refvsr::image::{enlarge::bicubic, resize::bicubic_antialiased};
-use tch::{Device, Kind, Tensor};
+use common::{Place, cameras::Filmed, refvsr};
 
 /// Frames of the clips, a tenth of a second each.
 const FRAMES: i64 = 14;
 /// By how many frames the wide camera started later.
 const LATER: i64 = 4;
-const SIZE: (i64, i64) = (96, 72);
 
-/// A scene with detail of all sizes, four times as fine as the ultra-wide camera sees it, and larger than it sees.
-fn scene() -> Tensor {
-    tch::manual_seed(11);
-    let layer = |scale: i64| {
-        let (h, w) = (512 / scale, 640 / scale);
-        let noise = Tensor::rand([1, 3, h, w], (Kind::Float, Device::Cpu));
-        bicubic(&noise, scale).unwrap()
-    };
-    (layer(2) * 0.25 + layer(8) * 0.3 + layer(32) * 0.45).clamp(0.0, 1.0)
-}
-
-/// What a camera of a zoom sees of the scene at frame `n`: the scene passes by, 8 of its pixels a frame.
-fn seen(scene: &Tensor, zoom: f64, n: i64) -> Tensor {
-    let side = |n: i64| (4.0 * n as f64 / zoom) as i64;
-    let (width, height) = (side(SIZE.0), side(SIZE.1));
-    let (left, top) = (256 - width / 2 + 8 * n, 200 - height / 2);
-    let part = scene.narrow(2, top, height).narrow(3, left, width);
-    bicubic_antialiased(&part, SIZE.1, SIZE.0)
-        .unwrap()
-        .clamp(0.0, 1.0)
-}
-
-/// A recording with sound; its camera started `late` frames after the first one.
 fn record(place: &Place, name: &str, zoom: f64, late: i64) -> String {
-    let scene = scene();
-    let raw = place.text("picture.raw");
-    let bytes: Vec<u8> = (late..FRAMES)
-        .flat_map(|n| {
-            let packed = (seen(&scene, zoom, n) * 255.0).round().to_kind(Kind::Uint8);
-            let packed = packed.permute([0, 2, 3, 1]).contiguous();
-            Vec::<u8>::try_from(packed.view([-1])).unwrap()
-        })
-        .collect();
-    std::fs::write(&raw, bytes).unwrap();
-    // Noise that both cameras hear.
-    tch::manual_seed(5);
-    let heard = Tensor::randn([8000 * FRAMES / 10], (Kind::Float, Device::Cpu));
-    let heard = (heard * 4000.0)
-        .clamp(-32000.0, 32000.0)
-        .to_kind(Kind::Int16);
-    let heard = Vec::<i16>::try_from(heard).unwrap();
-    let from = (late * 800) as usize;
-    let sound = place.text("sound.raw");
-    let bytes: Vec<u8> = heard[from..].iter().flat_map(|s| s.to_le_bytes()).collect();
-    std::fs::write(&sound, bytes).unwrap();
-    let (width, height) = SIZE;
-    place.make(
-        name,
-        &format!(
-            "filesrc location={raw} ! rawvideoparse format=rgb width={width} height={height} framerate=10/1 ! videoconvert ! video/x-raw,format=I420 \
-             ! x264enc pass=quant quantizer=12 ! h264parse ! matroskamux name=mux ! filesink location={{}} \
-             filesrc location={sound} ! rawaudioparse use-sink-caps=false format=pcm pcm-format=s16le sample-rate=8000 num-channels=1 \
-             ! audioconvert ! audioresample ! flacenc ! flacparse ! mux."
-        ),
-    )
+    let filmed = Filmed {
+        seed: 11,
+        size: (96, 72),
+        frames: FRAMES,
+        zoom,
+        late,
+    };
+    filmed.record(place, name)
 }
 
 /// The number after `start` in a text.

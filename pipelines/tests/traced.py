@@ -3,7 +3,7 @@
 
 usage: traced.py [TEST ...]       from the project's root, with strace installed; the tests of pipelines/tests by default
 
-A run may remove, rename and truncate what it made itself, its partial files (.refvsr-*.part) and what lies in .refvsr folders. It
+A run may remove, rename and truncate what it made itself, its partial files (.refvsr-*.part) and what lies in .refvsr and *.adapt folders. It
 may rename over another file only where the command line says so: results (--json and the like), and -o with --overwrite.
 """
 import os, pathlib, re, subprocess, sys, tempfile
@@ -18,7 +18,7 @@ def plain(text):
 
 
 def own(path):
-    return any(part == ".refvsr" or re.fullmatch(r"\.refvsr-[0-9a-f]{16}\.part", part) for part in path.parts)
+    return any(part == ".refvsr" or part.endswith(".adapt") or re.fullmatch(r"\.refvsr-[0-9a-f]{16}\.part", part) for part in path.parts)
 
 
 def told(arguments, path):
@@ -28,7 +28,8 @@ def told(arguments, path):
             return True
         if option in ("-o", "--output") and "--overwrite" in arguments:
             # Links are followed, so the name alone is compared for files.
-            if value == path or value in path.parents or value.is_symlink():
+            beside = value.with_suffix(".png") if {"adapt", "preview"} & set(arguments) else value
+            if path in (value, beside) or value in path.parents or value.is_symlink():
                 return True
     return False
 

@@ -1,7 +1,7 @@
 //! A run's config: a TOML file, with single values overridden from the command line.
 
 use crate::{
-    data::processor::check_shares, films::Films, lessons::registered::camera::References,
+    contents, data::processor::check_shares, films::Films, lessons::registered::camera::References,
     losses::Losses, losses::vgg::Layer, optimise::Recipe, precision::Precision,
 };
 use anyhow::{Context, Result, anyhow, bail, ensure};
@@ -165,6 +165,19 @@ pub enum Weights {
         /// Beginnings of the names of those that are taken up.
         only: Vec<String>,
     },
+}
+
+impl Start {
+    /// A number for what its files hold.
+    ///
+    /// # Errors
+    /// Names a file that cannot be read.
+    pub fn contents(&self) -> Result<u64> {
+        let named = |path: &&Path| !path.as_os_str().is_empty();
+        let weights = self.weights.iter().map(Weights::file);
+        let files = [self.checkpoint.as_path(), self.teacher.as_path()];
+        contents::number(files.into_iter().filter(named).chain(weights))
+    }
 }
 
 impl Weights {

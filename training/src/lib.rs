@@ -4,6 +4,7 @@
 #![deny(missing_docs)]
 
 pub mod config;
+pub mod contents;
 pub mod data;
 pub mod fetch;
 pub mod films;

@@ -22,7 +22,7 @@ use signal_hook::{
     iterator::Signals,
 };
 use std::{
-    io::{IsTerminal, Write, stderr, stdout},
+    io::{IsTerminal, Write, copy, sink, stderr, stdin, stdout},
     path::PathBuf,
     process::{ExitCode, exit},
     sync::atomic::{AtomicBool, Ordering},
@@ -111,6 +111,9 @@ struct Train {
     /// Sanity check: learn one patch of this clip by heart. The loss must fall far; if it does not, something is wrong.
     #[arg(long, value_name = "CLIP")]
     overfit: Option<String>,
+    /// Stop, saved, where the standard input ends: whoever started this program is no more, or wants no more of it.
+    #[arg(long, hide = true)]
+    until_input_ends: bool,
     /// Print the config, as it is after --set, and leave. For a config that comes with this program and without --set, as it was written.
     #[arg(long)]
     show: bool,
@@ -247,6 +250,15 @@ fn listen(notice: Option<&'static str>) -> Result<()> {
     Ok(())
 }
 
+/// The end of the standard input asks the run to stop.
+fn listen_to_input() -> Result<()> {
+    thread::Builder::new().name("input".into()).spawn(|| {
+        let _ = copy(&mut stdin(), &mut sink());
+        STOP.store(true, Ordering::Relaxed);
+    })?;
+    Ok(())
+}
+
 fn train(options: &Train, stage: Stage) -> Result<()> {
     if options.show {
         let as_written = PRESETS
@@ -294,6 +306,9 @@ fn train_in(processes: &Processes, options: &Train, stage: Stage) -> Result<()> 
             .is_first()
             .then_some("finishing this clip patch, then saving"),
     )?;
+    if options.until_input_ends {
+        listen_to_input()?;
+    }
     let run = Run {
         config: &config,
         folder: &folder,

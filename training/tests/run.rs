@@ -355,7 +355,7 @@ fn the_scale_of_the_loss_changes_no_update_and_is_kept() {
 
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join(LAST);
-    let mut progress = Progress::new(&config, 7, 1);
+    let mut progress = Progress::new(&config, 7, config.start.contents().unwrap(), 1);
     progress.loss_scale = scaled.loss_scale();
     saved::save(&path, &scaled.state(), &progress).unwrap();
     let (state, progress) = saved::load::<Progress>(&path).unwrap();

@@ -6,7 +6,7 @@
 
 use super::triplet::SOURCE;
 use crate::frames::Reader;
-use crate::gst::Pipeline;
+use crate::gst::{Launch, Pipeline};
 use anyhow::{Context, Result, ensure};
 use std::path::{Path, PathBuf};
 
@@ -66,7 +66,7 @@ impl Footage {
     }
 
     /// Decodes the first `frames` frames to raw RGB of size [`SOURCE`] (other shapes get black borders) in `folder`.
-    pub fn decode(&self, frames: usize, folder: &Path, log: &Path) -> Result<Reader> {
+    pub fn decode(&self, frames: usize, folder: &Path, launch: Launch) -> Result<Reader> {
         let raw = folder.join("footage.rgb");
         Pipeline::new(None)
             .line(
@@ -78,7 +78,7 @@ impl Footage {
                 &[&SOURCE.width.to_string(), &SOURCE.height.to_string()],
             )
             .line("! identity eos-after={} ! filesink location={}", &[&(frames + 1).to_string(), &raw.to_string_lossy()])
-            .run(log, || ())
+            .run(launch, || ())
             .with_context(|| format!("cannot decode {}", self.path.display()))?;
         let reader = Reader::open(&raw, SOURCE)?;
         ensure!(

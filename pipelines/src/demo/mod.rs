@@ -6,9 +6,10 @@ mod score;
 mod triplet;
 
 use crate::frames::{Reader, Writer};
-use crate::gst::{self, Needed, Pipeline};
+use crate::gst::{self, Launch, Needed, Pipeline};
 use crate::output::{Inputs, MANIFESTS, Partial, Shelf};
 use crate::progress::Progress;
+use crate::stop::Stop;
 use anyhow::{Context, Result, ensure};
 use footage::Footage;
 use refvsr::Bundled;
@@ -87,6 +88,11 @@ pub fn run(args: &Args) -> Result<()> {
     let mut shelf = shelf(args, &models, &footage)?;
     let work = shelf.work().to_owned();
     let log = args.output.join(MANIFESTS).join("gst-launch.log");
+    let stop = Stop::on_signals()?;
+    let launch = Launch {
+        log: &log,
+        stop: &stop,
+    };
 
     out!(
         "[1/4] Filming {frames} frames of {} with two cameras ({})",
@@ -94,10 +100,10 @@ pub fn run(args: &Args) -> Result<()> {
         footage.credit
     );
     let (ultrawide, wide) = (shelf.path(ULTRAWIDE), shelf.path(WIDE_ANGLE));
-    film(&footage, frames, &work, &log)?;
+    film(&footage, frames, &work, launch)?;
     for name in [ULTRAWIDE, WIDE_ANGLE] {
         let file = shelf.begin(name)?;
-        encode(&work, name, file.path(), &log)?;
+        encode(&work, name, file.path(), launch)?;
         shelf.finish(name, file)?;
     }
     out!(
@@ -109,7 +115,10 @@ pub fn run(args: &Args) -> Result<()> {
     out!("[2/4] Enlarging {SCALE} times, to {TRUTH}");
     let mut small = Reader::open(&work.join("ultrawide.rgb"), CAMERA)?;
     let mut truth = Reader::open(&work.join("truth.rgb"), TRUTH)?;
-    let base = score::score(&mut truth, &WIDE, |n| score::bicubic(&small.frame(n)?))?;
+    let base = score::score(&mut truth, &WIDE, |n| {
+        stop.check()?;
+        score::bicubic(&small.frame(n)?)
+    })?;
     let mut scores = vec![("bicubic".to_owned(), base)];
     let mut watched = vec![];
     for model in &models {
@@ -135,7 +144,7 @@ pub fn run(args: &Args) -> Result<()> {
             out!("\n{name}:\n\n{shown}\n");
             let file = wide.map(|_| shelf.begin(&model.video())).transpose()?;
             let partial = file.as_ref().map(Partial::path);
-            let seconds = watch(&pipeline(partial), &raw, frames as u64, &log)?;
+            let seconds = watch(&pipeline(partial), &raw, frames as u64, launch)?;
             if let Some(file) = file {
                 shelf.finish(&model.video(), file)?;
             }
@@ -150,7 +159,10 @@ pub fn run(args: &Args) -> Result<()> {
                 ours.len(),
                 log.display()
             );
-            let scored = score::score(&mut truth, &WIDE, |n| ours.frame(n))?;
+            let scored = score::score(&mut truth, &WIDE, |n| {
+                stop.check()?;
+                ours.frame(n)
+            })?;
             scores.push((name, scored));
             watched.extend(video);
         }
@@ -250,8 +262,8 @@ impl Model {
 }
 
 /// Makes `ultrawide.rgb`, `wide.rgb` and `truth.rgb` in `folder`.
-fn film(footage: &Footage, frames: usize, folder: &Path, log: &Path) -> Result<()> {
-    let mut source = footage.decode(frames, folder, log)?;
+fn film(footage: &Footage, frames: usize, folder: &Path, launch: Launch) -> Result<()> {
+    let mut source = footage.decode(frames, folder, launch)?;
     let file = |name| Writer::create(&folder.join(name));
     let (mut ultrawide, mut wide, mut truth) = (
         file("ultrawide.rgb")?,
@@ -259,6 +271,7 @@ fn film(footage: &Footage, frames: usize, folder: &Path, log: &Path) -> Result<(
         file("truth.rgb")?,
     );
     for n in 0..frames {
+        launch.stop.check()?;
         let shot = triplet::shoot(&source.frame(n)?, &WIDE)?;
         ultrawide.push(&shot.ultrawide)?;
         wide.push(&shot.wide)?;
@@ -270,7 +283,7 @@ fn film(footage: &Footage, frames: usize, folder: &Path, log: &Path) -> Result<(
 }
 
 /// Turns `<name>.rgb` in `folder` into a video file without loss.
-fn encode(folder: &Path, name: &str, video: &Path, log: &Path) -> Result<()> {
+fn encode(folder: &Path, name: &str, video: &Path, launch: Launch) -> Result<()> {
     let raw = folder.join(name).with_extension("rgb");
     let (width, height) = (CAMERA.width.to_string(), CAMERA.height.to_string());
     Pipeline::new(None)
@@ -288,7 +301,7 @@ fn encode(folder: &Path, name: &str, video: &Path, log: &Path) -> Result<()> {
             &[],
         )
         .line("! filesink location={}", &[&video.to_string_lossy()])
-        .run(log, || ())
+        .run(launch, || ())
         .with_context(|| format!("cannot write {}", video.display()))
 }
 
@@ -335,10 +348,10 @@ fn enlarge(
 }
 
 /// Runs the pipeline while showing how many frames are in the file `raw`; gives the seconds it took.
-fn watch(pipeline: &Pipeline, raw: &Path, frames: u64, log: &Path) -> Result<f64> {
-    let mut progress = Progress::new(frames);
+fn watch(pipeline: &Pipeline, raw: &Path, frames: u64, launch: Launch) -> Result<f64> {
+    let mut progress = Progress::new(frames, "frame", "loading the model");
     let start = Instant::now();
-    let result = pipeline.run(log, || {
+    let result = pipeline.run(launch, || {
         if let Ok(file) = std::fs::metadata(raw) {
             progress.set((file.len() / TRUTH.bytes()).min(frames));
         }

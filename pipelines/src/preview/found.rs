@@ -4,13 +4,12 @@ use super::view::View;
 use crate::media::Footage;
 use crate::media::contents::Kind;
 use crate::media::reader::Reader;
-use crate::stop::Stop;
 use crate::transcode::cameras::Scene;
+use crate::transcode::lineup::Heard;
 use crate::transcode::moment::Moment;
 use crate::transcode::options::Lens;
-use crate::transcode::sync::{self, Sync};
 use crate::transcode::wishes::Options;
-use anyhow::{Result, anyhow};
+use anyhow::Result;
 use refvsr::image::resize::bicubic_antialiased;
 use tch::{Kind as Number, Tensor};
 
@@ -18,28 +17,6 @@ use tch::{Kind as Number, Tensor};
 #[derive(Debug, Default)]
 pub struct Found {
     pub rows: Vec<(String, String)>,
-}
-
-/// How much later than the ultra-wide camera each other one started, in nanoseconds, by their sound.
-pub type Heard = Vec<(Lens, Result<i64>)>;
-
-/// Listens to the cameras.
-///
-/// # Errors
-/// The work was stopped.
-pub fn by_sound(scene: &Scene, stop: &Stop) -> Result<Heard> {
-    let mut heard = Vec::new();
-    for (lens, footage) in &scene.references {
-        let found = match (&scene.ultrawide, footage) {
-            (Footage::Recording(ultrawide), Footage::Recording(other)) => {
-                sync::offset(Sync::Audio, ultrawide, other, stop)
-            }
-            _ => Err(anyhow!("pictures have no sound")),
-        };
-        stop.check()?;
-        heard.push((*lens, found));
-    }
-    Ok(heard)
 }
 
 impl Found {
@@ -305,7 +282,7 @@ mod tests {
         );
         let other = started(300_000_000, &heard(), true);
         assert!(other.contains("+0.3000 s") && other.ends_with("by their sound +0.4000 s"));
-        let silent = started(0, &Err(anyhow!("no sound")), false);
+        let silent = started(0, &Err(anyhow::anyhow!("no sound")), false);
         assert_eq!(silent, "taken as at the same moment: no sound");
     }
 

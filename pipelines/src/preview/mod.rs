@@ -1,10 +1,10 @@
 //! `refvsr preview`: what each model makes of three moments of recordings, what was found in them, and what the whole job takes.
 
-mod candidate;
+pub mod candidate;
 mod found;
 mod page;
-mod sheet;
-mod view;
+pub mod sheet;
+pub mod view;
 
 use crate::gst::quoted;
 use crate::output::{Inputs, Kind, Place, Slot, Written};
@@ -89,7 +89,8 @@ pub fn run(args: &Args) -> Result<()> {
     let scene = args.cameras.open(&stop)?;
     let (page, picture) = (page.begin()?, picture.begin()?);
     let preview = look(args, &scene, &candidates, options, device, &stop)?;
-    picture.write(&sheet::draw(&preview)?.png()?)?;
+    let sheet = sheet::draw("refvsr preview", &lines(&preview), &preview.views)?;
+    picture.write(&sheet.png()?)?;
     page.write(page::text(&preview)?.as_bytes())?;
     picture.finish(&mut |_| Ok(()))?;
     page.finish(&mut |_| Ok(()))?;
@@ -138,13 +139,7 @@ fn look(
     device: Device,
     stop: &Stop,
 ) -> Result<Preview> {
-    let heard = found::by_sound(scene, stop)?;
-    for (lens, heard) in &heard {
-        let said = options.offsets.iter().any(|(own, _)| own == lens);
-        if let (Ok(offset), false, None) = (heard, said, options.sync) {
-            options.offsets.push((*lens, *offset));
-        }
-    }
+    let heard = lineup::listen(scene, &mut options, stop)?;
     let mut say = |text: &str| err!("note: {text}");
     let offsets = lineup::offsets(
         &scene.ultrawide,
@@ -233,6 +228,17 @@ fn command(args: &Args, scene: &Scene, offsets: &[i64]) -> String {
     add("-o", "out.mp4".to_owned());
     let words: Vec<String> = words.iter().map(|word| quoted(word)).collect();
     words.join(" ")
+}
+
+/// What is written over the pictures.
+fn lines(preview: &Preview) -> Vec<String> {
+    let found = preview.found.rows.iter();
+    let found = found.map(|(what, text)| format!("{what}: {text}"));
+    let offers = preview.offers.iter().map(|offer| {
+        let words = Estimate::words(offer.estimate.seconds, offer.estimate.bytes);
+        format!("{}: {words} for all {} frames", offer.model, preview.frames)
+    });
+    found.chain(offers).collect()
 }
 
 /// Says what was found.

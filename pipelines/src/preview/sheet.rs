@@ -1,10 +1,8 @@
 //! All moments as one picture.
 
-use super::Preview;
 use super::view::{DETAIL, View};
 use crate::canvas::{Canvas, Colour};
 use crate::frames::Rect;
-use crate::transcode::estimate::Estimate;
 use crate::transcode::options::Lens;
 use anyhow::Result;
 use refvsr::image::resize::bicubic_antialiased;
@@ -21,10 +19,9 @@ const PANEL: i64 = 2 * DETAIL.0;
 const LINE: i64 = 22;
 const CAPTION: i64 = 26;
 
-/// Draws it: what was found, and a row of whole pictures and one of each detail for every moment.
-pub fn draw(preview: &Preview) -> Result<Canvas> {
-    let lines = lines(preview);
-    let columns = preview.views.iter().map(|view| view.pictures.len()).max();
+/// Draws it: a title, lines of text, and a row of whole pictures and one of each detail for every moment.
+pub fn draw(title: &str, lines: &[String], views: &[View]) -> Result<Canvas> {
+    let columns = views.iter().map(|view| view.pictures.len()).max();
     let columns = columns.unwrap_or(1) as i64;
     let measure = Canvas::new(1, 1, BACKGROUND)?;
     let longest = lines
@@ -33,30 +30,20 @@ pub fn draw(preview: &Preview) -> Result<Canvas> {
         .max();
     let width = (columns * (PANEL + GAP) - GAP).max(longest.unwrap_or(0)) + 2 * MARGIN;
     let head = 2 * MARGIN + 34 + lines.len() as i64 * LINE;
-    let height = head + preview.views.iter().map(height_of).sum::<i64>() + MARGIN;
+    let height = head + views.iter().map(height_of).sum::<i64>() + MARGIN;
     let mut canvas = Canvas::new(width, height, BACKGROUND)?;
-    canvas.text(MARGIN, MARGIN - 6, 28.0, TEXT, "refvsr preview");
+    canvas.text(MARGIN, MARGIN - 6, 28.0, TEXT, title);
     let mut y = MARGIN + 34;
-    for line in &lines {
+    for line in lines {
         canvas.text(MARGIN, y, 15.0, FAINT, line);
         y += LINE;
     }
     y = head;
-    for view in &preview.views {
+    for view in views {
         moment(&mut canvas, view, y)?;
         y += height_of(view);
     }
     Ok(canvas)
-}
-
-fn lines(preview: &Preview) -> Vec<String> {
-    let found = preview.found.rows.iter();
-    let found = found.map(|(what, text)| format!("{what}: {text}"));
-    let offers = preview.offers.iter().map(|offer| {
-        let words = Estimate::words(offer.estimate.seconds, offer.estimate.bytes);
-        format!("{}: {words} for all {} frames", offer.model, preview.frames)
-    });
-    found.chain(offers).collect()
 }
 
 /// Rows that whole pictures take.

@@ -55,7 +55,7 @@ impl Snapshot {
             let own = self.own.iter().chain(told).any(|own| own == path)
                 || path.iter().any(|part| {
                     let part = part.to_string_lossy();
-                    part == ".refvsr" || part.starts_with(".refvsr-")
+                    part == ".refvsr" || part.starts_with(".refvsr-") || part.ends_with(".adapt")
                 });
             assert!(
                 own || now.files.get(path) == Some(seen),
@@ -101,7 +101,12 @@ fn told(arguments: &[&str]) -> Vec<PathBuf> {
     };
     let mut told = after(&["--json", "--csv", "--markdown", "--report", "--strip"]);
     let single = arguments.contains(&"-u") && arguments.contains(&"--overwrite");
-    let output = after(&["-o"]);
+    let mut output = after(&["-o"]);
+    // The picture that goes beside it.
+    let command = arguments.first();
+    if command.is_some_and(|command| ["adapt", "preview"].contains(command)) {
+        output.extend(after(&["-o"]).iter().map(|path| path.with_extension("png")));
+    }
     let output = output
         .into_iter()
         .filter_map(|path| path.canonicalize().ok());

@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
 pub mod belongings;
+pub mod cameras;
 pub mod scored;
 pub mod tree;
 
@@ -129,6 +130,19 @@ impl Place {
             ..TINY
         };
         self.saved("light.safetensors", light, 1)
+    }
+
+    /// A registered model that can learn, with all that a model's file can say of it.
+    pub fn pupil(&self) -> String {
+        let pupil = ModelConfig {
+            variant: Variant::Registered,
+            frame_num: 1,
+            flow_levels: 2,
+            reset_interval: Some(30),
+            recorded: true,
+            ..TINY
+        };
+        self.saved("pupil.safetensors", pupil, 1)
     }
 
     fn saved(&self, name: &str, config: ModelConfig, seed: i64) -> String {

@@ -162,7 +162,7 @@ impl LearnFrom {
             vec![]
         };
         Ok(Self {
-            data: clips.fingerprint(),
+            data: clips.fingerprint()?,
             clips: clips.len(),
             skipped: 0,
             source: Box::new(clips),

@@ -130,7 +130,8 @@ impl Run<'_> {
             lesson(config, network, precision)?,
             config.recipe(precision),
         )?;
-        let mut progress = Progress::new(config, self.data, processes.count());
+        let start = config.start.contents()?;
+        let mut progress = Progress::new(config, self.data, start, processes.count());
         if resumed {
             ensure!(
                 self.resume == Resume::Auto,
@@ -296,6 +297,13 @@ impl Run<'_> {
             "{} is of a run on other data (the clips, their lengths or sizes have changed); give another folder with --run",
             path.display()
         );
+        let start = self.config.start.contents()?;
+        ensure!(
+            progress.start.is_none_or(|theirs| theirs == start),
+            "{} is of a run that began with other weights or another teacher (the files of [start] hold something else now); give another \
+             folder with --run",
+            path.display()
+        );
         trainer
             .restore(
                 &tensors,
@@ -304,6 +312,7 @@ impl Run<'_> {
                 progress.loss_scale,
             )
             .with_context(|| path.display().to_string())?;
+        progress.start = Some(start);
         (progress.config, progress.processes) = (self.config.clone(), self.processes.count());
         Ok(progress)
     }

@@ -48,6 +48,9 @@ pub struct Progress {
     pub validated_at: u64,
     /// What stands for the data set; another one is refused.
     pub data: u64,
+    /// What stands for the contents of the files of `[start]`; others are refused. Older states lack it.
+    #[serde(default)]
+    pub start: Option<u64>,
     /// The config of the run.
     pub config: Config,
 }
@@ -58,7 +61,7 @@ fn one() -> u64 {
 
 impl Progress {
     /// Nothing done yet, by so many processes.
-    pub fn new(config: &Config, data: u64, processes: u64) -> Self {
+    pub fn new(config: &Config, data: u64, start: u64, processes: u64) -> Self {
         Self {
             steps: 0,
             updates: 0,
@@ -68,6 +71,7 @@ impl Progress {
             best_psnr: None,
             validated_at: 0,
             data,
+            start: Some(start),
             config: config.clone(),
         }
     }

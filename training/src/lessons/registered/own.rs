@@ -5,11 +5,14 @@
 //! scale, registered as in use, and the enlarged ultra-wide frame has to become the one that was
 //! filmed.
 
-use crate::data::{
-    batch::{ClipPatch, Source, ValidationClip, ValidationFrame},
-    png,
-    random::{Random, hash},
-    tree::{Clip, Density, Lens, Split, Tree},
+use crate::{
+    contents,
+    data::{
+        batch::{ClipPatch, Source, ValidationClip, ValidationFrame},
+        png,
+        random::{Random, hash},
+        tree::{Clip, Density, Lens, Split, Tree},
+    },
 };
 use anyhow::{Context, Result, ensure};
 use refvsr::{
@@ -97,13 +100,24 @@ impl Own {
         self.len() == 0
     }
 
-    /// A number for the clips and options; see [`Patches`](crate::data::Patches::fingerprint).
-    pub fn fingerprint(&self) -> u64 {
-        let clips: Vec<_> = self.clips.tree.clips.iter().collect();
-        hash(&format!(
+    /// A number for what the frames show and for the options. Clips of one's own are few, and often of the same names and sizes.
+    ///
+    /// # Errors
+    /// Where a frame cannot be read.
+    pub fn fingerprint(&self) -> Result<u64> {
+        let clips = &self.clips.tree.clips;
+        let mut files = vec![];
+        for clip in clips {
+            for lens in Lens::ALL {
+                let frame = |n| self.clips.tree.frame(Density::Hr, lens, &clip.name, n);
+                files.extend((0..clip.frames).map(frame).filter(|file| file.exists()));
+            }
+        }
+        let shown = contents::number(&files)?;
+        Ok(hash(&format!(
             "{:?}",
-            (clips, self.patch, self.frames, self.seed)
-        ))
+            (clips, shown, self.patch, self.frames, self.seed)
+        )))
     }
 
     /// Its clips, to validate with.
