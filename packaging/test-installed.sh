@@ -41,7 +41,7 @@ gst-launch-1.0 -q filesrc location=uw.mp4 ! decodebin ! videoconvert ! refvsr @p
 # The trainer, the pages, the texts that the description speaks of.
 refvsr-train pretrain tiny --set optimiser.steps=1 --show > shown
 grep 'steps = 1$' shown
-for page in refvsr refvsr-transcode refvsr-train refvsr-train-dataset-verify; do
+for page in refvsr refvsr-transcode refvsr-adapt refvsr-train refvsr-train-dataset-verify; do
     zcat /usr/share/man/man1/$page.1.gz > page
     grep -q '^.TH' page
 done

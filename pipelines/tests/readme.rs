@@ -19,13 +19,14 @@ const PAGES: [&str; 7] = [
 ];
 
 /// Commands that build, install, train or wait for other processes; CI runs them or their parts elsewhere.
-const ELSEWHERE: [&str; 11] = [
+const ELSEWHERE: [&str; 12] = [
     "apt install ",
     "cargo ",
     "eval ",
     "mpirun ",
     "gst-inspect-1.0 ",
     "refvsr-train ",
+    "refvsr adapt ",
     "models/long.sh ",
     "SHORT=1 models/long.sh ",
     "target/release/refvsr-train ",
@@ -55,6 +56,7 @@ fn lay_out(place: &Place) {
         "RefVSR_small_MFID.pytorch",
         "RefVSR_MFID.pytorch",
         "a.safetensors",
+        "own.safetensors",
         "b.pytorch",
         "FILE",
     ] {
