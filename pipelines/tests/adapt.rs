@@ -86,7 +86,7 @@ fn a_model_learns_from_what_was_filmed_and_from_nothing_else() {
     let half = |x: &Tensor| x.to_kind(Kind::Half);
     let differs = |(name, x): &(&String, &Tensor)| !half(x).equal(&half(&after.tensors()[*name]));
     let changed: Vec<_> = before.tensors().iter().filter(differs).collect();
-    assert!(!changed.is_empty());
+    assert!(!changed.is_empty(), "{said:?}");
     for (name, _) in changed {
         assert!(
             name.starts_with("wide_fusion.") || name.starts_with("wide_carrier."),

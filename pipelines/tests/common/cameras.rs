@@ -16,9 +16,13 @@ pub struct Filmed {
     pub late: i64,
 }
 
+/// libtorch's random numbers are one sequence for all threads of the tests.
+pub static CHANCE: std::sync::Mutex<()> = std::sync::Mutex::new(());
+
 impl Filmed {
     /// A scene with detail of all sizes, four times as fine as the ultra-wide camera sees it, and larger than it sees.
     fn scene(self) -> Tensor {
+        let _alone = CHANCE.lock();
         tch::manual_seed(self.seed);
         let side = |n: i64| (4 * n + 8 * self.frames + 128) / 32 * 32;
         let (width, height) = (side(self.size.0), side(self.size.1));
@@ -54,8 +58,11 @@ impl Filmed {
             .collect();
         std::fs::write(&raw, bytes).unwrap();
         // Noise that all cameras hear.
-        tch::manual_seed(5);
-        let heard = Tensor::randn([8000 * self.frames / 10], (Kind::Float, Device::Cpu));
+        let heard = {
+            let _alone = CHANCE.lock();
+            tch::manual_seed(5);
+            Tensor::randn([8000 * self.frames / 10], (Kind::Float, Device::Cpu))
+        };
         let heard = (heard * 4000.0)
             .clamp(-32000.0, 32000.0)
             .to_kind(Kind::Int16);
