@@ -11,6 +11,7 @@ use refvsr::{
     config::{Recurrence, Variant},
     metrics::psnr,
     net::{Frame, Kept, Run},
+    profile::{self, Stage},
 };
 use tch::{Device, Kind, Tensor};
 
@@ -276,6 +277,29 @@ fn the_clip_goes_on_as_if_frames_enlarged_bicubically_had_not_been_filmed() {
             };
             let (off, _) = difference(found, &expected);
             assert!(off <= 1e-5, "{:?}, frame {number}: {off}", config.variant);
+        }
+    }
+}
+
+#[test]
+fn frames_enlarged_bicubically_cost_the_network_nothing() {
+    for config in [clean(), upstream(), refill()] {
+        let (ultrawide, wide) = (noise(5, 6, 8, 5), noise(5, 6, 8, 6));
+        let mut session = Session::new(network(config.clone()), exact(1, 1)).unwrap();
+        let (bypassed, spent) = profile::record(|| {
+            let mut bypassed = 0;
+            play(&mut session, &ultrawide, &wide, |session| {
+                let came = session.bypass().unwrap().is_frame();
+                bypassed += usize::from(came);
+                came
+            });
+            bypassed
+        });
+        assert_eq!(bypassed, 5);
+        assert_eq!(spent.total().flops, 0, "{:?}", config.variant);
+        for stage in [Stage::Flow, Stage::Matching, Stage::Encoders] {
+            let time = spent.of(stage).time;
+            assert!(time.is_zero(), "{:?}: {stage:?} {time:?}", config.variant);
         }
     }
 }

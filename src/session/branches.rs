@@ -9,8 +9,9 @@ impl Session {
     pub(super) fn joined_output(&mut self, n: usize) -> Result<Tensor> {
         let run = self.outputs_of_a_run(n);
         let outputs = run.unwrap_or(self.clip.backward.len());
-        self.find_motions(n, n + self.window_look_ahead() + outputs)?;
-        self.register(n)?;
+        let end = n + self.window_look_ahead() + outputs;
+        self.find_motions(n, end)?;
+        self.find_references(n, end)?;
         if let Some(outputs) = run {
             self.clip.backward = self.next_backward_run(n, outputs)?;
         }
@@ -41,6 +42,9 @@ impl Session {
     /// Passes output `n` by: the forward branch goes on, nothing else is computed.
     pub(super) fn joined_pass(&mut self, n: usize) -> Result<()> {
         self.find_motions(n, n + 1)?;
+        if self.network.registered().is_none() {
+            self.match_references(n)?;
+        }
         let forward = self.forward_at(n)?;
         self.leave(n, forward)
     }

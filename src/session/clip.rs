@@ -70,8 +70,7 @@ pub struct ClipFrame {
     pub lr: Tensor,
     /// What the references say of it.
     pub reference: Found,
-    /// The registered variant's references, padded, while the frame waits: they are registered when it goes
-    /// out.
+    /// Its references, padded, until they are matched or registered.
     pub waiting: Option<References>,
     /// The reference cameras as this frame leaves them, where it was registered and has not come out yet.
     pub followers: Option<Followers>,
@@ -92,6 +91,14 @@ pub struct ClipFrame {
 pub struct References {
     pub wide: Option<Tensor>,
     pub tele: Option<Tensor>,
+    /// They are matched in blocks of so many positions a side.
+    pub step: usize,
+}
+
+impl References {
+    pub fn all(&self) -> Vec<&Tensor> {
+        self.wide.iter().chain(&self.tele).collect()
+    }
 }
 
 /// A frame that went out.
@@ -174,13 +181,10 @@ impl Clip {
             let motions = [&frame.to_previous, &frame.to_next, &frame.to_itself];
             let motions = motions.into_iter().flatten().flat_map(Motion::tensors);
             let levels = frame.levels.iter().flat_map(Levels::tensors);
-            let waiting = frame
-                .waiting
-                .iter()
-                .flat_map(|waiting| [&waiting.wide, &waiting.tele]);
+            let waiting = frame.waiting.iter().flat_map(References::all);
             std::iter::once(&frame.lr)
                 .chain(frame.reference.tensors())
-                .chain(waiting.flatten())
+                .chain(waiting)
                 .chain(frame.pyramid.iter().flat_map(Pyramid::tensors))
                 .chain(motions)
                 .chain(levels)

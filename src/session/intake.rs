@@ -1,4 +1,4 @@
-//! What is done with a frame when it comes, and with its references.
+//! What is done with a frame and its references when they come: little, since frames may be left out.
 
 use super::{
     Session, Triplet,
@@ -16,7 +16,7 @@ use crate::{
         network::Found,
         ops::{self, channels_last},
         reduced,
-        registered::{Details, Moment},
+        registered::Details,
         registration::Follower,
     },
 };
@@ -38,26 +38,18 @@ impl Session {
             self.clip.footage = Some(self.options.footage);
         }
         let lr = self.padded(&clean("ultra-wide frame", &triplet.ultrawide)?)?;
-        let (reference, waiting, reduced) = match self.network.registered() {
-            Some(_) => (
-                Found::Registered(Details::default()),
-                Some(self.references(triplet, size)?),
-                None,
-            ),
-            None => {
-                let (reference, reduced) = self.matched(&lr, triplet, size)?;
-                (reference, None, reduced)
-            }
+        let (waiting, reduced) = match self.network.registered() {
+            Some(_) => (self.to_register(triplet, size)?, None),
+            None => self.to_match(&lr, triplet, size)?,
         };
-        let refill = self.network.refill();
-        let levels = refill.map(|refill| refill.edvr.levels(&lr)).transpose()?;
         let frame = ClipFrame {
             lr,
-            reference,
-            waiting,
+            // Until they are found.
+            reference: Found::Registered(Details::default()),
+            waiting: Some(waiting),
             followers: None,
             pyramid: None,
-            levels,
+            levels: None,
             to_previous: None,
             to_next: None,
             to_itself: None,
@@ -72,13 +64,13 @@ impl Session {
         Ok(())
     }
 
-    /// RefVSR's view of a moment's references; the ultra-wide frame stands in for a wide one.
-    fn matched(
+    /// RefVSR's references, as they will be matched; the ultra-wide frame stands in for a wide one.
+    fn to_match(
         &self,
         lr: &Tensor,
         triplet: &Triplet,
         size: (i64, i64),
-    ) -> Result<(Found, Option<ReducedMatching>)> {
+    ) -> Result<(References, Option<ReducedMatching>)> {
         let at_scale =
             |what, frame: &Tensor, zoom| self.padded(&at_reference_scale(what, frame, size, zoom)?);
         let wide = match &triplet.wide {
@@ -89,18 +81,21 @@ impl Session {
             Some(tele) => Some(at_scale("tele frame", tele, self.options.tele_zoom)?),
             None => None,
         };
-        let references: Vec<&Tensor> = std::iter::once(&wide).chain(&tele).collect();
-        let cost = self.network.matching_cost(lr, &references)?;
+        let mut references = References {
+            wide: Some(wide),
+            tele,
+            step: 1,
+        };
+        let cost = self.network.matching_cost(lr, &references.all())?;
         let asked = self.options.matching_step;
-        let step = asked.unwrap_or_else(|| reduced::step_for(cost));
-        let found = self.network.matched(lr, &references, step)?;
-        let config = self.network.config();
+        references.step = asked.unwrap_or_else(|| reduced::step_for(cost));
+        let (step, config) = (references.step, self.network.config());
         let reduced = (step > 1).then(|| ReducedMatching::new(step, cost, config, size));
-        Ok((found, reduced))
+        Ok((references, reduced))
     }
 
     /// The registered variant's references, as they will be registered.
-    fn references(&self, triplet: &Triplet, ultrawide: (i64, i64)) -> Result<References> {
+    fn to_register(&self, triplet: &Triplet, ultrawide: (i64, i64)) -> Result<References> {
         let range = self.options.followers();
         let taken = |what, frame: &Option<Tensor>, follower: &Follower| -> Result<Option<Tensor>> {
             let Some(frame) = frame else { return Ok(None) };
@@ -110,6 +105,7 @@ impl Session {
         Ok(References {
             wide: taken("wide frame", &triplet.wide, &range.wide)?,
             tele: taken("tele frame", &triplet.tele, &range.tele)?,
+            step: 1,
         })
     }
 
@@ -132,34 +128,6 @@ impl Session {
                 zooms: follower.zooms(),
             })
         })
-    }
-
-    /// Registers the references of frame `n`, which goes out, where they wait for that.
-    pub(super) fn register(&mut self, n: usize) -> Result<()> {
-        let frame = self.clip.frame(n);
-        let net = self.network.registered_for(self.footage());
-        let Some((net, waiting)) = net.zip(frame.waiting.as_ref()) else {
-            return Ok(());
-        };
-        let moment = Moment {
-            ultrawide: &frame.lr,
-            wide: waiting.wide.as_ref(),
-            tele: waiting.tele.as_ref(),
-        };
-        let fresh;
-        let followers = match &self.clip.followers {
-            Some(followers) => followers,
-            None => {
-                fresh = self.options.followers();
-                &fresh
-            }
-        };
-        let (details, followers) = net.details(moment, followers)?;
-        let frame = self.clip.frame_mut(n);
-        frame.reference = Found::Registered(details);
-        frame.waiting = None;
-        frame.followers = Some(followers);
-        Ok(())
     }
 
     /// A clean frame as the network takes it.

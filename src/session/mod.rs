@@ -2,8 +2,8 @@
 //!
 //! It computes what [`Network::forward`] computes for every window, frame for frame and bit for bit (in
 //! fp32, at full matching density, without shared backward runs), from the same steps; but whatever depends on one frame or on one
-//! pair of neighbours is computed once, when the frame comes, and kept only as long as a window can need
-//! it.
+//! pair of neighbours is computed once, when an output first needs it, and kept only as long as a window can
+//! need it.
 
 mod backward;
 mod branches;
@@ -16,6 +16,7 @@ mod lease;
 mod motions;
 mod options;
 mod received;
+mod references;
 mod refill;
 mod shared;
 mod signs;
@@ -165,8 +166,8 @@ impl Session {
         }
     }
 
-    /// Takes the next moment of the clip, and matches its references where the network matches. Values
-    /// beyond \[0, 1\] count as 0 or 1, those that are no numbers as 0.
+    /// Takes the next moment of the clip. Next to nothing is computed before [`receive`](Self::receive) needs it.
+    /// Values beyond \[0, 1\] count as 0 or 1, those that are no numbers as 0.
     ///
     /// # Errors
     /// [`Error::Full`] while a finished frame waits, [`Error::Drained`] after [`drain`](Self::drain),

@@ -22,6 +22,7 @@ impl Session {
     pub(super) fn refilled_output(&mut self, n: usize, wanted: bool) -> Result<Option<Tensor>> {
         let m = self.window_look_ahead();
         self.find_motions(n, n + m + 1)?;
+        self.find_references(n, n + m + 1)?;
         let schedule = if self.is_first(n) {
             Schedule::default()
         } else {
