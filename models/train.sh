@@ -193,13 +193,9 @@ recorded() { # model, interval of restarts
 }
 recorded light 0
 recorded quality 30
-# The live model, from nothing, from films of which some are recorded; then on from there with recorded ones alone: its second set.
+# The live model, from nothing, from films of which some are recorded.
 learn live live --set data.root="$photos"
-"$train" export "$folder/runs/live" --output "$folder/live-first.safetensors"
-learn live-recorded live --set data.root="$photos" --set start.weights="[\"$folder/live-first.safetensors\"]" --set films.recorded=1 --set seed=5 \
-    --set optimiser.frozen='["wide_fusion."]' --set optimiser.steps=400 --set optimiser.warmup=20 --set optimiser.rate=3e-4 --set optimiser.ema=0.98
-"$train" export "$folder/runs/live-recorded" --output "$folder/live-recorded.safetensors"
-"$train" export "$folder/runs/live" --output "$folder/live.safetensors" --recorded "$folder/live-recorded.safetensors"
+"$train" export "$folder/runs/live" --output "$folder/live.safetensors"
 split=test frames=5
 [ -z "${SHORT:-}" ] || split=valid frames=1
 for model in quality light live; do
