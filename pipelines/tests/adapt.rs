@@ -227,6 +227,10 @@ fn what_cannot_be_learnt_from_is_told_in_one_line() {
             "ends in .safetensors",
         ),
         (
+            &["-u", &long, "-w", &long, "--model", "live"],
+            "is a Live network; quality, light",
+        ),
+        (
             &["-u", &long, "-w", &long, "--offset", "wide=50"],
             "no moment in common",
         ),

@@ -148,8 +148,7 @@ fn begin_with(model: &Model, device: Device) -> Result<ModelConfig> {
         .map_or_else(|| model.name(device), |file| Ok(file.display().to_string()))?;
     ensure!(
         config.variant == Variant::Registered,
-        "{name} is a {:?} network, which matches patches; quality, light, or a model that was made of them expected \
-         (`refvsr-train adapt` trains others)",
+        "{name} is a {:?} network; quality, light, or a model that was made of them expected (`refvsr-train adapt` trains RefVSR's)",
         config.variant
     );
     ensure!(
