@@ -256,10 +256,10 @@ impl ModelConfig {
                 plain,
                 "variant",
                 format!(
-                    "one of ours with scale {}, hd {}, recurrence {:?}",
-                    self.scale, self.hd, self.recurrence
+                    "{:?} with scale {}, hd {}, recurrence {:?}",
+                    self.variant, self.scale, self.hd, self.recurrence
                 ),
-                "registered or live with scale 4, hd false, recurrence clean",
+                "Registered or Live with scale 4, hd false, recurrence Clean",
             )?;
         }
         check(
@@ -377,14 +377,14 @@ mod tests {
                     variant: Variant::Registered,
                     ..good.clone()
                 },
-                "registered with scale 4, hd false, recurrence Upstream, allowed is",
+                "Registered with scale 4, hd false, recurrence Upstream, allowed is",
             ),
             (
                 ModelConfig {
                     flow_levels: 5,
                     ..good.clone()
                 },
-                "flow_levels is 5, allowed is 1 to 6 for the registered variant, else 6",
+                "flow_levels is 5, allowed is 0 to 6 for the live variant, 1 to 6 for the registered one, else 6",
             ),
             (
                 ModelConfig {
