@@ -400,7 +400,7 @@ impl Config {
         check_shares("data", &[("recoloured", self.data.recoloured)])?;
         ensure!(
             self.data.recoloured == 0.0 || self.lesson.has_teacher() || self.lesson.has_films(),
-            "data.recoloured is {}; only films and the lesson trunks' teacher answer for any colours, 0 expected",
+            "data.recoloured is {}; only the lessons trunks, steady and live know what any colours should become, 0 expected",
             self.data.recoloured
         );
         if let Some(references) = &self.references {
