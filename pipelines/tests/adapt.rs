@@ -212,7 +212,7 @@ fn what_cannot_be_learnt_from_is_told_in_one_line() {
     let (pupil, page) = (place.pupil(), place.text("own.html"));
     std::fs::write(place.path("text.mkv"), "no video").unwrap();
     let text = place.text("text.mkv");
-    let cases: [(&[&str], &str); 8] = [
+    let cases: [(&[&str], &str); 9] = [
         (&["-u", &film, "-w", &film], "film.mkv is 64x48"),
         (&["-u", &short, "-w", &short], "short.mkv has 9 frames"),
         (&["-u", &long, "-w", &text], "text.mkv"),
