@@ -1,8 +1,8 @@
-//! Attacks on everything that reads other people's bytes: inputs are changed at random, from a seed, and each has to be read or refused within a model
-//! of time and memory, without a panic.
+//! Attacks on everything that reads other people's bytes: inputs are changed at random, from a
+//! seed, and each has to be read or refused within a model of time and memory, without a panic.
 //!
-//! There is no feedback from the compiler here, as `cargo fuzz` has it from a nightly one: an input that makes a reader say something new is kept and
-//! changed further.
+//! There is no feedback from the compiler here, as `cargo fuzz` has it from a nightly one: an
+//! input that makes a reader say something new is kept and changed further.
 
 pub mod allocation;
 pub mod attack;

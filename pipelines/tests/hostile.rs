@@ -1,6 +1,8 @@
-//! Damaged and hostile recordings through the whole command, each in a process of its own: it ends, takes little, says one clear thing, and calls nothing whole that is not.
+//! Damaged and hostile recordings through the whole command, each in a process of its own: it ends,
+//! takes little, says one clear thing, and calls nothing whole that is not.
 //!
-//! `REFVSR_TEST_MUTATIONS` says how many (a few by default; `tests/nightly.sh` takes 2,000), `REFVSR_TEST_SEED` which.
+//! `REFVSR_TEST_MUTATIONS` says how many (a few by default; `tests/nightly.sh` takes 2,000),
+//! `REFVSR_TEST_SEED` which.
 #![allow(clippy::print_stdout, reason = "a run that failed has to be repeated")]
 
 mod common;

@@ -1,4 +1,5 @@
-// Runs the kernels of src/native on buffers that are as large as promised and no larger, for the sanitizers, and compares what they give with a plain form.
+// Runs the kernels of src/native on buffers that are as large as promised and no larger, for the
+// sanitizers, and compares what they give with a plain form.
 #include <c10/core/CPUAllocator.h>
 
 #include <algorithm>
