@@ -8,7 +8,7 @@ use super::{
     camera::{References, nothing},
     features::Motions,
     fusion::layers,
-    streams::Streams,
+    streams::{Streams, part_of},
 };
 use crate::{
     data::{
@@ -72,22 +72,10 @@ impl Live {
     }
 
     fn film(&self, patch: &ClipPatch, steps: u64) -> Result<FilmPart<'_>> {
-        let part = patch
-            .part
-            .with_context(|| format!("clip patch {} is no part of a film", patch.name))?;
         let device = self.network.device();
         let network = layers(&self.network)?;
-        let mut frames = patch.frames("lr", &patch.lr, device)?;
+        let (part, mut frames) = part_of(patch, device)?;
         frames.truncate(part.before + part.frames);
-        ensure!(
-            frames.len() == part.before + part.frames && patch.hr.size()[0] == part.frames as i64,
-            "clip patch {}: {} frames and {} of truth for a part of {} after {}",
-            patch.name,
-            frames.len(),
-            patch.hr.size()[0],
-            part.frames,
-            part.before
-        );
         let motions = Precision::Fp32Fast.compute(device, || Motions::back(network, &frames))?;
         let number = hash(&patch.name) ^ steps;
         let mut random = Random::new(self.seed, FILMS, number);

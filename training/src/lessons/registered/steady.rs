@@ -10,7 +10,7 @@ use super::{
     against_truth,
     features::{Features, Motions, backward, forward},
     fusion::layers,
-    streams::Streams,
+    streams::{Streams, part_of},
 };
 use crate::{
     data::{
@@ -82,22 +82,10 @@ impl Steady {
     }
 
     fn exercise<'a>(&'a self, patch: &ClipPatch, steps: u64) -> Result<Films<'a>> {
-        let part = patch
-            .part
-            .with_context(|| format!("clip patch {} is no part of a film", patch.name))?;
         let device = self.pupil.device();
-        let frames = patch.frames("lr", &patch.lr, device)?;
+        let (part, frames) = part_of(patch, device)?;
         let (pupil, teacher) = (layers(&self.pupil)?, layers(&self.teacher)?);
         let own = part.before..part.before + part.frames;
-        ensure!(
-            own.end <= frames.len() && patch.hr.size()[0] == part.frames as i64,
-            "clip patch {}: {} frames and {} of truth for a part of {} after {}",
-            patch.name,
-            frames.len(),
-            patch.hr.size()[0],
-            part.frames,
-            part.before
-        );
         let clean = match &patch.clean {
             Some(clean) => Some(patch.frames("clean", clean, device)?),
             None => None,

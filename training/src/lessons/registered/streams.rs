@@ -1,7 +1,7 @@
 //! What networks keep of films that are learnt from part by part.
 
-use crate::data::batch::Part;
-use anyhow::{Context, Result};
+use crate::data::batch::{ClipPatch, Part};
+use anyhow::{Context, Result, ensure};
 use refvsr::checkpoint::Tensors;
 use std::{cell::RefCell, collections::BTreeMap};
 use tch::{Device, Tensor};
@@ -75,4 +75,25 @@ impl Streams {
         self.0.replace(streams);
         Ok(())
     }
+}
+
+/// Which part of a film a patch is, and its frames with those shown before and after.
+///
+/// # Errors
+/// Where it is none, or lacks frames.
+pub fn part_of(patch: &ClipPatch, device: Device) -> Result<(Part, Vec<Tensor>)> {
+    let part = patch
+        .part
+        .with_context(|| format!("clip patch {} is no part of a film", patch.name))?;
+    let frames = patch.frames("lr", &patch.lr, device)?;
+    ensure!(
+        part.before + part.frames <= frames.len() && patch.hr.size()[0] == part.frames as i64,
+        "clip patch {}: {} frames and {} of truth for a part of {} after {}",
+        patch.name,
+        frames.len(),
+        patch.hr.size()[0],
+        part.frames,
+        part.before
+    );
+    Ok((part, frames))
 }
