@@ -237,7 +237,7 @@ fn files(folder: &std::path::Path, frames: usize) -> String {
 fn a_seek_gives_the_frames_of_a_fresh_run() {
     let folder = tempfile::tempdir().unwrap();
     let pipeline = parse(&format!(
-        "refvsr name=r device=cpu lookahead=1 model-file={} ! appsink name=s sync=false {}",
+        "refvsr name=r device=cpu lookahead=1 model-file={} ! appsink name=s sync=false async=false {}",
         model(),
         files(folder.path(), 8)
     ));
@@ -247,12 +247,7 @@ fn a_seek_gives_the_frames_of_a_fresh_run() {
         .downcast::<gst_app::AppSink>()
         .unwrap();
     pipeline.set_state(gst::State::Playing).unwrap();
-    let all = |sink: &gst_app::AppSink| -> Vec<gst::Buffer> {
-        std::iter::from_fn(|| sink.pull_sample().ok())
-            .map(|sample| sample.buffer_owned().unwrap())
-            .collect()
-    };
-    let first = all(&sink);
+    let first = pull_all(&sink);
     assert_pictures(&first, &expected(&together(0..8), 1));
     for start in [0, 5, 2] {
         pipeline
@@ -261,7 +256,7 @@ fn a_seek_gives_the_frames_of_a_fresh_run() {
                 FRAME * start as u64,
             )
             .unwrap();
-        let out = all(&sink);
+        let out = pull_all(&sink);
         assert_times(&out, start);
         assert_pictures(&out, &expected(&together(start..8), 1));
     }
@@ -273,7 +268,7 @@ fn a_seek_gives_the_frames_of_a_fresh_run() {
     pipeline
         .seek_simple(gst::SeekFlags::FLUSH, FRAME * 4)
         .unwrap();
-    assert_pictures(&all(&sink), &expected(&together(4..8), 1));
+    assert_pictures(&pull_all(&sink), &expected(&together(4..8), 1));
     let whole = expected(&together(0..8), 1);
     for wait in [0, 1, 2, 5, 10, 20, 40] {
         pipeline
@@ -283,7 +278,7 @@ fn a_seek_gives_the_frames_of_a_fresh_run() {
         pipeline
             .seek_simple(gst::SeekFlags::FLUSH, gst::ClockTime::ZERO)
             .unwrap();
-        assert_pictures(&all(&sink), &whole);
+        assert_pictures(&pull_all(&sink), &whole);
     }
     pipeline.set_state(gst::State::Null).unwrap();
 }

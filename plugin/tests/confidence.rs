@@ -145,6 +145,7 @@ fn a_seek_from_there_is_a_seek_of_the_element() {
     let sink = pipeline.by_name("s").unwrap();
     let from = gst::ClockTime::SECOND;
     assert!(sink.seek_simple(gst::SeekFlags::FLUSH, from).is_ok());
+    pipeline.state(PATIENCE).0.unwrap();
     pipeline.set_state(gst::State::Playing).unwrap();
     let sink = sink.downcast::<gst_app::AppSink>().unwrap();
     let first = sink.pull_sample().unwrap();
@@ -198,7 +199,7 @@ fn the_maps_alone_may_be_taken() {
     let sink = pipeline.by_name("s").unwrap();
     let sink = sink.downcast::<gst_app::AppSink>().unwrap();
     pipeline.set_state(gst::State::Playing).unwrap();
-    let maps = std::iter::from_fn(|| sink.pull_sample().ok()).count();
+    let maps = pull_all(&sink).len();
     pipeline.set_state(gst::State::Null).unwrap();
     assert_eq!(maps, 4);
 }

@@ -34,9 +34,7 @@ fn the_printed_pipeline_enlarges_what_an_application_pushes() {
     }
     let sink = pipeline.by_name("out").unwrap();
     let sink = sink.downcast::<gst_app::AppSink>().unwrap();
-    let out: Vec<_> = std::iter::from_fn(|| sink.pull_sample().ok())
-        .map(|sample| sample.buffer_owned().unwrap())
-        .collect();
+    let out = pull_all(&sink);
     assert_times(&out, 0);
     assert_pictures(&out, &expected(&together(0..4), 1));
     pipeline.set_state(gst::State::Null).unwrap();

@@ -61,8 +61,9 @@ fn a_seek_does_not_wait_for_the_frame_in_work_and_work_goes_on_after_it() {
             path.to_str().unwrap()
         );
     }
+    // The sink changes no state at a flush: GStreamer's bins lose such changes where seeks follow each other at once.
     let pipeline = parse(&format!(
-        "refvsr name=r device=cpu model=quality lookahead=1 model-file={} ! appsink name=s sync=false {branches}",
+        "refvsr name=r device=cpu model=quality lookahead=1 model-file={} ! appsink name=s sync=false async=false {branches}",
         model()
     ));
     let sink = pipeline.by_name("s").unwrap();
@@ -77,11 +78,12 @@ fn a_seek_does_not_wait_for_the_frame_in_work_and_work_goes_on_after_it() {
     pipeline
         .seek_simple(gst::SeekFlags::FLUSH, FRAME * 4)
         .unwrap();
-    let out: Vec<_> = std::iter::from_fn(|| sink.pull_sample().ok())
-        .map(|sample| sample.buffer_owned().unwrap())
-        .collect();
+    let out = pull_all(&sink);
     assert_times(&out, 4);
     assert_pictures(&out, &expected(&together(4..12), 1));
+    let errors = pipeline.bus().unwrap();
+    let error = errors.pop_filtered(&[gst::MessageType::Error]);
+    assert!(error.is_none(), "{error:?}");
     pipeline.set_state(gst::State::Null).unwrap();
 }
 

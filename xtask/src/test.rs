@@ -9,6 +9,11 @@ use crate::env::with_front;
 use crate::project::{Project, features};
 use crate::run::{run, shown};
 
+/// Ends a test program that hangs, so that the others run and the summary comes. Cargo names the program, and the program
+/// the tests that it has not ended yet.
+const RUNNER: &str =
+    "target.'cfg(all())'.runner=['timeout', '--foreground', '--kill-after=10', '1200']";
+
 pub fn test(project: &Project, args: &[String]) -> Result<ExitCode> {
     let chosen = args
         .iter()
@@ -29,7 +34,7 @@ pub fn test(project: &Project, args: &[String]) -> Result<ExitCode> {
     }
 
     let debug = project.target.join("debug");
-    let mut cargo = project.cargo(&["test", "--no-fail-fast"]);
+    let mut cargo = project.cargo(&["test", "--no-fail-fast", "--config", RUNNER]);
     cargo.args(&packages).args(args);
     cargo.env(
         "GST_PLUGIN_PATH",

@@ -172,10 +172,10 @@ impl RefVsr {
     /// A flushing seek.
     fn seek(&self, event: gst::Event) -> bool {
         // The base class would flush downstream, whether or not there is anything to seek. Before the
-        // first caps a stream may not know yet that it can.
-        let knows = self.running(|running| running.videos[Camera::UltraWide].is_some());
+        // first frame a stream may not know yet that it can.
+        let knows = self.state().stats.frames_in > 0;
         let mut seekable = gst::query::Seeking::new(gst::Format::Time);
-        if knows == Some(true) && self.ultrawide.peer_query(&mut seekable) && !seekable.result().0 {
+        if knows && self.ultrawide.peer_query(&mut seekable) && !seekable.result().0 {
             gst::debug!(CAT, imp = self, "The ultra-wide stream cannot seek");
             return false;
         }

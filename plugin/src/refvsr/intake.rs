@@ -276,8 +276,8 @@ impl RefVsr {
     }
 
     /// Takes the buffer that was peeked at in this turn. Within a turn the base class keeps it for
-    /// that, whatever happens to the pad; but if there was a flush since the turn began, then the
-    /// buffer may be from after it, and stays for the next turn.
+    /// that, whatever happens to the pad; but if there was a flush since the turn began, or one is on its
+    /// way, then the buffer stays: for the next turn, or for the flush.
     pub fn take(
         &self,
         pad: &AggregatorPad,
@@ -285,9 +285,8 @@ impl RefVsr {
         turn: &Turn,
     ) -> Result<gst::Buffer, gst::FlowError> {
         let flushed = self.running(|running| {
-            Camera::ALL
-                .iter()
-                .any(|&camera| running.epochs.left(camera, turn.epoch))
+            let left = |&camera: &Camera| running.epochs.left(camera, turn.epoch);
+            running.epochs.is_ending(turn.epoch) || Camera::ALL.iter().any(left)
         });
         if flushed != Some(false) {
             return Err(AGGREGATOR_FLOW_NEED_DATA);

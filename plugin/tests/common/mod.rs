@@ -356,6 +356,15 @@ pub fn assert_times(out: &[gst::Buffer], from: usize) {
     }
 }
 
+/// All buffers that come until the stream's end.
+#[track_caller]
+pub fn pull_all(sink: &gst_app::AppSink) -> Vec<gst::Buffer> {
+    let pulled = std::iter::from_fn(|| sink.try_pull_sample(PATIENCE));
+    let all = pulled.filter_map(|sample| sample.buffer_owned()).collect();
+    assert!(sink.is_eos(), "the stream does not end");
+    all
+}
+
 /// Waits for a message of one of these types.
 #[track_caller]
 pub fn wait_for(bus: &gst::Bus, types: &[gst::MessageType]) -> gst::Message {
