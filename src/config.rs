@@ -64,6 +64,11 @@ pub struct ModelConfig {
     /// closed form (registered variant only). With 0 all of it is found in closed form (live variant only).
     #[serde(default = "all_levels", skip_serializing_if = "are_all")]
     pub flow_levels: usize,
+    /// How often the forward branch looks at a clip's first frame, 1 to 9, as if it had stood still before. After one look the
+    /// second output of a still shot differs from the first by a step that is seen, where nothing else is known
+    /// (registered and live variant only; the others look once, as they were trained).
+    #[serde(default = "once", skip_serializing_if = "is_once")]
+    pub first_looks: usize,
     /// It has a second set of trunks, for [recorded footage](crate::net::footage::Footage::Recorded)
     /// (registered variant only).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -80,6 +85,15 @@ fn all_levels() -> usize {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
 fn are_all(levels: &usize) -> bool {
     *levels == FLOW_LEVELS
+}
+
+fn once() -> usize {
+    1
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_once(looks: &usize) -> bool {
+    *looks == 1
 }
 
 /// A published model's name and config (paper, table 1; upstream's config files).
@@ -150,6 +164,7 @@ impl Preset {
             reset_interval: self.reset_interval,
             recurrence: Recurrence::Upstream,
             flow_levels: FLOW_LEVELS,
+            first_looks: 1,
             recorded: false,
         }
     }
@@ -279,6 +294,13 @@ impl ModelConfig {
             self.flow_levels.to_string(),
             "0 to 6 for the live variant, 1 to 6 for the registered one, else 6",
         )?;
+        let most = if self.variant.registers() { 9 } else { 1 };
+        check(
+            (1..=most).contains(&self.first_looks),
+            "first_looks",
+            self.first_looks.to_string(),
+            "1 to 9 for the registered and the live variant, else 1",
+        )?;
         check(
             self.reset_interval != Some(0),
             "reset_interval",
@@ -385,6 +407,13 @@ mod tests {
                     ..good.clone()
                 },
                 "flow_levels is 5, allowed is 0 to 6 for the live variant, 1 to 6 for the registered one, else 6",
+            ),
+            (
+                ModelConfig {
+                    first_looks: 2,
+                    ..good.clone()
+                },
+                "first_looks is 2, allowed is 1 to 9 for the registered and the live variant, else 1",
             ),
             (
                 ModelConfig {

@@ -636,6 +636,7 @@ fn shapes_are_known_without_a_network() {
         variant: Variant::Registered,
         recurrence: Recurrence::Clean,
         flow_levels: 5,
+        first_looks: 1,
         ..config(4, false)
     };
     let refill = ModelConfig {

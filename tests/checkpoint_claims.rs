@@ -56,6 +56,7 @@ fn registered(channels: i64) -> ModelConfig {
         reset_interval: None,
         recurrence: Recurrence::Clean,
         flow_levels: FLOW_LEVELS,
+        first_looks: 1,
         recorded: false,
     }
 }

@@ -28,6 +28,7 @@ fn config(variant: Variant) -> ModelConfig {
         reset_interval: None,
         recurrence: Recurrence::Clean,
         flow_levels: if variant == Variant::Live { 0 } else { 1 },
+        first_looks: 1,
         recorded: false,
     }
 }

@@ -38,6 +38,7 @@ fn a_large_clips_memory_goes_back_to_the_system() {
         reset_interval: None,
         recurrence: Recurrence::Clean,
         flow_levels: FLOW_LEVELS,
+        first_looks: 1,
         recorded: false,
     };
     let network = Network::new(config, Device::Cpu).unwrap();

@@ -40,6 +40,7 @@ fn network(channels: i64, blocks: i64, trained: bool) -> (RegisteredVsr, VarStor
         reset_interval: None,
         recurrence: Recurrence::Clean,
         flow_levels: FLOW_LEVELS,
+        first_looks: 1,
         recorded: false,
     };
     let network = RegisteredVsr::new(&store.root().into(), &config).unwrap();

@@ -33,6 +33,7 @@ fn network() -> Network {
         reset_interval: None,
         recurrence: Recurrence::Clean,
         flow_levels: FLOW_LEVELS,
+        first_looks: 1,
         recorded: false,
     };
     let mut network = Network::new(config, Device::Cpu).unwrap();

@@ -29,6 +29,7 @@ fn config(channels: i64, blocks: i64) -> ModelConfig {
         reset_interval: None,
         recurrence: Recurrence::Clean,
         flow_levels: FLOW_LEVELS,
+        first_looks: 1,
         recorded: false,
     }
 }

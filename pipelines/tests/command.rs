@@ -64,6 +64,7 @@ fn info_names_the_variant_of_our_own_files() {
         reset_interval: None,
         recurrence: Recurrence::Clean,
         flow_levels: FLOW_LEVELS,
+        first_looks: 1,
         recorded: false,
     };
     checkpoint::save(

@@ -140,6 +140,7 @@ fn the_kind_of_footage_is_told() {
         frame_num: 3,
         recurrence: Recurrence::Clean,
         flow_levels: 1,
+        first_looks: 1,
         recorded: true,
         ..ModelConfig::preset("refvsr-mfid").unwrap()
     };

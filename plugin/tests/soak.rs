@@ -26,6 +26,7 @@ fn quick_model(folder: &Path) -> String {
         reset_interval: None,
         recurrence: Recurrence::Clean,
         flow_levels: 1,
+        first_looks: 1,
         recorded: false,
     };
     save_model(config, folder)

@@ -64,6 +64,7 @@ pub fn config_of(tensors: &Tensors, path: &Path) -> Problem<ModelConfig> {
         reset_interval: Some(9),
         recurrence: Recurrence::Upstream,
         flow_levels: FLOW_LEVELS,
+        first_looks: 1,
         recorded: false,
     };
     Ok(match published.next().map(|p| p.config()) {
@@ -90,6 +91,7 @@ fn registered(tensors: &Tensors) -> ModelConfig {
         reset_interval: None,
         recurrence: Recurrence::Clean,
         flow_levels: numbered(tensors, "spynet.basic_module."),
+        first_looks: 1,
         recorded: tensors.keys().any(|name| name.starts_with("recorded.")),
     }
 }

@@ -146,10 +146,11 @@ impl Session {
         }
         let mut state = self.network.fresh_state(&window.frame(m).lr)?;
         let start = self.first_position(window);
-        for i in start..=m {
-            if i > start {
-                state = state.warp_in_run(window.to_previous(i)?, None, self.recurrence())?;
-            }
+        for _ in 0..self.network.config().first_looks {
+            state = self.stepped(window.number(start), &state)?;
+        }
+        for i in start + 1..=m {
+            state = state.warp_in_run(window.to_previous(i)?, None, self.recurrence())?;
             state = self.stepped(window.number(i), &state)?;
         }
         Ok(state)

@@ -89,6 +89,7 @@ pub fn config(scale: i64, hd: bool) -> ModelConfig {
         reset_interval: None,
         recurrence: Recurrence::Upstream,
         flow_levels: FLOW_LEVELS,
+        first_looks: 1,
         recorded: false,
     }
 }

@@ -59,6 +59,7 @@ pub fn registered_network() -> Network {
         reset_interval: None,
         recurrence: Recurrence::Clean,
         flow_levels: refvsr::config::FLOW_LEVELS,
+        first_looks: 1,
         recorded: false,
     };
     let network = Network::new(config, Device::Cpu).unwrap();

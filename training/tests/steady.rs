@@ -369,7 +369,11 @@ fn features_should_be_those_of_clean_frames_where_films_are_recorded() {
 
 #[test]
 fn features_are_the_teachers_until_states_grow_older_than_its() {
-    let rig = Rig::new(&["optimiser.rate=1e-12", "optimiser.final_rate=0"]);
+    let rig = Rig::new(&[
+        "optimiser.rate=1e-12",
+        "optimiser.final_rate=0",
+        "model.first_looks=1",
+    ]);
     let mut trainer = rig.trainer();
     let (mut alike, mut older) = (0, 0);
     for k in 0..80 {

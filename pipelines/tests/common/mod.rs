@@ -26,6 +26,7 @@ const TINY: ModelConfig = ModelConfig {
     reset_interval: None,
     recurrence: Recurrence::Clean,
     flow_levels: FLOW_LEVELS,
+    first_looks: 1,
     recorded: false,
 };
 

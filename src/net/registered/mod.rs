@@ -34,6 +34,8 @@ use tch::Tensor;
 #[derive(Debug)]
 pub struct RegisteredVsr {
     channels: i64,
+    /// How often the forward branch looks at a clip's first frame.
+    pub first_looks: usize,
     spynet: SpyNet,
     /// The live variant has none.
     backward_trunk: Option<Trunk>,
@@ -70,6 +72,7 @@ impl RegisteredVsr {
         let live = config.variant == Variant::Live;
         Ok(Self {
             channels: c,
+            first_looks: config.first_looks,
             spynet: SpyNet::basicsr(vs / "spynet", config.flow_levels)?,
             backward_trunk: (!live).then(|| trunk("backward_trunk")).transpose()?,
             forward_trunk: trunk("forward_trunk")?,
@@ -169,8 +172,15 @@ impl RegisteredVsr {
         match state {
             Some(state) => self.through(branch, &[frame, state]),
             None => {
-                let nothing = zeros([n, self.channels, h, w], frame.kind(), frame.device())?;
-                self.through(branch, &[frame, &nothing])
+                let looks = match branch {
+                    Branch::Forward => self.first_looks,
+                    Branch::Backward => 1,
+                };
+                let mut feature = zeros([n, self.channels, h, w], frame.kind(), frame.device())?;
+                for _ in 0..looks {
+                    feature = self.through(branch, &[frame, &feature])?;
+                }
+                Ok(feature)
             }
         }
     }

@@ -210,6 +210,7 @@ pub fn registered(seed: i64) -> Network {
         reset_interval: None,
         recurrence: Recurrence::Clean,
         flow_levels: FLOW_LEVELS,
+        first_looks: 1,
         recorded: false,
     };
     Network::new(config, Device::Cpu).unwrap()

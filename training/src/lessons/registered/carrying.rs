@@ -71,7 +71,11 @@ impl Carrying {
             None => {
                 let zeros = self.backward[i].f_zeros_like()?;
                 let nothing = nothing(WIDE_DENSITY, lr.device())?;
-                network.with_carried(&zeros, &zeros, &nothing)?
+                let mut state = network.with_carried(&zeros, &zeros, &nothing)?;
+                for _ in 1..network.first_looks {
+                    state = network.forward_step(lr, Some(&state))?;
+                }
+                state
             }
         };
         let forward = network.forward_step(lr, Some(&state))?;
