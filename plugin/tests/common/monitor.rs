@@ -39,9 +39,10 @@ impl Seen {
             return Err(format!("{} bytes for a picture of {caps}", buffer.size()));
         }
         let pts = buffer.pts().ok_or("a buffer without a timestamp")?;
-        let end = buffer.duration().map(|duration| pts + duration);
-        if segment.clip(pts, end).is_none() {
-            // A source may start at a key frame before it.
+        let end = pts.saturating_add(buffer.duration().unwrap_or_default());
+        let wrapped = pts > gst::ClockTime::MAX / 2;
+        if wrapped || segment.clip(pts, end).is_none() {
+            // A source may start at a key frame before it, and GStreamer's live ones below 0 after a seek.
             return match clipped {
                 true => Err(format!("a buffer at {pts}, outside of the segment")),
                 false => Ok(()),
