@@ -1,6 +1,9 @@
 //! Live streams: what is waited for, and what is shown.
 
 mod common;
+#[path = "common/late.rs"]
+mod late;
+
 use common::*;
 use gst::prelude::*;
 use gst_check::Harness;
@@ -355,4 +358,25 @@ fn a_viewfinder_goes_on_where_the_network_takes_seconds() {
     assert!(bypassed >= FRAMES - 5, "{bypassed} of {FRAMES}");
     let longest = came.windows(2).map(|pair| pair[1] - pair[0]).max();
     assert!(longest.unwrap() < Duration::from_secs(2), "{longest:?}");
+}
+
+/// The network takes longer than a frame, and both cameras come later than they say: by nearly a frame, and by two. A sink that
+/// leaves out what ended 5 ms ago shows nearly all: the latency counts by how much the cameras are late, and frames that are
+/// bypassed take next to no time.
+#[test]
+fn frames_of_cameras_that_are_late_are_shown_where_the_network_takes_too_long() {
+    let frame = gst::ClockTime::from_mseconds(200);
+    for (delay, size, deadline) in [(190, (160, 120), None), (450, (64, 48), Some(frame))] {
+        let (shown, bypassed) = late::play(late::Cameras {
+            size,
+            interval: frame,
+            delay: gst::ClockTime::from_mseconds(delay),
+            frames: 50,
+            deadline,
+        });
+        assert!(
+            shown >= 46,
+            "{delay} ms late: {shown} of 50 shown, {bypassed} bypassed"
+        );
+    }
 }
