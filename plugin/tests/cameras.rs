@@ -108,6 +108,11 @@ fn a_camera_is_found_and_told_of_once() {
     let zoom = told[0].get::<f64>("zoom").unwrap();
     assert!((zoom / ZOOM - 1.0).abs() < 0.01, "{zoom}");
 
+    // It shows something else for a moment, which is no loss.
+    stage.send(&ultrawide, &elsewhere);
+    stage.send(&ultrawide, &wide);
+    assert_eq!(infos(&stage.bus).len(), 0);
+
     // It shows something else for some time, then what it did before.
     for _ in 0..4 {
         stage.send(&ultrawide, &elsewhere);

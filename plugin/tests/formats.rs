@@ -442,6 +442,37 @@ fn interlaced_video_is_refused() {
     }
 }
 
+/// Upstream's own error says that negotiation failed, and nothing of memory.
+#[test]
+fn frames_in_another_memory_are_refused_with_what_helps() {
+    for (memory, helps) in [
+        ("memory:CUDAMemory", "cudadownload"),
+        ("memory:GLMemory", "gldownload"),
+        ("memory:DMABuf", "vapostproc"),
+    ] {
+        let caps = format!("video/x-raw({memory}),format=NV12,width=16,height=12,framerate=25/1");
+        let pipeline = parse(&format!(
+            "appsrc name=u format=time caps={caps} ! refvsr device=cpu model-file={} ! fakesink",
+            model()
+        ));
+        let source = pipeline.by_name("u").unwrap();
+        let source = source.downcast::<gst_app::AppSrc>().unwrap();
+        pipeline.set_state(gst::State::Playing).unwrap();
+        source.push_buffer(frame(ULTRAWIDE, 0)).unwrap();
+        let bus = pipeline.bus().unwrap();
+        let first = wait_for(&bus, &[gst::MessageType::Warning, gst::MessageType::Error]);
+        let gst::MessageView::Warning(warning) = first.view() else {
+            panic!("{first:?}");
+        };
+        let said = warning.error().to_string();
+        for name in ["ultrawide", memory, helps] {
+            assert!(said.contains(name), "{said}");
+        }
+        error_on(&bus);
+        pipeline.set_state(gst::State::Null).unwrap();
+    }
+}
+
 #[test]
 fn downstream_sizes_reach_upstream() {
     let mut rig = Rig::new(element());

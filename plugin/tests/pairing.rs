@@ -510,6 +510,19 @@ fn frames_outside_of_the_segment_are_dropped() {
     assert_pictures(&out, &expected(&together(2..5), 1));
 }
 
+/// As GStreamer's live sources give them after a seek: times that count on from the largest number there is.
+#[test]
+fn frames_from_before_0_are_dropped() {
+    let early = gst::ClockTime::MAX - FRAME / 2;
+    let of = |camera| {
+        let first = buffer(picture(camera, 9), early, FRAME);
+        std::iter::once(first).chain(frames(camera, 0..3)).collect()
+    };
+    let out = Rig::new(element()).run(of(ULTRAWIDE), of(WIDE), vec![]);
+    assert_times(&out, 0);
+    assert_pictures(&out, &expected(&together(0..3), 1));
+}
+
 #[test]
 fn wide_video_of_another_size_and_format_is_brought_to_scale() {
     let mut rig = Rig::new(element());

@@ -181,6 +181,7 @@ mod of_caps {
 mod of_epochs {
     use super::{camera::Camera::*, epochs::*};
     use gst::Seqnum;
+    use std::time::Instant;
 
     #[test]
     fn an_epoch_is_open_until_every_pad_has_entered_it() {
@@ -190,19 +191,24 @@ mod of_epochs {
         let seqnum = Seqnum::next();
         epochs.flush_start(UltraWide, seqnum);
         assert!(epochs.open_for(&linked).is_some());
-        epochs.flush_stop(UltraWide, seqnum);
+        let stopped = Instant::now();
+        epochs.flush_stop(UltraWide, seqnum, true);
+        let open = epochs.open_for(&linked).is_some();
         assert!(
-            epochs.open_for(&linked).is_some(),
+            open || stopped.elapsed() >= GRACE,
             "the other pad's may follow"
         );
         epochs.flush_start(Wide, seqnum);
         assert!(epochs.open_for(&linked).is_some());
-        epochs.flush_stop(Wide, seqnum);
+        epochs.flush_stop(Wide, seqnum, true);
         assert_eq!(epochs.open_for(&linked), None);
         assert_eq!(epochs.current(), 1, "one flush, one epoch");
 
-        epochs.flush_stop(Wide, Seqnum::next());
-        assert!(epochs.open_for(&linked).is_some_and(|left| left <= GRACE));
+        let stopped = Instant::now();
+        epochs.flush_stop(Wide, Seqnum::next(), true);
+        let left = epochs.open_for(&linked);
+        let open = left.is_some_and(|left| left <= GRACE);
+        assert!(open || stopped.elapsed() >= GRACE);
         std::thread::sleep(GRACE);
         assert_eq!(epochs.open_for(&linked), None, "it was alone");
         epochs.flush_start(Tele, Seqnum::next());
@@ -218,9 +224,11 @@ mod of_epochs {
         assert!(!epochs.seek(seek), "a second sink sends it too");
         assert!(epochs.is_ending(before));
         epochs.flush_start(UltraWide, seek);
-        epochs.flush_stop(UltraWide, seek);
+        epochs.flush_stop(UltraWide, seek, true);
         assert!(!epochs.is_ending(epochs.current()), "this is from after it");
+        assert!(epochs.is_seeking());
         epochs.seek_done();
+        assert!(!epochs.is_seeking());
         assert!(!epochs.is_ending(before));
     }
 
@@ -233,11 +241,14 @@ mod of_epochs {
         assert_eq!(epochs.under_way(Wide), Some(seqnum));
         epochs.flush_start(Wide, seqnum);
         assert_eq!(epochs.under_way(Wide), Some(seqnum), "not its end");
-        epochs.flush_stop(Wide, seqnum);
+        epochs.flush_stop(Wide, seqnum, false);
         assert_eq!(epochs.under_way(Wide), None);
+        assert!(!epochs.resets_time, "as the other pads' flush");
         epochs.replace_pad(Tele);
         assert_eq!(epochs.under_way(Tele), None, "a new pad is as if flushed");
-        epochs.flush_stop(UltraWide, seqnum);
+        epochs.flush_stop(UltraWide, seqnum, false);
+        epochs.flush_start(UltraWide, Seqnum::next());
+        assert!(epochs.resets_time);
     }
 
     #[test]

@@ -6,15 +6,12 @@ use gst_video::{VideoColorimetry, VideoFormatInfo, VideoInfo};
 /// All caps that ultra-wide video of these caps can be put out with, the best first: its own format, then others of its kind,
 /// then the rest.
 pub fn source_caps(ultrawide: &Video, scale: i32) -> Option<gst::Caps> {
-    let width = i32::try_from(ultrawide.info.width())
-        .ok()?
-        .checked_mul(scale)?;
-    let height = i32::try_from(ultrawide.info.height())
-        .ok()?
-        .checked_mul(scale)?;
-    if width > MAX_SIZE || height > MAX_SIZE {
-        return None;
-    }
+    let enlarged = |side: u32| {
+        let side = i32::try_from(side).ok()?.checked_mul(scale)?;
+        (side <= MAX_SIZE).then_some(side)
+    };
+    let width = enlarged(ultrawide.info.width())?;
+    let height = enlarged(ultrawide.info.height())?;
     let own = ultrawide.info.format();
     let mut base = ultrawide.caps.structure(0)?.to_owned();
     base.set("width", width);
@@ -106,17 +103,12 @@ fn divide(structure: &mut gst::Structure, side: &str, scale: i32) -> bool {
             range.min() / scale + i32::from(range.min() % scale > 0),
             range.max() / scale,
         );
-        return match min.cmp(&max) {
-            std::cmp::Ordering::Less => {
-                structure.set(side, gst::IntRange::new(min, max));
-                true
-            }
-            std::cmp::Ordering::Equal => {
-                structure.set(side, min);
-                true
-            }
-            std::cmp::Ordering::Greater => false,
-        };
+        match min == max {
+            true => structure.set(side, min),
+            false if min < max => structure.set(side, gst::IntRange::new(min, max)),
+            false => return false,
+        }
+        return true;
     }
     if let Ok(list) = value.get::<gst::List>() {
         let sizes: Vec<i32> = list

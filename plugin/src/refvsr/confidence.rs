@@ -39,20 +39,17 @@ fn info_beside(video: &Video) -> Result<VideoInfo, gst::glib::BoolError> {
 }
 
 /// The map `[H, W]` as a picture.
-fn picture(map: &Tensor, info: &VideoInfo) -> Result<gst::Buffer, String> {
-    let bytes = map
-        .f_to_device(tch::Device::Cpu)
-        .map_err(|e| e.to_string())?;
-    let bytes = bytes.f_flatten(0, -1).map_err(|e| e.to_string())?;
-    let bytes = Vec::<u8>::try_from(&bytes).map_err(|e| e.to_string())?;
-    let buffer = gst::Buffer::with_size(info.size()).map_err(|e| e.to_string())?;
+fn picture(map: &Tensor, info: &VideoInfo) -> Result<gst::Buffer, Box<dyn std::error::Error>> {
+    let bytes = map.f_to_device(tch::Device::Cpu)?.f_flatten(0, -1)?;
+    let bytes = Vec::<u8>::try_from(&bytes)?;
+    let buffer = gst::Buffer::with_size(info.size())?;
     let mut frame = gst_video::VideoFrame::from_buffer_writable(buffer, info)
-        .map_err(|_| "the buffer has no room for the picture".to_owned())?;
+        .map_err(|_| "the buffer has no room for the picture")?;
     let (width, stride) = (
         info.width() as usize,
         info.stride()[0].unsigned_abs() as usize,
     );
-    let rows = frame.plane_data_mut(0).map_err(|e| e.to_string())?;
+    let rows = frame.plane_data_mut(0)?;
     for (row, from) in rows.chunks_mut(stride).zip(bytes.chunks(width)) {
         for (to, from) in row.iter_mut().zip(from) {
             *to = *from;
@@ -146,7 +143,7 @@ impl RefVsr {
             return Ok(());
         };
         let info = info_beside(input).map_err(|e| self.bad_output(&e.to_string()))?;
-        let mut buffer = picture(map, &info).map_err(|why| self.bad_output(&why))?;
+        let mut buffer = picture(map, &info).map_err(|why| self.bad_output(&why.to_string()))?;
         if let Some(buffer) = buffer.get_mut() {
             shell
                 .copy_into(
@@ -163,11 +160,7 @@ impl RefVsr {
             Err(gst::FlowError::NotLinked | gst::FlowError::Eos | gst::FlowError::Flushing) => {
                 Ok(())
             }
-            Err(gst::FlowError::NotNegotiated) => {
-                let text = format!("Downstream of pad {PAD} takes no GRAY8 video of this size");
-                gst::element_imp_error!(self, gst::CoreError::Negotiation, ("{text}"));
-                Err(gst::FlowError::NotNegotiated)
-            }
+            Err(gst::FlowError::NotNegotiated) => Err(self.no_confidence(&pad)),
             result => result.map(|_| ()),
         }
     }

@@ -1,4 +1,4 @@
-//! The enums of the element's properties.
+//! The enums of the element's properties. What a value means stands in its name, as `gst-inspect-1.0` shows it.
 
 use ::refvsr::Bundled;
 use gst::glib;
@@ -8,29 +8,19 @@ use gst::glib;
 #[repr(u32)]
 #[enum_type(name = "GstRefVsrPrecision")]
 pub enum Precision {
-    /// The fastest that stays over 50 dB against fp32.
     #[default]
     #[enum_value(
-        name = "The fastest near fp32: fp16 on a CUDA device, fp32-fast or bf16 on a CPU, as measured there",
-        nick = "auto"
+        name = "The fastest near fp32: fp16 on a CUDA device, fp32-fast or bf16 on a CPU, as measured there"
     )]
     Auto,
-    /// 32-bit floats, as the paper's code computes.
-    #[enum_value(name = "32-bit floats, as the paper's code computes", nick = "fp32")]
+    #[enum_value(name = "32-bit floats, as the paper's code computes")]
     Fp32,
-    /// 32-bit floats, convolutions with fewer multiplications on a CPU.
-    #[enum_value(
-        name = "32-bit floats, convolutions with fewer multiplications on a CPU",
-        nick = "fp32-fast"
-    )]
+    #[enum_value(name = "32-bit floats, convolutions with fewer multiplications on a CPU")]
     Fp32Fast,
-    /// 16-bit floats.
-    #[enum_value(name = "16-bit floats (slow on a CPU)", nick = "fp16")]
+    #[enum_value(name = "16-bit floats (slow on a CPU)")]
     Fp16,
-    /// 16-bit floats with the exponent range of 32-bit ones.
     #[enum_value(
-        name = "16-bit floats with the exponent range of 32-bit ones (fast on CPUs with AVX512-BF16)",
-        nick = "bf16"
+        name = "16-bit floats with the exponent range of 32-bit ones (fast on CPUs with AVX512-BF16)"
     )]
     Bf16,
 }
@@ -52,24 +42,16 @@ impl From<Precision> for ::refvsr::Precision {
 #[repr(u32)]
 #[enum_type(name = "GstRefVsrModel")]
 pub enum Model {
-    /// quality on a CUDA device, light on a CPU, and live where light is too slow for a live pipeline.
     #[default]
     #[enum_value(
-        name = "quality on a CUDA device, light on a CPU; live where light is too slow for a live pipeline",
-        nick = "auto"
+        name = "quality on a CUDA device, light on a CPU; live where light is too slow for a live pipeline"
     )]
     Auto,
-    /// The best pictures.
-    #[enum_value(name = "The best pictures", nick = "quality")]
+    #[enum_value(name = "The best pictures")]
     Quality,
-    /// Less work.
-    #[enum_value(name = "Less work", nick = "light")]
+    #[enum_value(name = "Less work")]
     Light,
-    /// For viewfinders: no look-ahead, a tenth of light's work.
-    #[enum_value(
-        name = "For viewfinders: no look-ahead, a tenth of light's work",
-        nick = "live"
-    )]
+    #[enum_value(name = "For viewfinders: no look-ahead, a tenth of light's work")]
     Live,
 }
 
@@ -89,15 +71,12 @@ impl From<Model> for Option<Bundled> {
 #[repr(u32)]
 #[enum_type(name = "GstRefVsrMissingReference")]
 pub enum MissingReference {
-    /// Use the camera's last frame again; before its first one as `Own`.
     #[default]
-    #[enum_value(name = "Use the last reference frame again", nick = "repeat")]
+    #[enum_value(name = "Use the last reference frame again")]
     Repeat,
-    /// The ultra-wide frame stands in.
     #[enum_value(name = "The ultra-wide frame stands in", nick = "self")]
     Own,
-    /// End with an error.
-    #[enum_value(name = "End with an error", nick = "error")]
+    #[enum_value(name = "End with an error")]
     Error,
 }
 
@@ -106,18 +85,12 @@ pub enum MissingReference {
 #[repr(u32)]
 #[enum_type(name = "GstRefVsrSceneCut")]
 pub enum SceneCut {
-    /// `On` for models with clean recurrence, as the bundled ones.
     #[default]
-    #[enum_value(
-        name = "on for models with clean recurrence, as the bundled ones, else off",
-        nick = "auto"
-    )]
+    #[enum_value(name = "on for models with clean recurrence, as the bundled ones, else off")]
     Auto,
-    /// It does.
-    #[enum_value(name = "A new clip starts at a scene cut", nick = "on")]
+    #[enum_value(name = "A new clip starts at a scene cut")]
     On,
-    /// It does not.
-    #[enum_value(name = "The recurrence goes on over scene cuts", nick = "off")]
+    #[enum_value(name = "The recurrence goes on over scene cuts")]
     Off,
 }
 
@@ -126,20 +99,13 @@ pub enum SceneCut {
 #[repr(u32)]
 #[enum_type(name = "GstRefVsrSync")]
 pub enum Sync {
-    /// Running times.
     #[default]
-    #[enum_value(name = "Running times", nick = "running-time")]
+    #[enum_value(name = "Running times")]
     RunningTime,
-    /// Sensor times, of one clock for all cameras.
-    #[enum_value(
-        name = "The times of GstReferenceTimestampMeta, of one clock for all cameras",
-        nick = "reference-timestamp"
-    )]
+    #[enum_value(name = "The times of GstReferenceTimestampMeta, of one clock for all cameras")]
     ReferenceTimestamp,
-    /// Running times that agree at the start, less what the cameras' clocks drift.
     #[enum_value(
-        name = "Running times that agree at first, less what the cameras' clocks have drifted since",
-        nick = "drift"
+        name = "Running times that agree at first, less what the cameras' clocks have drifted since"
     )]
     Drift,
 }
@@ -149,18 +115,14 @@ pub enum Sync {
 #[repr(u32)]
 #[enum_type(name = "GstRefVsrFootage")]
 pub enum Footage {
-    /// `Recorded` where colour has less density than brightness.
     #[default]
     #[enum_value(
-        name = "recorded where the format's colour has less density than its brightness (I420, NV12), else clean",
-        nick = "auto"
+        name = "recorded where the format's colour has less density than its brightness (I420, NV12), else clean"
     )]
     Auto,
-    /// Nothing that took much from them.
-    #[enum_value(name = "As sensors give it in good light", nick = "clean")]
+    #[enum_value(name = "As sensors give it in good light")]
     Clean,
-    /// A video encoder.
-    #[enum_value(name = "Back from a video encoder, or noisy", nick = "recorded")]
+    #[enum_value(name = "Back from a video encoder, or noisy")]
     Recorded,
 }
 
@@ -169,17 +131,13 @@ pub enum Footage {
 #[repr(u32)]
 #[enum_type(name = "GstRefVsrOverload")]
 pub enum Overload {
-    /// `Bypass` in live pipelines and `Wait` in others.
     #[default]
-    #[enum_value(name = "bypass in live pipelines, wait in others", nick = "auto")]
+    #[enum_value(name = "bypass in live pipelines, wait in others")]
     Auto,
-    /// They come out late.
-    #[enum_value(name = "They come out late", nick = "wait")]
+    #[enum_value(name = "They come out late")]
     Wait,
-    /// They do not come out.
-    #[enum_value(name = "They do not come out", nick = "drop")]
+    #[enum_value(name = "They do not come out")]
     Drop,
-    /// They come out enlarged bicubically, in time.
-    #[enum_value(name = "They come out enlarged bicubically, in time", nick = "bypass")]
+    #[enum_value(name = "They come out enlarged bicubically, in time")]
     Bypass,
 }

@@ -23,6 +23,8 @@ pub struct Epochs {
     current: u64,
     /// The flush that the current epoch began with.
     seqnum: Option<Seqnum>,
+    /// Whether running time begins anew behind it, as far as is known.
+    pub resets_time: bool,
     /// The epoch that each pad's frames are of at least.
     entered: PerCamera<u64>,
     flushing: PerCamera<bool>,
@@ -55,6 +57,11 @@ impl Epochs {
         is_new
     }
 
+    /// Whether one is on its way.
+    pub fn is_seeking(&self) -> bool {
+        self.seeks > 0
+    }
+
     /// Whether one is on its way that makes work of this epoch useless.
     pub fn is_ending(&self, epoch: u64) -> bool {
         self.seeks > 0 && epoch <= self.ends
@@ -72,8 +79,9 @@ impl Epochs {
     }
 
     /// A pad's flush is over.
-    pub fn flush_stop(&mut self, camera: Camera, seqnum: Seqnum) {
+    pub fn flush_stop(&mut self, camera: Camera, seqnum: Seqnum, resets_time: bool) {
         self.enter(camera, seqnum);
+        self.resets_time = resets_time;
         self.flushing[camera] = false;
         self.open_since = Some(Instant::now());
     }
@@ -125,6 +133,7 @@ impl Epochs {
         if self.seqnum != Some(seqnum) {
             self.current += 1;
             self.seqnum = Some(seqnum);
+            self.resets_time = true;
         }
         self.entered[camera] = self.current;
     }

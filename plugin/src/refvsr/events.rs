@@ -78,12 +78,15 @@ impl RefVsr {
         event: gst::Event,
     ) -> Result<gst::FlowSuccess, gst::FlowError> {
         let (camera, seqnum) = (Camera::of(pad), event.seqnum());
-        let (start, of_all) = (
-            event.type_() == gst::EventType::FlushStart,
-            camera == Camera::UltraWide,
-        );
+        let of_all = camera == Camera::UltraWide;
+        let stop = match event.view() {
+            gst::EventView::FlushStop(stop) => Some(stop.resets_time()),
+            _ => None,
+        };
+        let start = stop.is_none();
         self.running(|running| {
             running.passing += 1;
+            running.in_flush[camera] += 1;
             if start {
                 running.flush_start(camera, seqnum);
             }
@@ -94,8 +97,7 @@ impl RefVsr {
         self.notify();
         if of_all {
             self.flush_pool(true);
-            let unlinked = self.references().filter(|(_, pad)| !pad.is_linked());
-            unlinked.for_each(|(_, pad)| self.join_flush(&pad));
+            self.join_unlinked();
         }
         self.forget_flushed();
         let done = self.parent_sink_event_pre_queue(pad, event);
@@ -104,8 +106,9 @@ impl RefVsr {
         }
         self.running(|running| {
             running.passing = running.passing.saturating_sub(1);
-            if !start {
-                running.epochs.flush_stop(camera, seqnum);
+            running.in_flush[camera] = running.in_flush[camera].saturating_sub(1);
+            if let Some(resets_time) = stop {
+                running.epochs.flush_stop(camera, seqnum, resets_time);
             }
         });
         self.forget_flushed();
@@ -113,6 +116,8 @@ impl RefVsr {
         match (start, of_all) {
             (false, true) => self.settle_all(),
             (false, false) => self.settle(pad),
+            // Unlinked meanwhile: the end of the flush will not come.
+            (true, false) if !pad.is_linked() => self.settle(pad),
             (true, _) => (),
         }
         done
@@ -195,6 +200,7 @@ impl RefVsr {
         self.notify();
         self.flush_pool(true);
         let done = self.parent_src_event(event);
+        self.join_unlinked();
         let goes_on = self.running(|running| {
             running.passing = running.passing.saturating_sub(1);
             running.epochs.seek_done();
@@ -203,6 +209,8 @@ impl RefVsr {
             }
             !running.stopping
         });
+        // What was unlinked meanwhile waited for the seek's end.
+        self.join_unlinked();
         if goes_on == Some(true) {
             self.flush_pool(false);
         }

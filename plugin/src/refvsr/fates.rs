@@ -200,17 +200,10 @@ impl RefVsr {
 
     pub fn tell_dropped(&self, late: &Late) {
         let stats = self.state().stats.clone();
-        let message = late
-            .message(self.obj().latency().is_some())
-            .stats(
-                gst::format::Buffers::from_u64(stats.frames_out),
-                gst::format::Buffers::from_u64(stats.frames_dropped),
-            )
-            .src(&*self.obj())
-            .build();
+        let [out, dropped] =
+            [stats.frames_out, stats.frames_dropped].map(gst::format::Buffers::from_u64);
+        let message = late.message(self.obj().latency().is_some());
         gst::debug!(CAT, imp = self, "Left out a frame: {late:?}");
-        if self.obj().post_message(message).is_err() {
-            gst::debug!(CAT, imp = self, "No bus takes the QOS message");
-        }
+        self.post(message.stats(out, dropped).src(&*self.obj()).build());
     }
 }

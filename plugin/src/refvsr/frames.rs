@@ -67,6 +67,12 @@ fn stretched(picture: Tensor, stretch: f64) -> Result<Tensor, String> {
         .map_err(|e| e.to_string())
 }
 
+/// How far rows of each plane lie apart.
+fn strides(strides: &[i32]) -> Result<Vec<usize>, String> {
+    let strides: Result<_, _> = strides.iter().map(|&n| usize::try_from(n)).collect();
+    strides.map_err(|_| "pictures that are stored upside down are not supported".to_owned())
+}
+
 /// Reads a buffer's picture, wherever its rows lie.
 pub fn read(buffer: &gst::BufferRef, video: &Video, device: Device) -> Result<Tensor, String> {
     let frame =
@@ -78,17 +84,10 @@ pub fn read(buffer: &gst::BufferRef, video: &Video, device: Device) -> Result<Te
             )
         })?;
     let data = frame.planes_data();
-    let planes = data
-        .iter()
-        .zip(frame.plane_stride())
-        .map(|(data, &stride)| {
-            Some(Plane {
-                data,
-                stride: usize::try_from(stride).ok()?,
-            })
-        })
-        .collect::<Option<Vec<_>>>()
-        .ok_or("pictures that are stored upside down cannot be read")?;
+    let planes = data.iter().zip(strides(frame.plane_stride())?);
+    let planes: Vec<_> = planes
+        .map(|(data, stride)| Plane { data, stride })
+        .collect();
     colour::to_tensor(&video.layout, &planes, device).map_err(|e| e.to_string())
 }
 
@@ -101,19 +100,11 @@ pub fn write(picture: &Tensor, buffer: &mut gst::BufferRef, video: &Video) -> Re
                 video.caps
             )
         })?;
-    let strides = frame.plane_stride().to_vec();
-    let mut planes = frame
-        .planes_data_mut()
-        .into_iter()
-        .zip(strides)
-        .map(|(data, stride)| {
-            Some(PlaneMut {
-                data,
-                stride: usize::try_from(stride).ok()?,
-            })
-        })
-        .collect::<Option<Vec<_>>>()
-        .ok_or("pictures that are stored upside down cannot be written")?;
+    let strides = strides(frame.plane_stride())?;
+    let planes = frame.planes_data_mut().into_iter().zip(strides);
+    let mut planes: Vec<_> = planes
+        .map(|(data, stride)| PlaneMut { data, stride })
+        .collect();
     colour::from_tensor(picture, &video.layout, &mut planes).map_err(|e| e.to_string())
 }
 

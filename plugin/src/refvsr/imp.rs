@@ -172,9 +172,10 @@ impl ElementImpl for RefVsr {
             true => self.new_confidence(template),
             false => self.new_reference(template),
         };
-        let runs = self.obj().current_state() >= gst::State::Paused;
-        let added = (!runs || pad.set_active(true).is_ok()) && self.obj().add_pad(&pad).is_ok();
-        if !added {
+        let runs = || self.running(|running| !running.stopping) == Some(true);
+        let added = (!runs() || pad.set_active(true).is_ok()) && self.obj().add_pad(&pad).is_ok();
+        // Where another thread stops the element it may have been through its pads by now.
+        if !added || (!runs() && pad.set_active(false).is_err()) {
             return None;
         }
         pad.downcast_ref().inspect(|pad| self.settle(pad));
@@ -224,22 +225,16 @@ impl AggregatorImpl for RefVsr {
 
     fn clip(&self, pad: &AggregatorPad, buffer: gst::Buffer) -> Option<gst::Buffer> {
         // Called with the pad's lock held: nothing of ours may be locked here.
-        let Some((segment, pts)) = pad.segment().downcast::<ClockTime>().ok().zip(buffer.pts())
-        else {
-            return Some(buffer);
-        };
-        let end = buffer
-            .duration()
-            .map(|duration| pts.saturating_add(duration));
-        if segment.clip(pts, end).is_none() {
-            gst::debug!(
-                CAT,
-                obj = pad,
-                "Dropped a buffer outside of the segment: {buffer:?}"
-            );
-            return None;
+        let times = pad.segment().downcast::<ClockTime>().ok().zip(buffer.pts());
+        let is_outside = times.is_some_and(|(segment, pts)| {
+            let end = buffer.duration().map(|lasts| pts.saturating_add(lasts));
+            // Sources may begin before 0, which is told as a very large number.
+            pts > ClockTime::MAX / 2 || segment.clip(pts, end).is_none()
+        });
+        if is_outside {
+            gst::debug!(CAT, obj = pad, "Outside of the segment: {buffer:?}");
         }
-        Some(buffer)
+        (!is_outside).then_some(buffer)
     }
 
     fn sink_event_pre_queue(

@@ -8,7 +8,7 @@ use super::{
     last_frame::LastFrame,
     log::CAT,
     references::{Sight, at_rate_of, moved, sensor_time},
-    state::Running,
+    state::{Running, State},
     video::Video,
     work::{Held, Turn, Work},
 };
@@ -104,7 +104,8 @@ impl RefVsr {
             if let Some(pts) = buffer.pts() {
                 work.held.push_back(Held::Gap(pts, buffer.duration()));
             }
-            return self.put_out(work, turn);
+            self.put_out(work, &turn)?;
+            return Ok(gst::FlowSuccess::Ok);
         }
 
         self.restart_at_jump(work, time, &turn)?;
@@ -127,7 +128,8 @@ impl RefVsr {
             ..turn
         };
         self.send(work, &moment, buffer, &turn)?;
-        self.put_out(work, turn)
+        self.put_out(work, &turn)?;
+        Ok(gst::FlowSuccess::Ok)
     }
 
     /// What is looked for at the ultra-wide frame of this running time.
@@ -219,8 +221,7 @@ impl RefVsr {
         self.rehearse(work, &triplet, turn);
         work.session.send(triplet).map_err(|e| self.failed(&e))?;
         work.under_way = true;
-        self.tell_reduced(work, turn);
-        self.tell_unseen(work);
+        self.tell_sizes(work, turn);
         work.held.push_back(Held::Frame(shell, residuals));
         Ok(())
     }
@@ -228,35 +229,29 @@ impl RefVsr {
     /// Counts a frame, and notes how the cameras' frames come.
     fn note_cameras(&self, residuals: PerCamera<Option<i64>>) {
         let mut state = self.state();
-        let timing = state.running.as_ref().map(|running| running.timing.clone());
-        state.stats.frames_in += 1;
+        let State { running, stats, .. } = &mut *state;
+        stats.frames_in += 1;
         for camera in Camera::ALL {
-            let told = timing.as_ref().map(|timing| timing.told(camera));
-            let stats = &mut state.stats.cameras[camera];
+            let told = running.as_ref().map(|running| running.timing.told(camera));
+            let stats = &mut stats.cameras[camera];
             stats.residual = residuals[camera].unwrap_or(stats.residual);
             (stats.interval, stats.delay, stats.drift) = told.unwrap_or_default();
         }
     }
 
-    /// Says once where frames are larger than the model's matching is made for, unless the user chose it.
-    fn tell_reduced(&self, work: &mut Work, turn: &Turn) {
-        if work.told_reduced || turn.settings.matching_step != 0 {
-            return;
-        }
-        if let Some(reduced) = work.session.reduced_matching() {
+    /// Says once where frames are larger than the model's matching is made for, unless the user chose it, and where they are
+    /// too small for a reference camera to be found in them.
+    fn tell_sizes(&self, work: &mut Work, turn: &Turn) {
+        let chosen = turn.settings.matching_step != 0;
+        if let Some(reduced) = work.session.reduced_matching().filter(|_| !chosen)
+            && !std::mem::replace(&mut work.told_reduced, true)
+        {
             gst::element_imp_warning!(self, gst::LibraryError::Settings, ("{reduced}"));
-            work.told_reduced = true;
         }
-    }
-
-    /// Says once where frames are too small for a reference camera to be found in them.
-    fn tell_unseen(&self, work: &mut Work) {
-        if work.told_unseen {
-            return;
-        }
-        if let Some(unseen) = work.session.unseen() {
+        if let Some(unseen) = work.session.unseen()
+            && !std::mem::replace(&mut work.told_unseen, true)
+        {
             gst::element_imp_warning!(self, gst::LibraryError::Settings, ("{unseen}"));
-            work.told_unseen = true;
         }
     }
 

@@ -17,6 +17,8 @@ use std::{sync::atomic::Ordering, time::Duration};
 /// How long a reference camera's first frame waits for something to be linked to the ultra-wide pad. Its absence is an error,
 /// so there is time for slow sources.
 const ULTRAWIDE_GRACE: Duration = Duration::from_secs(10);
+/// How long a seek, and a flush of a pad, may take while that is released.
+const LEAVING: Duration = Duration::from_secs(5);
 
 impl RefVsr {
     /// A reference camera's pad.
@@ -26,17 +28,13 @@ impl RefVsr {
             .build()
             .upcast::<AggregatorPad>();
         let element = self.obj().downgrade();
-        pad.connect_linked(move |pad, _| {
+        let settle = move |pad: &AggregatorPad, _: &gst::Pad| {
             element
                 .upgrade()
                 .inspect(|element| element.imp().settle(pad));
-        });
-        let element = self.obj().downgrade();
-        pad.connect_unlinked(move |pad, _| {
-            element
-                .upgrade()
-                .inspect(|element| element.imp().settle(pad));
-        });
+        };
+        pad.connect_linked(settle.clone());
+        pad.connect_unlinked(settle);
         let element = self.obj().downgrade();
         let kinds = PadProbeType::BUFFER | PadProbeType::BUFFER_LIST;
         pad.add_probe(kinds, move |pad, info| match element.upgrade() {
@@ -49,11 +47,18 @@ impl RefVsr {
     /// The application needs the pad no more; one of the same name may be requested again.
     pub fn remove_reference(&self, pad: &super::RefVsrPad) {
         let camera = Camera::of(pad);
+        // The base class unlinks it with a lock held that its other functions need.
+        pad.imp().released.store(true, Ordering::Release);
+        if let Some(peer) = pad.peer() {
+            // Another thread may have unlinked it by now.
+            let _ = peer.unlink(pad);
+        }
+        self.wait_while(LEAVING, |running| {
+            running.in_flush[camera] > 0 || running.epochs.is_seeking()
+        });
         if self.running(|running| running.flushes_all) == Some(true) {
             self.join_flush(pad.upcast_ref());
         }
-        // The base class unlinks it with a lock held that its other functions need.
-        pad.imp().released.store(true, Ordering::Release);
         self.parent_release_pad(pad.upcast_ref());
         let old = self.running(|running| {
             running.epochs.replace_pad(camera);
@@ -105,18 +110,30 @@ impl RefVsr {
             .filter_map(move |(camera, pad)| awaited(&pad).then_some(camera))
     }
 
-    /// Brings a pad through the flush that is under way, where upstream will not.
+    /// Brings the pads that nothing is linked to through the flush that is under way.
+    pub fn join_unlinked(&self) {
+        let unlinked = self.references().filter(|(_, pad)| !pad.is_linked());
+        unlinked.for_each(|(_, pad)| self.join_flush(&pad));
+    }
+
+    /// Brings a pad through the flush that is under way, where upstream will not; one thread at a time, since the base class
+    /// holds a lock of the pad meanwhile.
     pub fn join_flush(&self, pad: &AggregatorPad) {
         let camera = Camera::of(pad);
-        let seqnum = self.running(|running| running.epochs.under_way(camera));
-        if let Some(seqnum) = seqnum.flatten() {
+        let flush = || self.running(|running| running.join_flush(camera)).flatten();
+        while let Some((seqnum, resets_time)) = flush() {
             let start = gst::event::FlushStart::builder().seqnum(seqnum).build();
-            let stop = gst::event::FlushStop::builder(true).seqnum(seqnum).build();
+            let stop = gst::event::FlushStop::builder(resets_time);
+            let stop = stop.seqnum(seqnum).build();
             for event in [start, stop] {
                 if let Err(why) = self.flush(pad, event) {
                     gst::debug!(CAT, obj = pad, "Not flushed: {why}");
                 }
             }
+            self.running(|running| {
+                running.in_flush[camera] = running.in_flush[camera].saturating_sub(1)
+            });
+            self.notify();
         }
     }
 
@@ -133,7 +150,7 @@ impl RefVsr {
         };
         if is_missing() && self.wait_while(ULTRAWIDE_GRACE, |_| is_missing()) {
             let text = "Nothing is linked to pad ultrawide, whose video is to be enlarged";
-            gst::element_imp_error!(self, gst::StreamError::Failed, ("{text}"));
+            self.post_error(gst::StreamError::Failed, text);
         }
         if self.is_used(Camera::of(pad)) {
             self.note_arrival(pad, info);

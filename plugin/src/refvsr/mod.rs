@@ -22,20 +22,14 @@
  * `pad` (its name), `missing` (whether they begin to be), `running-time`, and `frames`, how many were missing when they come again.
  *
  * While nothing is linked to a requested pad, all its frames count as missing, and nothing waits for them; the same holds for `tele`
- * with `use-tele=false`, but that its frames are not missed. Pairing is by running time, so that at half speed frames may lie twice as far apart.
+ * with `use-tele=false`, but that its frames are not missed. At half speed frames may lie twice as far apart.
  * If nothing is linked to `ultrawide` ten seconds after another camera's first frame came, that is an error.
  *
- * The end of the ultra-wide stream is the output's end, whatever the other streams do.
- *
- * Registered models find out where each reference camera looks: its zoom, rotation and shift. They search near the pad's
- * property `zoom` if it is set. An INFO message, with a structure `refvsr-camera-found` as details (`pad`, `zoom`, `rotation` in
- * degrees, `shift-x` and `shift-y` in ultra-wide pixels), tells where a camera has been found, at first and after it was lost;
- * `stats` has the zooms of the last frame. Other models take the zooms as given, 2 and 5 if they are not.
- *
- * The pads `wide` and `tele` have properties of their own: `zoom`, and `time-offset`, which moves
- * the camera's frames in time where its clock is steadily off. Both may change while playing, as may the element's
- * tolerance, `use-tele`, `overload` and what is said of missing references; they apply from the next frame on. `gst-launch-1.0` sets them as in
- * `refvsr wide::zoom=1.9 wide::time-offset=-20000000`.
+ * Registered models find each reference camera's zoom, rotation and shift; they search near the pad's property `zoom` if it is set.
+ * An INFO message with details `refvsr-camera-found` (`pad`, `zoom`, `rotation` in degrees, `shift-x` and `shift-y` in ultra-wide pixels)
+ * tells where a camera has been found, at first and after it was lost; `stats` has the zooms of the last frame. Other models take 2 and
+ * 5 where no zoom is given. The pads' property `time-offset` moves the camera's frames in time where its clock is steadily off.
+ * `gst-launch-1.0` sets both as in `refvsr wide::zoom=1.9`; they apply from the next frame on.
  *
  * With `sync=reference-timestamp` frames are paired by when they were filmed, as GstReferenceTimestampMeta says, which has to be of
  * one clock for all cameras. With `sync=drift` running times have to agree at the start; what the cameras' clocks drift from
@@ -56,33 +50,21 @@
  *
  * ## Where a clip starts anew
  *
- * The recurrence forgets a clip, after all its frames have been put out, where a frame starts more
- * than a second after the end of the last one (or two durations of it, if that is longer; GAPs
- * between do not count) or more than a second before it, and where the scene changes (`scene-cut`;
- * thumbnails of neighbouring frames are compared). After a jump back references are found again
- * once their times have come to where they were. An element message `refvsr-clip-restarts` says so, once a second at the most:
- * `pad`, `reason` (`timestamps` or `scene-cut`), `running-time`; `stats` counts them as
- * `clips-restarted`.
+ * The recurrence forgets a clip, after all its frames have been put out, where a frame starts more than a second after the end of the
+ * last one (or two durations of it, if that is longer; GAPs between do not count) or more than a second before it, and where the scene
+ * changes (`scene-cut`). An element message `refvsr-clip-restarts` says so, once a second at the most: `pad`, `reason` (`timestamps` or
+ * `scene-cut`), `running-time`; `stats` counts them as `clips-restarted`.
  *
- * Within a clip it begins anew where it runs away, as that of a network trained on short clips can over
- * long still shots: each output, reduced as the input was, has to give the input, and where that residual
- * leaves what the clip's first frames showed, a fresh run makes the same output for comparison and takes
- * over where it is better. `precision=fp32`, which gives what the paper's code gives, does without. An
- * element message `refvsr-recurrence-restarted` says so, once a second at the most (`running-time`, `count`); `stats` counts them as
- * `recurrence-restarted`.
+ * Within a clip it begins anew where it runs away, as that of a network trained on short clips can over long still shots: where an output,
+ * reduced as the input was, no longer gives the input, and a fresh run makes a better one. `precision=fp32`, which gives what the paper's
+ * code gives, does without. An element message `refvsr-recurrence-restarted` says so, once a second at the most (`running-time`,
+ * `count`); `stats` counts them as `recurrence-restarted`.
  *
- * ## Clean and recorded footage
+ * ## What the element chooses
  *
- * The bundled models have weights of their own for footage that went through a video encoder. A clip takes them where the colour of its
- * format has less density than its brightness (I420, NV12 and the like, as all decoders put out), unless `footage` says otherwise.
- * An element message `refvsr-footage` says which (`kind`: `clean` or `recorded`, `running-time`), at the start and where a later clip differs;
- * `stats` has `footage`.
- *
- * ## A viewfinder's model
- *
- * Where a live pipeline bypasses late frames (`overload`) and `model=auto` chose *light*, which turns out too slow in the rehearsal before its first
- * frames, the element goes on with *live*, until it stops. The element message `refvsr-model` (`model`, `description`, `reason`) says so once, and `stats` has
- * it as `model`. *live* looks ahead at nothing and takes no tele camera.
+ * An element message `refvsr-footage` says which footage a clip is taken for (`kind`: `clean` or `recorded`, `running-time`), at the start and
+ * where a later clip differs. Where `model=auto` goes on with *live*, until the element stops, the message `refvsr-model` says so once (`model`,
+ * `description`, `reason`). *live* looks ahead at nothing and takes no tele camera. `stats` has both, as `footage` and `model`.
  *
  * ## Events
  *
@@ -113,25 +95,17 @@
  * * `bypass`: it comes out in time, enlarged bicubically, and the network goes on as if it had not been filmed;
  * * `auto`: `bypass` in live pipelines and `wait` in others.
  *
- * With `bypass` a live pipeline starts at once: its first frames are bypassed while the network rehearses with one of them, until it
- * is set up and it is known how long a frame takes. Nor does it stand still for a frame that takes longer than the latency can make
- * up for: after a second (or two frames) the work on it is given up, and it is bypassed. Where that happens twice in a row, none is
- * tried for ten seconds, then for twenty, and so on up to five minutes. The rehearsal gives up after eight seconds, with the same rests.
+ * With `bypass` a live pipeline starts at once: its first frames are bypassed while the network rehearses with one of them, for eight
+ * seconds at the most, until it is known how long a frame takes. Work on a frame is given up after a second (or two frames), and the
+ * frame bypassed. Where that happens twice in a row, none is tried for ten seconds, then for twenty, and so on up to five minutes.
  *
  * An element message `refvsr-overload` tells where frames begin to be late, and when none has been for a second: `overloaded`,
  * `running-time`, and `dropped` and `bypassed`, how many were. `stats` counts them too. Upstream is never told to drop frames.
  * A flush of the ultra-wide pad, a flushing seek, and a stop, end the work on the frame at hand. Seeks are refused where the ultra-wide
  * stream cannot seek.
  *
- * The model loads on a thread of its own from READY on, with PROGRESS messages; going to PAUSED waits for it. An application that
- * shows them goes to READY, and to PLAYING at the last one. A model file that cannot be used, or a device that is not there, is an error
- * that says so when the element goes to PAUSED. `prewarm` sets the network up for a size of frames, too, so that a live
- * start needs no rehearsal.
- *
- * ## Presets
- *
- * `Viewfinder` (live, no look-ahead, never late), `Recorder` (live, to be kept) and `Archive` (files, the best pictures) set the
- * properties for these uses; `gst-launch-1.0` takes them as `@preset=Viewfinder`.
+ * The model loads on a thread of its own from READY on, with PROGRESS messages; going to PAUSED waits for it, and tells what is wrong
+ * with the model or the device. `prewarm` sets the network up for a size of frames, too, so that a live start needs no rehearsal.
  *
  * ## Example pipelines
  *
@@ -207,15 +181,20 @@ glib::wrapper! {
 
 /// Registers the element and its enums.
 pub fn register(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
-    Precision::static_type().mark_as_plugin_api(gst::PluginAPIFlags::empty());
     origin::register();
-    RefVsrPad::static_type().mark_as_plugin_api(gst::PluginAPIFlags::empty());
-    Overload::static_type().mark_as_plugin_api(gst::PluginAPIFlags::empty());
-    Model::static_type().mark_as_plugin_api(gst::PluginAPIFlags::empty());
-    Sync::static_type().mark_as_plugin_api(gst::PluginAPIFlags::empty());
-    Footage::static_type().mark_as_plugin_api(gst::PluginAPIFlags::empty());
-    SceneCut::static_type().mark_as_plugin_api(gst::PluginAPIFlags::empty());
-    MissingReference::static_type().mark_as_plugin_api(gst::PluginAPIFlags::empty());
+    let types = [
+        RefVsrPad::static_type(),
+        Precision::static_type(),
+        Model::static_type(),
+        Sync::static_type(),
+        MissingReference::static_type(),
+        Overload::static_type(),
+        Footage::static_type(),
+        SceneCut::static_type(),
+    ];
+    for own in types {
+        own.mark_as_plugin_api(gst::PluginAPIFlags::empty());
+    }
     gst::Element::register(
         Some(plugin),
         "refvsr",

@@ -13,12 +13,15 @@ use ::refvsr::{
 };
 use gst::prelude::*;
 use std::{
+    path::Path,
     thread::{Builder, JoinHandle},
     time::Duration,
 };
 
 /// Code of the PROGRESS messages.
 const PROGRESS_CODE: &str = "load-model";
+/// So many of a list of names are told.
+const FEW: usize = 5;
 
 /// A session, and what is known of it.
 #[derive(Debug)]
@@ -74,22 +77,18 @@ fn load(element: &gst::Element, settings: &Settings) -> Result<Loaded, gst::Erro
             gst::debug!(CAT, obj = element, "No bus takes the PROGRESS messages");
         }
     };
-    let file = settings
-        .model_file
-        .as_ref()
-        .map_or("bundled with the plugin".into(), |path| {
-            path.to_string_lossy()
-        });
+    let file = settings.model_file.as_deref().map(Path::to_string_lossy);
+    let file = file.unwrap_or("bundled with the plugin".into());
     progress(gst::ProgressType::Start, &format!("Loading model {file}"));
     match open(settings, &progress) {
         Ok((loaded, unused)) => {
             let model = &loaded.model;
-            if let Some(names) = shortened(&unused) {
-                let count = unused.len();
+            if !unused.is_empty() {
+                let (count, some) = (unused.len(), &unused[..unused.len().min(FEW)]);
                 gst::warning!(
                     CAT,
                     obj = element,
-                    "{file} has {count} tensors that the network does not: {names}"
+                    "{file} has {count} tensors that the network does not, as {some:?}"
                 );
             }
             progress(gst::ProgressType::Complete, &format!("Loaded {model}"));
@@ -109,13 +108,6 @@ fn load(element: &gst::Element, settings: &Settings) -> Result<Loaded, gst::Erro
             })
         }
     }
-}
-
-/// The first few names of a list.
-fn shortened(names: &[String]) -> Option<String> {
-    const FEW: usize = 5;
-    let more = if names.len() > FEW { ", ..." } else { "" };
-    (!names.is_empty()).then(|| names[..names.len().min(FEW)].join(", ") + more)
 }
 
 /// The session, and the names of tensors in the model's file that are of no use.
@@ -200,18 +192,5 @@ fn device_name(device: tch::Device) -> String {
         tch::Device::Cuda(n) => format!("cuda:{n}"),
         tch::Device::Cpu => "cpu".to_owned(),
         other => format!("{other:?}").to_lowercase(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn long_lists_are_shortened() {
-        let names = |n: usize| (0..n).map(|i| i.to_string()).collect::<Vec<_>>();
-        assert_eq!(shortened(&[]), None);
-        assert_eq!(shortened(&names(2)).as_deref(), Some("0, 1"));
-        assert_eq!(shortened(&names(9)).as_deref(), Some("0, 1, 2, 3, 4, ..."));
     }
 }

@@ -21,25 +21,23 @@ impl RefVsr {
     pub fn take_caps(&self, pad: &AggregatorPad, camera: Camera, caps: &gst::CapsRef) -> bool {
         let video = match Video::new(caps) {
             Ok(video) => Arc::new(video),
-            Err(why) => {
-                gst::element_imp_error!(
-                    self,
-                    gst::StreamError::Format,
-                    ("Video on pad {}: {why}", pad.name())
-                );
-                return false;
-            }
+            Err(why) => return self.refuse(&format!("Video on pad {}: {why}", pad.name())),
         };
         gst::info!(CAT, obj = pad, "New caps {caps}");
         if let Some(why) = self.unlike(camera, &video) {
-            gst::element_imp_error!(self, gst::StreamError::Format, ("{why}"));
-            return false;
+            return self.refuse(&why);
         }
         if camera == Camera::UltraWide {
             return self.take_ultrawide_caps(video);
         }
         self.running(|running| running.take_video(camera, video));
         true
+    }
+
+    /// An event is refused with an error.
+    fn refuse(&self, why: &str) -> bool {
+        self.post_error(gst::StreamError::Format, why);
+        false
     }
 
     /// Why two cameras cannot film the same scene, where that is so with this video of one of them.
@@ -73,16 +71,10 @@ impl RefVsr {
             return false;
         };
         if caps::source_caps(&video, scale).is_none() {
-            gst::element_imp_error!(
-                self,
-                gst::StreamError::Format,
-                (
-                    "Ultra-wide video of {}x{} is too large to be enlarged {scale} times",
-                    video.info.width(),
-                    video.info.height()
-                )
-            );
-            return false;
+            let (width, height) = (video.info.width(), video.info.height());
+            return self.refuse(&format!(
+                "Ultra-wide video of {width}x{height} is too large to be enlarged {scale} times"
+            ));
         }
         let before = self.running(|running| running.take_video(Camera::UltraWide, video.clone()));
         let before = before.flatten();
@@ -117,16 +109,10 @@ impl RefVsr {
     ) -> bool {
         let segment = event.segment();
         let Some(segment) = segment.downcast_ref::<ClockTime>() else {
-            let format = segment.format();
-            gst::element_imp_error!(
-                self,
-                gst::StreamError::Format,
-                (
-                    "Pad {} has a segment in {format}, time expected",
-                    pad.name()
-                )
-            );
-            return false;
+            let (name, format) = (pad.name(), segment.format());
+            return self.refuse(&format!(
+                "Pad {name} has a segment in {format}, time expected"
+            ));
         };
         if camera == Camera::UltraWide {
             let before = self.running(|running| running.segment_in.replace(segment.clone()));

@@ -34,7 +34,7 @@ impl RefVsr {
             gst::debug!(CAT, imp = self, "Draining");
             work.session.drain();
         }
-        self.put_out_finished(work, turn)?;
+        self.put_out(work, turn)?;
         work.end_clip();
         // Behind the last frame of one clip may lie the caps of the next.
         self.pass_on_leading(work, turn)
@@ -52,13 +52,8 @@ impl RefVsr {
         self.put_back(work);
     }
 
-    /// Puts out what is finished, as the end of a turn.
-    pub fn put_out(&self, work: &mut Work, turn: Turn) -> Result<gst::FlowSuccess, gst::FlowError> {
-        self.put_out_finished(work, &turn)?;
-        Ok(gst::FlowSuccess::Ok)
-    }
-
-    fn put_out_finished(&self, work: &mut Work, turn: &Turn) -> Result<(), gst::FlowError> {
+    /// Puts out what is finished.
+    pub fn put_out(&self, work: &mut Work, turn: &Turn) -> Result<(), gst::FlowError> {
         let mut started = turn.started;
         loop {
             self.pass_on_leading(work, turn)?;
@@ -153,23 +148,17 @@ impl RefVsr {
         work: &mut Work,
         turn: &Turn,
     ) -> Result<(), gst::FlowError> {
-        if work
-            .held
-            .iter()
-            .any(|held| matches!(held, Held::Caps { .. }))
-        {
-            return Ok(());
+        let is_caps = |held: &Held| matches!(held, Held::Caps { .. });
+        match work.held.iter().any(is_caps) {
+            true => Ok(()),
+            false => self.pass_on_leading(work, turn),
         }
-        self.pass_on_leading(work, turn)
     }
 
     /// Passes on what lies before the next frame.
     fn pass_on_leading(&self, work: &mut Work, turn: &Turn) -> Result<(), gst::FlowError> {
-        while work
-            .held
-            .front()
-            .is_some_and(|held| !matches!(held, Held::Frame(..)))
-        {
+        let leads = |held: &Held| !matches!(held, Held::Frame(..));
+        while work.held.front().is_some_and(leads) {
             if self.is_over(turn) {
                 return Err(AGGREGATOR_FLOW_NEED_DATA);
             }

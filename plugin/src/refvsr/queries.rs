@@ -4,7 +4,7 @@ use super::{
     camera::Camera,
     caps,
     element::RefVsr,
-    video::{TEMPLATE, Video},
+    video::{TEMPLATE, Video, foreign_memory},
 };
 use gst::prelude::*;
 use gst::subclass::prelude::*;
@@ -24,8 +24,13 @@ impl RefVsr {
             }
             gst::QueryViewMut::AcceptCaps(query) => {
                 // Caps that do not say how they are interlaced are progressive.
-                let accepted =
-                    query.caps().can_intersect(&TEMPLATE) && Video::new(query.caps()).is_ok();
+                let caps = query.caps();
+                let accepted = caps.can_intersect(&TEMPLATE) && Video::new(caps).is_ok();
+                // Upstream's own error will not say why.
+                if let Some(why) = foreign_memory(caps) {
+                    let text = format!("Video on pad {}: {why}", camera.name());
+                    gst::element_imp_warning!(self, gst::StreamError::Format, ("{text}"));
+                }
                 query.set_result(accepted);
                 Some(true)
             }

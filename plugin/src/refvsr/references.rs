@@ -203,15 +203,11 @@ impl RefVsr {
                 .map_err(bad),
             MissingReference::Own => Ok(None),
             MissingReference::Error => {
-                gst::element_imp_error!(
-                    self,
-                    gst::StreamError::Failed,
-                    (
-                        "No frame on pad {} belongs to the ultra-wide frame at {time} (see on-missing-reference)",
-                        sight.pad.name()
-                    )
+                let text = format!(
+                    "No frame on pad {} belongs to the ultra-wide frame at {time} (see on-missing-reference)",
+                    sight.pad.name()
                 );
-                Err(gst::FlowError::Error)
+                Err(self.error(gst::StreamError::Failed, &text))
             }
         }
     }

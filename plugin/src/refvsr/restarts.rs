@@ -43,15 +43,12 @@ impl RefVsr {
         time: ClockTime,
         turn: &Turn,
     ) -> Result<(), gst::FlowError> {
-        match &work.last {
-            Some(last) if !last.leads_to(time) => {
-                self.restart(work, "timestamps", time, turn)?;
-                // What has been taken of the references is of the old clip.
-                work.references = PerCamera::default();
-                Ok(())
-            }
-            _ => Ok(()),
+        if work.last.as_ref().is_some_and(|last| !last.leads_to(time)) {
+            self.restart(work, "timestamps", time, turn)?;
+            // What has been taken of the references is of the old clip.
+            work.references = PerCamera::default();
         }
+        Ok(())
     }
 
     /// The same where the frame's picture, `[1, 3, H, W]`, shows another scene. Gives its thumbnail, if

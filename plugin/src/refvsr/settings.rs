@@ -8,40 +8,29 @@ use ::refvsr::{DeviceChoice, Error, Network, SessionOptions};
 use gst::{glib, prelude::*};
 use std::{path::PathBuf, sync::LazyLock};
 
-/// What the user has asked for.
+/// What the user has asked for, as given; the properties' blurbs say what it means.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
-    /// The model to load; `None`: the bundled one that `model` says.
     pub model_file: Option<PathBuf>,
     pub model: Model,
-    /// As given: it is read when the element starts, where a mistake can be reported.
     pub device: String,
     pub precision: Precision,
-    /// As given, see [`Self::prewarmed`].
     pub prewarm: Option<String>,
-    /// -1: the model's.
     pub look_ahead: i32,
-    /// -1: the model's.
     pub backward_group: i32,
-    /// -1: the model's; 0: never.
     pub reset_interval: i32,
-    /// 0: as fits the frames.
     pub matching_step: u32,
     pub use_tele: bool,
-    /// `ZERO`: see [`super::timing::Timing::tolerance`].
     pub pts_tolerance: gst::ClockTime,
     pub sync: Sync,
     pub on_missing_reference: MissingReference,
-    /// How old a repeated frame may be.
     pub repeat_limit: gst::ClockTime,
-    /// 0: the model's own, or found.
     pub wide_zoom: f64,
     pub tele_zoom: f64,
     pub qos: bool,
     pub overload: Overload,
     pub scene_cut: SceneCut,
     pub footage: Footage,
-    /// How long a frame takes; `None`: it is measured.
     pub processing_deadline: Option<gst::ClockTime>,
 }
 
@@ -199,70 +188,54 @@ impl Settings {
         &PROPERTIES
     }
 
+    /// The setting that a property stands for; `None` where it stands for none.
+    fn slot(&mut self, name: &str) -> Option<&mut dyn Setting> {
+        let slot: &mut dyn Setting = match name {
+            "model-file" => &mut self.model_file,
+            "model" => &mut self.model,
+            "device" => &mut self.device,
+            "precision" => &mut self.precision,
+            "prewarm" => &mut self.prewarm,
+            "lookahead" => &mut self.look_ahead,
+            "backward-group" => &mut self.backward_group,
+            "reset-interval" => &mut self.reset_interval,
+            "matching-step" => &mut self.matching_step,
+            "use-tele" => &mut self.use_tele,
+            "pts-tolerance" => &mut self.pts_tolerance,
+            "sync" => &mut self.sync,
+            "on-missing-reference" => &mut self.on_missing_reference,
+            "repeat-limit" => &mut self.repeat_limit,
+            "wide-zoom" => &mut self.wide_zoom,
+            "tele-zoom" => &mut self.tele_zoom,
+            "qos" => &mut self.qos,
+            "overload" => &mut self.overload,
+            "scene-cut" => &mut self.scene_cut,
+            "footage" => &mut self.footage,
+            "processing-deadline" => &mut self.processing_deadline,
+            _ => return None,
+        };
+        Some(slot)
+    }
+
     /// Takes a property's new value. GObject has checked its name, type and range.
     pub fn set(&mut self, name: &str, value: &glib::Value) {
         match name {
-            "model-file" => assign(&mut self.model_file, value),
-            "model" => assign(&mut self.model, value),
-            "device" => {
-                self.device = value
-                    .get()
-                    .ok()
-                    .flatten()
-                    .unwrap_or_else(|| Self::default().device)
+            "device" if value.get() == Ok(None::<&str>) => self.device = Self::default().device,
+            // The largest number of all stands for "no time"; as a limit it means the same as the one before it.
+            "pts-tolerance" | "repeat-limit" if value.get() == Ok(u64::MAX) => {
+                self.set(name, &gst::ClockTime::MAX.to_value());
             }
-            "precision" => assign(&mut self.precision, value),
-            "prewarm" => assign(&mut self.prewarm, value),
-            "lookahead" => assign(&mut self.look_ahead, value),
-            "backward-group" => assign(&mut self.backward_group, value),
-            "reset-interval" => assign(&mut self.reset_interval, value),
-            "matching-step" => assign(&mut self.matching_step, value),
-            "use-tele" => assign(&mut self.use_tele, value),
-            "pts-tolerance" => assign_time(&mut self.pts_tolerance, value),
-            "sync" => assign(&mut self.sync, value),
-            "on-missing-reference" => assign(&mut self.on_missing_reference, value),
-            "repeat-limit" => assign_time(&mut self.repeat_limit, value),
-            "wide-zoom" => assign(&mut self.wide_zoom, value),
-            "tele-zoom" => assign(&mut self.tele_zoom, value),
-            "qos" => assign(&mut self.qos, value),
-            "overload" => assign(&mut self.overload, value),
-            "scene-cut" => assign(&mut self.scene_cut, value),
-            "footage" => assign(&mut self.footage, value),
-            "processing-deadline" => self.processing_deadline = value.get().ok().flatten(),
-            _ => (),
+            _ => {
+                if let Some(slot) = self.slot(name) {
+                    slot.set(value);
+                }
+            }
         }
     }
 
     /// A property's value; `None` where it is no setting.
-    pub fn get(&self, name: &str) -> Option<glib::Value> {
-        Some(match name {
-            "model-file" => self
-                .model_file
-                .as_ref()
-                .and_then(|path| path.to_str())
-                .to_value(),
-            "model" => self.model.to_value(),
-            "device" => self.device.to_value(),
-            "precision" => self.precision.to_value(),
-            "prewarm" => self.prewarm.to_value(),
-            "lookahead" => self.look_ahead.to_value(),
-            "backward-group" => self.backward_group.to_value(),
-            "reset-interval" => self.reset_interval.to_value(),
-            "matching-step" => self.matching_step.to_value(),
-            "use-tele" => self.use_tele.to_value(),
-            "pts-tolerance" => self.pts_tolerance.nseconds().to_value(),
-            "sync" => self.sync.to_value(),
-            "on-missing-reference" => self.on_missing_reference.to_value(),
-            "repeat-limit" => self.repeat_limit.nseconds().to_value(),
-            "wide-zoom" => self.wide_zoom.to_value(),
-            "tele-zoom" => self.tele_zoom.to_value(),
-            "qos" => self.qos.to_value(),
-            "overload" => self.overload.to_value(),
-            "scene-cut" => self.scene_cut.to_value(),
-            "footage" => self.footage.to_value(),
-            "processing-deadline" => self.processing_deadline.to_value(),
-            _ => return None,
-        })
+    pub fn get(&mut self, name: &str) -> Option<glib::Value> {
+        self.slot(name).map(|slot| slot.get())
     }
 
     /// The size of ultra-wide frames `[1, 3, H, W]` that the network is set up for while the model loads.
@@ -318,15 +291,20 @@ impl Settings {
     }
 }
 
-/// The largest number of all stands for "no time"; as a limit it means the same as the one before it.
-fn assign_time(slot: &mut gst::ClockTime, value: &glib::Value) {
-    if let Ok(nanoseconds) = value.get::<u64>() {
-        *slot = gst::ClockTime::from_nseconds(nanoseconds.min(gst::ClockTime::MAX.nseconds()));
-    }
+/// A setting that is a property's value as it is.
+trait Setting {
+    fn get(&self) -> glib::Value;
+    fn set(&mut self, value: &glib::Value);
 }
 
-fn assign<'a, T: glib::value::FromValue<'a>>(slot: &mut T, value: &'a glib::Value) {
-    if let Ok(value) = value.get() {
-        *slot = value;
+impl<T: ToValue + for<'a> glib::value::FromValue<'a>> Setting for T {
+    fn get(&self) -> glib::Value {
+        self.to_value()
+    }
+
+    fn set(&mut self, value: &glib::Value) {
+        if let Ok(value) = value.get() {
+            *self = value;
+        }
     }
 }

@@ -7,7 +7,7 @@ use super::{
     work::Work,
 };
 use ::refvsr::net::registration::{Placement, Sighting};
-use gst::{prelude::*, subclass::prelude::*};
+use gst::subclass::prelude::*;
 use tch::Tensor;
 
 /// What the network was given for a frame.
@@ -77,15 +77,8 @@ impl RefVsr {
         gst::info!(CAT, imp = self, "{text}");
         let message = gst::message::Info::builder(gst::ResourceError::Settings, &text)
             .details(details)
-            .src(&*self.obj())
-            .build();
-        if self.obj().post_message(message).is_err() {
-            gst::debug!(
-                CAT,
-                imp = self,
-                "No bus takes the message of a camera found"
-            );
-        }
+            .src(&*self.obj());
+        self.post(message.build());
     }
 }
 
@@ -95,34 +88,4 @@ fn is_news(seen: &mut bool, sighting: &Sighting) -> bool {
         *seen = false;
     }
     sighting.holds && !std::mem::replace(seen, *seen || sighting.holds)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_camera_is_news_at_first_and_after_it_was_lost() {
-        let at = |holds, lost| Sighting {
-            placement: Placement::centred(2.0),
-            agreement: 0.8,
-            holds,
-            lost,
-        };
-        let mut seen = false;
-        let news = [
-            (true, false),
-            (true, false),
-            (false, false),
-            (true, false),
-            (false, false),
-            (false, true),
-            (false, true),
-            (true, false),
-            (true, false),
-        ]
-        .map(|(holds, lost)| is_news(&mut seen, &at(holds, lost)));
-        let expected = [true, false, false, false, false, false, false, true, false];
-        assert_eq!(news, expected);
-    }
 }

@@ -38,6 +38,8 @@ pub struct Running {
     pub stopping: bool,
     /// Events that may make the base class stop the streaming thread, which must not wait for anything then.
     pub passing: usize,
+    /// The same on each pad: threads that are in a flush of it.
+    pub in_flush: PerCamera<usize>,
     /// The base class has begun a flush of the whole element, and waits for its end on every pad.
     pub flushes_all: bool,
     /// The ultra-wide stream has ended, and all of it has come out.
@@ -114,9 +116,18 @@ impl Running {
         }
     }
 
-    /// Whether a pad's flush has to end, for itself or for the base class's of the whole element.
+    /// Whether a pad's flush has to end, for itself or for the base class's of the whole element. A seek's own thread sees to
+    /// that: the pipeline may wait for it with locks that downstream's answer to a flush needs.
     pub fn waits_for_flush(&self, camera: Camera) -> bool {
-        self.flushes_all || self.epochs.has_begun(camera)
+        (self.flushes_all || self.epochs.has_begun(camera)) && !self.epochs.is_seeking()
+    }
+
+    /// The flush that a pad is to join, and whether it resets time, where no thread is in one of it; this thread is from now on.
+    pub fn join_flush(&mut self, camera: Camera) -> Option<(gst::Seqnum, bool)> {
+        let nobody = self.in_flush[camera] == 0;
+        let seqnum = self.epochs.under_way(camera).filter(|_| nobody)?;
+        self.in_flush[camera] = 1;
+        Some((seqnum, self.epochs.resets_time))
     }
 
     /// Whether the ultra-wide pad was flushed since this epoch, or will be.

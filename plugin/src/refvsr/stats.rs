@@ -76,7 +76,7 @@ impl Stats {
     /// As a structure.
     pub fn to_structure(&self) -> gst::Structure {
         let nanoseconds = |d: Duration| u64::try_from(d.as_nanos()).unwrap_or(u64::MAX);
-        let finished = self.frames_out + self.frames_dropped;
+        let mean = nanoseconds(self.busy).checked_div(self.frames_out + self.frames_dropped);
         let mut stats = gst::Structure::builder("refvsr-stats")
             .field("frames-in", self.frames_in)
             .field("frames-out", self.frames_out)
@@ -85,19 +85,8 @@ impl Stats {
             .field("missing-references", self.missing_references)
             .field("clips-restarted", self.clips_restarted)
             .field("recurrence-restarted", self.recurrence_restarted)
-            .field(
-                "mean-latency",
-                nanoseconds(self.busy).checked_div(finished).unwrap_or(0),
-            )
+            .field("mean-latency", mean.unwrap_or(0))
             .field("last-latency", nanoseconds(self.last))
-            .field(
-                "wide-zoom-found",
-                self.zooms_found[Camera::Wide].unwrap_or(0.0),
-            )
-            .field(
-                "tele-zoom-found",
-                self.zooms_found[Camera::Tele].unwrap_or(0.0),
-            )
             .field("footage", self.footage.unwrap_or_default())
             .field("device-memory", self.device_memory)
             .field("model", self.model.as_str())
@@ -109,6 +98,8 @@ impl Stats {
             stats.set(format!("{name}-drift"), told.drift);
             if camera != Camera::UltraWide {
                 stats.set(format!("{name}-residual"), told.residual);
+                let zoom = self.zooms_found[camera].unwrap_or(0.0);
+                stats.set(format!("{name}-zoom-found"), zoom);
             }
         }
         stats

@@ -125,16 +125,26 @@ impl Video {
     /// How long a frame lasts at least; `None` where the rate varies without limit.
     pub fn shortest_duration(&self) -> Option<gst::ClockTime> {
         let fps = self.info.fps();
-        let (numer, denom) = (
-            u64::try_from(fps.numer()).ok()?,
-            u64::try_from(fps.denom()).ok()?,
-        );
-        if numer == 0 {
-            None
-        } else {
-            gst::ClockTime::SECOND.mul_div_floor(denom, numer)
-        }
+        let numer = u64::try_from(fps.numer()).ok().filter(|numer| *numer > 0)?;
+        let denom = u64::try_from(fps.denom()).ok()?;
+        gst::ClockTime::SECOND.mul_div_floor(denom, numer)
     }
+}
+
+/// What to do about frames of these caps that lie in another memory than the system's.
+pub fn foreign_memory(caps: &gst::CapsRef) -> Option<String> {
+    let memory = caps.features(0)?.iter().find(|name| {
+        name.starts_with("memory:") && *name != gst::CAPS_FEATURE_MEMORY_SYSTEM_MEMORY.as_str()
+    })?;
+    let remedy = match memory.as_str() {
+        "memory:CUDAMemory" => "cudadownload",
+        "memory:GLMemory" => "gldownload",
+        "memory:DMABuf" | "memory:VAMemory" => "vapostproc",
+        _ => "an element that copies it to system memory",
+    };
+    Some(format!(
+        "frames lie in {memory}, expected is system memory: put {remedy} before the pad"
+    ))
 }
 
 /// Whether each frame is one camera's picture.
@@ -148,39 +158,22 @@ fn layout(info: &VideoInfo) -> Option<ImageLayout> {
         .iter()
         .find(|(format, _)| *format == info.format())?;
     let colorimetry = info.colorimetry();
-    let (matrix, range) = if info.is_rgb() {
-        (
-            Matrix::Rgb,
-            if colorimetry.range() == VideoColorRange::Range16_235 {
-                Range::Limited
-            } else {
-                Range::Full
-            },
-        )
-    } else {
-        let matrix = match colorimetry.matrix() {
-            VideoColorMatrix::Bt709 => Matrix::Bt709,
-            VideoColorMatrix::Bt2020 => Matrix::Bt2020,
-            VideoColorMatrix::Smpte240m => Matrix::Smpte240m,
-            VideoColorMatrix::Fcc => Matrix::Fcc,
-            VideoColorMatrix::Bt601 => Matrix::Bt601,
-            // As GStreamer takes video that does not say.
-            _ => {
-                if info.height() > 576 {
-                    Matrix::Bt709
-                } else {
-                    Matrix::Bt601
-                }
-            }
-        };
-        (
-            matrix,
-            if colorimetry.range() == VideoColorRange::Range0_255 {
-                Range::Full
-            } else {
-                Range::Limited
-            },
-        )
+    let matrix = match colorimetry.matrix() {
+        _ if info.is_rgb() => Matrix::Rgb,
+        VideoColorMatrix::Bt709 => Matrix::Bt709,
+        VideoColorMatrix::Bt2020 => Matrix::Bt2020,
+        VideoColorMatrix::Smpte240m => Matrix::Smpte240m,
+        VideoColorMatrix::Fcc => Matrix::Fcc,
+        VideoColorMatrix::Bt601 => Matrix::Bt601,
+        // As GStreamer takes video that does not say.
+        _ if info.height() > 576 => Matrix::Bt709,
+        _ => Matrix::Bt601,
+    };
+    let range = match colorimetry.range() {
+        VideoColorRange::Range0_255 => Range::Full,
+        VideoColorRange::Range16_235 => Range::Limited,
+        _ if info.is_rgb() => Range::Full,
+        _ => Range::Limited,
     };
     let site = info.chroma_site();
     Some(ImageLayout {
