@@ -1,7 +1,7 @@
 //! Picture quality: PSNR, SSIM, and both by field of view (paper, section 4 and tables 2 and 3).
 //!
-//! All take RGB `[1, 3, H, W]` with values in \[0, 1\], not rounded to codes, without cropping a
-//! border; figures are computed in f64.
+//! All take RGB `[1, 3, H, W]`, or one channel `[1, 1, H, W]`, with values in \[0, 1\], not rounded
+//! to codes, without cropping a border; figures are computed in f64. docs/evaluate.md defines them.
 
 use crate::{Error, Result};
 use tch::{Kind, Tensor};
@@ -29,6 +29,53 @@ pub fn ssim(a: &Tensor, b: &Tensor) -> Result<f64> {
         .f_narrow(1, border, w - 2 * border)?
         .f_mean(Kind::Double)?
         .f_double_value(&[])?)
+}
+
+/// Structural similarity as BasicSR computes it (and the authors of SSIM): 11 x 11 Gaussian window
+/// of standard deviation 1.5, covariance of the population, mean over the channels and over all
+/// positions whose window lies inside the picture.
+///
+/// # Errors
+/// [`Error::Shape`] for pictures of unequal or wrong shapes or smaller than the window.
+pub fn ssim_gaussian(a: &Tensor, b: &Tensor) -> Result<f64> {
+    check_window(a, b, GAUSSIAN)?;
+    let middle = (GAUSSIAN / 2) as f64;
+    let weights: Vec<f64> = (0..GAUSSIAN)
+        .map(|n| (-((n as f64 - middle) / SIGMA).powi(2) / 2.0).exp())
+        .collect();
+    let channels = a.size()[1];
+    let row = Tensor::f_from_slice(&weights)?;
+    let row = row.f_div(&row.f_sum(Kind::Double)?)?;
+    let row = row.f_to_device(a.device())?.f_view([1, 1, 1, GAUSSIAN])?;
+    let row = row.f_expand([channels, 1, 1, GAUSSIAN], false)?;
+    let column = row.f_transpose(2, 3)?;
+    let mean = |x: &Tensor| -> Result<Tensor> {
+        let along = |x: &Tensor, kernel: &Tensor| {
+            x.f_conv2d(kernel, None::<Tensor>, [1, 1], [0, 0], [1, 1], channels)
+        };
+        Ok(along(&along(x, &row)?, &column)?)
+    };
+    Ok(similarity(a, b, mean, 1.0)?
+        .f_mean(Kind::Double)?
+        .f_double_value(&[])?)
+}
+
+/// The brightness of RGB, `[1, 1, H, W]`: Y of BT.601 from 16/255 to 235/255, as MATLAB's `rgb2ycbcr`
+/// and BasicSR have it.
+///
+/// # Errors
+/// [`Error::Shape`] for anything but `[1, 3, H, W]`.
+pub fn brightness(rgb: &Tensor) -> Result<Tensor> {
+    if check(rgb, rgb)?.size()[1] != 3 {
+        return Err(shape(rgb, rgb));
+    }
+    let weights = Tensor::f_from_slice(&[65.481 / 255.0, 128.553 / 255.0, 24.966 / 255.0])?;
+    let weights = weights.f_view([1, 3, 1, 1])?.f_to_device(rgb.device())?;
+    Ok(rgb
+        .f_to_kind(Kind::Double)?
+        .f_mul(&weights)?
+        .f_sum_dim_intlist([1].as_slice(), true, Kind::Double)?
+        .f_add_scalar(16.0 / 255.0)?)
 }
 
 /// Quality inside and outside a share of the field of view about its centre.
@@ -104,6 +151,8 @@ pub fn fields_of_view(a: &Tensor, b: &Tensor) -> Result<Vec<FieldOfView>> {
 }
 
 const WINDOW: i64 = 7;
+const GAUSSIAN: i64 = 11;
+const SIGMA: f64 = 1.5;
 
 /// 1 inside the part that leaves out 1/r on each side, 0 outside, of the map's shape.
 fn inner(map: &Tensor, r: i64) -> Result<Tensor> {
@@ -135,24 +184,30 @@ fn psnr_where(error: &Tensor, mask: &Tensor) -> Result<f64> {
 
 /// SSIM at every position, mean over the channels, `[H, W]` f64.
 fn ssim_map(a: &Tensor, b: &Tensor) -> Result<Tensor> {
-    let (h, w) = (check(a, b)?.size()[2], a.size()[3]);
-    if h < WINDOW || w < WINDOW {
-        return Err(Error::Shape {
-            what: "SSIM".into(),
-            actual: format!("{w}x{h}"),
-            expected: format!("at least {WINDOW}x{WINDOW}"),
-        });
-    }
-    let (a, b) = (a.f_to_kind(Kind::Double)?, b.f_to_kind(Kind::Double)?);
+    check_window(a, b, WINDOW)?;
     let mean = |x: &Tensor| -> Result<Tensor> {
         Ok(mirrored(x)?.f_avg_pool2d([WINDOW, WINDOW], [1, 1], [0, 0], false, true, None)?)
     };
-    let (mu_a, mu_b) = (mean(&a)?, mean(&b)?);
     let n = (WINDOW * WINDOW) as f64;
+    Ok(similarity(a, b, mean, n / (n - 1.0))?
+        .f_squeeze_dim(0)?
+        .f_mean_dim([0].as_slice(), false, Kind::Double)?)
+}
+
+/// SSIM `[1, C, ..]` by windows of which `mean` gives the mean; what that gives for variances is
+/// multiplied by `unbiased`.
+fn similarity(
+    a: &Tensor,
+    b: &Tensor,
+    mean: impl Fn(&Tensor) -> Result<Tensor>,
+    unbiased: f64,
+) -> Result<Tensor> {
+    let (a, b) = (a.f_to_kind(Kind::Double)?, b.f_to_kind(Kind::Double)?);
+    let (mu_a, mu_b) = (mean(&a)?, mean(&b)?);
     let covariance = |x: &Tensor, y: &Tensor, mu_x: &Tensor, mu_y: &Tensor| -> Result<Tensor> {
         Ok(mean(&x.f_mul(y)?)?
             .f_sub(&mu_x.f_mul(mu_y)?)?
-            .f_mul_scalar(n / (n - 1.0))?)
+            .f_mul_scalar(unbiased)?)
     };
     let (var_a, var_b) = (
         covariance(&a, &a, &mu_a, &mu_a)?,
@@ -170,10 +225,7 @@ fn ssim_map(a: &Tensor, b: &Tensor) -> Result<Tensor> {
         .f_add(&mu_b.f_square()?)?
         .f_add_scalar(c1)?
         .f_mul(&var_a.f_add(&var_b)?.f_add_scalar(c2)?)?;
-    Ok(above
-        .f_div(&below)?
-        .f_squeeze_dim(0)?
-        .f_mean_dim([0].as_slice(), false, Kind::Double)?)
+    Ok(above.f_div(&below)?)
 }
 
 /// Half a window more on each side, mirrored with the edge repeated.
@@ -188,13 +240,30 @@ fn mirrored(x: &Tensor) -> Result<Tensor> {
     along(&along(x, 2)?, 3)
 }
 
+/// That both are alike and no smaller than a window.
+fn check_window(a: &Tensor, b: &Tensor, window: i64) -> Result<()> {
+    let (h, w) = (check(a, b)?.size()[2], a.size()[3]);
+    if h < window || w < window {
+        return Err(Error::Shape {
+            what: "SSIM".into(),
+            actual: format!("{w}x{h}"),
+            expected: format!("at least {window}x{window}"),
+        });
+    }
+    Ok(())
+}
+
 fn check<'a>(a: &'a Tensor, b: &Tensor) -> Result<&'a Tensor> {
     match (&a.size()[..], &b.size()[..]) {
-        (x @ &[1, 3, h, w], y) if x == y && h > 0 && w > 0 => Ok(a),
-        (x, y) => Err(Error::Shape {
-            what: "metrics".into(),
-            actual: format!("{x:?} and {y:?}"),
-            expected: "two RGB pictures [1, 3, H, W] of one size".into(),
-        }),
+        (x @ &[1, 1 | 3, h, w], y) if x == y && h > 0 && w > 0 => Ok(a),
+        _ => Err(shape(a, b)),
+    }
+}
+
+fn shape(a: &Tensor, b: &Tensor) -> Error {
+    Error::Shape {
+        what: "metrics".into(),
+        actual: format!("{:?} and {:?}", a.size(), b.size()),
+        expected: "two RGB pictures [1, 3, H, W] of one size".into(),
     }
 }

@@ -3,7 +3,7 @@
 mod common;
 
 use common::{golden, scene, uniform};
-use refvsr::metrics::{fields_of_view, psnr, ssim};
+use refvsr::metrics::{brightness, fields_of_view, psnr, ssim, ssim_gaussian};
 use tch::{Device, Kind, Tensor};
 
 #[test]
@@ -34,6 +34,83 @@ fn golden_figures() {
         expect("ssim out", row.outside.ssim, &golden["ssim_out"]);
         assert_eq!(row.ring.is_none(), row.share == 0.5);
     }
+}
+
+/// SSIM by the formulas of scikit-image's `structural_similarity` and of BasicSR's `_ssim`, written out: a weighted sum over the window about
+/// every pixel that has a whole one.
+fn written_out(a: &Tensor, b: &Tensor, weights: &[f64], unbiased: f64) -> f64 {
+    let side = (weights.len() as f64).sqrt() as i64;
+    let (_, channels, h, w) = a.size4().unwrap();
+    let all = |x: &Tensor| -> Vec<f64> {
+        let x = x.to_kind(Kind::Double).contiguous().view(-1);
+        Vec::try_from(x).unwrap()
+    };
+    let (a, b) = (all(a), all(b));
+    let (mut sum, mut count) = (0.0, 0.0);
+    for c in 0..channels {
+        for (top, left) in (0..=h - side).flat_map(|y| (0..=w - side).map(move |x| (y, x))) {
+            let (mut x, mut y, mut xx, mut yy, mut xy) = (0.0, 0.0, 0.0, 0.0, 0.0);
+            for (n, weight) in weights.iter().enumerate() {
+                let (row, column) = (top + n as i64 / side, left + n as i64 % side);
+                let at = ((c * h + row) * w + column) as usize;
+                x += weight * a[at];
+                y += weight * b[at];
+                xx += weight * a[at] * a[at];
+                yy += weight * b[at] * b[at];
+                xy += weight * a[at] * b[at];
+            }
+            let (vx, vy) = (unbiased * (xx - x * x), unbiased * (yy - y * y));
+            let vxy = unbiased * (xy - x * y);
+            sum += (2.0 * x * y + 1e-4) * (2.0 * vxy + 9e-4)
+                / ((x * x + y * y + 1e-4) * (vx + vy + 9e-4));
+            count += 1.0;
+        }
+    }
+    sum / count
+}
+
+#[test]
+fn both_conventions_of_ssim_are_the_written_out_formulas() {
+    let a = scene(1.0, 0, 24, 31).to_kind(Kind::Double) / 255.0;
+    let noise = Tensor::from_slice(&uniform("ssim.noise", 24 * 31 * 3)).view([1, 3, 24, 31]);
+    let b = (&a + noise * 0.1).clamp(0.0, 1.0);
+    let gauss = |n: i64| (-((n - 5) as f64).powi(2) / (2.0 * 1.5 * 1.5)).exp();
+    let gaussian: Vec<f64> = (0..121).map(|n| gauss(n / 11) * gauss(n % 11)).collect();
+    let total: f64 = gaussian.iter().sum();
+    let gaussian: Vec<f64> = gaussian.iter().map(|weight| weight / total).collect();
+    for (a, b) in [
+        (a.shallow_clone(), b.shallow_clone()),
+        (brightness(&a).unwrap(), brightness(&b).unwrap()),
+    ] {
+        let found = ssim_gaussian(&a, &b).unwrap();
+        let expected = written_out(&a, &b, &gaussian, 1.0);
+        assert!((found - expected).abs() < 1e-12, "{found} {expected}");
+        let found = ssim(&a, &b).unwrap();
+        let expected = written_out(&a, &b, &[1.0 / 49.0; 49], 49.0 / 48.0);
+        assert!((found - expected).abs() < 1e-12, "{found} {expected}");
+        assert!(found < 0.999, "the noise shows");
+    }
+    let small = a.narrow(2, 0, 10);
+    let text = ssim_gaussian(&small, &small).unwrap_err().to_string();
+    assert!(text.contains("31x10 found, at least 11x11"), "{text}");
+}
+
+#[test]
+fn brightness_is_that_of_bt_601() {
+    // Black, white, red, green and blue, in codes of 8 bits: 16, 235, 81.481, 144.553 and 40.966.
+    let colours = [
+        [0., 0., 0.],
+        [1., 1., 1.],
+        [1., 0., 0.],
+        [0., 1., 0.],
+        [0., 0., 1.],
+    ];
+    let picture = Tensor::from_slice2(&colours).tr().reshape([1, 3, 1, 5]);
+    let y: Vec<f64> = Vec::try_from((brightness(&picture).unwrap() * 255.0).view(-1)).unwrap();
+    for (found, expected) in y.iter().zip([16.0, 235.0, 81.481, 144.553, 40.966]) {
+        assert!((found - expected).abs() < 1e-5, "{y:?}");
+    }
+    assert!(brightness(&picture.narrow(1, 0, 1)).is_err());
 }
 
 #[test]

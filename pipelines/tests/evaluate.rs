@@ -2,11 +2,11 @@
 
 mod common;
 
-use common::scored::tree;
+use common::scored::{close, read, tree};
 use common::{Place, refvsr, refvsr_well};
 use refvsr::metrics;
 use serde_json::Value;
-use tch::{Device, Kind, Tensor};
+use tch::{Device, Kind};
 
 /// PSNR and SSIM of the bicubic enlargements (a = -0.75, in f64, by NumPy) of the frames 0 and 1, by scikit-image 0.26 with
 /// `data_range=1, channel_axis=2` and its other defaults.
@@ -14,20 +14,6 @@ const SCIKIT_IMAGE: [(f64, f64); 2] = [
     (31.524_970_130_908_642, 0.745_566_445_756_574_5),
     (31.523_527_676_843_845, 0.746_114_174_378_421_9),
 ];
-
-fn read(path: &str) -> Tensor {
-    let picture = image::open(path).unwrap().to_rgb8();
-    let (width, height) = (i64::from(picture.width()), i64::from(picture.height()));
-    Tensor::from_slice(&picture.into_raw())
-        .view([1, height, width, 3])
-        .permute([0, 3, 1, 2])
-        .to_kind(Kind::Float)
-        / 255.0
-}
-
-fn close(actual: &Value, expected: f64, within: f64) -> bool {
-    (actual.as_f64().unwrap() - expected).abs() < within
-}
 
 #[test]
 fn figures_are_the_librarys_and_for_bicubic_scikit_images() {
@@ -158,7 +144,7 @@ fn figures_are_the_librarys_and_for_bicubic_scikit_images() {
     let table = std::fs::read_to_string(&csv).unwrap();
     let columns = |line: &str| line.replace("\"tiny, ", "\"tiny ").split(',').count();
     assert_eq!(table.lines().count(), 22);
-    assert!(table.lines().all(|line| columns(line) == 26), "{table}");
+    assert!(table.lines().all(|line| columns(line) == 30), "{table}");
 }
 
 #[test]

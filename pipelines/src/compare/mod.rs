@@ -1,13 +1,12 @@
 //! `refvsr compare`: how far two videos, folders of pictures, or trees of them lie apart.
 
-mod frames;
 mod pairs;
 mod strip;
 
+use crate::media::decoded::Frames;
 use crate::output::{Inputs, Report};
 use crate::stop::Stop;
 use anyhow::{Result, bail, ensure};
-use frames::Frames;
 use refvsr::metrics::{psnr, ssim};
 use refvsr_tools::figures::mean_psnr;
 use serde::Serialize;

@@ -1,5 +1,6 @@
 //! What is compared with what.
 
+use crate::media::decoded::is_video;
 use crate::media::pictures;
 use anyhow::{Context, Result, ensure};
 use std::path::{Path, PathBuf};
@@ -11,9 +12,6 @@ pub struct Pair {
     pub a: PathBuf,
     pub b: PathBuf,
 }
-
-/// Names of files that are taken for videos.
-const VIDEOS: [&str; 7] = ["mkv", "mp4", "mov", "webm", "ts", "m4v", "avi"];
 
 /// The pairs, and what one side lacks.
 pub fn pairs(a: &Path, b: &Path) -> Result<(Vec<Pair>, Vec<String>)> {
@@ -98,11 +96,6 @@ impl Found {
             false => self.name.clone(),
         }
     }
-}
-
-fn is_video(path: &Path) -> bool {
-    path.extension()
-        .is_some_and(|e| VIDEOS.iter().any(|v| e.eq_ignore_ascii_case(v)))
 }
 
 /// The clips of a tree.

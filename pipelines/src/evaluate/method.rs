@@ -1,6 +1,7 @@
-//! What is evaluated: bicubic enlargement, and models with and without the other cameras.
+//! What is evaluated: bicubic enlargement, models with and without the other cameras, and what other methods made.
 
 use super::data::{Clip, Lens, density};
+use super::outputs::Located;
 use crate::model::Model;
 use anyhow::{Context, Result, ensure};
 use refvsr::net::Frame;
@@ -20,6 +21,11 @@ pub enum References {
 }
 
 impl References {
+    /// The title of a model's column.
+    pub fn title(self, model: &str) -> String {
+        format!("{model}, {}", self.words())
+    }
+
     fn words(self) -> &'static str {
         match self {
             Self::None => "no reference",
@@ -42,6 +48,7 @@ pub enum Method {
         session: Box<Session>,
         references: References,
     },
+    Outputs(Located),
 }
 
 /// One frame, enlarged.
@@ -50,8 +57,8 @@ pub struct Enlarged {
     pub index: usize,
     /// RGB `[1, 3, H, W]` in \[0, 1\], on the CPU.
     pub picture: Tensor,
-    /// Seconds since the last one.
-    pub seconds: f64,
+    /// Seconds since the last one; none where it was made elsewhere.
+    pub seconds: Option<f64>,
 }
 
 impl Method {
@@ -84,15 +91,17 @@ impl Method {
             Self::Bicubic { name, .. } => name.clone(),
             Self::Model {
                 name, references, ..
-            } => format!("{name}, {}", references.words()),
+            } => references.title(name),
+            Self::Outputs(outputs) => outputs.name.clone(),
         }
     }
 
-    /// How many times larger its output is.
+    /// How many times larger its output is; 1 where that is not known.
     pub fn scale(&self) -> i64 {
         match self {
             Self::Bicubic { scale, .. } => *scale,
             Self::Model { session, .. } => session.network().config().scale,
+            Self::Outputs(_) => 1,
         }
     }
 
@@ -106,14 +115,15 @@ impl Method {
 
     /// Whether its output can be compared with the truth.
     pub fn has_truth(&self) -> bool {
-        self.density() != density(1)
+        matches!(self, Self::Outputs(_)) || self.density() != density(1)
     }
 
-    /// Bytes that its weights and the frames it remembers take now; 0 where nothing is remembered.
-    pub fn memory(&self) -> usize {
+    /// Bytes that its weights and the frames it remembers take now; 0 where nothing is remembered, none where it does not run here.
+    pub fn memory(&self) -> Option<usize> {
         match self {
-            Self::Bicubic { .. } => 0,
-            Self::Model { session, .. } => session.memory(),
+            Self::Bicubic { .. } => Some(0),
+            Self::Model { session, .. } => Some(session.memory()),
+            Self::Outputs(_) => None,
         }
     }
 
@@ -128,6 +138,10 @@ impl Method {
         device: Device,
         mut take: impl FnMut(&Self, Enlarged) -> Result<()>,
     ) -> Result<()> {
+        if let Self::Outputs(outputs) = self {
+            let outputs = outputs.clone();
+            return outputs.run(clip, frames, |output| take(self, output));
+        }
         let density = self.density();
         let small = clip.files(&density, Lens::Ultrawide)?;
         let others = match self.references() {
@@ -206,7 +220,7 @@ impl Method {
 
     fn references(&self) -> References {
         match self {
-            Self::Bicubic { .. } => References::None,
+            Self::Bicubic { .. } | Self::Outputs(_) => References::None,
             Self::Model { references, .. } => *references,
         }
     }
@@ -218,6 +232,7 @@ impl Method {
                 Ok(())
             }
             Self::Model { session, .. } => Ok(session.send(triplet)?),
+            Self::Outputs(_) => Ok(()),
         }
     }
 
@@ -233,6 +248,7 @@ impl Method {
             let finished = match self {
                 Self::Bicubic { waiting, .. } => waiting.take(),
                 Self::Model { session, .. } => session.receive()?.frame(),
+                Self::Outputs(_) => None,
             };
             let Some(picture) = finished else {
                 return Ok(());
@@ -247,7 +263,7 @@ impl Method {
                 Enlarged {
                     index,
                     picture,
-                    seconds,
+                    seconds: Some(seconds),
                 },
             )?;
         }

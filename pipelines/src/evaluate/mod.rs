@@ -1,7 +1,9 @@
 //! `refvsr evaluate`: how near models come to the truth of RealMCVSR.
 
+mod columns;
 mod data;
 mod method;
+mod outputs;
 mod report;
 mod tables;
 
@@ -9,12 +11,14 @@ use crate::model::Model;
 use crate::output::{Inputs, Report};
 use crate::peak;
 use crate::stop::Stop;
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
+use columns::columns;
 use data::{Clip, Lens};
 use indicatif::{ProgressBar, ProgressStyle};
-use method::{Method, References};
+use method::Method;
+use outputs::{Located, Outputs};
 use refvsr::{DeviceChoice, Precision};
-use refvsr_tools::figures;
+use refvsr_tools::figures::{self, Steps, View};
 use refvsr_tools::picture::tensor;
 use report::Gallery;
 use std::path::PathBuf;
@@ -30,20 +34,26 @@ run them, and only time and memory are told (refvsr transcode --tree DATA --dens
 
 Examples:
   refvsr evaluate RealMCVSR
-  refvsr evaluate RealMCVSR --model a.safetensors --model b.pytorch --json scores.json --csv scores.csv")]
+  refvsr evaluate RealMCVSR --model a.safetensors --model b.pytorch --json scores.json --csv scores.csv
+  refvsr evaluate RealMCVSR --model auto --outputs BasicVSR=results/basicvsr --y-channel --border 4")]
 pub struct Args {
     /// Folder with SPLIT/{HR,LRx2,LRx4}/{UW,W,T}/CLIP/0000.png
     data: PathBuf,
     /// Part of the data set
     #[arg(long, default_value = "test")]
     split: String,
-    /// A bundled model, or a model file; may be repeated
-    #[arg(
-        long,
-        default_value = "auto",
-        value_name = "auto|quality|light|live|FILE"
-    )]
+    /// A bundled model, or a model file; may be repeated [default: auto, or none with --outputs]
+    #[arg(long, value_name = "auto|quality|light|live|FILE")]
     model: Vec<Model>,
+    /// What another method made of the split, beside the models: folders of PNG files or videos with the clips' names in FOLDER; may be repeated
+    #[arg(long, value_name = "NAME=FOLDER")]
+    outputs: Vec<Outputs>,
+    /// Leave out so many pixels at each edge, in all figures but the fields of view
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(i64).range(0..))]
+    border: i64,
+    /// Take figures of the brightness alone (Y of BT.601, as MATLAB has it)
+    #[arg(long)]
+    y_channel: bool,
     /// Which references the models get
     #[arg(long, default_value = "both", value_enum)]
     references: Which,
@@ -101,17 +111,31 @@ pub fn run(args: &Args) -> Result<()> {
         !clips.is_empty() && args.frames != Some(0),
         "no frames were asked for"
     );
+    let models = match args.model.is_empty() && args.outputs.is_empty() {
+        true => vec![Model::Auto],
+        false => args.model.clone(),
+    };
+    let located = args.outputs.iter();
+    let located = located.map(|outputs| outputs.locate(&args.split, &clips));
+    let located: Vec<Located> = located.collect::<Result<_>>()?;
+    if !located.is_empty() {
+        crate::element::init_gstreamer()?;
+    }
     let [json, csv, markdown, report] = Report::begin_all(
         [&args.json, &args.csv, &args.markdown, &args.report].map(Option::as_ref),
-        &inputs(args),
+        &inputs(args, &located),
     )?;
     let mut results = Results {
         data: args.data.join(&args.split).display().to_string(),
         device: format!("{device:?}"),
+        view: View {
+            border: args.border,
+            y_channel: args.y_channel,
+        },
         ..Results::default()
     };
     let frames: usize = clips.iter().map(|clip| frames_of(clip, args)).sum();
-    let columns = columns(args, &clips, device)?;
+    let columns = columns(args, &models, &located, &clips, device)?;
     let pictures = match args.report {
         Some(_) => args.report_frames,
         None => Some(0),
@@ -162,95 +186,18 @@ pub fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
-/// What is read: models, and the frames of the split.
-fn inputs(args: &Args) -> Inputs {
+/// What is read: models, the frames of the split, and other methods' outputs.
+fn inputs(args: &Args, outputs: &[Located]) -> Inputs {
     let split = args.data.join(&args.split);
     let frames = ["HR", "LRx2", "LRx4"].map(|density| split.join(density));
     let models = args.model.iter().filter_map(Model::file);
-    Inputs::of(frames.iter().map(PathBuf::as_path).chain(models))
+    let outputs = outputs.iter().flat_map(Located::paths);
+    let read = frames.iter().map(PathBuf::as_path).chain(models);
+    Inputs::of(read.chain(outputs))
 }
 
 fn frames_of(clip: &Clip, args: &Args) -> usize {
     clip.len.min(args.frames.unwrap_or(usize::MAX))
-}
-
-/// A method before it is loaded: models do not lie in memory side by side.
-enum Column<'a> {
-    Bicubic { scale: i64, name: String },
-    Model(&'a Model, References, String),
-}
-
-impl Column<'_> {
-    fn open(&self, device: Device, args: &Args) -> Result<Method> {
-        Ok(match self {
-            Self::Bicubic { scale, name } => Method::Bicubic {
-                scale: *scale,
-                name: name.clone(),
-                waiting: None,
-            },
-            Self::Model(model, references, name) => {
-                let mut method =
-                    Method::model(model, *references, args.look_ahead, args.precision, device)?;
-                method.rename(name);
-                method
-            }
-        })
-    }
-}
-
-/// The models, each once, with names that tell them apart: files of one name by their folders.
-fn named(args: &Args, device: Device) -> Result<Vec<(&Model, String)>> {
-    let mut named: Vec<(&Model, String)> = Vec::new();
-    let names = args.model.iter().map(|model| model.name(device));
-    let names: Vec<String> = names.collect::<Result<_>>()?;
-    for (model, short) in args.model.iter().zip(&names) {
-        let alike = names.iter().filter(|name| *name == short).count() > 1;
-        let name = match model.file() {
-            Some(path) if alike => path.display().to_string(),
-            _ => short.clone(),
-        };
-        if !named.iter().any(|(_, other)| *other == name) {
-            named.push((model, name));
-        }
-    }
-    Ok(named)
-}
-
-/// The columns of the tables: bicubic enlargement at each scale of the models, then the models.
-fn columns<'a>(args: &'a Args, clips: &[Clip], device: Device) -> Result<Vec<Column<'a>>> {
-    let (mut scales, mut columns) = (vec![], vec![]);
-    for (model, name) in named(args, device)? {
-        let method = Method::model(
-            model,
-            References::None,
-            args.look_ahead,
-            Precision::Fp32,
-            Device::Cpu,
-        )?;
-        if method.has_truth() && !scales.contains(&method.scale()) {
-            scales.push(method.scale());
-        }
-        let density = method.density();
-        let with = match args.with_tele && clips.iter().all(|clip| clip.has_tele(&density)) {
-            true => References::WideAndTele,
-            false => References::Wide,
-        };
-        if args.references != Which::With {
-            columns.push(Column::Model(model, References::None, name.clone()));
-        }
-        if args.references != Which::Without {
-            columns.push(Column::Model(model, with, name));
-        }
-    }
-    let several = scales.len() > 1;
-    let bicubic = scales.into_iter().map(|scale| Column::Bicubic {
-        scale,
-        name: match several {
-            true => format!("bicubic x{scale}"),
-            false => "bicubic".to_owned(),
-        },
-    });
-    Ok(bicubic.chain(columns).collect())
 }
 
 fn evaluate(
@@ -270,24 +217,27 @@ fn evaluate(
             true => Some(clip.files("HR", Lens::Ultrawide)?),
             false => None,
         };
-        // The output and the truth of the frame before.
-        let (mut before, mut truth_before) = (None, None);
+        let mut steps = Steps::default();
         method.run(clip, frames_of(clip, args), device, |method, enlarged| {
             state_bytes = state_bytes.max(method.memory());
-            let index = enlarged.index;
-            let step = figures::step(&enlarged.picture, &mut before)?;
-            let mut truth_step = None;
+            let (index, view) = (enlarged.index, results.view);
+            let channels = view.channels(&enlarged.picture)?;
+            let mut truth_inner = None;
             let figures = match &truth {
                 Some(files) => {
                     let truth = tensor(&files[index], Device::Cpu)?;
-                    let figures =
-                        figures::measure(&enlarged.picture, &truth).with_context(|| {
-                            format!(
-                                "{} does not fit what {name} makes of frame {index}",
-                                files[index].display()
-                            )
-                        })?;
-                    truth_step = figures::step(&truth, &mut truth_before)?;
+                    let [found, expected] = [&enlarged.picture, &truth].map(size);
+                    let file = files[index].display();
+                    if found != expected {
+                        bail!(
+                            "frame {index} of {} by {name} is {found}, {file} is {expected}",
+                            clip.name
+                        )
+                    }
+                    let truth_channels = view.channels(&truth)?;
+                    let figures = figures::measure_in(view, &channels, &truth_channels);
+                    let figures = figures.with_context(|| format!("cannot compare with {file}"))?;
+                    truth_inner = Some(view.inner(&truth_channels)?);
                     let pixels = truth.numel() / 3;
                     if gallery.wants(place, index, frames_of(clip, args), pixels) {
                         gallery.add(&clip.name, index, "truth", &truth)?;
@@ -300,31 +250,39 @@ fn evaluate(
                 }
                 None => None,
             };
+            let step = steps.next(&view.inner(&channels)?, truth_inner.as_ref())?;
             results.frames.push(Record {
                 clip: clip.name.clone(),
                 frame: enlarged.index,
                 method: name.clone(),
                 seconds: enlarged.seconds,
-                step,
-                truth_step,
+                step: step.map(|step| step.own),
+                truth_step: step.and_then(|step| step.truth),
+                step_error: step.and_then(|step| step.error),
                 figures,
             });
             tick()
         })?;
     }
     let own = &results.frames[first..];
-    let seconds: f64 = own.iter().map(|record| record.seconds).sum();
+    let seconds: Option<f64> = own.iter().map(|record| record.seconds).sum();
     let summary = MethodSummary {
-        seconds_per_frame: seconds / own.len().max(1) as f64,
+        seconds_per_frame: seconds.map(|seconds| seconds / own.len().max(1) as f64),
         scale: method.scale(),
         state_bytes,
-        peak_bytes: peak::bytes(),
+        peak_bytes: peak::bytes().filter(|_| state_bytes.is_some()),
         mean: results.mean(None, &name),
         over_time: results.curve(&name),
         step_ratio: results.step_ratio(&name, |record| record.step),
         truth_step_ratio: results.step_ratio(&name, |record| record.truth_step),
+        step_error: results.step_error(&name),
         name,
     };
     results.methods.push(summary);
     Ok(())
+}
+
+fn size(picture: &tch::Tensor) -> String {
+    let size = picture.size();
+    format!("{}x{}", size[3], size[2])
 }

@@ -1,7 +1,7 @@
 //! The figures as JSON, CSV and Markdown.
 
 use refvsr_tools::curve::{Curve, step_ratio};
-use refvsr_tools::figures::{Figures, Pair, mean};
+use refvsr_tools::figures::{Figures, Pair, View, mean};
 use serde::Serialize;
 use std::fmt::Write;
 
@@ -11,11 +11,14 @@ pub struct Record {
     pub clip: String,
     pub frame: usize,
     pub method: String,
-    pub seconds: f64,
+    /// None where it was made elsewhere.
+    pub seconds: Option<f64>,
     /// Root mean square of the difference to the output before, in codes; none of a clip's first.
     pub step: Option<f64>,
     /// The same of the truth.
     pub truth_step: Option<f64>,
+    /// The same of the difference between both differences.
+    pub step_error: Option<f64>,
     /// None where there is no truth to compare with.
     pub figures: Option<Figures>,
 }
@@ -27,6 +30,8 @@ pub struct Results {
     pub data: String,
     /// In words.
     pub device: String,
+    /// What of pictures is compared.
+    pub view: View,
     /// By name, in the order of the columns.
     pub methods: Vec<MethodSummary>,
     pub frames: Vec<Record>,
@@ -36,10 +41,12 @@ pub struct Results {
 #[derive(Debug, Clone, Serialize)]
 pub struct MethodSummary {
     pub name: String,
+    /// 1 where it is not known.
     pub scale: i64,
-    pub seconds_per_frame: f64,
+    /// None where the frames were made elsewhere.
+    pub seconds_per_frame: Option<f64>,
     /// Bytes of weights and remembered frames, at most.
-    pub state_bytes: usize,
+    pub state_bytes: Option<usize>,
     /// Bytes that the whole process held, at most, while it ran; none where the system does not say.
     pub peak_bytes: Option<u64>,
     pub mean: Option<Figures>,
@@ -49,6 +56,8 @@ pub struct MethodSummary {
     pub step_ratio: Option<f64>,
     /// The truth's.
     pub truth_step_ratio: Option<f64>,
+    /// By how much the change from frame to frame differs from the truth's, in codes: the mean of all.
+    pub step_error: Option<f64>,
 }
 
 impl Results {
@@ -96,6 +105,26 @@ impl Results {
         step_ratio(&self.by_clip(method, step))
     }
 
+    /// The mean of what steps do not have in common with the truth's.
+    pub fn step_error(&self, method: &str) -> Option<f64> {
+        let own = self.frames.iter().filter(|record| record.method == method);
+        let errors: Vec<f64> = own.filter_map(|record| record.step_error).collect();
+        (!errors.is_empty()).then(|| errors.iter().sum::<f64>() / errors.len() as f64)
+    }
+
+    /// What figures are taken of, where that is not all of a picture.
+    pub fn of_what(&self) -> String {
+        let View { border, y_channel } = self.view;
+        let y = y_channel.then(|| "of the brightness (Y)".to_owned());
+        let border = (border > 0)
+            .then(|| format!("without {border} pixels at each edge but in fields of view"));
+        let words: Vec<String> = y.into_iter().chain(border).collect();
+        match words.is_empty() {
+            true => String::new(),
+            false => format!(", {}", words.join(", ")),
+        }
+    }
+
     /// A table of PSNR over time, and of what jumps.
     fn over_time(&self) -> String {
         let parts = self
@@ -132,7 +161,10 @@ impl Results {
         text += &row("largest step over the median".to_owned(), &|m| {
             ratio(m.step_ratio)
         });
-        text + &row("the truth's".to_owned(), &|m| ratio(m.truth_step_ratio))
+        text += &row("the truth's".to_owned(), &|m| ratio(m.truth_step_ratio));
+        text + &row("error of the change, codes".to_owned(), &|m| {
+            ratio(m.step_error)
+        })
     }
 
     /// How many enlarged frames equal the truth.
@@ -143,21 +175,12 @@ impl Results {
 
     /// One line a frame and method.
     pub fn csv(&self) -> String {
-        let mut text = "clip,frame,method,seconds,psnr,ssim".to_owned();
+        let mut text = "clip,frame,method,seconds,psnr,ssim,ssim_gaussian".to_owned();
         let shares: Vec<f64> = self
             .frames
             .iter()
-            .find_map(|record| {
-                Some(
-                    record
-                        .figures
-                        .as_ref()?
-                        .fields
-                        .iter()
-                        .map(|f| f.share)
-                        .collect(),
-                )
-            })
+            .find_map(|record| Some(&record.figures.as_ref()?.fields))
+            .map(|fields| fields.iter().map(|field| field.share).collect())
             .unwrap_or_default();
         for share in &shares {
             _ = write!(
@@ -165,19 +188,20 @@ impl Results {
                 ",psnr_in_{share},ssim_in_{share},psnr_out_{share},ssim_out_{share}"
             );
         }
-        text.push('\n');
+        text.push_str(",step,truth_step,step_error\n");
         for record in &self.frames {
             _ = write!(
                 text,
-                "{},{},{},{:.6}",
+                "{},{},{},{}",
                 quoted(&record.clip),
                 record.frame,
                 quoted(&record.method),
-                record.seconds
+                number(record.seconds)
             );
             match &record.figures {
                 Some(figures) => {
-                    _ = write!(text, ",{:.6},{:.6}", figures.whole.psnr, figures.whole.ssim);
+                    let (whole, gaussian) = (figures.whole, figures.ssim_gaussian);
+                    _ = write!(text, ",{:.6},{:.6},{gaussian:.6}", whole.psnr, whole.ssim);
                     for field in &figures.fields {
                         let (i, o) = (field.inside, field.outside);
                         _ = write!(
@@ -187,7 +211,11 @@ impl Results {
                         );
                     }
                 }
-                None => text.push_str(&",".repeat(2 + 4 * shares.len())),
+                None => text.push_str(&",".repeat(3 + 4 * shares.len())),
+            }
+            for step in [record.step, record.truth_step, record.step_error] {
+                text.push(',');
+                text += &number(step);
             }
             text.push('\n');
         }
@@ -224,14 +252,24 @@ impl Results {
             format!("| {} | {} |\n", cell(title), cells.join(" | "))
         };
         let mut text = format!(
-            "{}, {}; PSNR in dB / SSIM, mean over frames\n\n",
-            self.data, self.device
+            "{}, {}; PSNR in dB / SSIM, mean over frames{}\n\n",
+            self.data,
+            self.device,
+            self.of_what()
         );
         text += &head("clip");
         for clip in self.clips() {
             text += &row(clip, &|name| Some(self.mean(Some(clip), name)?.whole));
         }
         text += &row("all frames", &|name| Some(self.mean(None, name)?.whole));
+        let gaussian = |name: &&str| {
+            let mean = self.mean(None, name);
+            mean.map_or("no truth".to_owned(), |mean| {
+                format!("{:.4}", mean.ssim_gaussian)
+            })
+        };
+        let gaussian: Vec<String> = names.iter().map(gaussian).collect();
+        text += &format!("| SSIM of 11x11 pixels | {} |\n", gaussian.join(" | "));
         let exact = self.exact();
         if exact > 0 {
             text += &format!(
@@ -283,18 +321,33 @@ impl Results {
         let mib = |bytes: u64| format!("{:.0} MiB", bytes as f64 / f64::from(1 << 20));
         text += &format!(
             "| seconds a frame | {} |\n",
-            cells(&|m| format!("{:.3}", m.seconds_per_frame))
+            cells(&|m| m
+                .seconds_per_frame
+                .map_or(ELSEWHERE.into(), |s| format!("{s:.3}")))
         );
         text += &format!(
             "| weights and remembered frames | {} |\n",
-            cells(&|m| mib(m.state_bytes as u64))
+            cells(&|m| m
+                .state_bytes
+                .map_or(ELSEWHERE.into(), |bytes| mib(bytes as u64)))
         );
         text += &format!(
             "| peak of the process | {} |\n",
-            cells(&|m| m.peak_bytes.map_or("unknown".into(), mib))
+            cells(&|m| match m.state_bytes {
+                None => ELSEWHERE.into(),
+                Some(_) => m.peak_bytes.map_or("unknown".into(), mib),
+            })
         );
         text
     }
+}
+
+/// In place of what another method's outputs cost.
+const ELSEWHERE: &str = "not run here";
+
+/// A number of a CSV file, which may be missing.
+fn number(value: Option<f64>) -> String {
+    value.map_or(String::new(), |value| format!("{value:.6}"))
 }
 
 /// A field of a CSV file.
@@ -320,9 +373,10 @@ mod tests {
             clip: "a, \"b\" | c".into(),
             frame: 0,
             method: method.into(),
-            seconds: 1.0,
+            seconds: Some(1.0),
             step: None,
             truth_step: None,
+            step_error: None,
             figures: None,
         };
         let results = Results {

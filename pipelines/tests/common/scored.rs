@@ -1,6 +1,8 @@
 //! A tree of RealMCVSR's layout with truths, made of a formula.
 
+use serde_json::Value;
 use std::path::Path;
+use tch::{Kind, Tensor};
 
 /// Size of the truth.
 pub const SIZE: (i64, i64) = (48, 32);
@@ -54,4 +56,20 @@ pub fn tree(place: &super::Place) -> String {
         }
     }
     place.text("tree")
+}
+
+/// A picture as RGB `[1, 3, H, W]` in 0 to 1.
+pub fn read(path: &str) -> Tensor {
+    let picture = image::open(path).unwrap().to_rgb8();
+    let (width, height) = (i64::from(picture.width()), i64::from(picture.height()));
+    Tensor::from_slice(&picture.into_raw())
+        .view([1, height, width, 3])
+        .permute([0, 3, 1, 2])
+        .to_kind(Kind::Float)
+        / 255.0
+}
+
+/// Whether a figure is what was expected.
+pub fn close(actual: &Value, expected: f64, within: f64) -> bool {
+    (actual.as_f64().unwrap() - expected).abs() < within
 }

@@ -32,7 +32,7 @@ pub type Measured = [(f64, f64); REGIONS.len()];
 /// Where they differ in size.
 pub fn measure(out: &Tensor, truth: &Tensor) -> Result<Measured> {
     let out = out.f_to_device(Device::Cpu)?;
-    let Figures { whole, fields } = figures::measure(&out, truth)?;
+    let Figures { whole, fields, .. } = figures::measure(&out, truth)?;
     ensure!(fields.len() == 5, "{} fields of view", fields.len());
     let pair = |pair: Pair| (pair.psnr, pair.ssim);
     let mut measured = [pair(whole); REGIONS.len()];

@@ -1,15 +1,24 @@
 //! The frames of a video or a folder of pictures, one after the other.
 
+use super::messages::error_text;
+use super::pictures;
 use crate::element::make;
 use crate::frames::{deep, of_sample};
-use crate::media::messages::error_text;
-use crate::media::pictures;
 use anyhow::{Context, Result, bail};
 use gst::prelude::*;
 use gst_app::AppSink;
 use refvsr_tools::picture;
 use std::path::{Path, PathBuf};
 use tch::{Device, Tensor};
+
+/// Names of files that are taken for videos.
+const VIDEOS: [&str; 7] = ["mkv", "mp4", "mov", "webm", "ts", "m4v", "avi"];
+
+/// Whether a file's name ends as a video's does.
+pub fn is_video(path: &Path) -> bool {
+    path.extension()
+        .is_some_and(|e| VIDEOS.iter().any(|v| e.eq_ignore_ascii_case(v)))
+}
 
 /// A source of frames.
 #[derive(Debug)]
