@@ -100,9 +100,14 @@ impl Continuity {
             .collect()
     }
 
-    /// What is wrong with the recording, in words. `encoded` is the time of the last frame that went into the decoder, and `end` where
-    /// the picture should end.
-    pub fn complaint(&self, encoded: Option<ClockTime>, end: Option<ClockTime>) -> Option<String> {
+    /// What is wrong with the recording, in words. `encoded` is the time of the last frame that went into the decoder, `end` where
+    /// the picture should end, and `cut` that the file ends before what it holds.
+    pub fn complaint(
+        &self,
+        encoded: Option<ClockTime>,
+        end: Option<ClockTime>,
+        cut: bool,
+    ) -> Option<String> {
         // One frame alone does not say how long it lasts.
         let rate = self.rate()?;
         let (step, last) = (rate.step, self.last()?);
@@ -137,6 +142,11 @@ impl Continuity {
                 seconds(ends),
                 seconds(end)
             ));
+        } else if cut {
+            parts.push(format!(
+                "its file was cut off, and its picture ends at {:.3} s",
+                seconds(ends)
+            ));
         }
         (!parts.is_empty()).then(|| parts.join("; "))
     }
@@ -160,7 +170,7 @@ mod tests {
     }
 
     fn complaint(times: &[u64], broken: &[u64], end: u64) -> Option<String> {
-        recording(times, broken).complaint(None, Some(ClockTime::from_mseconds(end)))
+        recording(times, broken).complaint(None, Some(ClockTime::from_mseconds(end)), false)
     }
 
     #[test]
@@ -198,8 +208,11 @@ mod tests {
         let varying = [0, 33, 67, 180, 213, 400, 405, 911, 944, 978];
         assert_eq!(complaint(&varying, &[0], 1900), None);
         // Frames that the decoder was given and did not give back.
-        let given =
-            |time| recording(&times, &[]).complaint(Some(ClockTime::from_mseconds(time)), None);
+        let given = |time| {
+            recording(&times, &[]).complaint(Some(ClockTime::from_mseconds(time)), None, false)
+        };
+        let cut = recording(&times, &[]).complaint(None, None, true).unwrap();
+        assert_eq!(cut, "its file was cut off, and its picture ends at 0.700 s");
         assert_eq!(given(600), None);
         assert_eq!(
             given(900).unwrap(),

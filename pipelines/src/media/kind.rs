@@ -29,13 +29,16 @@ pub fn check(path: &Path) -> Result<()> {
     if let Some((_, what)) = special.iter().find(|(is, _)| *is) {
         bail!("{shown} is {what}; {EXPECTED}")
     }
+    if kind.is_file() && data.len() == 0 {
+        bail!("{shown} is empty; {EXPECTED}")
+    }
     if let Some(format) = picture(path) {
         bail!("{shown} is a picture ({format}), not a recording; {EXPECTED}")
     }
     Ok(())
 }
 
-/// The format of a picture. JPEG is none: a stream of such pictures begins like one.
+/// The format of a picture. A stream of JPEG pictures begins like one of them.
 fn picture(path: &Path) -> Option<&'static str> {
     let mut start = [0; 32];
     let length = File::open(path)
@@ -43,6 +46,7 @@ fn picture(path: &Path) -> Option<&'static str> {
         .ok()?;
     match image::guess_format(&start[..length]).ok()? {
         ImageFormat::Gif => Some("GIF, whose animation has no end"),
+        ImageFormat::Jpeg if is_single(path)? => Some("JPEG"),
         ImageFormat::Png => Some("PNG"),
         ImageFormat::WebP => Some("WebP"),
         ImageFormat::Tiff => Some("TIFF"),
@@ -50,6 +54,18 @@ fn picture(path: &Path) -> Option<&'static str> {
         ImageFormat::OpenExr => Some("OpenEXR"),
         _ => None,
     }
+}
+
+/// Larger files are no single pictures.
+const LARGEST_PICTURE: u64 = 64 << 20;
+
+/// Whether no picture begins where a JPEG picture ends.
+fn is_single(path: &Path) -> Option<bool> {
+    let mut bytes = Vec::new();
+    let file = File::open(path).ok()?;
+    file.take(LARGEST_PICTURE).read_to_end(&mut bytes).ok()?;
+    let goes_on = |four: &[u8]| four == [0xff, 0xd9, 0xff, 0xd8];
+    Some((bytes.len() as u64) < LARGEST_PICTURE && !bytes.windows(4).any(goes_on))
 }
 
 #[cfg(test)]
@@ -69,12 +85,10 @@ mod tests {
         };
         assert!(said(b"GIF89a@\0").contains("GIF"));
         assert!(said(b"\x89PNG\r\n\x1a\n").contains("PNG"));
-        for good in [
-            &b"\xff\xd8\xff\xe0"[..],
-            b"\0\0\0\x18ftypmp42",
-            b"",
-            b"\x1aE\xdf\xa3",
-        ] {
+        assert!(said(b"").contains("is empty"));
+        let jpeg = b"\xff\xd8\xff\xe0 a picture \xff\xd9";
+        assert!(said(jpeg).contains("JPEG"));
+        for good in [&jpeg.repeat(2)[..], b"\0\0\0\x18ftypmp42", b"\x1aE\xdf\xa3"] {
             assert_eq!(said(good), "");
         }
         let device = check(Path::new("/dev/null")).unwrap_err().to_string();

@@ -5,6 +5,7 @@ pub mod changes;
 pub mod colours;
 pub mod contents;
 pub mod continuity;
+mod cut;
 pub mod decoded;
 pub mod ebml;
 mod kind;

@@ -2,6 +2,7 @@
 
 use super::colours::Colours;
 use super::contents::{Contents, Kind, is_container, kind, list};
+use super::cut::is_cut;
 use super::memory::fetcher;
 use super::orientation::Orientation;
 use super::player::{Player, pass_by};
@@ -10,7 +11,7 @@ use super::timecode::Timecode;
 use super::track::Track;
 use super::{Take, rotation};
 use crate::stop::Stop;
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use gst::prelude::*;
 use gst_app::AppSink;
 use std::path::Path;
@@ -50,9 +51,15 @@ impl Reader {
     /// # Errors
     /// One message that names the file: it cannot be read, holds no video, or needs a decoder that is not installed.
     pub fn open(path: &Path, take: Take, stop: &Stop) -> Result<Self> {
-        let contents = list(path, stop)?;
-        let opened = Self::picture(path, contents, stop);
-        let mut reader = opened.with_context(|| format!("cannot read {}", path.display()))?;
+        let cannot = || format!("cannot read {}", path.display());
+        let opened = list(path, stop)
+            .and_then(|contents| Self::picture(path, contents, stop).with_context(cannot));
+        let mut reader = match opened {
+            Err(error) if stop.check().is_ok() && is_cut(path) => bail!(
+                "{error:#}; the file ends in the middle: it was cut off, or is still being written"
+            ),
+            opened => opened?,
+        };
         let wanted = |kind| match kind {
             Kind::Sound => take.sound,
             Kind::Subtitles => take.subtitles,
@@ -135,9 +142,10 @@ impl Reader {
         self.player.path()
     }
 
-    /// How long it is, where the file says so.
+    /// How long it is, where the file says so. Demuxers that guess say zero of what is too short for a guess.
     pub fn duration(&self) -> Option<gst::ClockTime> {
-        self.player.pipeline.query_duration()
+        let lasts: Option<gst::ClockTime> = self.player.pipeline.query_duration();
+        lasts.filter(|lasts| !lasts.is_zero())
     }
 
     /// The picture's size and format.
@@ -170,7 +178,8 @@ impl Reader {
             true => self.length().map(|end| to.map_or(end, |to| to.min(end))),
             false => None,
         };
-        self.video.seen().complaint(encoded, end)
+        let cut = self.video.has_ended() && to.is_none() && is_cut(self.path());
+        self.video.seen().complaint(encoded, end, cut)
     }
 
     /// Where the picture should end: the file's length, if that is written in the file (others make a guess) and is not the sound's.

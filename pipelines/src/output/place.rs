@@ -1,6 +1,6 @@
 //! Where a path leads.
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use std::ffi::OsStr;
 use std::fs::{self, Metadata};
 use std::io::ErrorKind;
@@ -47,7 +47,8 @@ impl Place {
         let unwritable = || format!("cannot write {}", shown.display());
         let mut path = std::path::absolute(shown).with_context(unwritable)?;
         for _ in 0..LINKS {
-            match follow(&path).with_context(unwritable)? {
+            let step = follow(&path).map_err(|error| unfollowed(error, &path));
+            match step.with_context(unwritable)? {
                 Step::There(path) => {
                     return Ok(Self {
                         shown: shown.to_owned(),
@@ -78,6 +79,20 @@ impl Place {
     /// Its last part; empty for the root.
     pub fn name(&self) -> &OsStr {
         self.path.file_name().unwrap_or_default()
+    }
+}
+
+/// Why a path cannot be followed.
+fn unfollowed(error: std::io::Error, path: &Path) -> anyhow::Error {
+    use rustix::io::Errno;
+    let file = || path.ancestors().skip(1).find(|folder| folder.is_file());
+    match Errno::from_io_error(&error) {
+        Some(Errno::LOOP) => anyhow!("its symbolic links lead in a circle"),
+        Some(Errno::NOTDIR) => match file() {
+            Some(file) => anyhow!("{} is a file, not a folder", file.display()),
+            None => error.into(),
+        },
+        _ => error.into(),
     }
 }
 
@@ -129,7 +144,15 @@ mod tests {
         assert_eq!(found("link.mkv").unwrap(), root.join("big/out.mkv"));
         assert_eq!(found("folder/x/y").unwrap(), root.join("big/x/y"));
         assert_eq!(found("far/z").unwrap(), root.join("big/deep/er/z"));
-        assert!(found("a").is_err());
+        let message = |name: &str| format!("{:#}", found(name).unwrap_err());
+        assert!(
+            message("a").contains("lead in a circle"),
+            "{}",
+            message("a")
+        );
+        fs::write(root.join("file"), "").unwrap();
+        let text = message("file/x/out.mkv");
+        assert!(text.contains("/file is a file, not a folder"), "{text}");
         let long = "x".repeat(300);
         let message = format!("{:#}", found(&long).unwrap_err());
         assert!(message.contains("too long"), "{message}");
