@@ -49,7 +49,9 @@ impl Outcome {
         let clips = frames.held_back();
         for clip in &clips {
             let (moment, filmed) = frames.reduced(clip)?;
-            let mut view = View::make(&moment, &candidates, &mut |_| (), stop)?;
+            // As a fast model is shown: the whole window.
+            let shown = candidates.iter().map(|candidate| (candidate, 0.0));
+            let mut view = View::make(&moment, shown, &mut |_| (), stop)?;
             for (n, (name, picture)) in view.pictures.iter_mut().enumerate() {
                 let score = metrics::psnr(picture, &filmed)?;
                 name.push_str(&format!(", {score:.2} dB"));

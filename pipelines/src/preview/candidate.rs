@@ -23,6 +23,9 @@ pub struct Made {
     pub sightings: [Option<Sighting>; 2],
 }
 
+/// Seconds of a stream that a moment's frame is worth: three moments, and all models, are shown within a minute.
+const PATIENCE: f64 = 7.0;
+
 impl Candidate {
     /// The bundled models, the better one last, and then these files.
     ///
@@ -62,8 +65,14 @@ impl Candidate {
         self.network.config().look_ahead()
     }
 
-    /// Enlarges a moment's frame, with no more frames about it than its window holds.
-    pub fn make(&self, moment: &Moment, stop: &Stop) -> Result<Made> {
+    /// How many of these frames to either side it is shown, where it takes so many seconds for one.
+    fn affords(&self, seconds: f64) -> usize {
+        let frames = (PATIENCE / seconds.max(1e-3)) as usize;
+        (frames / 2).max(1).min(self.around())
+    }
+
+    /// Enlarges a moment's frame, with no more frames about it than its window holds, and fewer where it is slow.
+    pub fn make(&self, moment: &Moment, seconds: f64, stop: &Stop) -> Result<Made> {
         let options = refvsr::SessionOptions {
             // Each output has a backward run of its own, which begins no later than the window ends.
             backward_group: Some(1),
@@ -71,8 +80,9 @@ impl Candidate {
             ..Session::options_of(&self.network)
         };
         let mut session = Session::new(self.network.clone(), options)?;
-        let first = moment.centre.saturating_sub(self.around());
-        let last = (moment.centre + self.around()).min(moment.triplets.len() - 1);
+        let around = self.affords(seconds);
+        let first = moment.centre.saturating_sub(around);
+        let last = (moment.centre + around).min(moment.triplets.len() - 1);
         let device = self.network.device();
         let there = |x: &Tensor| x.f_to_device(device);
         let other = |x: &Option<Tensor>| x.as_ref().map(there).transpose();
@@ -102,5 +112,27 @@ impl Candidate {
             }
         }
         None.with_context(|| format!("{} gives no picture", self.name))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slow_model_is_shown_fewer_frames() {
+        let config = refvsr::ModelConfig {
+            mid_channels: 4,
+            num_blocks: 1,
+            frame_num: 7,
+            ..refvsr::ModelConfig::preset("refvsr-mfid").unwrap()
+        };
+        let network = refvsr::Network::new(config, Device::Cpu).unwrap().into();
+        let candidate = Candidate {
+            name: "a".into(),
+            network,
+        };
+        let frames = [0.0, 0.5, 1.7, 3.4, 60.0].map(|seconds| candidate.affords(seconds));
+        assert_eq!(frames, [3, 3, 2, 1, 1]);
     }
 }

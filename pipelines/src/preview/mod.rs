@@ -12,7 +12,7 @@ use crate::stop::Stop;
 use crate::transcode::cameras::{Cameras, Scene};
 use crate::transcode::container::Container;
 use crate::transcode::encoder::EncoderOptions;
-use crate::transcode::estimate::{self, Estimate, Form};
+use crate::transcode::estimate::{self, Cost, Estimate, Form};
 use crate::transcode::graph::NetworkOptions;
 use crate::transcode::lineup;
 use crate::transcode::moment::{Moment, frames as count, interval};
@@ -21,6 +21,8 @@ use anyhow::{Context, Result, ensure};
 use candidate::Candidate;
 use found::Found;
 use refvsr::{DeviceChoice, Precision};
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::path::PathBuf;
 use tch::Device;
 use view::View;
@@ -155,16 +157,26 @@ fn look(
     let step = interval(&scene.ultrawide, options.framerate)?;
     let from = options.from.map_or(0, |from| from.nseconds() as i64);
     let around = candidates.iter().map(Candidate::around).max().unwrap_or(0);
-    let (mut views, mut moments) = (Vec::new(), Vec::new());
-    for (n, share) in MOMENTS.iter().enumerate() {
+    let read = |share: &f64| {
         let at = from + (share * frames as f64) as i64 * step;
         let cameras = (&scene.ultrawide, scene.references.as_slice());
-        let moment = Moment::read(cameras, &offsets, at, around, &options, stop)?;
+        Moment::read(cameras, &offsets, at, around, &options, stop)
+    };
+    let moments = MOMENTS.iter().map(read).collect::<Result<Vec<_>>>()?;
+    let middle = moments.get(MOMENTS.len() / 2).context("no moment")?;
+    let costs = costs(candidates, middle, (&options, step), stop)?;
+    let offer = |(candidate, (enlarging, coding)): (&Candidate, &(f64, Cost))| Offer {
+        model: candidate.name.clone(),
+        estimate: Estimate::new(frames, device, *enlarging, *coding),
+    };
+    let offers = candidates.iter().zip(&costs).map(offer).collect();
+    let mut views = Vec::new();
+    for (n, moment) in moments.iter().enumerate() {
         let mut say = |model: &str| err!("moment {} of {}: {model}", n + 1, MOMENTS.len());
-        views.push(View::make(&moment, candidates, &mut say, stop)?);
-        moments.push(moment);
+        let seconds = costs.iter().map(|(seconds, _)| *seconds);
+        let shown = candidates.iter().zip(seconds);
+        views.push(View::make(moment, shown, &mut say, stop)?);
     }
-    let offers = offers(candidates, &moments, frames, (&options, step), device, stop)?;
     Ok(Preview {
         found: Found::of(scene, &options, &offsets, &heard, &moments, &views)?,
         command: command(args, scene, &offsets),
@@ -174,30 +186,28 @@ fn look(
     })
 }
 
-/// What the job takes with each model, by the frames of the middle moment.
-fn offers(
+/// Seconds that each model takes for a frame, and what encoding takes, by the frames of a moment.
+fn costs(
     candidates: &[Candidate],
-    moments: &[Moment],
-    frames: u64,
+    moment: &Moment,
     (options, step): (&Options, i64),
-    device: Device,
     stop: &Stop,
-) -> Result<Vec<Offer>> {
-    let middle = moments.get(moments.len() / 2).context("no moment")?;
-    let shown = &middle.triplets;
-    candidates
-        .iter()
-        .map(|candidate| {
-            let enlarging = estimate::enlarging(&candidate.network, Precision::Auto, shown, stop)?;
-            let form = Form::Video(Container::Matroska);
-            let scale = candidate.scale();
-            let coding = estimate::coding(shown, scale, form, &options.encoder, step, stop)?;
-            Ok(Offer {
-                model: candidate.name.clone(),
-                estimate: Estimate::new(frames, device, enlarging, coding),
-            })
-        })
-        .collect()
+) -> Result<Vec<(f64, Cost)>> {
+    let (shown, form) = (&moment.triplets, Form::Video(Container::Matroska));
+    let mut codings = BTreeMap::new();
+    let cost = |candidate: &Candidate| {
+        let enlarging = estimate::enlarging(&candidate.network, Precision::Auto, shown, stop)?;
+        let coding = match codings.entry(candidate.scale()) {
+            Entry::Occupied(known) => *known.get(),
+            Entry::Vacant(new) => {
+                let scale = candidate.scale();
+                let encoder = &options.encoder;
+                *new.insert(estimate::coding(shown, scale, form, encoder, step, stop)?)
+            }
+        };
+        Ok((enlarging, coding))
+    };
+    candidates.iter().map(cost).collect()
 }
 
 /// The command that does the whole job as it was previewed.

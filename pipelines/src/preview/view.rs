@@ -36,23 +36,24 @@ pub struct Field {
 pub const DETAIL: (i64, i64) = (192, 144);
 
 impl View {
-    /// Enlarges the moment's frame by bicubic filtering and by each model; `say` is told which one works.
-    pub fn make(
+    /// Enlarges the moment's frame by bicubic filtering and by each model, which takes so many seconds a frame; `say` is told which one works.
+    pub fn make<'a>(
         moment: &Moment,
-        candidates: &[Candidate],
+        candidates: impl Iterator<Item = (&'a Candidate, f64)> + Clone,
         say: &mut dyn FnMut(&str),
         stop: &Stop,
     ) -> Result<Self> {
         let triplet = moment.triplets.get(moment.centre).context("no frame")?;
-        let scale = candidates.iter().map(Candidate::scale).max().unwrap_or(1);
+        let scale = candidates.clone().map(|(candidate, _)| candidate.scale());
+        let scale = scale.max().unwrap_or(1);
         let frame = &triplet.ultrawide;
         let (height, width) = (frame.size()[2], frame.size()[3]);
         let (tall, wide) = (height * scale, width * scale);
         let base = bicubic(frame, scale)?.f_clamp(0.0, 1.0)?;
         let (mut pictures, mut fields) = (vec![("bicubic".to_owned(), base)], Vec::new());
-        for candidate in candidates {
+        for (candidate, seconds) in candidates {
             say(&candidate.name);
-            let Made { picture, sightings } = candidate.make(moment, stop)?;
+            let Made { picture, sightings } = candidate.make(moment, seconds, stop)?;
             let (name, own) = (&candidate.name, candidate.scale());
             let shown = match own == scale {
                 true => (name.clone(), picture),
