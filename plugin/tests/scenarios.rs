@@ -15,7 +15,7 @@ use std::{
 
 /// A pipeline of two recordings of so many frames, all its pads watched; the last count is that of
 /// the frames shown.
-fn player(folder: &Path, moments: usize, monitor: &Monitor) -> (gst::Pipeline, impl Fn() -> usize) {
+fn player(folder: &Path, moments: usize, monitor: &Monitor) -> (Pipeline, impl Fn() -> usize) {
     let (w, h) = SIZE;
     let mut branches = String::new();
     for (camera, pad) in [(ULTRAWIDE, "ultrawide"), (WIDE, "wide")] {

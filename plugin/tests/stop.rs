@@ -88,7 +88,7 @@ fn a_seek_does_not_wait_for_the_frame_in_work_and_work_goes_on_after_it() {
 }
 
 /// Two sources that push what they are told to, the wide one through an identity.
-fn pushed(lookahead: usize) -> (gst::Pipeline, [gst_app::AppSrc; 2]) {
+fn pushed(lookahead: usize) -> (Pipeline, [gst_app::AppSrc; 2]) {
     let pipeline = parse(&format!(
         "appsrc name=u format=time ! r.ultrawide appsrc name=w format=time ! identity name=i ! r.wide \
          refvsr name=r lookahead={lookahead} device=cpu model-file={} ! fakesink sync=false async=false",

@@ -577,6 +577,16 @@ fn a_camera_slower_than_its_caps_is_as_slow_as_it_is() {
 }
 
 #[test]
+fn holes_at_the_start_of_a_recording_are_no_slower_camera() {
+    let mut timing = Timing::new(2);
+    timing.claim(UltraWide, Some(FRAME), Some(FRAME));
+    for n in 0..6 {
+        timing.came(UltraWide, FRAME * 2 * n, Some(FRAME), None);
+    }
+    assert_eq!(timing.interval(), FRAME);
+}
+
+#[test]
 fn cameras_later_than_they_say_are_waited_for_and_counted_in() {
     let mut timing = at_25(0);
     timing.set_upstream(Some(ms(20)));

@@ -5,8 +5,10 @@ use gst::ClockTime;
 
 /// Frames of a camera that are looked back at for how they come at present.
 const LATELY: usize = 16;
-/// So many distances of them say more than the caps.
+/// So many distances of a live camera's frames say more than the caps.
 const ENOUGH: usize = 3;
+/// The same of a recording's, whose caps are seldom wrong: three holes in a row are no slower camera.
+const ENOUGH_RECORDED: usize = 8;
 /// After so many longer distances in a row a live camera has slowed down.
 const SLOWED: usize = 4;
 /// Frames of a camera that are looked back at for how early they may come.
@@ -49,7 +51,8 @@ impl Pace {
         let slowed = self.distances.least_of_last(SLOWED).filter(|_| live);
         let measured = self.distances.lower_quartile().max(slowed);
         let used = self.measured.or(self.claimed);
-        let enough = self.distances.len() >= ENOUGH || used.is_none();
+        let enough = if live { ENOUGH } else { ENOUGH_RECORDED };
+        let enough = self.distances.len() >= enough || used.is_none();
         if let Some(measured) = measured.filter(|_| enough) {
             // Less than an eighth is jitter.
             let differs = |used: ClockTime| used.max(measured) - used.min(measured) > used / 8;

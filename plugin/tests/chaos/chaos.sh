@@ -20,10 +20,10 @@ settings=("100 3000" "300 3000" "2000 20000")
 
 # once NAME PROGRAM PERIOD LONGEST: one run; what it says and where it hung is kept if it fails
 once() {
-    local name=$1 program=$2 log pid failed=
+    local name=$1 program=$2 log pid core failed=
     log=$(mktemp "$out/$name-$3-XXXXXX")
     (
-        ulimit -c 0
+        ulimit -c unlimited
         cd "$root/plugin"
         LD_PRELOAD="$out/chaos.so" CHAOS=$3 CHAOS_US=$4 exec "$program" ${CHAOS_FILTER:+"$CHAOS_FILTER"}
     ) >"$log" 2>&1 &
@@ -38,6 +38,12 @@ once() {
         kill -KILL "$pid"
     fi
     wait "$pid" || failed=${failed:-"fails ($?)"}
+    # Where the kernel leaves them beside the process.
+    for core in "$root/plugin/core" "$root/plugin/core.$pid"; do
+        [ -f "$core" ] || continue
+        gdb "$program" "$core" -batch -ex 'thread apply all backtrace 40' >"$log.stacks" 2>&1 || true
+        rm -f "$core"
+    done
     if [ -z "$failed" ]; then
         rm -f "$log"
     else

@@ -25,7 +25,7 @@ const ROOM: u64 = 3;
 
 struct Machine {
     cameras: Cameras,
-    pipeline: gst::Pipeline,
+    pipeline: Pipeline,
     element: gst::Element,
     sources: [gst_app::AppSrc; 2],
     clock: TestClock,
@@ -38,7 +38,7 @@ struct Machine {
 }
 
 /// Processor time of this thread.
-fn worked() -> ClockTime {
+pub fn worked() -> ClockTime {
     let told = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
     let nanoseconds = told.split(' ').next().and_then(|text| text.parse().ok());
     ClockTime::from_nseconds(nanoseconds.unwrap())

@@ -21,7 +21,7 @@ pub const SCALE: usize = 4;
 /// A frame's duration.
 pub const FRAME: gst::ClockTime = gst::ClockTime::from_mseconds(40);
 /// Nothing in these tests takes as long, unless it hangs.
-pub const PATIENCE: gst::ClockTime = gst::ClockTime::from_seconds(60);
+pub const PATIENCE: gst::ClockTime = gst::ClockTime::from_seconds(120);
 
 pub fn init() {
     static ONCE: Once = Once::new();
@@ -397,9 +397,30 @@ pub fn play(pipeline: &gst::Pipeline) -> Result<(), String> {
     }
 }
 
-pub fn parse(description: &str) -> gst::Pipeline {
+/// A test's pipeline. Where the test fails it is left to play: let go of then, it would take the process along, and with
+/// that what failed.
+#[derive(Clone)]
+pub struct Pipeline(gst::Pipeline);
+
+impl std::ops::Deref for Pipeline {
+    type Target = gst::Pipeline;
+
+    fn deref(&self) -> &gst::Pipeline {
+        &self.0
+    }
+}
+
+impl Drop for Pipeline {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            std::mem::forget(self.0.clone());
+        }
+    }
+}
+
+pub fn parse(description: &str) -> Pipeline {
     init();
-    gst::parse::launch(description).unwrap().downcast().unwrap()
+    Pipeline(gst::parse::launch(description).unwrap().downcast().unwrap())
 }
 
 /// Runs the real `gst-launch-1.0` with the plugin as it was built.
