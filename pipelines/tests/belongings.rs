@@ -121,7 +121,7 @@ fn folders_with_files_of_others_stay() {
     refused(
         &place,
         &["-u", &uw, "-w", &w, "-o", &odd],
-        &["odd/.refvsr", "Not a directory"],
+        &["odd/.refvsr", "is a file, not a folder"],
     );
     // Above, below and in place of what is read, by a link too.
     symlink("in", place.path("link")).unwrap();

@@ -10,6 +10,8 @@ import os, pathlib, re, subprocess, sys, tempfile
 
 CALL = re.compile(r"^(?:\d+ +)?(\w+)\((.*)\) += (-?\d+)")
 PATH = re.compile(r'(?:(?:AT_FDCWD|\d+)(?:<([^>]*)>)?, )?"((?:[^"\\]|\\.)*)"')
+# Tests that send signals to what they start, which here is strace.
+LEFT_OUT = ["a_terminal_that_goes", "killed_and_interrupted", "two_processes_do_not_write"]
 RESULTS = ["--json", "--csv", "--markdown", "--report", "--strip"]
 
 
@@ -21,22 +23,23 @@ def own(path):
     return any(part == ".refvsr" or part.endswith(".adapt") or re.fullmatch(r"\.refvsr-[0-9a-f]{16}\.part", part) for part in path.parts)
 
 
-def told(arguments, path):
+def told(arguments, path, links):
     for option, value in zip(arguments, arguments[1:]):
         value = pathlib.Path(value)
         if option in RESULTS and os.path.normpath(value) == str(path):
             return True
         if option in ("-o", "--output") and "--overwrite" in arguments:
-            # Links are followed, so the name alone is compared for files.
+            for _ in links:
+                value = links.get(value, value)
             beside = value.with_suffix(".png") if {"adapt", "preview"} & set(arguments) else value
-            if path in (value, beside) or value in path.parents or value.is_symlink():
+            if path in (value, beside) or value in path.parents:
                 return True
     return False
 
 
 def look(run):
     """The wrongs of one run, and how many calls were looked at."""
-    lines, wrongs, made, arguments, count = [], [], set(), [], 0
+    lines, wrongs, made, links, arguments, count = [], [], set(), {}, [], 0
     for file in sorted(run.glob("trace.*")):
         lines += file.read_text(errors="replace").splitlines()
     for line in lines:
@@ -45,23 +48,28 @@ def look(run):
             continue
         name, text = call[1], call[2]
         if name == "execve" and not arguments:
-            arguments = [plain(a) for a in re.findall(r'"((?:[^"\\]|\\.)*)"', text)[1:]]
+            # The environment comes behind the arguments.
+            arguments = [plain(a) for a in re.findall(r'"((?:[^"\\]|\\.)*)"', text.split('"], [')[0] + '"')[1:]]
             continue
         paths = [pathlib.Path(os.path.normpath(os.path.join(at or "", plain(path)))) for at, path in PATH.findall(text)]
         if not paths:
             continue
         path = paths[-1]
         fine = lambda p: p in made or own(p) or p.is_relative_to("/dev") or p.is_relative_to("/proc") or "registry" in p.name
-        if name in ("mkdir", "mkdirat") or "O_CREAT" in text and ("O_EXCL" in text or own(path)):
+        if name.startswith("readlink"):
+            # strace gives the link's content as a second text; tests' folders are gone by now.
+            link, content = [plain(word) for word in re.findall(r'"((?:[^"\\]|\\.)*)"', text)[:2]]
+            links[pathlib.Path(link)] = pathlib.Path(os.path.normpath(os.path.join(os.path.dirname(link), content)))
+        elif name in ("mkdir", "mkdirat") or "O_CREAT" in text and ("O_EXCL" in text or own(path)):
             made.add(path)
         elif name in ("unlink", "unlinkat", "rmdir") or "O_TRUNC" in text or name == "truncate":
             count += 1
-            if not fine(path) and not told(arguments, path):
+            if not fine(path) and not told(arguments, path, links):
                 wrongs.append(line)
         elif name.startswith("rename"):
             count += 1
             kept = "RENAME_NOREPLACE" in text
-            if not fine(paths[0]) or not (kept or fine(path) or told(arguments, path)):
+            if not fine(paths[0]) or not (kept or fine(path) or told(arguments, path, links)):
                 wrongs.append(line)
             made.add(path)
     return arguments, wrongs, count
@@ -73,7 +81,8 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         environment = dict(os.environ, REFVSR_TEST_TRACE=folder)
         chosen = [word for test in tests for word in ("--test", test)]
-        passed = subprocess.run(["cargo", "xtask", "test", "--", "-p", "refvsr-pipelines", *chosen], env=environment).returncode == 0
+        skipped = [word for name in LEFT_OUT for word in ("--skip", name)]
+        passed = subprocess.run(["cargo", "xtask", "test", "--", "-p", "refvsr-pipelines", *chosen, "--", *skipped], env=environment).returncode == 0
         runs = [look(run) for run in pathlib.Path(folder).iterdir()]
     for arguments, wrongs, _ in runs:
         for line in wrongs:

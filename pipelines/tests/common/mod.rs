@@ -60,7 +60,7 @@ pub fn command(arguments: &[&str]) -> Command {
 }
 
 /// System calls that make, write over, rename or remove files.
-const TRACED: &str = "trace=execve,creat,open,openat,openat2,truncate,link,linkat,symlink,symlinkat,mkdir,mkdirat,\
+const TRACED: &str = "trace=execve,creat,open,openat,openat2,truncate,link,linkat,symlink,symlinkat,readlink,readlinkat,mkdir,mkdirat,\
                       rename,renameat,renameat2,unlink,unlinkat,rmdir";
 
 #[track_caller]
