@@ -99,6 +99,20 @@ pub enum Error {
     Torch(#[from] tch::TchError),
 }
 
+impl Error {
+    pub(crate) fn shape(
+        what: &str,
+        actual: impl Into<String>,
+        expected: impl Into<String>,
+    ) -> Self {
+        Self::Shape {
+            what: what.into(),
+            actual: actual.into(),
+            expected: expected.into(),
+        }
+    }
+}
+
 /// What is wrong with a model file.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]

@@ -14,6 +14,7 @@ pub mod config;
 pub mod device;
 pub mod error;
 pub mod image;
+mod layout;
 pub mod metrics;
 mod native;
 pub mod net;

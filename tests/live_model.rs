@@ -10,8 +10,10 @@ use refvsr::{
     config::{Recurrence, Variant},
     net::{
         flow::SpyNet,
-        registered::{Followers, Moment},
-        registration::{TELE_ZOOMS, WIDE_ZOOMS},
+        registered::{
+            Followers, Moment,
+            registration::{TELE_ZOOMS, WIDE_ZOOMS},
+        },
     },
 };
 use rig::{Rig, leaves};

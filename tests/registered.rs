@@ -7,8 +7,8 @@ use common::{assert_close, fill, frames, tensors};
 use refvsr::{
     ModelConfig,
     config::{FLOW_LEVELS, Recurrence, Variant},
-    net::{
-        registered::{Followers, KeptFeature, Moment, RegisteredVsr},
+    net::registered::{
+        Followers, KeptFeature, Moment, RegisteredVsr,
         registration::{Follower, TELE_ZOOMS, WIDE_ZOOMS, Zooms},
     },
 };

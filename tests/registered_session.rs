@@ -10,8 +10,10 @@ use refvsr::{
     config::{FLOW_LEVELS, Recurrence, Variant},
     net::{
         footage::Footage,
-        registered::{Followers, KeptFeature, Moment, RegisteredVsr},
-        registration::{TELE_ZOOMS, WIDE_ZOOMS},
+        registered::{
+            Followers, KeptFeature, Moment, RegisteredVsr,
+            registration::{TELE_ZOOMS, WIDE_ZOOMS},
+        },
     },
 };
 use rig::{Rig, give_flow, leaves};

@@ -5,7 +5,7 @@ mod rig;
 
 use refvsr::net::{
     flow::SpyNet,
-    registration::{
+    registered::registration::{
         Follower, Placement, Registered, TELE_ZOOMS, Track, WIDE_ZOOMS, Zooms, at_density,
         register, search,
     },

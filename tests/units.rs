@@ -9,10 +9,12 @@ use refvsr::{
     config::Recurrence,
     net::{
         Frame, Run,
-        alignment::AlignedAttention,
-        edvr::Edvr,
         flow::{SpyNet, doubled, grid, warp},
-        matching::{FeatureMatch, Match},
+        refvsr::{
+            alignment::AlignedAttention,
+            edvr::Edvr,
+            matching::{FeatureMatch, Match},
+        },
     },
 };
 use tch::{Device, Kind, Tensor, nn::VarStore};

@@ -10,8 +10,10 @@ use refvsr::{
     Precision, Session, SessionOptions, Triplet,
     net::{
         Frame, Run,
-        registered::{self, Followers, RegisteredVsr},
-        registration::{TELE_ZOOMS, WIDE_ZOOMS},
+        registered::{
+            self, Followers, RegisteredVsr,
+            registration::{TELE_ZOOMS, WIDE_ZOOMS},
+        },
     },
     profile::{Profile, Stage, record},
     trace::operations,

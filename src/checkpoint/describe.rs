@@ -1,6 +1,6 @@
 //! Reads a network's config off the names and shapes of its tensors.
 
-use super::{Problem, Tensors};
+use super::{problem::Problem, tensors::Tensors};
 use crate::{
     ModelConfig,
     config::{FLOW_LEVELS, PRESETS, Recurrence, Variant},

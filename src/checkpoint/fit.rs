@@ -1,11 +1,15 @@
 //! Whether a file's tensors are a network's weights. All that is wrong is told at once, before memory is taken.
 
-use super::{CARRIER, Checkpoint, Problem, Tensors, at, malformed};
+use super::{
+    Checkpoint,
+    problem::{Problem, at, malformed},
+    tensors::{CARRIER, Tensors, is_finite},
+};
 use crate::{
     Result,
     config::Variant,
     error::{CheckpointProblem, Mismatch},
-    net::variables::Shapes,
+    net::layers::variables::Shapes,
 };
 use tch::{Kind, Tensor, nn::VarStore};
 
@@ -120,16 +124,6 @@ fn is_floating(tensor: &Tensor) -> bool {
         tensor.kind(),
         Kind::Half | Kind::BFloat16 | Kind::Float | Kind::Double
     )
-}
-
-/// Whether it holds neither NaN nor infinity.
-pub fn is_finite(tensor: &Tensor) -> Problem<bool> {
-    let finite = tensor
-        .f_isfinite()
-        .and_then(|t| t.f_all())
-        .and_then(|t| t.f_int64_value(&[]))
-        .map_err(malformed)?;
-    Ok(finite != 0)
 }
 
 /// Of some names the one that is most like this one, if any is.

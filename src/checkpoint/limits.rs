@@ -1,7 +1,7 @@
 //! What reading a file may take. A file may say anything; what is made of it stays within a small multiple of
 //! its size.
 
-use super::{Problem, malformed};
+use super::problem::{Problem, malformed};
 
 /// The largest file that is read. The largest published model has 4.3 M parameters, 17 MB.
 pub const MAX_BYTES: u64 = 1 << 30;

@@ -6,24 +6,24 @@
 mod describe;
 mod fit;
 mod limits;
+mod load;
 mod pickle;
+mod problem;
 mod safetensors;
+mod tensors;
 mod unknown;
 
-use crate::{Error, ModelConfig, Result, error::CheckpointProblem};
+pub use tensors::Tensors;
+
+use crate::{ModelConfig, Result, error::CheckpointProblem};
 use limits::MAX_BYTES;
+use problem::{Problem, at};
 use std::{
-    collections::BTreeMap,
     fs,
     io::{Read, Write},
     path::{Path, PathBuf},
 };
-use tch::{Kind, Tensor};
-
-/// Tensors by name, as files hold them.
-pub type Tensors = BTreeMap<String, Tensor>;
-
-type Problem<T> = std::result::Result<T, CheckpointProblem>;
+use tch::Kind;
 
 /// A model read from a file: weights by upstream's names (without `module.Network.`), and the config they belong to.
 #[derive(Debug)]
@@ -75,9 +75,6 @@ impl Checkpoint {
     }
 }
 
-/// What the names of the registered variant's carrier start with.
-const CARRIER: &str = "wide_carrier.";
-
 /// Reads the tensors of a file of either format as they are, under the names they have there.
 ///
 /// # Errors
@@ -116,17 +113,6 @@ pub fn save(network: &crate::Network, path: &Path, kind: Kind) -> Result<()> {
 #[cfg(unix)]
 fn permissions() -> fs::Permissions {
     std::os::unix::fs::PermissionsExt::from_mode(0o666)
-}
-
-fn at(path: &Path, problem: CheckpointProblem) -> Error {
-    Error::Checkpoint {
-        path: path.to_owned(),
-        problem,
-    }
-}
-
-fn malformed(error: impl std::fmt::Display) -> CheckpointProblem {
-    CheckpointProblem::Malformed(error.to_string())
 }
 
 fn read_limited(path: &Path) -> Problem<Vec<u8>> {
@@ -189,21 +175,4 @@ fn without_prefix(tensors: Tensors) -> Problem<Tensors> {
         !constant
     });
     Ok(stripped)
-}
-
-/// A tensor of raw little-endian bytes, whose number is checked.
-fn tensor_of(bytes: &[u8], shape: &[i64], kind: Kind) -> Problem<Tensor> {
-    let numel = shape
-        .iter()
-        .try_fold(1i64, |n, &d| if d < 0 { None } else { n.checked_mul(d) });
-    let expected = numel
-        .and_then(|n| usize::try_from(n).ok())
-        .and_then(|n| n.checked_mul(kind.elt_size_in_bytes()));
-    if expected != Some(bytes.len()) {
-        return Err(CheckpointProblem::Malformed(format!(
-            "{} bytes for a tensor of {shape:?} {kind:?}",
-            bytes.len()
-        )));
-    }
-    Tensor::f_from_data_size(bytes, shape, kind).map_err(malformed)
 }

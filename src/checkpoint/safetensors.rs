@@ -1,10 +1,9 @@
 //! Safetensors files, with the config as metadata.
 
 use super::{
-    CARRIER, Problem, Tensors,
-    fit::is_finite,
     limits::{MAX_DESCRIPTION, MAX_DIMENSIONS, check_header},
-    malformed, tensor_of,
+    problem::{Problem, malformed},
+    tensors::{CARRIER, Tensors, is_finite, tensor_of},
 };
 use crate::{ModelConfig, Network, error::CheckpointProblem};
 use ::safetensors::{Dtype, SafeTensors, tensor::TensorView};

@@ -9,4 +9,3 @@ pub mod pad;
 mod plane;
 pub mod resize;
 pub mod scene;
-pub(crate) mod size;

@@ -1,7 +1,6 @@
 //! How alike the scenes of two pictures are, from thumbnails of them.
 
-use super::size::rgb_size;
-use crate::Result;
+use crate::{Result, layout::rgb_size};
 use tch::{Device, Kind, Tensor};
 
 /// Pixels of a thumbnail's longer side.

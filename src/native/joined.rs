@@ -3,7 +3,7 @@
 
 use crate::{
     Error, Result,
-    net::ops::{channels_last, size},
+    layout::{channels_last, size},
 };
 use std::ffi::{c_int, c_void};
 use tch::{Device, Kind, Tensor};

@@ -1,7 +1,7 @@
 //! The best of many keys for each query, by dot product, on the CPU. Products and maximum are one pass:
 //! the scores, hundreds of millions a frame, never reach memory.
 
-use crate::{Error, Result, image::size::round_up};
+use crate::{Error, Result, layout::round_up};
 use std::{
     ffi::{c_int, c_long, c_uchar},
     sync::atomic::AtomicBool,

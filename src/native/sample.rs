@@ -2,15 +2,21 @@
 //! gather each channel by itself and give the result in the other layout.
 
 use super::data;
-use crate::{
-    Error, Result,
-    net::ops::{Outside, channels_last},
-};
+use crate::{Error, Result, layout::channels_last};
 use std::{
     ffi::{c_int, c_long, c_uchar, c_void},
     sync::atomic::AtomicBool,
 };
 use tch::{Device, Kind, Tensor};
+
+/// What lies outside a picture that is sampled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outside {
+    /// Nothing.
+    Zeros,
+    /// The picture's edge.
+    Edge,
+}
 
 #[repr(C)]
 struct Sampling {
@@ -42,7 +48,7 @@ pub fn takes(x: &Tensor, grid: &Tensor) -> bool {
 }
 
 /// Samples of `x` `[N, C, H, W]` at `grid` `[N, h, w, 2]`: `[N, C, h, w]` of `x`'s kind, channels last in memory. See
-/// [`sample`](crate::net::ops::sample). Gives up soon after `stop` is set.
+/// [`sample`](crate::net::layers::ops::sample). Gives up soon after `stop` is set.
 ///
 /// # Errors
 /// [`Error::Stopped`] where `stop` was set; [`Error::Broken`] for anything but what [`takes`] allows.

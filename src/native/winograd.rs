@@ -6,7 +6,7 @@ use super::{
     data,
     joined::{Channels, Source, int},
 };
-use crate::{Error, Result, image::size::round_up};
+use crate::{Error, Result, layout::round_up};
 use std::{
     ffi::{c_int, c_uchar},
     sync::atomic::AtomicBool,

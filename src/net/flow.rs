@@ -1,18 +1,22 @@
 //! Optical flow between two frames (SPyNet, Ranjan and Black, CVPR 2017) and warping by it.
 
-use super::{
+use super::layers::{
     conv::{Conv, Then},
     local::{Damping, Displaced, gaussian, gradient, summed},
-    ops::{GRID, Outside, bilinear, cat, channels_last, imagenet_normalised, sample, size, zeros},
+    ops::{GRID, bilinear, cat, imagenet_normalised, sample, zeros},
     variables::Path,
 };
 use crate::{
     Result,
     config::{FLOW_LEVELS, Recurrence},
-    image::size::round_up,
+    layout::{channels_last, round_up, size},
+    native::sample::Outside,
     profile::{self, Stage},
 };
 use tch::Tensor;
+
+/// The flow network takes sides of multiples of this as they are.
+pub const MULTIPLE: i64 = 32;
 
 /// Pyramid levels of SPyNet; the coarsest is 1/32 of the size.
 const LEVELS: usize = FLOW_LEVELS;

@@ -1,27 +1,24 @@
-//! The whole network: its weights and what is asked of them. [`window`](super::window) computes with it.
+//! The whole network: its weights and what is asked of them. [`window`](crate::net::refvsr::window) computes with it.
 
 use super::{
-    blocks::Trunk,
-    carried::Carried,
+    branch::Branch,
     flow::{Pyramid, SpyNet},
     footage::Footage,
-    ops::{channels_last, size},
-    propagation::{Joined, Motion, Propagation, Reference, State},
-    reconstruction::Reconstruction,
-    refill::Refill,
-    registered::{Details, Enlarged, Followers, Moment, RegisteredVsr},
-    registration::{TELE_ZOOMS, WIDE_ZOOMS},
-    variables::{Path, Second, Shapes},
-    window::Frame,
+    found::Found,
+    frame::Frame,
+    layers::variables::{Path, Second, Shapes},
+    refvsr::{RefVsr, refill::Refill},
+    registered::{
+        Enlarged, Followers, Moment, RegisteredVsr,
+        carried::Carried,
+        registration::{TELE_ZOOMS, WIDE_ZOOMS},
+    },
+    state::{Joined, Motion, State},
 };
 use crate::{
     Error, ModelConfig, Result,
-    checkpoint::Checkpoint,
     config::Variant,
-    image::{
-        pad::pad_to,
-        size::{rgb_size, round_up},
-    },
+    layout::{channels_last, size},
     native::{self, cuda, memory},
     profile::{self, Stage},
 };
@@ -57,61 +54,6 @@ enum Body {
     Registered(Box<RegisteredVsr>),
 }
 
-/// RefVSR's and RefVSR-IR's layers.
-#[derive(Debug)]
-struct RefVsr {
-    flow_net: SpyNet,
-    propagation: Propagation,
-    backward_resblocks: Trunk,
-    forward_resblocks: Trunk,
-    reconstruction: Reconstruction,
-    /// Of RefVSR-IR only.
-    refill: Option<Refill>,
-}
-
-/// What the references have to say about one frame.
-#[derive(Debug)]
-pub(crate) enum Found {
-    /// Matched and aligned: RefVSR.
-    Matched(Reference),
-    /// Registered: the registered variant.
-    Registered(Details),
-}
-
-impl Found {
-    /// The matching's confidence, where there was one.
-    pub(crate) fn confidence(&self) -> Option<&Tensor> {
-        match self {
-            Self::Matched(reference) => Some(reference.confidence()),
-            Self::Registered(_) => None,
-        }
-    }
-
-    /// How alike each pixel of the frame `[1, 3, h, w]` is to what its references show, `[1, 1, h, w]`.
-    pub(crate) fn confidence_map(&self, frame: &Tensor) -> Result<Tensor> {
-        match self {
-            Self::Matched(reference) => Ok(reference.confidence().shallow_clone()),
-            Self::Registered(details) => details.confidence(frame),
-        }
-    }
-
-    pub(crate) fn tensors(&self) -> Vec<&Tensor> {
-        match self {
-            Self::Matched(reference) => reference.tensors().collect(),
-            Self::Registered(details) => details.tensors().collect(),
-        }
-    }
-}
-
-/// The two directions that features travel in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Branch {
-    /// From later frames to earlier ones.
-    Backward,
-    /// From earlier frames to later ones.
-    Forward,
-}
-
 impl Network {
     /// A network with fresh weights.
     ///
@@ -138,34 +80,6 @@ impl Network {
             config,
             weights,
         })
-    }
-
-    /// Loads a model file: upstream's zip-pickle state dict (`.pytorch`, `.pth`, `.pt`) or `.safetensors`, told apart by content.
-    ///
-    /// # Errors
-    /// [`Error::Checkpoint`], naming the file.
-    pub fn load(path: &std::path::Path, device: Device) -> Result<Self> {
-        Self::from_checkpoint(&Checkpoint::read(path)?, device)
-    }
-
-    /// The same from bytes in memory; `name` stands in for the file's name in errors.
-    ///
-    /// # Errors
-    /// As [`load`](Self::load).
-    pub fn from_bytes(bytes: &[u8], name: &str, device: Device) -> Result<Self> {
-        Self::from_checkpoint(&Checkpoint::parse(bytes, name.as_ref())?, device)
-    }
-
-    /// The network a checkpoint describes, with its weights.
-    ///
-    /// # Errors
-    /// [`Error::Checkpoint`] where tensors are missing, of another shape, or not finite. All that is wrong with
-    /// them is told, before any memory is taken for the network.
-    pub fn from_checkpoint(checkpoint: &Checkpoint, device: Device) -> Result<Self> {
-        checkpoint.check_fits(&Self::shapes(&checkpoint.config)?)?;
-        let network = Self::new(checkpoint.config.clone(), device)?;
-        checkpoint.copy_to(&network.weights)?;
-        Ok(network)
     }
 
     /// The shapes that the weights of a network with this config have, by name. No memory is taken for them.
@@ -312,30 +226,6 @@ impl Network {
         }
     }
 
-    /// Pads a frame `[1, 3, H, W]` on the right and bottom, by reflection, to a size the network takes: sides that are multiples of the
-    /// matching kernel and at least two of them, for RefVSR-IR at least 64.
-    ///
-    /// # Errors
-    /// [`Error::Shape`] for anything but an RGB frame.
-    pub fn pad(&self, frame: &Tensor) -> Result<Tensor> {
-        let (h, w) = rgb_size("frame", frame)?;
-        let up = |n: i64| round_up(n.max(self.min_size()), self.config.size_multiple());
-        pad_to(frame, up(h), up(w))
-    }
-
-    fn min_size(&self) -> i64 {
-        if self.config.variant.registers() {
-            return 1;
-        }
-        // The ultra-wide frame has a matched position every K/2 pixels, the references every K: two of those.
-        let matching = 2 * self.config.size_multiple();
-        if self.refill().is_some() {
-            matching.max(Refill::MIN_SIZE)
-        } else {
-            matching
-        }
-    }
-
     /// How alike each pixel of a frame is to what was found for it in its references (wide, then tele if
     /// there is one), `[1, 1, H, W]`: the matching's cosine similarity, which weighs what is borrowed, or for
     /// the registered variant the local correlation with the references, found as in a clip's first frame. To
@@ -411,43 +301,6 @@ impl Network {
             _ => Err(broken()),
         }
     }
-
-    pub(super) fn check(&self, window: &[Frame<'_>]) -> Result<()> {
-        let Some(first) = window.first() else {
-            return Err(wrong("window", "0 frames".into(), "at least one"));
-        };
-        let (multiple, min, size) = (
-            self.config.size_multiple(),
-            self.min_size(),
-            first.lr.size(),
-        );
-        for frame in window {
-            if frame.lr.size() != size {
-                return Err(wrong(
-                    "window",
-                    format!("{:?} beside {size:?}", frame.lr.size()),
-                    "frames of one size",
-                ));
-            }
-            if frame.references.is_empty() {
-                return Err(wrong(
-                    "window",
-                    "a frame without references".into(),
-                    "at least one reference a frame",
-                ));
-            }
-            for (what, picture) in std::iter::once(("ultra-wide frame", frame.lr))
-                .chain(frame.references.iter().map(|r| ("reference", *r)))
-            {
-                let (h, w) = rgb_size(what, picture)?;
-                if h.min(w) < min || h % multiple != 0 || w % multiple != 0 {
-                    let expected = format!("H and W multiples of {multiple} and at least {min}");
-                    return Err(wrong(what, format!("{:?}", picture.size()), &expected));
-                }
-            }
-        }
-        Ok(())
-    }
 }
 
 /// The network for recorded footage, where there is one. `first` gives the weights of the model's body.
@@ -479,33 +332,6 @@ impl Body {
     }
 }
 
-impl RefVsr {
-    fn new(root: &Path<'_>, config: &ModelConfig) -> Result<Self> {
-        let (c, blocks) = (config.mid_channels, config.num_blocks);
-        // RefVSR-IR's forward trunk also sees the backward branch's feature.
-        let (refill, forward_input) = match config.variant {
-            Variant::RefVsrIr => (Some(Refill::new(root, c)?), 3 + 2 * c),
-            _ => (None, 3 + c),
-        };
-        Ok(Self {
-            flow_net: SpyNet::new(root / "FlowNet")?,
-            propagation: Propagation::new(root, config)?,
-            backward_resblocks: Trunk::new(root / "backward_resblocks", 3 + c, c, blocks)?,
-            forward_resblocks: Trunk::new(root / "forward_resblocks", forward_input, c, blocks)?,
-            reconstruction: Reconstruction::new(root, config)?,
-            refill,
-        })
-    }
-}
-
 fn broken() -> Error {
     Error::Broken("parts of two networks".into())
-}
-
-pub(super) fn wrong(what: &str, actual: String, expected: &str) -> Error {
-    Error::Shape {
-        what: what.into(),
-        actual,
-        expected: expected.into(),
-    }
 }

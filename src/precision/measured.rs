@@ -1,12 +1,11 @@
 //! Which number format is the fastest on this processor, where that depends on more than its
 //! instructions: on Zen 5 bf16 beats fp32 by Winograd, on Zen 4, which computes it in halves, it does not.
 
-use super::Precision;
 use crate::{
     Result,
     native::direct,
-    net::{
-        context,
+    net::layers::{
+        context::{self, Arithmetic},
         conv::{Conv, Then},
     },
     stop::Stopper,
@@ -20,23 +19,10 @@ use tch::{Device, Kind, Tensor, nn::VarStore};
 /// The shortest times in which a 3 x 3 convolution of a trunk was computed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Measured {
-    /// In [`Precision::Fp32Fast`].
+    /// In [`Precision::Fp32Fast`](crate::Precision::Fp32Fast).
     pub fp32_fast: Duration,
-    /// In [`Precision::Bf16`].
+    /// In [`Precision::Bf16`](crate::Precision::Bf16).
     pub bf16: Duration,
-}
-
-impl Measured {
-    /// The faster one; [`Precision::Fp32Fast`], which is nearer to the exact picture, where bf16 saves less
-    /// than a fifth. Zen 5 saves a half and Zen 4 loses a quarter, so that what else a machine does at the
-    /// moment of measuring does not decide.
-    pub fn fastest(&self) -> Precision {
-        if self.bf16 * 5 < self.fp32_fast * 4 {
-            Precision::Bf16
-        } else {
-            Precision::Fp32Fast
-        }
-    }
 }
 
 /// Channels of the features that are measured: those of the bundled models.
@@ -64,8 +50,7 @@ fn measure() -> Result<Measured> {
     let [h, w] = SIZE;
     let picture = Tensor::f_full([1, h, w, CHANNELS], 0.5, (Kind::Float, Device::Cpu))?;
     let picture = picture.f_permute([0, 3, 1, 2])?;
-    let time = |precision: Precision, conv: &Conv| -> Result<Duration> {
-        let arithmetic = precision.arithmetic(Device::Cpu);
+    let time = |arithmetic: Arithmetic, conv: &Conv| -> Result<Duration> {
         context::within(arithmetic, &Stopper::default(), || {
             let x = picture.f_to_kind(arithmetic.kind())?;
             let start = Instant::now();
@@ -79,8 +64,8 @@ fn measure() -> Result<Measured> {
     };
     // The first turn prepares the weights.
     for turn in 0..=TURNS {
-        let fp32_fast = time(Precision::Fp32Fast, &in_fp32)?;
-        let bf16 = time(Precision::Bf16, &in_bf16)?;
+        let fp32_fast = time(Arithmetic::Winograd, &in_fp32)?;
+        let bf16 = time(Arithmetic::Half(Kind::BFloat16), &in_bf16)?;
         if turn > 0 {
             shortest.fp32_fast = shortest.fp32_fast.min(fp32_fast);
             shortest.bf16 = shortest.bf16.min(bf16);
@@ -92,6 +77,7 @@ fn measure() -> Result<Measured> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Precision;
 
     #[test]
     fn bf16_has_to_save_a_fifth() {

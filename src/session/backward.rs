@@ -4,8 +4,8 @@ use super::{Session, clip::ClipFrame};
 use crate::{
     Result,
     net::{
-        network::Branch,
-        propagation::{Joined, State},
+        branch::Branch,
+        state::{Joined, State},
     },
 };
 use std::collections::VecDeque;

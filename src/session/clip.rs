@@ -4,13 +4,15 @@ use super::{density::ReducedMatching, handover::Coming, unseen::Unseen, watch::W
 use crate::{
     Error, Result,
     net::{
-        edvr::{FRAMES, Levels},
         flow::Pyramid,
         footage::Footage,
-        network::Found,
-        propagation::{Joined, Motion, State},
-        refill::Schedule,
+        found::Found,
+        refvsr::{
+            edvr::{FRAMES, Levels},
+            refill::Schedule,
+        },
         registered::Followers,
+        state::{Joined, Motion, State},
     },
 };
 use std::collections::VecDeque;

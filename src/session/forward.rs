@@ -8,9 +8,9 @@ use super::{
 use crate::{
     Result,
     net::{
-        carried::Carried,
-        network::Branch,
-        propagation::{Joined, State},
+        branch::Branch,
+        registered::carried::Carried,
+        state::{Joined, State},
     },
 };
 

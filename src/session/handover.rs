@@ -1,6 +1,6 @@
 //! A run of the forward branch that takes over from the one before it.
 
-use crate::net::propagation::State;
+use crate::net::state::State;
 
 /// Outputs for which a new run of a registered network is computed beside the old one before its
 /// feature is used: a fresh run has little to say.

@@ -8,16 +8,12 @@ use super::{
 };
 use crate::{
     Error, Result,
-    image::{
-        resize::{bicubic_antialiased, check_reference_area, reference_size},
-        size::rgb_size,
-    },
+    image::resize::{bicubic_antialiased, check_reference_area, reference_size},
+    layout::{channels_last, rgb_size, size},
     net::{
-        network::Found,
-        ops::{self, channels_last},
-        reduced,
-        registered::Details,
-        registration::Follower,
+        found::Found,
+        refvsr::reduced,
+        registered::{Details, registration::Follower},
     },
 };
 use tch::{Kind, Tensor};
@@ -119,7 +115,7 @@ impl Session {
             ("tele frame", &triplet.tele, &known.tele),
         ];
         cameras.into_iter().find_map(|(what, frame, follower)| {
-            let reference = ops::size(frame.as_ref()?);
+            let reference = size(frame.as_ref()?);
             let unseen = !follower.can_be_found(reference, ultrawide);
             unseen.then(|| Unseen {
                 what,

@@ -12,15 +12,18 @@ mod density;
 mod forward;
 mod handover;
 mod intake;
+mod known;
 mod lease;
 mod motions;
 mod options;
 mod received;
 mod references;
 mod refill;
+mod settings;
 mod shared;
 mod signs;
 mod takeover;
+mod triplet;
 mod unseen;
 mod watch;
 mod watched;
@@ -29,6 +32,7 @@ pub use density::ReducedMatching;
 pub use options::SessionOptions;
 pub use received::Received;
 pub use shared::{SharedNetwork, WeakNetwork};
+pub use triplet::Triplet;
 pub use unseen::Unseen;
 
 use crate::{
@@ -36,39 +40,15 @@ use crate::{
     config::Recurrence,
     image::enlarge::bicubic,
     net::{
-        context::{self, Arithmetic},
         footage::Footage,
-        registration::Sighting,
+        layers::context::{self, Arithmetic},
     },
     stop::Stopper,
 };
 use clip::{Clip, ClipFrame, Shown};
 use lease::Lease;
 use std::time::Instant;
-use tch::{Kind, Tensor};
-
-/// What the three cameras saw at one moment. Each is RGB, `[1, 3, H, W]`, f32 in \[0, 1\], on the network's device.
-#[derive(Debug)]
-pub struct Triplet {
-    /// The frame to put out larger.
-    pub ultrawide: Tensor,
-    /// The wide camera's frame, of any size; `None`: the ultra-wide frame stands in for it.
-    pub wide: Option<Tensor>,
-    /// The tele camera's frame, of any size, if there is one.
-    pub tele: Option<Tensor>,
-}
-
-impl Triplet {
-    /// The same tensors once more.
-    pub fn shallow_clone(&self) -> Self {
-        let clone = |x: &Option<Tensor>| x.as_ref().map(Tensor::shallow_clone);
-        Self {
-            ultrawide: self.ultrawide.shallow_clone(),
-            wide: clone(&self.wide),
-            tele: clone(&self.tele),
-        }
-    }
-}
+use tch::Tensor;
 
 /// The streaming session of one network. Send a triplet, receive finished frames, drain at the end, reset for the next clip.
 ///
@@ -250,140 +230,9 @@ impl Session {
         self.window_look_ahead() + self.group() - 1 + self.overlap()
     }
 
-    /// Another number of outputs that share a run of the backward branch, from the next run on; `None` = the
-    /// model's own. [`look_ahead`](Self::look_ahead) follows it.
-    ///
-    /// # Errors
-    /// [`Error::Config`] outside the range of [`SessionOptions::backward_group`]; nothing changes then.
-    pub fn set_backward_group(&mut self, group: Option<usize>) -> Result<()> {
-        let options = SessionOptions {
-            backward_group: group,
-            ..self.options.clone()
-        };
-        options.validate(self.network.config())?;
-        self.options = options;
-        Ok(())
-    }
-
-    /// Other zooms of the cameras, from the next frame on; see [`SessionOptions::wide_zoom`]. Where one
-    /// changes, the registered variant looks for that camera anew.
-    ///
-    /// # Errors
-    /// [`Error::Config`] outside the range of the options; nothing changes then.
-    pub fn set_zooms(&mut self, wide: f64, tele: f64) -> Result<()> {
-        let options = SessionOptions {
-            wide_zoom: wide,
-            tele_zoom: tele,
-            ..self.options.clone()
-        };
-        options.validate(self.network.config())?;
-        let (new_wide, new_tele) = (
-            wide != self.options.wide_zoom,
-            tele != self.options.tele_zoom,
-        );
-        for followers in self.clip.all_followers() {
-            let fresh = options.followers();
-            if new_wide {
-                followers.wide = fresh.wide;
-            }
-            if new_tele {
-                followers.tele = fresh.tele;
-            }
-        }
-        self.options = options;
-        Ok(())
-    }
-
-    /// Another kind of footage, from the next clip on; see [`SessionOptions::footage`].
-    pub fn set_footage(&mut self, footage: Footage) {
-        self.options.footage = footage;
-    }
-
-    /// Starts a clip where another session of the same options saw the wide and the tele camera last, in place of
-    /// looking for them anew. Nothing changes where this session has looked for them already, or is told other
-    /// zooms.
-    pub fn begin_with_cameras_of(&mut self, other: &mut Self) {
-        let zooms = |options: &SessionOptions| (options.wide_zoom, options.tele_zoom);
-        if self.clip.followers.is_none() && zooms(&self.options) == zooms(&other.options) {
-            self.clip.followers = other.clip.followers.take();
-        }
-    }
-
-    /// Where the registered variant saw the wide and the tele camera last, as of the frame that was received
-    /// last. `None` for a camera that was not found in this clip yet, and for other variants, which do
-    /// not look for it.
-    ///
-    /// This waits for the device, so it is best asked once that frame has been taken from there. Where it
-    /// is not asked, the next frame begins with it. Other than that no frame waits for the device, unless a
-    /// camera has to be looked for.
-    ///
-    /// # Errors
-    /// [`Error::Torch`] where the device fails.
-    pub fn sightings(&mut self) -> Result<(Option<Sighting>, Option<Sighting>)> {
-        self.read_followers()?;
-        match &self.clip.followers {
-            Some(known) => Ok((known.wide.sighting()?, known.tele.sighting()?)),
-            None => Ok((None, None)),
-        }
-    }
-
-    /// Brings what is known of the cameras from the device, where that has not been done.
-    fn read_followers(&mut self) -> Result<()> {
-        if let Some(followers) = &self.clip.followers {
-            self.clip.followers = Some(followers.read()?);
-        }
-        Ok(())
-    }
-
-    /// How alike the frame that was received last is to what was matched in its references, on average: one
-    /// number, on the device. `None` before a frame was received, and for the registered variant, which does
-    /// not match; see [`sightings`](Self::sightings).
-    ///
-    /// # Errors
-    /// [`Error::Torch`] where memory runs out.
-    pub fn confidence(&self) -> Result<Option<Tensor>> {
-        let shown = self.clip.shown();
-        let confidence = shown.and_then(|(_, reference)| reference.confidence());
-        Ok(confidence
-            .map(|confidence| confidence.f_mean(Kind::Float))
-            .transpose()?)
-    }
-
-    /// How alike each pixel of the frame that was received last is to what its references show, `[1, 1, H,
-    /// W]` in \[0, 1\], on the device: the matching's cosine similarity, or for the registered variant the
-    /// local correlation with the references, 0 outside of their fields. `None` before a frame was received.
-    ///
-    /// # Errors
-    /// [`Error::Torch`] where memory runs out.
-    pub fn confidence_map(&self) -> Result<Option<Tensor>> {
-        let Some(((lr, reference), (h, w))) = self.clip.shown().zip(self.clip.size) else {
-            return Ok(None);
-        };
-        let map = reference.confidence_map(lr)?;
-        Ok(Some(map.f_narrow(2, 0, h)?.f_narrow(3, 0, w)?))
-    }
-
     /// A handle that stops the session's work from another thread.
     pub fn stopper(&self) -> Stopper {
         self.stopper.clone()
-    }
-
-    /// Bytes of device memory held for the weights and for all frames in flight. What a step needs while it
-    /// runs comes on top.
-    pub fn memory(&self) -> usize {
-        self.weight_bytes + self.clip.bytes()
-    }
-
-    /// How the clip's frames are matched where that is not at full density: known once the first one has
-    /// been sent.
-    pub fn reduced_matching(&self) -> Option<&ReducedMatching> {
-        self.clip.reduced_matching.as_ref()
-    }
-
-    /// The first reference camera of the clip that cannot be found, because its frames cover too few
-    /// pixels of the ultra-wide ones: known once they have been sent.
-    pub fn unseen(&self) -> Option<&Unseen> {
-        self.clip.unseen.as_ref()
     }
 
     /// The network.

@@ -4,7 +4,7 @@
 use super::Session;
 use crate::{
     Result,
-    net::{flow::SpyNet, propagation::Motion},
+    net::{flow::SpyNet, state::Motion},
 };
 
 impl Session {

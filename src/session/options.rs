@@ -5,9 +5,11 @@ use crate::{
     config::Variant,
     net::{
         footage::Footage,
-        reduced::STEPS,
-        registered::Followers,
-        registration::{TELE_ZOOMS, WIDE_ZOOMS, Zooms},
+        refvsr::reduced::STEPS,
+        registered::{
+            Followers,
+            registration::{TELE_ZOOMS, WIDE_ZOOMS, Zooms},
+        },
     },
 };
 

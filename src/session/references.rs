@@ -3,7 +3,7 @@
 use super::{Session, clip::ClipFrame};
 use crate::{
     Result,
-    net::{network::Found, registered::Moment},
+    net::{found::Found, registered::Moment},
 };
 
 impl Session {

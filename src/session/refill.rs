@@ -9,9 +9,9 @@ use super::{
 use crate::{
     Result,
     net::{
-        network::Branch,
-        propagation::{Joined, State},
-        refill::{Refill, Schedule, neighbours},
+        branch::Branch,
+        refvsr::refill::{Refill, Schedule, neighbours},
+        state::{Joined, State},
     },
 };
 use tch::Tensor;

@@ -3,7 +3,7 @@
 use crate::{
     Result,
     image::{enlarge::bicubic, resize::bicubic_antialiased},
-    net::propagation::Joined,
+    net::state::Joined,
 };
 use tch::{Kind, Tensor};
 

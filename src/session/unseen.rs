@@ -1,6 +1,6 @@
 //! What is to be said where frames are too small for a reference camera to be found in them.
 
-use crate::net::registration::Zooms;
+use crate::net::registered::registration::Zooms;
 use std::fmt;
 
 /// A reference camera that cannot be found, since it covers too few pixels of the ultra-wide frame. Its

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     Precision, Result,
-    net::propagation::{Joined, State},
+    net::state::{Joined, State},
 };
 use tch::{Device, Tensor};
 

@@ -9,9 +9,12 @@ use refvsr::{
     Network,
     image::resize::bicubic_antialiased,
     net::{
-        local::gaussian,
-        registered::{TELE_DENSITY, WIDE_DENSITY, warped},
-        registration::{Interpolation, pixels, sample},
+        layers::local::gaussian,
+        registered::{
+            TELE_DENSITY, WIDE_DENSITY,
+            registration::{Interpolation, pixels, sample},
+            warped,
+        },
     },
 };
 use refvsr_train::{

@@ -1,6 +1,6 @@
 //! What recordings hold that we read ourselves, and caps.
 
-use super::{as_file, corpus, recordings, root, told};
+use super::inputs::{as_file, corpus, recordings, root, told};
 use crate::{
     atoms,
     attack::{LIMITS, Limits, Target},

@@ -1,6 +1,6 @@
 //! Model files.
 
-use super::{corpus, told};
+use super::inputs::{corpus, told};
 use crate::attack::{LIMITS, Limits, Target};
 use refvsr::checkpoint::Checkpoint;
 use std::{io::Write, path::Path};

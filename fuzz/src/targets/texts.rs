@@ -1,6 +1,6 @@
 //! What is written as text: configs, manifests, names.
 
-use super::{as_file, corpus, told};
+use super::inputs::{as_file, corpus, told};
 use crate::{
     attack::{LIMITS, Limits, Target},
     manifest::{Job, Ledger},

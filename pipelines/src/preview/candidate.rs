@@ -4,7 +4,7 @@ use crate::model::Model;
 use crate::stop::Stop;
 use crate::transcode::moment::Moment;
 use anyhow::{Context, Result};
-use refvsr::net::registration::Sighting;
+use refvsr::net::registered::registration::Sighting;
 use refvsr::{Bundled, Session, SharedNetwork, Triplet};
 use std::path::PathBuf;
 use tch::{Device, Tensor};

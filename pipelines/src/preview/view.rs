@@ -8,7 +8,7 @@ use crate::transcode::moment::Moment;
 use crate::transcode::options::Lens;
 use anyhow::{Context, Result};
 use refvsr::image::{enlarge::bicubic, resize::bicubic_antialiased};
-use refvsr::net::registration::Sighting;
+use refvsr::net::registered::registration::Sighting;
 use tch::Tensor;
 
 /// A moment by all methods.

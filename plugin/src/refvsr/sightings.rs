@@ -6,7 +6,7 @@ use super::{
     log::CAT,
     work::Work,
 };
-use ::refvsr::net::registration::{Placement, Sighting};
+use ::refvsr::net::registered::registration::{Placement, Sighting};
 use gst::subclass::prelude::*;
 use tch::Tensor;
 
@@ -18,7 +18,7 @@ pub struct Sources {
     /// How much later those were filmed, in nanoseconds.
     pub residuals: PerCamera<Option<i64>>,
     /// How well registered models' references agreed with the frame, see
-    /// [`Sighting`](::refvsr::net::registration::Sighting).
+    /// [`Sighting`](::refvsr::net::registered::registration::Sighting).
     pub agreement: PerCamera<Option<f64>>,
     /// Mean confidence of the matching, one number on the device; of other models.
     pub confidence: Option<Tensor>,

@@ -1,9 +1,13 @@
 //! The pickle machine.
 
-use super::refuse;
-use super::value::{Dict, Global, Storage, Value, View, storage};
-use crate::checkpoint::{Problem, limits::MAX_DESCRIPTION, malformed};
-use crate::error::CheckpointProblem;
+use super::value::{Dict, Global, Storage, Value, View, refuse, storage};
+use crate::{
+    checkpoint::{
+        limits::MAX_DESCRIPTION,
+        problem::{Problem, malformed},
+    },
+    error::CheckpointProblem,
+};
 use std::{collections::BTreeMap, rc::Rc};
 
 /// Tuples nest two deep in a state dict. A hostile file could nest them until the stack overflows.

@@ -9,9 +9,9 @@ mod machine;
 mod value;
 
 use super::{
-    Problem, Tensors,
     limits::{MAX_SHARING, check_count, memory, too_much},
-    malformed, tensor_of,
+    problem::{Problem, malformed},
+    tensors::{Tensors, tensor_of},
 };
 use crate::error::CheckpointProblem;
 use machine::Machine;
@@ -21,7 +21,7 @@ use std::{
     rc::Rc,
 };
 use tch::{Kind, Tensor};
-use value::{Storage, Value, Views};
+use value::{Storage, Value, Views, refuse};
 use zip::ZipArchive;
 
 /// All tensors of a state dict.
@@ -152,10 +152,6 @@ fn little_endian(code: &[u8], memory: usize) -> Problem<&[u8]> {
         Some([0x88, ..] | [b'q', _, 0x88, ..] | [0x94, 0x88, ..]) => Ok(rest),
         _ => Err(malformed("its numbers are big-endian")),
     }
-}
-
-fn refuse(what: impl Into<String>) -> CheckpointProblem {
-    CheckpointProblem::NotOnlyTensors(what.into())
 }
 
 /// Cuts tensors out of their storages, each of which is fetched once. `size` is the file's.

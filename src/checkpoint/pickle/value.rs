@@ -1,7 +1,9 @@
 //! What a pickle machine makes: tensors, what describes them, and little else.
 
-use super::refuse;
-use crate::checkpoint::{Problem, limits::MAX_DIMENSIONS};
+use crate::{
+    checkpoint::{limits::MAX_DIMENSIONS, problem::Problem},
+    error::CheckpointProblem,
+};
 use std::rc::Rc;
 use tch::{Kind, Tensor};
 
@@ -161,4 +163,8 @@ pub(super) fn storage(id: &Value) -> Option<Storage> {
         }),
         _ => None,
     }
+}
+
+pub fn refuse(what: impl Into<String>) -> CheckpointProblem {
+    CheckpointProblem::NotOnlyTensors(what.into())
 }

@@ -1,12 +1,13 @@
 //! What the cameras saw at one moment, what is known of them, and what a frame's references add to it.
 
+use super::{
+    fusion::Detail,
+    registration::{Follower, Zooms},
+};
 use crate::{
     Result,
-    net::{
-        fusion::Detail,
-        ops::{size, zeros},
-        registration::{Follower, Zooms, crop},
-    },
+    layout::size,
+    net::layers::{ops::zeros, rectangle::crop},
 };
 use tch::Tensor;
 

@@ -1,16 +1,17 @@
 //! The live model's enlargement: everything at the frame's own size, and the picture in one step.
 
 use super::{
+    carried::Carried,
     details::{Details, WIDE_DENSITY},
     enlarged::{Enlarged, SCALE, SLOPE},
+    fusion::{DETAIL, Detail},
 };
 use crate::{
     Result,
-    net::{
-        carried::Carried,
+    layout::{channels_last, size},
+    net::layers::{
         conv::{Conv, Then},
-        fusion::{DETAIL, Detail},
-        ops::{bicubic, channels_last, size},
+        ops::bicubic,
         strips::in_strips,
         variables::Path,
     },

@@ -1,6 +1,6 @@
 //! What both enlargements have in common.
 
-use crate::net::carried::Carried;
+use super::carried::Carried;
 use tch::Tensor;
 
 /// Output size over input size.

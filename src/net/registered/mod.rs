@@ -3,27 +3,27 @@
 //! BasicVSR's published files; without trained fusions it is BasicVSR. The live variant is its forward
 //! branch with an enlargement of its own.
 
+pub mod carried;
 mod details;
 mod direct;
 mod enlarged;
+pub mod fusion;
+pub mod registration;
 mod stepwise;
 
 pub use details::{Details, Followers, Moment, TELE_DENSITY, WIDE_DENSITY};
 pub use enlarged::Enlarged;
 
+use self::{fusion::Detail, registration::Follower};
 use super::{
-    blocks::Trunk,
+    branch::Branch,
     flow::{Pyramid, SpyNet, grid, warp},
-    fusion::Detail,
-    network::Branch,
-    ops::{channels_last, size, zeros},
-    registration::{Follower, crop},
-    variables::Path,
+    layers::{blocks::Trunk, ops::zeros, rectangle::crop, variables::Path},
 };
 use crate::{
     Error, ModelConfig, Result,
     config::{Recurrence, Variant},
-    image::size::rgb_size,
+    layout::{channels_last, rgb_size, size},
     profile::{self, Stage},
 };
 use direct::Direct;
@@ -161,7 +161,7 @@ impl RegisteredVsr {
         }
         match last {
             Some((feature, _)) => Ok(feature),
-            None => Err(wrong("branch", "no frames", "at least one")),
+            None => Err(Error::shape("branch", "no frames", "at least one")),
         }
     }
 
@@ -328,14 +328,14 @@ pub fn warped(feature: &Tensor, motion: &Tensor) -> Result<Tensor> {
 fn check(window: &[Moment<'_>], centre: usize) -> Result<()> {
     let Some(moment) = window.get(centre) else {
         let found = format!("position {centre} of {}", window.len());
-        return Err(wrong("window", &found, "a position in the window"));
+        return Err(Error::shape("window", found, "a position in the window"));
     };
     let of = moment.ultrawide.size();
     rgb_size("ultra-wide frame", moment.ultrawide)?;
     for other in window {
         if other.ultrawide.size() != of {
             let found = format!("{:?} beside {of:?}", other.ultrawide.size());
-            return Err(wrong("window", &found, "frames of one size"));
+            return Err(Error::shape("window", found, "frames of one size"));
         }
         for (what, picture) in [("wide frame", other.wide), ("tele frame", other.tele)] {
             if let Some(picture) = picture {
@@ -344,12 +344,4 @@ fn check(window: &[Moment<'_>], centre: usize) -> Result<()> {
         }
     }
     Ok(())
-}
-
-fn wrong(what: &str, actual: &str, expected: &str) -> Error {
-    Error::Shape {
-        what: what.into(),
-        actual: actual.into(),
-        expected: expected.into(),
-    }
 }

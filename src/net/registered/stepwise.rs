@@ -1,16 +1,17 @@
 //! BasicVSR's enlargement: twice to two times the size, each reference fused in at its own density.
 
 use super::{
+    carried::{Carried, Carrier},
     details::Details,
     enlarged::{Enlarged, SCALE, SLOPE},
+    fusion::{Detail, Fusion},
 };
 use crate::{
     Result,
-    net::{
-        carried::{Carried, Carrier},
+    layout::size,
+    net::layers::{
         conv::{Conv, Then},
-        fusion::{Detail, Fusion},
-        ops::{bilinear, size},
+        ops::bilinear,
         strips::{Strip, in_strips},
         variables::Path,
     },

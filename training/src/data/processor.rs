@@ -3,7 +3,7 @@
 
 use crate::data::random::Random;
 use anyhow::{Result, ensure};
-use refvsr::net::local::{gaussian, windowed};
+use refvsr::net::layers::local::{gaussian, windowed};
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 

@@ -1,13 +1,13 @@
 //! One film: a photo that a camera looks at for a while, and what its sensor makes of it.
 
-use super::{Options, Photo, recording, way::Support};
+use super::{options::Options, photo::Photo, recording, way::Support};
 use crate::{
     data::{augment::Augment, random::Random, recolour::Recolour},
     footage::recorded::{Recording, recorded},
     synthesize::{camera::View, reduce::reduce},
 };
 use anyhow::Result;
-use refvsr::net::local::gaussian;
+use refvsr::net::layers::local::gaussian;
 use tch::{Kind, Tensor};
 
 /// How a frame is reduced to the input's size.

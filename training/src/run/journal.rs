@@ -1,6 +1,6 @@
 //! What a run tells while it goes: bar, log, TensorBoard.
 
-use super::{LOG, tensorboard::EventFile, validate::Scores};
+use super::{tensorboard::EventFile, validate::Scores};
 use crate::{
     config::Config,
     lessons::Strip,
@@ -16,6 +16,9 @@ use std::{
     time::{Duration, Instant},
 };
 use tch::{Device, Kind, Tensor};
+
+/// One JSON object a line: steps, validations, beginnings.
+pub const LOG: &str = "log.jsonl";
 
 /// All that a run tells: bar, log, TensorBoard.
 pub struct Journal {

@@ -18,6 +18,7 @@ use crate::{
 };
 use anyhow::{Context, Result, ensure};
 use journal::Journal;
+pub use journal::LOG;
 use lock::FolderLock;
 use refvsr::Network;
 use saved::Progress;
@@ -39,8 +40,6 @@ pub const LAST: &str = "last.safetensors";
 pub const BEST: &str = "best.safetensors";
 /// The config of a run, every value in it.
 pub const CONFIG: &str = "config.toml";
-/// One JSON object a line: steps, validations, beginnings.
-pub const LOG: &str = "log.jsonl";
 
 /// What to do where the run's folder holds a state already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use anyhow::{Result, bail};
 
-use super::Wants;
+use super::wants::Wants;
 use crate::run::{ask, command, run, shown};
 
 /// What building needs. C++ builds torch-sys.

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 
 use super::wheel::Wheel;
-use super::{Flavour, pins, pip};
+use super::{pins, pip, wants::Flavour};
 use crate::project::{Libtorch, Project, TORCH_VERSION, python_torch};
 
 /// What libtorch_cpu.so of the CUDA build links against beside libtorch itself: the wheel, and its library.

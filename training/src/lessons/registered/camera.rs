@@ -11,8 +11,11 @@ use crate::{
 };
 use anyhow::Result;
 use refvsr::net::{
-    fusion::{DETAIL, Detail},
-    registration::{Interpolation, Rectangle, crop, lay, pixels, sample},
+    layers::rectangle::{Rectangle, crop},
+    registered::{
+        fusion::{DETAIL, Detail},
+        registration::{Interpolation, lay, pixels, sample},
+    },
 };
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};

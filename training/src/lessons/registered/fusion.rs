@@ -19,9 +19,10 @@ use anyhow::{Context, Result, bail, ensure};
 use refvsr::{
     Network, Precision,
     net::{
-        fusion::Detail,
-        registered::{Details, RegisteredVsr, TELE_DENSITY, WIDE_DENSITY},
-        registration::{Laid, Rectangle},
+        layers::rectangle::Rectangle,
+        registered::{
+            Details, RegisteredVsr, TELE_DENSITY, WIDE_DENSITY, fusion::Detail, registration::Laid,
+        },
     },
 };
 use tch::Tensor;

@@ -19,8 +19,11 @@ use refvsr::{
     Network,
     image::resize::bicubic_antialiased,
     net::{
-        registered::{Followers, TELE_DENSITY, WIDE_DENSITY},
-        registration::{Follower, Rectangle, Registered, TELE_ZOOMS, WIDE_ZOOMS},
+        layers::rectangle::Rectangle,
+        registered::{
+            Followers, TELE_DENSITY, WIDE_DENSITY,
+            registration::{Follower, Registered, TELE_ZOOMS, WIDE_ZOOMS},
+        },
     },
 };
 use std::{path::Path, sync::Arc};

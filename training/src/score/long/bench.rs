@@ -1,10 +1,10 @@
 //! One run of the meter: every case, and on it every model.
 
 use super::{
-    Model, Running,
     case::Case,
     clip::{Clip, film},
     meter::{Figures, Meter, values},
+    model::{Model, Running},
     options::{LongOptions, References},
     row::{Ledger, Row},
 };

@@ -5,47 +5,23 @@ mod bench;
 pub mod case;
 mod clip;
 mod meter;
+mod model;
 pub mod options;
 mod row;
 mod table;
 
-use crate::fetch::package::sha256;
 use anyhow::{Context, Result, ensure};
 use bench::Bench;
 use indicatif::{ProgressBar, ProgressStyle};
+use model::Model;
+pub use model::Running;
 use options::LongOptions;
-use refvsr::{Network, Precision, Session, device::DeviceChoice};
+use refvsr::device::DeviceChoice;
 use row::Ledger;
 use std::{
     env, fs,
     path::{Path, PathBuf},
 };
-use tch::Device;
-
-/// How models run.
-#[derive(Debug, Clone, Copy)]
-pub struct Running<'a> {
-    /// The device's name.
-    pub device: &'a str,
-    /// Number format.
-    pub precision: Precision,
-    /// Frames of look-ahead in place of the model's own.
-    pub look_ahead: Option<usize>,
-    /// Frames that share a run of the backward branch, in place of what the element does.
-    pub backward_group: Option<usize>,
-    /// Frames of a clip.
-    pub frames: usize,
-}
-
-/// A model and where it is from.
-struct Model {
-    name: String,
-    /// The file's content.
-    sum: String,
-    /// How its session runs, in words.
-    running: String,
-    session: Session,
-}
 
 /// Measures; the tables, as Markdown.
 ///
@@ -122,21 +98,4 @@ fn program() -> Result<String> {
     let file = env::current_exe().context("this program's file")?;
     let data = fs::metadata(&file).with_context(|| format!("looking at {}", file.display()))?;
     Ok(format!("{} bytes of {:?}", data.len(), data.modified()?))
-}
-
-impl Model {
-    fn open(path: &Path, running: &Running<'_>, device: Device) -> Result<Self> {
-        let network = Network::load(path, device)?;
-        let mut options = Session::options_of(&network);
-        options.look_ahead = running.look_ahead;
-        options.backward_group = running.backward_group;
-        options.precision = running.precision;
-        let name = path.file_stem().unwrap_or(path.as_os_str());
-        Ok(Self {
-            name: name.to_string_lossy().into_owned(),
-            sum: sha256(path)?,
-            running: format!("{options:?}"),
-            session: Session::new(network, options)?,
-        })
-    }
 }
