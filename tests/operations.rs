@@ -7,9 +7,10 @@ use common::{config, network};
 use refvsr::{
     ModelConfig, Precision, Session, SessionOptions, Triplet,
     config::{Recurrence, Variant},
+    net::registered::registration::{Follower, WIDE_ZOOMS},
     trace::operations,
 };
-use rig::{Rig, leaves, registered_network};
+use rig::{Rig, flow_net, leaves, registered_network};
 use tch::{Device, Kind, Tensor};
 
 /// Operations that read a tensor's values on the host, or whose result's size depends on them.
@@ -173,6 +174,38 @@ fn a_registered_frame_waits_only_where_a_camera_is_looked_for() {
             .find(|name| work.contains(&name.as_str()));
         assert_eq!(begun, None, "of {} operations", names.len());
     }
+}
+
+#[test]
+fn a_lost_camera_costs_nothing_until_it_is_looked_for() {
+    let rig = Rig {
+        zoom: 1.93,
+        degrees: 1.7,
+        shift: (3.7, 5.2),
+        parallax: 1.0,
+        another_look: true,
+    };
+    let (flow_net, _weights) = flow_net();
+    let shot = rig.film("lost", &leaves("lost", 576, 1024));
+    let covered = shot.reference.zeros_like() + 0.3;
+    let mut follower = Follower::new(WIDE_ZOOMS, 2);
+    let mut step = |reference: &Tensor| {
+        let work = || follower.next(&flow_net, &shot.frame, Some(reference));
+        let (result, names) = operations(work).unwrap();
+        let (found, next) = result.unwrap();
+        follower = next;
+        (found.is_some(), names.len())
+    };
+    assert!(step(&shot.reference).0);
+    // Three frames are tried at the old place, and in the fourth it is looked for.
+    for _ in 0..4 {
+        let (_, operations) = step(&covered);
+        assert!(operations > 100, "{operations}");
+    }
+    for _ in 0..3 {
+        assert_eq!(step(&covered), (false, 0));
+    }
+    assert!(step(&shot.reference).0, "it is looked for again");
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! Bicubic enlargement by a whole factor.
 
 use crate::Result;
-use tch::Tensor;
+use std::sync::{Mutex, PoisonError};
+use tch::{Device, Kind, Tensor};
 
 /// Pixels a side that an enlarged pixel looks at: four, from half a pixel to either side.
 const TAPS: usize = 5;
@@ -16,14 +17,30 @@ pub fn bicubic(picture: &Tensor, scale: i64) -> Result<Tensor> {
     let planes = picture.f_transpose(0, 1)?.f_contiguous()?;
     let edge = (TAPS / 2) as i64;
     let padded = planes.f_replication_pad2d([edge, edge, edge, edge])?;
-    let filters = filters(scale as usize);
-    let taps = TAPS as i64;
-    let filters = Tensor::f_from_slice(&filters)?
-        .f_view([scale * scale, 1, taps, taps])?
-        .f_to_device(picture.device())?
-        .f_to_kind(picture.kind())?;
+    let filters = kept_filters(scale, picture.device(), picture.kind())?;
     let places = padded.f_conv2d(&filters, None::<&Tensor>, 1, 0, 1, 1)?;
     Ok(places.f_pixel_shuffle(scale)?.f_transpose(0, 1)?)
+}
+
+/// The filters that were made so far: a device waits for the host where they come from there.
+static KEPT: Mutex<Vec<(i64, Tensor)>> = Mutex::new(vec![]);
+
+/// The filters of all places within a pixel as a convolution takes them, `[scale * scale, 1, TAPS, TAPS]`.
+fn kept_filters(scale: i64, device: Device, kind: Kind) -> Result<Tensor> {
+    let mut kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
+    let fits = |(of, filters): &&(i64, Tensor)| {
+        (*of, filters.device(), filters.kind()) == (scale, device, kind)
+    };
+    if let Some((_, filters)) = kept.iter().find(fits) {
+        return Ok(filters.shallow_clone());
+    }
+    let taps = TAPS as i64;
+    let filters = Tensor::f_from_slice(&filters(scale as usize))?
+        .f_view([scale * scale, 1, taps, taps])?
+        .f_to_device(device)?
+        .f_to_kind(kind)?;
+    kept.push((scale, filters.shallow_clone()));
+    Ok(filters)
 }
 
 /// The filters of all places within a pixel, row by row.
@@ -59,7 +76,18 @@ fn weights(place: usize, scale: usize) -> [f64; TAPS] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tch::{Device, Kind};
+    use crate::trace::operations;
+
+    #[test]
+    fn its_filters_reach_the_device_once() {
+        // A factor that no other test has.
+        let picture = Tensor::rand([1, 3, 6, 7], (Kind::Float, Device::Cpu));
+        let run = || operations(|| bicubic(&picture, 5).unwrap()).unwrap();
+        let brought = |names: &[String]| names.iter().any(|name| name == "aten::to");
+        let ((first, before), (again, after)) = (run(), run());
+        assert!(brought(&before) && !brought(&after), "{after:?}");
+        assert!(first.equal(&again));
+    }
 
     #[test]
     fn it_is_pytorchs() {

@@ -29,7 +29,7 @@ pub struct Follower {
     unread: Option<Unread>,
 }
 
-/// So many frames are tried at the old place before the camera is looked for anew.
+/// So many frames are tried at the old place before the camera is lost, and looked for anew.
 const PATIENCE: u32 = 3;
 /// At least every so many frames a lost camera is looked for.
 const RETRY: u32 = 32;
@@ -86,11 +86,11 @@ impl Follower {
     /// [`Error::Torch`](crate::Error::Torch) where the device fails.
     pub fn sighting(&self) -> Result<Option<Sighting>> {
         let known = self.read()?;
-        Ok(known.last.map(|last| Sighting {
+        Ok(known.last.as_ref().map(|last| Sighting {
             placement: last.track.placement,
             agreement: last.agreement,
             holds: known.misses == 0,
-            lost: known.misses >= PATIENCE,
+            lost: known.is_lost(),
         }))
     }
 
@@ -152,6 +152,9 @@ impl Follower {
         let Some(reference) = reference else {
             return Ok((None, known));
         };
+        if known.is_lost() && !known.is_search_due() {
+            return Ok((None, known.missed()));
+        }
         let sizes = (size(reference), size(frame));
         if known.check("reference frame", sizes.0, sizes.1).is_err() {
             return Ok((None, known.missed()));
@@ -302,9 +305,14 @@ impl Follower {
         }
     }
 
+    /// It is no longer tried where it was, but in the frames in which it is looked for.
+    fn is_lost(&self) -> bool {
+        self.misses >= PATIENCE
+    }
+
     /// At first in every frame, then ever more rarely.
     fn is_search_due(&self) -> bool {
-        let patient = self.last.is_some() && self.misses < PATIENCE;
+        let patient = self.last.is_some() && !self.is_lost();
         let n = self.misses.saturating_add(1);
         !patient && (n.is_power_of_two() || n.is_multiple_of(RETRY))
     }
