@@ -118,7 +118,10 @@ fn a_camera_is_found_and_told_of_once() {
         stage.send(&ultrawide, &elsewhere);
     }
     assert_eq!(infos(&stage.bus).len(), 0);
-    stage.send(&ultrawide, &wide);
+    // It is looked for in the eighth frame from when it was covered.
+    for _ in 4..8 {
+        stage.send(&ultrawide, &wide);
+    }
     assert_eq!(infos(&stage.bus).len(), 1);
 
     // Flushed, the clip is forgotten; the camera has not moved.
