@@ -86,6 +86,11 @@ fn lay_out(place: &Place) {
     // The tree, with three cameras, also where the gst-launch-1.0 line looks for it.
     tree(place);
     std::fs::rename(place.path("tree"), place.path("RealMCVSR")).unwrap();
+    // Other methods' outputs: the truth itself.
+    std::fs::create_dir_all(place.path("results")).unwrap();
+    for name in ["results/basicvsr", "results/mine"] {
+        std::os::unix::fs::symlink("../RealMCVSR", place.path(name)).unwrap();
+    }
     for lens in ["UW", "W", "T"] {
         let folder = place.path("test/LRx4").join(lens).join("0000");
         std::fs::create_dir_all(&folder).unwrap();

@@ -9,7 +9,7 @@ use crate::{
     Result,
     net::{
         branch::Branch,
-        registered::carried::Carried,
+        registered::{carried::Carried, unless_outgrown},
         state::{Joined, State},
     },
 };
@@ -123,10 +123,16 @@ impl Session {
         }))
     }
 
-    /// The state of a run that begins at output `n` and knows nothing of the frames before it.
+    /// The state of a run that begins at frame `n` and knows nothing of the frames before it.
     pub(super) fn fresh_at(&self, n: usize) -> Result<State> {
-        let state = self.network.fresh_state(&self.clip.frame(n).lr)?;
-        self.stepped(n, &state)
+        let nothing = self.network.fresh_state(&self.clip.frame(n).lr)?;
+        let mut state = self.stepped(n, &nothing)?;
+        for _ in 1..self.network.config().first_looks {
+            let next = self.stepped(n, &state)?;
+            let feature = unless_outgrown(&state.feature, &next.feature)?;
+            state = next.with_feature(feature);
+        }
+        Ok(state)
     }
 
     /// Whether a new run of the forward branch fades in, and runs of the backward branch into one another.
@@ -144,11 +150,8 @@ impl Session {
             let moved = before.warp(window.to_former(m)?, self.recurrence())?;
             return self.stepped(n, &moved);
         }
-        let mut state = self.network.fresh_state(&window.frame(m).lr)?;
         let start = self.first_position(window);
-        for _ in 0..self.network.config().first_looks {
-            state = self.stepped(window.number(start), &state)?;
-        }
+        let mut state = self.fresh_at(window.number(start))?;
         for i in start + 1..=m {
             state = state.warp_in_run(window.to_previous(i)?, None, self.recurrence())?;
             state = self.stepped(window.number(i), &state)?;

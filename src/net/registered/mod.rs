@@ -28,7 +28,7 @@ use crate::{
 };
 use direct::Direct;
 use stepwise::Stepwise;
-use tch::Tensor;
+use tch::{Kind, Tensor};
 
 /// The network's layers.
 #[derive(Debug)]
@@ -176,9 +176,11 @@ impl RegisteredVsr {
                     Branch::Forward => self.first_looks,
                     Branch::Backward => 1,
                 };
-                let mut feature = zeros([n, self.channels, h, w], frame.kind(), frame.device())?;
-                for _ in 0..looks {
-                    feature = self.through(branch, &[frame, &feature])?;
+                let nothing = zeros([n, self.channels, h, w], frame.kind(), frame.device())?;
+                let mut feature = self.through(branch, &[frame, &nothing])?;
+                for _ in 1..looks {
+                    let next = self.through(branch, &[frame, &feature])?;
+                    feature = unless_outgrown(&feature, &next)?;
                 }
                 Ok(feature)
             }
@@ -323,6 +325,21 @@ impl RegisteredVsr {
 /// [`Error::Torch`] where sizes do not fit.
 pub fn warped(feature: &Tensor, motion: &Tensor) -> Result<Tensor> {
     warp(feature, motion, Recurrence::Clean)
+}
+
+/// What one more look at a clip's first frame gives; but the look before it where that feature grows, as it does where
+/// recurrence runs away. Decided on the device.
+pub fn unless_outgrown(before: &Tensor, after: &Tensor) -> Result<Tensor> {
+    // Of models that stay it grows by up to 1.2 times, of one that explodes by more than three times.
+    const MOST: f64 = 1.5 * 1.5;
+    let power = |feature: &Tensor| {
+        feature
+            .f_to_kind(Kind::Float)?
+            .f_square()?
+            .f_sum(Kind::Float)
+    };
+    let outgrown = power(after)?.f_gt_tensor(&power(before)?.f_mul_scalar(MOST)?)?;
+    Ok(before.f_where_self(&outgrown, after)?)
 }
 
 fn check(window: &[Moment<'_>], centre: usize) -> Result<()> {
