@@ -26,8 +26,10 @@ pub struct Field {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Figures {
     pub whole: Pair,
-    /// SSIM of the whole with windows of 11x11 pixels, as BasicSR has it.
-    pub ssim_gaussian: f64,
+    /// SSIM of the whole with windows of 11x11 pixels, as BasicSR has it, where it was asked for: it takes as long as the
+    /// rest.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ssim_gaussian: Option<f64>,
     pub fields: Vec<Field>,
 }
 
@@ -66,22 +68,28 @@ impl View {
 
 /// Compares all of a frame with the truth.
 pub fn measure(picture: &Tensor, truth: &Tensor) -> Result<Figures> {
-    measure_in(View::default(), picture, truth)
+    figures([picture, truth], [picture, truth])
 }
 
-/// Compares a frame with the truth, both as [`View::channels`] gives them.
+/// Compares a frame with the truth, both as [`View::channels`] gives them, also by BasicSR's SSIM.
 pub fn measure_in(view: View, picture: &Tensor, truth: &Tensor) -> Result<Figures> {
     let (inner, inner_truth) = (view.inner(picture)?, view.inner(truth)?);
     Ok(Figures {
+        ssim_gaussian: Some(metrics::ssim_gaussian(&inner, &inner_truth)?),
+        ..figures([&inner, &inner_truth], [picture, truth])?
+    })
+}
+
+/// The figures of a picture and its truth without their borders, and those of the fields of view with them.
+fn figures([inner, inner_truth]: [&Tensor; 2], [picture, truth]: [&Tensor; 2]) -> Result<Figures> {
+    let fields = metrics::fields_of_view(picture, truth)?;
+    Ok(Figures {
         whole: Pair {
-            psnr: metrics::psnr(&inner, &inner_truth)?,
-            ssim: metrics::ssim(&inner, &inner_truth)?,
+            psnr: metrics::psnr(inner, inner_truth)?,
+            ssim: metrics::ssim(inner, inner_truth)?,
         },
-        ssim_gaussian: metrics::ssim_gaussian(&inner, &inner_truth)?,
-        fields: metrics::fields_of_view(picture, truth)?
-            .iter()
-            .map(field)
-            .collect(),
+        ssim_gaussian: None,
+        fields: fields.iter().map(field).collect(),
     })
 }
 
@@ -156,10 +164,11 @@ pub fn mean<'a>(all: impl Iterator<Item = &'a Figures> + Clone) -> Option<Figure
             ring: over(&|f| f.fields.get(n)?.ring),
         });
     }
-    let gaussian: Vec<f64> = all.clone().map(|f| f.ssim_gaussian).collect();
+    let count = all.clone().count() as f64;
+    let gaussian: Option<f64> = all.clone().map(|f| f.ssim_gaussian).sum();
     Some(Figures {
         whole: over(&|f| Some(f.whole))?,
-        ssim_gaussian: gaussian.iter().sum::<f64>() / gaussian.len() as f64,
+        ssim_gaussian: gaussian.map(|sum| sum / count),
         fields,
     })
 }
@@ -181,7 +190,7 @@ mod tests {
     fn one_exact_frame_does_not_make_a_mean_infinite() {
         let figures = |psnr| Figures {
             whole: Pair { psnr, ssim: 0.5 },
-            ssim_gaussian: 0.5,
+            ssim_gaussian: None,
             fields: vec![],
         };
         let of = |all: &[f64]| {

@@ -200,8 +200,8 @@ impl Results {
             );
             match &record.figures {
                 Some(figures) => {
-                    let (whole, gaussian) = (figures.whole, figures.ssim_gaussian);
-                    _ = write!(text, ",{:.6},{:.6},{gaussian:.6}", whole.psnr, whole.ssim);
+                    let (whole, gaussian) = (figures.whole, number(figures.ssim_gaussian));
+                    _ = write!(text, ",{:.6},{:.6},{gaussian}", whole.psnr, whole.ssim);
                     for field in &figures.fields {
                         let (i, o) = (field.inside, field.outside);
                         _ = write!(
@@ -263,10 +263,8 @@ impl Results {
         }
         text += &row("all frames", &|name| Some(self.mean(None, name)?.whole));
         let gaussian = |name: &&str| {
-            let mean = self.mean(None, name);
-            mean.map_or("no truth".to_owned(), |mean| {
-                format!("{:.4}", mean.ssim_gaussian)
-            })
+            let mean = self.mean(None, name).and_then(|mean| mean.ssim_gaussian);
+            mean.map_or("no truth".to_owned(), |mean| format!("{mean:.4}"))
         };
         let gaussian: Vec<String> = names.iter().map(gaussian).collect();
         text += &format!("| SSIM of 11x11 pixels | {} |\n", gaussian.join(" | "));
