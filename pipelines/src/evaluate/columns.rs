@@ -1,6 +1,6 @@
 //! The columns of the tables.
 
-use super::data::{Clip, density};
+use super::data::{Clip, Lens, density};
 use super::method::{Method, References};
 use super::outputs::Located;
 use super::{Args, Which};
@@ -26,10 +26,8 @@ impl Column<'_> {
                 waiting: None,
             },
             Self::Model(model, references, name) => {
-                let mut method =
-                    Method::model(model, *references, args.look_ahead, args.precision, device)?;
-                method.rename(name);
-                method
+                let seen = (name.clone(), *references);
+                Method::model(model, seen, args.look_ahead, args.precision, device)?
             }
             Self::Outputs(outputs) => Method::Outputs((*outputs).clone()),
         })
@@ -74,7 +72,7 @@ pub fn columns<'a>(
     for (model, name) in named(models, device)? {
         let method = Method::model(
             model,
-            References::None,
+            (name.clone(), References::None),
             args.look_ahead,
             Precision::Fp32,
             Device::Cpu,
@@ -83,7 +81,7 @@ pub fn columns<'a>(
             scales.push(method.scale());
         }
         let density = method.density();
-        let with = match args.with_tele && clips.iter().all(|clip| clip.has_tele(&density)) {
+        let with = match args.with_tele && clips.iter().all(|clip| clip.has(&density, Lens::Tele)) {
             true => References::WideAndTele,
             false => References::Wide,
         };
@@ -95,7 +93,11 @@ pub fn columns<'a>(
         }
     }
     if scales.is_empty() && !outputs.is_empty() {
-        let there = |scale: &i64| clips.iter().all(|clip| clip.has(&density(*scale)));
+        let there = |scale: &i64| {
+            clips
+                .iter()
+                .all(|clip| clip.has(&density(*scale), Lens::Ultrawide))
+        };
         scales.extend([4, 2].iter().find(|scale| there(scale)));
     }
     let several = scales.len() > 1;

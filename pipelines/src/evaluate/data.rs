@@ -97,21 +97,9 @@ impl Clip {
         Ok(files)
     }
 
-    /// Whether there are ultra-wide frames of a density.
-    pub fn has(&self, density: &str) -> bool {
-        self.base
-            .join(density)
-            .join(Lens::Ultrawide.folder())
-            .join(&self.name)
-            .is_dir()
-    }
-
-    /// Whether there are frames of the tele camera.
-    pub fn has_tele(&self, density: &str) -> bool {
-        self.base
-            .join(density)
-            .join(Lens::Tele.folder())
-            .join(&self.name)
-            .is_dir()
+    /// Whether there are frames of a density from a camera.
+    pub fn has(&self, density: &str, lens: Lens) -> bool {
+        let frames = self.base.join(density).join(lens.folder());
+        frames.join(&self.name).is_dir()
     }
 }

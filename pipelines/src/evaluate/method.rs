@@ -62,27 +62,20 @@ pub struct Enlarged {
 }
 
 impl Method {
-    /// A model.
+    /// A model, with the name and references of its column.
     pub fn model(
         model: &Model,
-        references: References,
+        (name, references): (String, References),
         look_ahead: Option<usize>,
         precision: Precision,
         device: Device,
     ) -> Result<Self> {
-        let (network, name) = (model.network(device)?, model.name(device)?);
+        let network = model.network(device)?;
         Ok(Self::Model {
             name,
             session: Box::new(session(network, look_ahead, precision)?),
             references,
         })
-    }
-
-    /// Gives a model another name.
-    pub fn rename(&mut self, new: &str) {
-        if let Self::Model { name, .. } = self {
-            *name = new.to_owned();
-        }
     }
 
     /// Name of its column.
