@@ -7,38 +7,52 @@ use std::path::Path;
 /// A file's index (`moov`) is no larger; that of a day of video has a few megabytes.
 const LARGEST_INDEX: u64 = 256 << 20;
 
-/// The content of the file's `moov` atom.
-pub fn index(file: &mut File) -> Option<Vec<u8>> {
-    let length = file.metadata().ok()?.len();
+/// An atom of a file, not in another one: its kind, where its content begins, and where it ends by its own account.
+#[derive(Debug, Clone, Copy)]
+pub struct Outer {
+    pub kind: [u8; 4],
+    pub content: u64,
+    pub end: u64,
+}
+
+/// The outer atoms of a file of this length, one after the other, up to one that makes no sense.
+pub fn outer(file: &mut File, length: u64) -> impl Iterator<Item = Outer> {
     let mut at = 0;
-    while at < length {
+    std::iter::from_fn(move || {
         file.seek(SeekFrom::Start(at)).ok()?;
         let mut head = [0; 16];
         file.read_exact(&mut head[..8]).ok()?;
         let (size, head_size) = match number(&head, 0)? {
-            0 => (length - at, 8),
+            0 => (length.checked_sub(at)?, 8),
             1 => {
                 file.read_exact(&mut head[8..]).ok()?;
-                (
-                    (u64::from(number(&head, 8)?) << 32) | u64::from(number(&head, 12)?),
-                    16,
-                )
+                let size = head[8..].try_into().ok()?;
+                (u64::from_be_bytes(size), 16)
             }
             size => (u64::from(size), 8),
         };
-        let inside = size.checked_sub(head_size)?;
-        if &head[4..8] == b"moov" {
-            // What a file claims to hold is not made room for.
-            if inside > LARGEST_INDEX.min(length.saturating_sub(at)) {
-                return None;
-            }
-            let mut content = vec![0; inside as usize];
-            file.read_exact(&mut content).ok()?;
-            return Some(content);
-        }
+        let content = at.checked_add(head_size)?;
         at = at.checked_add(size)?;
+        (content <= at).then_some(Outer {
+            kind: head[4..8].try_into().ok()?,
+            content,
+            end: at,
+        })
+    })
+}
+
+/// The content of the file's `moov` atom.
+pub fn index(file: &mut File) -> Option<Vec<u8>> {
+    let length = file.metadata().ok()?.len();
+    let found = outer(file, length).find(|atom| &atom.kind == b"moov")?;
+    // What a file claims to hold is not made room for.
+    if found.end > length || found.end - found.content > LARGEST_INDEX {
+        return None;
     }
-    None
+    let mut content = vec![0; (found.end - found.content) as usize];
+    file.seek(SeekFrom::Start(found.content)).ok()?;
+    file.read_exact(&mut content).ok()?;
+    Some(content)
 }
 
 /// The atoms in another one's content: their kinds and contents.

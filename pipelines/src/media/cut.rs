@@ -2,6 +2,7 @@
 //!
 //! Many containers do not say how long the picture is, but all say how long their pieces are.
 
+use super::atoms::outer;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
@@ -79,20 +80,8 @@ impl Bytes {
 
     /// Atoms; what follows the last known one counts for nothing.
     fn atoms(&mut self) -> Option<bool> {
-        let mut at: u64 = 0;
-        loop {
-            let [a, b, c, d, kind @ ..] = self.at::<8>(at)?;
-            let size = match u32::from_be_bytes([a, b, c, d]) {
-                0 => return Some(false),
-                1 => u64::from_be_bytes(self.at(at + 8)?),
-                size => u64::from(size),
-            };
-            let known = [b"mdat", b"moof", b"moov"].contains(&&kind);
-            at = at.checked_add(size.max(8))?;
-            if at > self.length {
-                return Some(known);
-            }
-        }
+        let cut = outer(&mut self.file, self.length).find(|atom| atom.end > self.length)?;
+        Some([b"mdat", b"moof", b"moov"].contains(&&cut.kind))
     }
 
     fn matroska(&mut self) -> Option<bool> {
