@@ -4,6 +4,7 @@ use crate::output::scratch;
 use anyhow::{Context, Result, ensure};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use gst_app::AppSink;
 use gst_video::prelude::*;
 use image::ImageEncoder;
 use image::codecs::jpeg::JpegEncoder;
@@ -150,11 +151,12 @@ pub fn to_bytes(frame: &Tensor) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The form of samples that [`of_sample`] takes, which loses nothing.
-pub fn deep() -> gst::Caps {
-    gst::Caps::builder("video/x-raw")
-        .field("format", "RGBA64_LE")
-        .build()
+/// A sink of samples that [`of_sample`] takes, in a form that loses nothing; few of them wait.
+pub fn sink() -> AppSink {
+    let deep = gst::Caps::builder("video/x-raw").field("format", "RGBA64_LE");
+    let deep = deep.build();
+    let sink = AppSink::builder().caps(&deep).sync(false);
+    sink.max_buffers(2).build()
 }
 
 /// A decoded frame as RGB `[1, 3, H, W]`, f32 in \[0, 1\].

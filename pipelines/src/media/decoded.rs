@@ -3,7 +3,7 @@
 use super::messages::error_text;
 use super::pictures;
 use crate::element::make;
-use crate::frames::{deep, of_sample};
+use crate::frames::{self, of_sample};
 use anyhow::{Context, Result, bail};
 use gst::prelude::*;
 use gst_app::AppSink;
@@ -63,11 +63,7 @@ impl Video {
         let source = make("filesrc")?;
         source.set_property("location", path);
         let decoder = make("decodebin")?;
-        let sink = AppSink::builder()
-            .caps(&deep())
-            .sync(false)
-            .max_buffers(2)
-            .build();
+        let sink = frames::sink();
         let convert = make("videoconvert")?;
         pipeline.add_many([&source, &decoder, &convert, sink.upcast_ref()])?;
         source.link(&decoder)?;

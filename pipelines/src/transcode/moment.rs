@@ -4,7 +4,7 @@ use super::camera::{self, Camera};
 use super::options::Lens;
 use super::wishes::Options;
 use crate::element::make;
-use crate::frames::{deep, of_sample};
+use crate::frames::{self, of_sample};
 use crate::media::messages::error_text;
 use crate::media::pictures::Pictures;
 use crate::media::player::Report;
@@ -293,11 +293,7 @@ impl Line {
         let pipeline = gst::Pipeline::new();
         let (source, last) = camera::begin(&pipeline, camera, camera.orientation, deinterlace)?;
         let convert = make("videoconvert")?;
-        let sink = AppSink::builder()
-            .caps(&deep())
-            .sync(false)
-            .max_buffers(2)
-            .build();
+        let sink = frames::sink();
         pipeline.add_many([&convert, sink.upcast_ref()])?;
         gst::Element::link_many([&last, &convert, sink.upcast_ref()])?;
         pipeline.set_state(gst::State::Playing)?;
