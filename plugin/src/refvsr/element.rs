@@ -18,7 +18,7 @@ use super::{
 use gst::{prelude::*, subclass::prelude::*};
 use gst_base::AggregatorPad;
 use std::{
-    sync::{Condvar, Mutex, MutexGuard},
+    sync::{Condvar, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -31,9 +31,9 @@ pub struct RefVsr {
 }
 
 impl RefVsr {
-    /// The state, locked.
+    /// The state, locked; also where a thread panicked with it, of which the bindings have told the bus.
     pub fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap()
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Looks at or changes the running state, locked; `None` while the element is stopped.
@@ -61,8 +61,8 @@ impl RefVsr {
             if !is_so || left.is_zero() {
                 return is_so;
             }
-            // An error means a poisoned lock, which `state()` would meet in the same way.
-            state = self.changed.wait_timeout(state, left).unwrap().0;
+            let woken = self.changed.wait_timeout(state, left);
+            state = woken.unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 
