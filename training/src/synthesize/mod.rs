@@ -2,15 +2,16 @@
 
 pub mod camera;
 pub mod clip;
+mod filming;
 pub mod reduce;
 pub mod relief;
 pub mod render;
+mod shots;
 pub mod source;
 
 use crate::{
     data::processor::{Processor, Strengths},
     data::{
-        png::Picture,
         random::{Random, hash},
         tree::{Lens, Split},
     },
@@ -19,10 +20,11 @@ use crate::{
 use anyhow::{Context, Result, ensure};
 use camera::{Amounts, Character, Path as CameraPath};
 use clip::ClipWriter;
+use filming::{Clip, Recipe};
 use indicatif::{ProgressBar, ProgressStyle};
 use relief::Relief;
 use render::Scene;
-use serde::Serialize;
+use shots::{Next, Shots};
 use source::{Video, is_photo, photo};
 use std::path::{Path, PathBuf};
 
@@ -103,34 +105,6 @@ pub(crate) fn parse_size(text: &str) -> Result<(usize, usize), String> {
     }
 }
 
-/// All that a clip is made by. Two clips of equal recipes are equal.
-#[derive(Debug, Clone, Serialize)]
-struct Recipe {
-    program: &'static str,
-    source: String,
-    source_sha256: String,
-    licence: String,
-    seed: u64,
-    /// The clip's number among those of its source.
-    number: usize,
-    /// The video's frame it starts at.
-    first_frame: usize,
-    frames: usize,
-    size: (usize, usize),
-    view: f64,
-    amounts: Amounts,
-    /// Not in the records of flat scenes.
-    #[serde(skip_serializing_if = "is_zero")]
-    parallax: f64,
-    /// Not in the records of lenses that are alike.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    processing: bool,
-}
-
-fn is_zero(value: &f64) -> bool {
-    *value == 0.0
-}
-
 /// Makes clips from all sources. How many were made, and how many were there already.
 ///
 /// # Errors
@@ -173,77 +147,6 @@ struct Made<'a> {
     progress: &'a ProgressBar,
     written: usize,
     kept: usize,
-}
-
-/// What a video holds next.
-enum Next {
-    Frame(Picture),
-    Cut,
-    End,
-}
-
-/// A video as shots: runs of frames without a cut.
-struct Shots {
-    video: Video,
-    pending: Option<Picture>,
-    last: Option<Vec<f64>>,
-    limit: f64,
-    /// Frames given out.
-    count: usize,
-}
-
-impl Shots {
-    fn next(&mut self) -> Result<Next> {
-        let frame = match self.pending.take() {
-            Some(frame) => {
-                self.last = None;
-                Some(frame)
-            }
-            None => self.video.next_frame()?,
-        };
-        let Some(frame) = frame else {
-            return Ok(Next::End);
-        };
-        let small = thumbnail(&frame);
-        let difference = self.last.replace(small.clone()).map_or(0.0, |last| {
-            last.iter()
-                .zip(&small)
-                .map(|(a, b)| (a - b).abs())
-                .sum::<f64>()
-                / small.len() as f64
-        });
-        if difference > self.limit {
-            self.pending = Some(frame);
-            return Ok(Next::Cut);
-        }
-        self.count += 1;
-        Ok(Next::Frame(frame))
-    }
-}
-
-/// Brightness on a grid of 16 x 9.
-fn thumbnail(picture: &Picture) -> Vec<f64> {
-    const GRID: (usize, usize) = (16, 9);
-    let mut sums = vec![(0u64, 0u64); GRID.0 * GRID.1];
-    for y in (0..picture.height).step_by(3) {
-        let row = &picture.data[y * picture.width * 3..(y + 1) * picture.width * 3];
-        for (x, pixel) in row.chunks_exact(3).enumerate().step_by(3) {
-            let cell = &mut sums[y * GRID.1 / picture.height * GRID.0 + x * GRID.0 / picture.width];
-            *cell = (
-                cell.0 + pixel.iter().map(|&v| u64::from(v)).sum::<u64>(),
-                cell.1 + 765,
-            );
-        }
-    }
-    sums.into_iter()
-        .map(|(sum, most)| {
-            if most == 0 {
-                0.0
-            } else {
-                sum as f64 / most as f64
-            }
-        })
-        .collect()
 }
 
 impl Made<'_> {
@@ -438,52 +341,5 @@ impl Made<'_> {
             relief,
             recipe,
         }))
-    }
-}
-
-/// Pixels of a full-size frame that become one of those that networks are given (LRx4).
-const INPUT_PIXEL: f64 = 4.0;
-
-/// A clip in the making.
-struct Clip {
-    writer: ClipWriter,
-    way: CameraPath,
-    lenses: [Character; 3],
-    /// Of the lenses that have their own.
-    processors: Vec<(Lens, Processor)>,
-    noise: u64,
-    relief: Option<Relief>,
-    recipe: Recipe,
-}
-
-impl Clip {
-    fn frame(&mut self, scene: &mut Scene, frame: usize) -> Result<()> {
-        let (width, height) = self.recipe.size;
-        let main = self.way.at(frame);
-        let share = frame as f64 / self.recipe.frames.max(2) as f64;
-        for (n, lens) in self.lenses.iter().enumerate() {
-            let shift = |relief: &Relief| {
-                relief
-                    .shift(lens.lens, frame)
-                    .map(|share| share * width as f64 * main.scale)
-            };
-            let depth = self
-                .relief
-                .as_ref()
-                .map(|relief| (&relief.depth, shift(relief)));
-            let mut seen = scene.view(lens.view(main, width, share), width, height, depth)?;
-            let own = self.processors.iter().find(|(of, _)| *of == lens.lens);
-            if let Some((_, processor)) = own {
-                seen = processor.developed(&processor.seen(&seen, INPUT_PIXEL)?)?;
-            }
-            let mut random = Random::new(self.noise, n as u64, frame as u64);
-            let picture = render::expose(&render::develop(&seen, lens)?, lens, &mut random)?;
-            self.writer.frame(lens.lens, frame, picture)?;
-        }
-        Ok(())
-    }
-
-    fn finish(self) -> Result<()> {
-        self.writer.finish()
     }
 }
