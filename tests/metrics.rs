@@ -36,8 +36,8 @@ fn golden_figures() {
     }
 }
 
-/// SSIM by the formulas of scikit-image's `structural_similarity` and of BasicSR's `_ssim`, written out: a weighted sum over the window about
-/// every pixel that has a whole one.
+/// SSIM by the formulas of scikit-image's `structural_similarity` and of BasicSR's `_ssim`, written out: a
+/// weighted sum over the window about every pixel that has a whole one.
 fn written_out(a: &Tensor, b: &Tensor, weights: &[f64], unbiased: f64) -> f64 {
     let side = (weights.len() as f64).sqrt() as i64;
     let (_, channels, h, w) = a.size4().unwrap();

@@ -13,6 +13,14 @@ use refvsr::{
 use rig::{Rig, flow_net, leaves, registered_network};
 use tch::{Device, Kind, Tensor};
 
+const PHONE: Rig = Rig {
+    zoom: 1.93,
+    degrees: 1.7,
+    shift: (3.7, 5.2),
+    parallax: 1.0,
+    another_look: true,
+};
+
 /// Operations that read a tensor's values on the host, or whose result's size depends on them.
 const WAITING: [&str; 10] = [
     "aten::_local_scalar_dense",
@@ -91,16 +99,9 @@ fn a_frame_never_waits_for_the_device() {
 
 #[test]
 fn a_registered_frame_waits_only_where_a_camera_is_looked_for() {
-    let rig = Rig {
-        zoom: 1.93,
-        degrees: 1.7,
-        shift: (3.7, 5.2),
-        parallax: 1.0,
-        another_look: true,
-    };
     let picture = leaves("waiting", 576, 1024);
-    let shot = rig.film("waiting", &picture);
-    let tele = Rig { zoom: 4.2, ..rig }.film("waiting, tele", &picture);
+    let shot = PHONE.film("waiting", &picture);
+    let tele = Rig { zoom: 4.2, ..PHONE }.film("waiting, tele", &picture);
     let network = registered_network();
     let options = SessionOptions {
         precision: Precision::Fp32,
@@ -178,15 +179,8 @@ fn a_registered_frame_waits_only_where_a_camera_is_looked_for() {
 
 #[test]
 fn a_lost_camera_costs_nothing_until_it_is_looked_for() {
-    let rig = Rig {
-        zoom: 1.93,
-        degrees: 1.7,
-        shift: (3.7, 5.2),
-        parallax: 1.0,
-        another_look: true,
-    };
     let (flow_net, _weights) = flow_net();
-    let shot = rig.film("lost", &leaves("lost", 576, 1024));
+    let shot = PHONE.film("lost", &leaves("lost", 576, 1024));
     let covered = shot.reference.zeros_like() + 0.3;
     let mut follower = Follower::new(WIDE_ZOOMS, 2);
     let mut step = |reference: &Tensor| {

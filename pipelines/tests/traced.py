@@ -82,7 +82,8 @@ def main():
         environment = dict(os.environ, REFVSR_TEST_TRACE=folder)
         chosen = [word for test in tests for word in ("--test", test)]
         skipped = [word for name in LEFT_OUT for word in ("--skip", name)]
-        passed = subprocess.run(["cargo", "xtask", "test", "--", "-p", "refvsr-pipelines", *chosen, "--", *skipped], env=environment).returncode == 0
+        command = ["cargo", "xtask", "test", "--", "-p", "refvsr-pipelines", *chosen, "--", *skipped]
+        passed = subprocess.run(command, env=environment).returncode == 0
         runs = [look(run) for run in pathlib.Path(folder).iterdir()]
     for arguments, wrongs, _ in runs:
         for line in wrongs:

@@ -242,7 +242,8 @@ impl State {
     }
 
     /// [`warp`](Self::warp) as it is inside a run of the forward branch over several frames of a window: with [`Recurrence::Upstream`] the
-    /// level-2 feature is dropped and the warped level-1 feature takes its place, warped once more to twice the size; and RefVSR-IR moves that and the
+    /// level-2 feature is dropped and the warped level-1 feature takes its place, warped once more
+    /// to twice the size; and RefVSR-IR moves that and the
     /// confidence by a `stale` motion, that of the window's first frame to its second. The published weights were trained so.
     pub fn warp_in_run(
         &self,

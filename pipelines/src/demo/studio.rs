@@ -232,13 +232,15 @@ impl Studio<'_> {
             &[self.device, value],
         );
         let pipeline = match video {
-            // By default the encoder holds frames back, so that its file would wait for more while the other file's first frame waits for it.
+            // By default the encoder holds frames back, so that its file would wait for more while the other file's
+            // first frame waits for it.
             // (async=false on the sinks is no way out: next to decodebin, GStreamer 1.22 then loses the end of the stream now and then.)
             Some(video) => pipeline
                 .line(
-                    "t. ! queue ! videoconvert ! video/x-raw,format=I420 ! x264enc tune=zerolatency pass=quant quantizer=16 ! h264parse ! mp4mux",
+                    "t. ! queue ! videoconvert ! video/x-raw,format=I420 ! x264enc tune=zerolatency",
                     &[],
                 )
+                .line("pass=quant quantizer=16 ! h264parse ! mp4mux", &[])
                 .line("! filesink location={}", &[&video.to_string_lossy()]),
             None => pipeline,
         };

@@ -45,7 +45,8 @@ pub struct Args {
     /// A bundled model, or a model file; may be repeated [default: auto, or none with --outputs]
     #[arg(long, value_name = "auto|quality|light|live|FILE")]
     model: Vec<Model>,
-    /// What another method made of the split, beside the models: folders of PNG files or videos with the clips' names in FOLDER; may be repeated
+    /// What another method made of the split, beside the models: folders of PNG files or videos with the clips'
+    /// names in FOLDER; may be repeated
     #[arg(long, value_name = "NAME=FOLDER")]
     outputs: Vec<Outputs>,
     /// Leave out so many pixels at each edge, in all figures but the fields of view

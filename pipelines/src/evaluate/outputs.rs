@@ -59,7 +59,10 @@ impl Outputs {
             let found = rooms.iter().find_map(|room| clip_in(room, &clip.name));
             let found = found.with_context(|| {
                 let name = &clip.name;
-                format!("{shown} holds no clip {name}; expected is a folder {name} of PNG files, or a video like {name}.mkv, in it or in {split}/HR/UW there")
+                format!(
+                    "{shown} holds no clip {name}; expected is a folder {name} of PNG files, or a video like \
+                     {name}.mkv, in it or in {split}/HR/UW there"
+                )
             });
             Ok((clip.name.clone(), found?))
         };

@@ -109,7 +109,8 @@ impl Gallery {
             .map(|name| self.clip(results, name, self.clips.get(name)))
             .collect();
         let data = json!({
-            "data": results.data, "device": results.device, "methods": results.methods, "clips": clips, "tele": tele, "of": results.of_what(),
+            "data": results.data, "device": results.device, "methods": results.methods,
+            "clips": clips, "tele": tele, "of": results.of_what(),
         });
         // Nothing in a name may end the script.
         let text = serde_json::to_string(&data)?.replace('<', "\\u003c");

@@ -36,7 +36,8 @@ pub struct Field {
 pub const DETAIL: (i64, i64) = (192, 144);
 
 impl View {
-    /// Enlarges the moment's frame by bicubic filtering and by each model, which takes so many seconds a frame; `say` is told which one works.
+    /// Enlarges the moment's frame by bicubic filtering and by each model, which takes so many seconds a
+    /// frame; `say` is told which one works.
     pub fn make<'a>(
         moment: &Moment,
         candidates: impl Iterator<Item = (&'a Candidate, f64)> + Clone,
